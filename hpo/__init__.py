@@ -1,0 +1,66 @@
+"""The public API. Names load at first use (PEP 562), so that `import hpo` costs nothing and needs no Torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
+    from hpo.objective.base import Pruned as Pruned
+    from hpo.spec.contract import Known as Known
+    from hpo.spec.faults import Fault as Fault
+    from hpo.spec.faults import UserError as UserError
+    from hpo.training.activations import make_activation as make_activation
+    from hpo.training.cifar import augment_pictures as augment_pictures
+    from hpo.training.cifar import check_cifar10 as check_cifar10
+    from hpo.training.cifar import load_cifar10 as load_cifar10
+    from hpo.training.cifar import normalise_cifar10 as normalise_cifar10
+    from hpo.training.models import mlp as mlp
+    from hpo.training.options import check_options as check_options
+    from hpo.training.options import fill_options as fill_options
+    from hpo.training.splitting import SPLIT_OPTIONS as SPLIT_OPTIONS
+    from hpo.training.splitting import check_shares as check_shares
+    from hpo.training.splitting import split_arrays as split_arrays
+    from hpo.training.tabular import check_csv as check_csv
+    from hpo.training.tabular import load_csv as load_csv
+    from hpo.training.task import Split as Split
+    from hpo.training.task import Splits as Splits
+    from hpo.training.task import TorchTask as TorchTask
+
+_EXPORTS = {
+    "Fault": "hpo.spec.faults",
+    "Known": "hpo.spec.contract",
+    "Pruned": "hpo.objective.base",
+    "SPLIT_OPTIONS": "hpo.training.splitting",
+    "Split": "hpo.training.task",
+    "Splits": "hpo.training.task",
+    "TorchTask": "hpo.training.task",
+    "UserError": "hpo.spec.faults",
+    "augment_pictures": "hpo.training.cifar",
+    "check_cifar10": "hpo.training.cifar",
+    "check_csv": "hpo.training.tabular",
+    "check_options": "hpo.training.options",
+    "check_shares": "hpo.training.splitting",
+    "fill_options": "hpo.training.options",
+    "load_cifar10": "hpo.training.cifar",
+    "load_csv": "hpo.training.tabular",
+    "make_activation": "hpo.training.activations",
+    "mlp": "hpo.training.models",
+    "normalise_cifar10": "hpo.training.cifar",
+    "split_arrays": "hpo.training.splitting",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that holds `name`, once, and return the name from there."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'hpo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

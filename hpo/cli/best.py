@@ -1,0 +1,33 @@
+"""`hpo best`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from hpo.cli.options import home_options
+
+
+@click.command("best")
+@click.argument("study")
+@click.option("--format", "form", type=click.Choice(["text", "yaml", "json"]), default="text", show_default=True,
+              help="yaml: a sweep file that re-runs exactly this configuration")
+@home_options
+def command(study: str, form: str, home: str, storage: str | None) -> None:
+    """Show the best trial of a study."""
+    from hpo.ledger.home import make_home
+    from hpo.review.studies import best_trial, rerun_file
+    from hpo.spec.space import show
+
+    config, trial = best_trial(make_home(home, storage), study)
+    metric = config["metric"]["name"]
+    if form == "yaml":
+        click.echo(rerun_file(config, trial), nl=False)
+    elif form == "json":
+        click.echo(json.dumps({"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed}))
+    else:
+        click.echo(f"{study}: best {metric} {show(trial.value)} (trial {trial.number}, seed {trial.seed})")
+        width = max((len(name) for name in trial.params), default=0)
+        for name, value in trial.params.items():
+            click.echo(f"  {name:<{width}}  {show(value)}")

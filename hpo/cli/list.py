@@ -1,0 +1,33 @@
+"""`hpo list`."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.options import home_options
+
+
+@click.command("list")
+@home_options
+def command(home: str, storage: str | None) -> None:
+    """List the studies, the latest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from hpo.ledger.home import make_home
+    from hpo.review.studies import list_studies
+    from hpo.spec.space import show
+
+    place = make_home(home, storage)
+    studies = list_studies(place)
+    if not studies:
+        click.echo(f"no study in {place.storage_url} yet: run hpo sweep search_spaces/binary.yaml")
+        return
+    table = Table("study", "metric", "best", "complete", "pruned", "failed", "running", "latest", box=None, pad_edge=False)
+    for study in studies:
+        counts = map(str, (study.complete, study.pruned, study.failed, study.running))
+        best = show(study.best) if study.best is not None else "-"
+        latest = f"{study.latest:%Y-%m-%d %H:%M}" if study.latest else "-"
+        table.add_row(study.name, study.metric, best, *counts, latest)
+    console = Console(highlight=False)
+    console.print(table, soft_wrap=not console.is_terminal)

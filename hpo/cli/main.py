@@ -1,0 +1,78 @@
+"""`hpo`: the entry point. Commands are imported when they are called, so that `hpo --help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from hpo.spec.faults import SpecError, UserError
+
+_COMMANDS = {
+    "sweep": "Run a sweep file, or go on with it up to its budget.",
+    "check": "Validate a sweep file and show what it would do; trains nothing.",
+    "list": "List the studies.",
+    "best": "Show the best trial of a study.",
+    "ui": "Open the MLflow UI and the Optuna dashboard.",
+    "data": "Download a data set.",
+    "schema": "Print the JSON schema of sweep files, for editors.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands live in hpo.cli.<name>, attribute `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"hpo.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from hpo.spec.faults import did_you_mean
+
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no such command {args[0]!r} ({did_you_mean(args[0], _COMMANDS)})", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hpo-sweep", prog_name="hpo")
+def cli() -> None:
+    """Hyperparameter sweeps from one declarative file: trained, recorded, reviewable."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 no finished trial, 2 bad input, 130 interrupted."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        code = cli(standalone_mode=False)
+    except SpecError as error:
+        count = f"{len(error.faults)} faults" if len(error.faults) > 1 else "one fault"
+        print(f"{error}\nhpo: {count}; nothing was started", file=sys.stderr)
+        code = 2
+    except UserError as error:
+        print(f"hpo: {error}", file=sys.stderr)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        print("hpo: interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # `hpo list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,79 @@
+"""`hpo sweep`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import click
+
+from hpo.cli.options import find_sweep_file, home_options, sweep_file_options
+
+
+@click.command("sweep")
+@sweep_file_options
+@click.option("--engine", "engine", metavar="TYPE", help="the same as -o engine.type=TYPE")
+@click.option("--workers", metavar="N", help="the same as -o engine.workers=N; 0 trains in this process")
+@click.option("--extend", type=click.IntRange(min=1), metavar="N", help="N trials more than the study has")
+@click.option("--json", "as_json", is_flag=True, help="end with one line of JSON on standard output")
+@click.option("--quiet", is_flag=True, help="print nothing but errors")
+@home_options
+def command(
+    file: str,
+    overrides: tuple[str, ...],
+    engine: str | None,
+    workers: str | None,
+    extend: int | None,
+    as_json: bool,
+    quiet: bool,
+    home: str,
+    storage: str | None,
+) -> int:
+    """Run a sweep file, or go on with its study up to the budget."""
+    from hpo.objective.build import inspect
+    from hpo.spec.load import load_sweep
+
+    overrides += (f"engine.type={engine}",) if engine is not None else ()
+    overrides += (f"engine.workers={workers}",) if workers is not None else ()
+    sweep = load_sweep(find_sweep_file(file), inspect, overrides)
+
+    # The heavy part of the platform is imported only once the file is known to be sound.
+    from hpo.driver import Driver
+    from hpo.engines.base import EngineError
+    from hpo.engines.make import make_engine
+    from hpo.ledger.home import make_home
+    from hpo.ledger.ledger import Ledger
+    from hpo.review.display import make_display
+    from hpo.review.summary import summary_json, summary_text
+    from hpo.spec.faults import UserError
+
+    place = make_home(home, storage)
+    place.prepare()
+    ledger = Ledger(sweep, place)
+    if extend is not None:
+        sweep = dataclasses.replace(sweep, budget=dataclasses.replace(sweep.budget, trials=ledger.done + extend))
+        ledger = Ledger(sweep, place)
+    stream = sys.stderr if as_json else sys.stdout
+    with make_display(stream, quiet) as display:
+        for note in sweep.notes:
+            display.note(note)
+        if ledger.continued:
+            display.note(f"going on with study {sweep.name!r}: {ledger.done} of {sweep.budget.trials} trials are done")
+        driver = Driver(sweep, ledger, make_engine(sweep, place.logs / sweep.name), display)
+        try:
+            standing = driver.run()
+        except EngineError as error:
+            if driver.standing.ended_here == 0:
+                raise UserError(f"{sweep.source}: the objective can't run: {error}") from None
+            standing = driver.standing
+            standing.error = str(error)
+    if standing.error:
+        print(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}", file=sys.stderr)
+    if not quiet:
+        print(summary_text(sweep, standing, place), file=stream)
+    if as_json:
+        print(json.dumps(summary_json(standing, place)))
+    if standing.interrupted:
+        return 130
+    return 0 if standing.complete else 1

@@ -1,0 +1,55 @@
+"""`hpo ui`."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.options import home_options
+
+_PORT = click.IntRange(0, 65535)
+
+
+@click.command("ui")
+@click.option(
+    "--mlflow-port",
+    type=_PORT,
+    default=5000,
+    show_default=True,
+    metavar="PORT",
+    help="if in use, the next free one; 0: any",
+)
+@click.option(
+    "--dashboard-port",
+    type=_PORT,
+    default=8080,
+    show_default=True,
+    metavar="PORT",
+    help="if in use, the next free one; 0: any",
+)
+@click.option("--no-mlflow", is_flag=True, help="leave out the MLflow UI")
+@click.option("--no-dashboard", is_flag=True, help="leave out the Optuna dashboard")
+@click.option("--open", "open_browser", is_flag=True, help="open them in the web browser")
+@home_options
+def command(
+    mlflow_port: int,
+    dashboard_port: int,
+    no_mlflow: bool,
+    no_dashboard: bool,
+    open_browser: bool,
+    home: str,
+    storage: str | None,
+) -> int:
+    """Open the MLflow UI and the Optuna dashboard, for this machine only, until Ctrl-C.
+
+    If MLFLOW_TRACKING_URI names a server, its address is shown and none started. Exit code 0 after Ctrl-C, 1 if one of
+    the two ends by itself. Logs: logs/ui-*.log in the home.
+    """
+    from hpo.ledger.home import make_home
+    from hpo.review.ui import Wanted, serve
+
+    wanted = Wanted(
+        mlflow_port=None if no_mlflow else mlflow_port,
+        dashboard_port=None if no_dashboard else dashboard_port,
+        open_browser=open_browser,
+    )
+    return serve(make_home(home, storage), wanted)

@@ -1,0 +1,368 @@
+"""The driver: ask -> plan -> train -> tell, until the budget is spent.
+
+One process, one thread. It owns the ledger; workers own nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Protocol
+
+from optuna.trial import TrialState
+
+from hpo.engines.base import Artifact, Engine, Message, Note, Progress
+from hpo.events import Decision, Diverged, Event, Finished, Reported, Stopped, TrialSpec
+from hpo.ledger.ledger import Ledger
+from hpo.ledger.records import State, TrialRecord, record_of
+from hpo.plan.planner import Planner
+from hpo.search.pruners import decision_steps
+from hpo.search.searcher import Searcher
+from hpo.spec.sweep import Sweep
+
+_TICK = 0.2  # seconds between looks at the clock, the display and MLflow's answers
+_ATTEMPTS = 3  # runs of a trial whose workers die
+_SAME_ERROR = 5  # first trials that all fail alike before the sweep stops
+_OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass
+class Standing:
+    """How the sweep stands: what is shown while it runs and returned in the end."""
+
+    study: str
+    metric: str
+    goal: str
+    trials: int  # the budget
+    continued: int = 0  # trials that were there before
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    diverged: int = 0  # of the pruned ones
+    running: int = 0
+    best: TrialRecord | None = None
+    baseline: TrialRecord | None = None
+    seconds: float = 0.0
+    ended_here: int = 0  # trials that ended complete or pruned since this driver began
+    reason: str = ""  # why the sweep ended before its budget was spent
+    error: str = ""  # the error that ended it
+    interrupted: bool = False
+    errors: Counter[str] = field(default_factory=Counter)  # failures by error, numbers in it left out
+
+    @property
+    def done(self) -> int:
+        """Trials that count against the budget."""
+        return self.complete + self.pruned
+
+
+class Watcher(Protocol):
+    """Is told how a sweep goes. Called from the driver's thread; must be quick."""
+
+    def note(self, text: str, warning: bool = False) -> None: ...
+    def trial(self, record: TrialRecord, standing: Standing) -> None: ...
+    def tick(self, standing: Standing) -> None: ...
+
+
+@dataclass
+class _Running:
+    """A trial that a worker has."""
+
+    key: int  # the searcher's name for it
+    spec: TrialSpec
+    record: TrialRecord
+    stop_reason: str = ""
+
+
+class Driver:
+    """Runs one sweep to the end of its budget."""
+
+    def __init__(
+        self, sweep: Sweep, ledger: Ledger, engine: Engine, watcher: Watcher, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._sweep = sweep
+        self._ledger = ledger
+        self._engine = engine
+        self._watcher = watcher
+        self._clock = clock
+        self._steps = decision_steps(sweep.early_terminate, sweep.max_epochs())
+        self._planner = Planner(self._steps)
+        self._running: dict[int, _Running] = {}
+        self._lost: list[_Running] = []  # of dead workers, to be run again under their numbers
+        self._retries: list[TrialRecord] = []  # interrupted with an earlier driver, to be run again as new trials
+        self._closing = False  # no more trials are asked for
+        self._interrupts = 0
+        self._opened = False
+        self.standing = Standing(sweep.name, sweep.metric.name, sweep.metric.goal, sweep.budget.trials)
+
+    # The sweep, from its start to its end.
+
+    def run(self) -> Standing:
+        """Run the sweep. Raises EngineError if the objective can't run at all; what is recorded by then stays."""
+        began = self._clock()
+        with self._counting_interrupts():
+            try:
+                self._ledger.warm_up()
+                self._engine.start()
+                self._wait_for_a_worker()
+                self._open()
+                while self._goes_on():
+                    self._fill()
+                    for message in self._engine.poll(_TICK):
+                        self._handle(message)
+                    self._look_around()
+                    self.standing.seconds = self._clock() - began
+                    self._watcher.tick(self.standing)
+            except BaseException as error:
+                self.standing.error = self.standing.error or f"{type(error).__name__}: {error}"
+                raise
+            finally:
+                self._engine.close(at_once=bool(self._running))
+                if self._opened:
+                    self._close()
+                else:
+                    self._ledger.abandon()
+                self.standing.seconds = self._clock() - began
+        return self.standing
+
+    def _wait_for_a_worker(self) -> None:
+        """See that the objective can be built and its data loaded before anything is recorded."""
+        while not self._engine.idle() and not self._interrupts:
+            for message in self._engine.poll(_TICK):
+                self._handle(message)
+
+    def _open(self) -> None:
+        """Take over the study, with what an earlier driver left."""
+        if self._interrupts:
+            return
+        self._retries = self._ledger.start()
+        self._opened = True
+        self._searcher = Searcher(self._sweep, self._ledger.finished)
+        for trial in self._ledger.finished:
+            record = record_of(trial)
+            self._count(record)
+            self._rank(record)
+        self.standing.continued = self.standing.done
+
+    def _goes_on(self) -> bool:
+        if self._interrupts > 1 or not self._opened:
+            return False
+        return bool(self._running) or self._room() > 0
+
+    def _room(self) -> int:
+        """Return how many more trials may start now without overspending the budget."""
+        return 0 if self._closing else self._sweep.budget.trials - self.standing.done - len(self._running)
+
+    def _close(self) -> None:
+        """End what still runs, so that the study can go on from here, and close the records."""
+        for running in list(self._running.values()):
+            self._end(running, "failed", error="the sweep was interrupted", interrupted=True)
+        status = "FAILED" if self.standing.error else "KILLED" if self._interrupts else "FINISHED"
+        for text in self._ledger.close(status, self._summary()):
+            self._watcher.note(text, warning=True)
+
+    def _summary(self) -> dict[str, Any]:
+        """Return what MLflow's parent run says of the sweep in the end."""
+        standing = self.standing
+        summary: dict[str, Any] = {
+            "trials_complete": standing.complete,
+            "trials_pruned": standing.pruned,
+            "trials_failed": standing.failed,
+            "trials_diverged": standing.diverged,
+            "sweep_seconds": round(self._ledger.seconds, 3),
+            "state": standing.reason or "budget spent",
+        }
+        if standing.best is not None:
+            summary["best_trial"] = standing.best.number
+        if standing.baseline is not None and standing.baseline.value is not None:
+            summary[f"baseline_{standing.metric}"] = standing.baseline.value
+        return summary
+
+    # Ask, plan, train.
+
+    def _fill(self) -> None:
+        """Give the idle workers something to do."""
+        wanted = self._planner.wanted(self._engine.idle())
+        again, self._lost = self._lost[:wanted], self._lost[wanted:]
+        trials = [running.spec for running in again]
+        room = min(wanted - len(trials), self._room())
+        while len(trials) < len(again) + room and (spec := self._ask()) is not None:
+            trials.append(spec)
+        for assignment in self._planner.plan(trials):
+            self._engine.submit(assignment)
+
+    def _ask(self) -> TrialSpec | None:
+        """Begin a new trial; None if the space is used up."""
+        retry = self._retries.pop(0) if self._retries else None
+        if retry is not None:
+            self._searcher.enqueue(dict(retry.params))
+        proposal = self._searcher.propose()
+        if proposal is None:
+            self._wind_up("every configuration of the grid was tried")
+            return None
+        record = self._ledger.begin(proposal.params, retry)
+        spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs)
+        self._running[record.number] = _Running(proposal.key, spec, record)
+        return spec
+
+    # Tell.
+
+    def _handle(self, message: Message) -> None:
+        if isinstance(message, Note):
+            self._watcher.note(message.text, message.warning)
+        elif isinstance(message, Artifact):
+            self._ledger.attach(message.number, message.name, message.path)
+        elif isinstance(message, Progress):
+            decisions = {event.number: self._take_in(event) for event in message.events}
+            if message.waiting:
+                self._engine.reply(message.assignment, decisions)
+
+    def _take_in(self, event: Event) -> Decision:
+        """Make an event part of the sweep's state; return whether its trial goes on."""
+        running = self._running[event.number]
+        record = running.record
+        if isinstance(event, Reported):
+            return self._report(running, event)
+        record.info |= {key: fact for key, fact in event.info.items() if key != "unread"}
+        if isinstance(event, Finished):
+            self._finish(running, event)
+        elif isinstance(event, Stopped):
+            self._end(running, "pruned", stopped_by=running.stop_reason)
+        elif isinstance(event, Diverged):
+            # Pruned, so that the sampler learns to keep away; a failed trial would teach it nothing.
+            self._end(running, "pruned", diverged=event.epoch)
+        elif event.lost and record.attempts < _ATTEMPTS and not self._interrupts:
+            self._ledger.again(event.number)
+            self._lost.append(running)
+        else:
+            self._end(running, "failed", error=event.error, traceback=event.traceback)
+        return Decision.STOP
+
+    def _report(self, running: _Running, event: Reported) -> Decision:
+        self._ledger.report(event.number, event.step, event.metrics, event.time)
+        value = event.metrics.get(self._sweep.metric.name)
+        decision = Decision.CONTINUE
+        if value is not None:
+            decision = self._searcher.report(running.key, event.step, value, decide=event.step in self._steps)
+        return Decision.STOP if running.stop_reason else decision
+
+    def _finish(self, running: _Running, event: Finished) -> None:
+        metric = self._sweep.metric.name
+        value = event.value if event.value is not None else running.record.last(metric)
+        if value is None:
+            reported = sorted({name for metrics in running.record.steps.values() for name in metrics})
+            said = f"it reported {', '.join(reported)}" if reported else "it reported nothing"
+            self._end(running, "failed", error=f"ValueError: the metric {metric!r} was never reported; {said}")
+            return
+        if unread := event.info.get("unread"):
+            self._tell_unread(unread)
+        self._end(running, "complete", value=value)
+
+    def _tell_unread(self, names: list[str]) -> None:
+        """Point out, after the first trial, parameters that are searched although nobody reads them."""
+        if self.standing.complete == 0:
+            listed = ", ".join(names)
+            self._watcher.note(f"the objective never read {listed}: searching what has no effect is wasted", warning=True)
+
+    def _end(self, running: _Running, state: State, **facts: Any) -> None:
+        """Record a trial's end, in the ledger and for the sampler."""
+        record = self._ledger.end(running.spec.number, state, **facts)
+        del self._running[record.number]
+        self._searcher.finish(running.key, _OPTUNA_STATES[state], record.value)
+        self._count(record)
+        self.standing.ended_here += state in ("complete", "pruned")
+        if self._rank(record):
+            self._ledger.best(record)
+        self._watcher.trial(record, self.standing)
+        self._check_ends(record)
+
+    def _count(self, record: TrialRecord) -> None:
+        standing = self.standing
+        if record.interrupted:
+            return  # it is run again: neither a result nor a failure of the objective
+        standing.complete += record.state == "complete"
+        standing.pruned += record.state == "pruned"
+        standing.failed += record.state == "failed"
+        standing.diverged += record.diverged is not None
+        if record.state == "failed":
+            standing.errors[re.sub(r"\d+", "#", record.error)] += 1
+
+    def _rank(self, record: TrialRecord) -> bool:
+        """Note a complete trial as the baseline's or as the best, if it is; return whether it is the best."""
+        standing = self.standing
+        if record.state != "complete" or record.value is None:
+            return False
+        if standing.baseline is None and self._sweep.baselines and record.params == self._sweep.baselines[0]:
+            standing.baseline = record
+        best = standing.best.value if standing.best else None
+        if best is not None and not self._sweep.metric.better(record.value, best):
+            return False
+        standing.best = record
+        return True
+
+    # The end.
+
+    def _check_ends(self, record: TrialRecord) -> None:
+        """Stop asking where a trial's end is reason to."""
+        if record.value is not None and self._sweep.metric.reached(record.value):
+            self._wind_up(f"{self._sweep.metric.name} reached its target with trial {record.number}")
+        if record.state != "failed" or record.interrupted:
+            return
+        standing = self.standing
+        first = min(_SAME_ERROR, self._sweep.budget.trials)
+        if standing.done == 0 and standing.failed >= first and len(standing.errors) == 1:
+            self._fail(f"the first {standing.failed} trials all failed with the same error", record)
+        elif standing.failed > self._sweep.budget.failures:
+            self._fail(f"{standing.failed} trials failed, more than budget.failures={self._sweep.budget.failures}", record)
+
+    def _fail(self, reason: str, record: TrialRecord) -> None:
+        self.standing.error = record.traceback or record.error
+        self._wind_up(reason)
+
+    def _wind_up(self, reason: str) -> None:
+        """Ask for no more trials; those that run go on to their ends."""
+        if not self._closing:
+            self._closing = True
+            self.standing.reason = reason
+
+    def _look_around(self) -> None:
+        """See to the clock, to Ctrl-C and to MLflow's answers."""
+        self.standing.running = len(self._running)
+        limit = self._sweep.budget.seconds
+        if limit is not None and self._ledger.seconds >= limit and not self._closing:
+            self._wind_up(f"budget.seconds={limit:g} is spent")
+            for running in self._running.values():
+                running.stop_reason = "budget.seconds"
+            self._engine.stop(self._running)
+        if self._interrupts and not self.standing.interrupted:
+            self.standing.interrupted = True
+            self._wind_up("interrupted")
+            if self._running:
+                waiting = f"{len(self._running)} running trial{'s' if len(self._running) > 1 else ''}"
+                self._watcher.note(f"interrupted: waiting for {waiting} to end (again to stop at once)", warning=True)
+        for text in self._ledger.pump():
+            self._watcher.note(text, warning="can't" in text or "died" in text)
+
+    @contextmanager
+    def _counting_interrupts(self) -> Iterator[None]:
+        """Count Ctrl-C and SIGTERM instead of dying of them: the first lets running trials end, the second does not."""
+
+        def count(number: int, frame: FrameType | None) -> None:
+            self._interrupts += 1
+            self.standing.reason = self.standing.reason or "interrupted"
+
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread can have handlers
+            return
+        before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

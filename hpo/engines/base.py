@@ -1,0 +1,93 @@
+"""The interface of an engine, and what it tells the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hpo.events import Assignment, Decision, Event
+
+
+class EngineError(Exception):
+    """The engine can't run anything any more: its workers don't start."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Events of one assignment. `waiting`: its worker stands still until the driver calls `reply`."""
+
+    assignment: int
+    events: Sequence[Event]
+    waiting: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """An assignment ended, every trial of it with a final event; its worker is idle again."""
+
+    assignment: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the user should know, such as what was done to the data, or that a worker died."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that belongs to a trial, such as a program's output."""
+
+    number: int
+    name: str
+    path: str
+
+
+Message = Progress | Done | Note | Artifact
+
+
+class Engine(Protocol):
+    """Runs assignments on workers. Called from the driver's thread only; keeps nothing that can't be lost.
+
+    The engine owns its workers: it replaces those that die and reports the trials that died with them as
+    `Failed(lost=True)`. It decides nothing about trials.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many assignments run at a time when nothing is wrong."""
+        ...
+
+    def start(self) -> None:
+        """Start the workers; returns before they are ready."""
+        ...
+
+    def idle(self) -> int:
+        """Return how many more assignments can be submitted now."""
+        ...
+
+    def submit(self, assignment: Assignment) -> None:
+        """Hand an assignment to an idle worker. Raises RuntimeError if there is none."""
+        ...
+
+    def poll(self, timeout: float) -> list[Message]:
+        """Return what has happened since, in each worker's order; wait up to `timeout` seconds for something.
+
+        Raises EngineError if workers can't be started.
+        """
+        ...
+
+    def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
+        """Answer a Progress that waits."""
+        ...
+
+    def stop(self, numbers: Collection[int]) -> None:
+        """Have running trials stop at their next report, without having asked."""
+        ...
+
+    def close(self, at_once: bool = False) -> None:
+        """End the workers; with `at_once` even in the middle of a trial. Safe to call twice."""
+        ...

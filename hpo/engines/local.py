@@ -1,0 +1,208 @@
+"""The local engine: worker processes on this machine, or one thread in this process."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from hpo.engines.base import Artifact, Done, EngineError, Message, Note, Progress
+from hpo.engines.devices import cores, visible_gpus
+from hpo.engines.worker import Attached, Broken, Cancel, Idle, Ready, Reply, Sent, WorkerSetup, run_worker
+from hpo.events import Assignment, Decision, Failed, Reported
+from hpo.spec.grammar import LocalEngine as LocalEngineKeys
+from hpo.spec.load import Named
+
+_DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more
+_GRACE = 5.0  # seconds that a worker has to end by itself
+
+
+@dataclass
+class _Worker:
+    """The driver's side of one worker."""
+
+    setup: WorkerSetup
+    connection: Connection
+    process: BaseProcess | threading.Thread
+    ready: bool = False
+    assignment: Assignment | None = None
+    unfinished: set[int] = field(default_factory=set)
+
+    def waitables(self) -> list[Connection | int]:
+        """Return what becomes readable when there is news; a process's end is news too."""
+        return [self.connection, self.process.sentinel] if isinstance(self.process, BaseProcess) else [self.connection]
+
+
+def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
+    """Return one entry a worker: the GPU that it uses, None for the CPU. [] means one worker in this process.
+
+    Default: one a core, or `workers_per_gpu` a visible GPU; never more workers than trials.
+    """
+    gpus = visible_gpus()
+    places: list[str | None] = list(gpus) * keys.workers_per_gpu if gpus else [None] * cores()
+    if keys.workers != "auto":
+        places = list(itertools.islice(itertools.cycle(places), keys.workers))
+    return places[: max(1, trials)] if places else []
+
+
+class LocalEngine:
+    """Runs assignments in processes of this machine (hpo.engines.base.Engine)."""
+
+    def __init__(self, objective: Named, keys: LocalEngineKeys, trials: int, logs: Path) -> None:
+        """trials: the most that can run at a time; logs: the folder for what workers print."""
+        self._objective = objective
+        self._logs = logs
+        places = plan_workers(keys, trials)
+        self._in_process = not places
+        self._places = places or [None]
+        self._workers: list[_Worker] = []
+        self._deaths_at_start = 0
+        self._noted = False
+        self._context = multiprocessing.get_context("spawn")  # the one start method that CUDA and threads survive
+
+    @property
+    def workers(self) -> int:
+        return len(self._places)
+
+    def start(self) -> None:
+        if not self._in_process:
+            self._logs.mkdir(parents=True, exist_ok=True)
+        self._workers = [self._spawn(index) for index in range(len(self._places))]
+
+    def _spawn(self, index: int) -> _Worker:
+        name = f"worker-{index}"
+        log = None if self._in_process else self._logs / f"{name}.log"
+        setup = WorkerSetup(self._objective, name, self._places[index], log, own_process=not self._in_process)
+        ours, theirs = self._context.Pipe()
+        process: BaseProcess | threading.Thread
+        if self._in_process:
+            process = threading.Thread(target=run_worker, args=(theirs, setup), name=name, daemon=True)
+        else:
+            process = self._context.Process(target=run_worker, args=(theirs, setup), name=name, daemon=False)
+        process.start()
+        if not self._in_process:
+            theirs.close()  # so that the end of the process is the end of the pipe
+        return _Worker(setup, ours, process)
+
+    def idle(self) -> int:
+        return sum(worker.ready and worker.assignment is None for worker in self._workers)
+
+    def submit(self, assignment: Assignment) -> None:
+        for worker in self._workers:
+            if worker.ready and worker.assignment is None:
+                worker.assignment = assignment
+                worker.unfinished = {trial.number for trial in assignment.trials}
+                self._send(worker, assignment)
+                return
+        raise RuntimeError("there is no idle worker")
+
+    def poll(self, timeout: float) -> list[Message]:
+        news = wait([thing for worker in self._workers for thing in worker.waitables()], timeout)
+        messages: list[Message] = []
+        for index, worker in enumerate(self._workers):
+            if any(thing in news for thing in worker.waitables()):
+                messages += self._receive(index, worker)
+        return messages
+
+    def _receive(self, index: int, worker: _Worker) -> list[Message]:
+        """Take one message of a worker, or all that it left if it has died."""
+        messages: list[Message] = []
+        try:
+            dead = isinstance(worker.process, BaseProcess) and not worker.process.is_alive()
+            while worker.connection.poll():
+                messages += self._translate(worker, worker.connection.recv())
+                if not dead:
+                    return messages
+            if not dead:
+                return messages
+        except (EOFError, OSError):
+            pass
+        return [*messages, *self._replace(index, worker)]
+
+    def _translate(self, worker: _Worker, message: object) -> list[Message]:
+        if isinstance(message, Ready):
+            worker.ready, self._deaths_at_start = True, 0
+            notes, self._noted = (() if self._noted else message.notes), True
+            return [Note(note) for note in notes]
+        if isinstance(message, Broken):
+            raise EngineError(message.traceback or message.error)
+        if isinstance(message, Attached):
+            return [Artifact(message.number, message.name, message.path)]
+        assert worker.assignment is not None
+        if isinstance(message, Sent):
+            worker.unfinished -= {event.number for event in message.events if not isinstance(event, Reported)}
+            return [Progress(worker.assignment.id, message.events, message.waiting)]
+        assert isinstance(message, Idle), message
+        done = Done(worker.assignment.id)
+        worker.assignment = None
+        return [done]
+
+    def _replace(self, index: int, worker: _Worker) -> list[Message]:
+        """Start a new worker in the place of a dead one; report the trials that were lost with it."""
+        worker.connection.close()
+        cause = _cause_of_death(worker.process)
+        if not worker.ready:
+            self._deaths_at_start += 1
+            if self._deaths_at_start >= _DEATHS_AT_START:
+                raise EngineError(f"workers die while they start: {cause}; see {worker.setup.log}")
+        messages: list[Message] = []
+        if worker.assignment is not None:
+            where = {"worker": worker.setup.name}
+            lost = [
+                Failed(n, f"WorkerDied: {cause}", lost=True, info=where) for n in sorted(worker.unfinished)
+            ]
+            messages += [Progress(worker.assignment.id, lost), Done(worker.assignment.id)]
+        messages.append(Note(f"{worker.setup.name} died ({cause}) and was replaced", warning=True))
+        self._workers[index] = self._spawn(index)
+        return messages
+
+    def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
+        for worker in self._workers:
+            if worker.assignment is not None and worker.assignment.id == assignment:
+                self._send(worker, Reply(decisions))
+
+    def stop(self, numbers: Collection[int]) -> None:
+        for worker in self._workers:
+            if mine := worker.unfinished & set(numbers):
+                self._send(worker, Cancel(frozenset(mine)))
+
+    def _send(self, worker: _Worker, message: object) -> None:
+        try:
+            worker.connection.send(message)
+        except OSError:
+            pass  # it has died: the next poll sees that, and reports its trials as lost
+
+    def close(self, at_once: bool = False) -> None:
+        for worker in self._workers:
+            if at_once and isinstance(worker.process, BaseProcess):
+                worker.process.terminate()
+            else:
+                self._send(worker, None)
+        deadline = time.monotonic() + _GRACE
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if isinstance(worker.process, BaseProcess) and worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+        self._workers = []
+
+
+def _cause_of_death(process: BaseProcess | threading.Thread) -> str:
+    if isinstance(process, threading.Thread):
+        return "its thread ended"
+    process.join(_GRACE)
+    code = process.exitcode
+    if code is None:
+        return "it closed its pipe"
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")
+    return f"exit code {code}"

@@ -1,0 +1,116 @@
+"""What passes between the driver and the workers: trials go out in assignments, events come back, decisions answer.
+
+Everything here is plain, immutable and picklable, and knows no library: the same words serve threads, processes and Ray.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class Decision(enum.Enum):
+    """The driver's answer to a report."""
+
+    CONTINUE = "continue"
+    STOP = "stop"  # the trial ends now and is recorded as pruned
+
+
+@dataclass(frozen=True)
+class DecisionSteps:
+    """The steps at which a pruner must be asked before training goes on (its rungs).
+
+    A worker waits for the driver only at these; every other report costs no round trip.
+    """
+
+    every: bool = False
+    steps: frozenset[int] = frozenset()
+
+    def __contains__(self, step: int) -> bool:
+        return self.every or step in self.steps
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial to train: everything that its numbers depend on, besides the objective and its data."""
+
+    number: int
+    params: Mapping[str, Any]  # active hyperparameters only
+    seed: int
+    epochs: int | None = None  # None: the objective itself knows when it is done
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one worker gets at a time: the trials of one cohort (one trial: a cohort of one)."""
+
+    id: int
+    trials: tuple[TrialSpec, ...]
+    decision_steps: DecisionSteps = DecisionSteps()
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Metrics of one trial at one step (for a Torch task: epochs completed, from 1)."""
+
+    number: int
+    step: int
+    metrics: Mapping[str, float]
+    time: float = 0.0  # seconds since the Unix epoch, set where it was measured
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The trial trained to its end. `value` None: the last report of the sweep's metric counts."""
+
+    number: int
+    value: float | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The trial obeyed `Decision.STOP`, or pruned itself."""
+
+    number: int
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """Training met a value that is not finite, during epoch `epoch` (from 1), and ended there."""
+
+    number: int
+    epoch: int
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The trial raised, its program exited with an error, or its worker died (`lost`: worth another run)."""
+
+    number: int
+    error: str  # one line: type and message
+    traceback: str = ""
+    lost: bool = False
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+Event = Reported | Finished | Stopped | Diverged | Failed
+
+
+class Channel(Protocol):
+    """A running assignment's line to the driver."""
+
+    def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
+        """Hand over events; return the decision for each trial that reported (CONTINUE unless told otherwise).
+
+        Waits for the driver only if a report's step is one of the assignment's `decision_steps`.
+        """
+        ...
+
+    def attach(self, number: int, name: str, path: str) -> None:
+        """Keep the file at `path` as the artefact `name` of a trial (the file is moved or copied by the driver)."""
+        ...

@@ -1,0 +1,1 @@
+"""The ledger: the one writer of trial state, to Optuna first, then to MLflow."""

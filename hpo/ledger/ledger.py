@@ -1,0 +1,216 @@
+"""The ledger: what happened to each trial, written to the study first, then to MLflow. One writer, in the driver."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from hpo.ledger import provenance
+from hpo.ledger.home import Home
+from hpo.ledger.mirror import Mirror
+from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
+from hpo.ledger.study import StudyBook
+from hpo.search.distributions import decode_params
+from hpo.spec.sweep import Sweep
+
+_RUN_ID_PATIENCE = 20.0  # seconds that a trial's end waits for MLflow to have given it a run, while MLflow works
+
+
+class Ledger:
+    """Owns a sweep's state: which trials run, how they ended, and that both records say so."""
+
+    def __init__(self, sweep: Sweep, home: Home, clock: Callable[[], float] = time.time) -> None:
+        """Open the stores and look at what is there; writes nothing until `start`. Raises UserError."""
+        self._sweep = sweep
+        self._home = home
+        self._clock = clock
+        self._book = StudyBook(sweep, home)
+        self._mirror: Mirror | None = None
+        self._records: dict[int, TrialRecord] = {}  # running
+        self._ending: dict[int, TrialRecord] = {}  # ended, not yet written
+        trials = self._book.trials()
+        self.finished = [trial for trial in trials if trial.state.is_finished()]
+        self._leftovers = [trial for trial in trials if not trial.state.is_finished()]
+        self._began = clock()
+        self._earlier_seconds = float(self._book.attributes.get("seconds", 0.0))
+        self._finished_count = sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in self.finished)
+
+    @property
+    def continued(self) -> bool:
+        """Whether the study was there before."""
+        return self._book.exists
+
+    @property
+    def done(self) -> int:
+        """Trials so far that count against the budget."""
+        return self._finished_count
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the sweep, over all the times that it was run."""
+        return self._earlier_seconds + self._clock() - self._began
+
+    def warm_up(self) -> None:
+        """Start the process that writes MLflow; it touches nothing yet."""
+        self._mirror = Mirror(self._home)
+
+    def abandon(self) -> None:
+        """End without having started: leave no trace."""
+        if self._mirror is not None:
+            self._mirror.abandon()
+
+    def start(self) -> list[TrialRecord]:
+        """Create or take over the study, start the writing to MLflow, and settle what an earlier driver left running.
+
+        Returns the trials that were interrupted and are to be run again.
+        """
+        sweep = self._sweep
+        self._book.create(
+            {
+                "identity": sweep.identity(),
+                "sweep": sweep.config(),
+                "sweep_file": sweep.text,
+                "hpo_version": provenance.hpo_version(),
+            }
+        )
+        if self._mirror is None:
+            self.warm_up()
+        self._require_mirror().open(self._sweep_record(), [record_of(trial) for trial in self.finished])
+        for trial in self._leftovers:
+            self._settle(trial)
+        retried = {trial.user_attrs.get("retry_of") for trial in self.finished}
+        interrupted = [trial for trial in self.finished if trial.user_attrs.get("interrupted")]
+        return [record_of(trial) for trial in interrupted if trial.number not in retried]
+
+    def _sweep_record(self) -> SweepRecord:
+        sweep = self._sweep
+        return SweepRecord(
+            study=sweep.name,
+            metric=sweep.metric.name,
+            goal=sweep.metric.goal,
+            objective=sweep.objective or sweep.program or "",
+            source=str(sweep.source),
+            text=sweep.text,
+            config=sweep.config(),
+            description=sweep.description,
+            versions=provenance.versions(),
+            commit=provenance.git_commit(),
+            run_id=self._book.attributes.get("mlflow_run_id", ""),
+        )
+
+    def _settle(self, trial: FrozenTrial) -> None:
+        """End a trial whose driver died before the sampler sees it as running for ever."""
+        self._book.adopt(trial)
+        record = replace(record_of(trial), state="failed", error="the sweep was interrupted", interrupted=True)
+        record.ended = self._clock()
+        record.params = decode_params(self._sweep.space, trial.params)
+        self._book.end(record)
+        self.finished.append(self._book.trials()[trial.number])
+        self._require_mirror().end(record)
+
+    def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord:
+        """Record a trial's start. retry: the interrupted trial that this one repeats, with its seed."""
+        record = TrialRecord(
+            number=-1,
+            params=dict(params),
+            seed=0,
+            epochs=self._sweep.epochs_of(params),
+            started=self._clock(),
+            retry_of=retry.number if retry else None,
+        )
+        record.number = self._book.begin(record)
+        record.seed = retry.seed if retry else trial_seed(self._sweep, record.number, params)
+        self._book.set_trial_attribute(record.number, "seed", record.seed)
+        self._records[record.number] = record
+        self._require_mirror().begin(record)
+        return record
+
+    def again(self, number: int) -> TrialRecord:
+        """Record that a trial starts over, because its worker died; its steps will come again."""
+        record = self._records[number]
+        record.attempts += 1
+        return record
+
+    def report(self, number: int, step: int, metrics: Mapping[str, float], moment: float) -> None:
+        """Record a trial's metrics at a step. A step that comes again, after a worker's death, replaces the first."""
+        record = self._records[number]
+        values = finite(metrics)
+        known = step in record.steps
+        record.steps[step] = values
+        record.times[step] = moment
+        if self._sweep.metric.name in values and not known:
+            self._book.report(number, step, values[self._sweep.metric.name])
+
+    def end(self, number: int, state: State, **facts: Any) -> TrialRecord:
+        """Record a trial's end; facts are fields of TrialRecord. It is written when MLflow has given the run's id."""
+        record = self._records.pop(number)
+        record.state, record.ended = state, self._clock()
+        for name, fact in facts.items():
+            setattr(record, name, fact)
+        self._ending[number] = record
+        self._finished_count += state in ("complete", "pruned")
+        return record
+
+    def attach(self, number: int, name: str, path: str) -> None:
+        """Keep a file as an artefact of a trial's MLflow run."""
+        self._require_mirror().attach(number, name, path)
+
+    def best(self, record: TrialRecord) -> None:
+        """Record that a trial is the best so far: one point of the best-so-far curve."""
+        assert record.value is not None and record.ended is not None
+        self._require_mirror().best(self._finished_count, record.value, record.ended)
+
+    def pump(self, force: bool = False) -> list[str]:
+        """Write what has ended and can be written; return what the user should know of MLflow. Call it often.
+
+        force: do not wait for run ids any longer.
+        """
+        mirror = self._require_mirror()
+        warnings = mirror.receive()
+        for number, record in list(self._ending.items()):
+            record.run_id = mirror.run_ids.get(number, "")
+            assert record.ended is not None
+            late = self._clock() - record.ended > _RUN_ID_PATIENCE
+            if record.run_id or force or late or mirror.in_trouble:
+                self._book.end(record)
+                mirror.end(record)
+                del self._ending[number]
+        return warnings
+
+    def close(self, status: str, summary: Mapping[str, float]) -> list[str]:
+        """Write everything that is left and end the parent run (`FINISHED`, `KILLED` or `FAILED`).
+
+        Returns what the user should know, such as trials that MLflow could not be told of yet.
+        """
+        mirror = self._require_mirror()
+        deadline = self._clock() + _RUN_ID_PATIENCE
+        warnings = self.pump()
+        while self._ending and self._clock() < deadline:
+            time.sleep(0.02)
+            warnings += self.pump()
+        warnings += self.pump(force=True)
+        self._book.set_attribute("seconds", round(self.seconds, 3))
+        warnings += mirror.close(status, summary)
+        if mirror.parent_id:
+            self._book.set_attribute("mlflow_run_id", mirror.parent_id)
+        return warnings
+
+    def _require_mirror(self) -> Mirror:
+        assert self._mirror is not None, "start() comes first"
+        return self._mirror
+
+
+def trial_seed(sweep: Sweep, number: int, params: Mapping[str, Any]) -> int:
+    """Return a trial's own seed: its hyperparameter `seed`, else the file's `trial_seed`, else drawn from the sweep's seed
+    and the trial's number."""
+    if "seed" in params:
+        return int(params["seed"])
+    if sweep.trial_seed is not None:
+        return sweep.trial_seed
+    digest = hashlib.sha256(f"{sweep.seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1  # 31 bits: what every library takes

@@ -1,0 +1,177 @@
+"""The mirror: a process of its own that keeps MLflow like the study.
+
+MLflow's client takes 25 ms and more a run and may stand still for as long as its server does; in a process of its own
+it holds up nothing. It keeps nothing that can't be lost: whatever it has not written when it ends, the next `hpo sweep`
+on the study finds missing and writes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+from hpo.ledger.home import Home
+from hpo.ledger.records import SweepRecord, TrialRecord
+
+_CLOSING_PATIENCE = 60.0  # seconds without any progress of MLflow before the end is not waited for any longer
+_RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One thing to write: a method of MlflowBook with its arguments."""
+
+    action: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came of orders. `written` counts the orders that are done."""
+
+    written: int
+    run_ids: Mapping[int, str] = field(default_factory=dict)
+    parent_id: str = ""
+    trouble: str = ""  # why MLflow can't be written at the moment
+    notes: tuple[str, ...] = ()
+    closed: bool = False
+
+
+class Mirror:
+    """The driver's side: hands orders over without waiting, and takes in run ids."""
+
+    def __init__(self, home: Home) -> None:
+        """Start the process. It loads MLflow, which takes seconds, and touches no store until `open`."""
+        self._home = home
+        self.run_ids: dict[int, str] = {}
+        self.parent_id = ""
+        self.in_trouble = False
+        self._given = 0
+        self._written = 0
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_run, args=(theirs, home), name="mlflow-mirror", daemon=False)
+        self._process.start()
+        theirs.close()
+
+    def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> None:
+        """Open the stores. finished: the trials of the study so far; those that MLflow lacks are written first."""
+        self._home.prepare_mlflow()
+        self._order("open", sweep, finished)
+
+    def _order(self, action: str, *arguments: Any) -> None:
+        self._given += 1
+        try:
+            self._connection.send(_Order(action, arguments))
+        except OSError:
+            self.in_trouble = True  # its process died; said at the end, made good by the next sweep
+
+    def begin(self, record: TrialRecord) -> None:
+        self._order("begin", replace(record, steps={}, times={}))
+
+    def end(self, record: TrialRecord) -> None:
+        self._order("end", record)
+
+    def attach(self, number: int, name: str, path: str) -> None:
+        self._order("attach", number, name, path)
+
+    def best(self, step: int, value: float, moment: float) -> None:
+        self._order("best", step, value, moment)
+
+    def receive(self) -> list[str]:
+        """Take in what the process has answered; return news for the user."""
+        news: list[str] = []
+        try:
+            while self._connection.poll():
+                answer = self._connection.recv()
+                self._written = answer.written
+                self.run_ids.update(answer.run_ids)
+                self.parent_id = answer.parent_id or self.parent_id
+                news += answer.notes
+                if answer.trouble and not self.in_trouble:
+                    news.append(f"MLflow can't be written for now, the sweep goes on: {answer.trouble}")
+                self.in_trouble = bool(answer.trouble)
+        except (EOFError, OSError):
+            if self._process.exitcode != 0 and not self.in_trouble:
+                news.append(f"the process that writes MLflow died (exit code {self._process.exitcode}); the study is safe")
+            self.in_trouble = True
+        return news
+
+    def abandon(self) -> None:
+        """End the process before anything was ordered."""
+        self._connection.close()
+        self._process.join()
+
+    def close(self, status: str, summary: Mapping[str, float]) -> list[str]:
+        """End the parent run and the process; wait while MLflow makes progress. Returns news for the user."""
+        self._order("close", status, dict(summary))
+        news = self.receive()
+        progress, since = self._written, time.monotonic()
+        while self._written < self._given and self._process.is_alive():
+            if self._written != progress:
+                progress, since = self._written, time.monotonic()
+            if time.monotonic() - since > _CLOSING_PATIENCE:
+                break
+            self._connection.poll(0.2)
+            news += self.receive()
+        self._process.join(2.0)
+        news += self.receive() if self._written < self._given else []
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        if self._written < self._given:
+            news.append(
+                f"{self._given - self._written} entries have not reached MLflow; they are safe in the study, and the next "
+                "`hpo sweep` of this file writes them"
+            )
+        self._connection.close()
+        return news
+
+
+def _run(connection: Connection, home: Home) -> None:
+    """The process: write order after order, try again while MLflow fails, end with the driver."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it announces each table that it makes
+    from hpo.ledger.mlflow_book import MlflowBook
+
+    book = MlflowBook(home)
+    written = 0
+    while True:
+        try:
+            order = connection.recv()
+        except (EOFError, OSError):
+            return  # the driver is gone; the next one finds out what is missing
+        failures = 0
+        while True:
+            try:
+                notes = getattr(book, order.action)(*order.arguments) or ()
+                break
+            except Exception as error:  # a server that is down or answers nonsense, a locked or full disk
+                wait = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+                failures += 1
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                if not _tell(connection, _Answer(written, trouble=reason)):
+                    return
+                time.sleep(wait)
+        written += 1
+        closed = order.action == "close"
+        if not _tell(connection, _Answer(written, book.new_run_ids(), book.parent_id, notes=tuple(notes), closed=closed)):
+            return
+        if closed:
+            return
+
+
+def _tell(connection: Connection, answer: _Answer) -> bool:
+    try:
+        connection.send(answer)
+    except OSError:
+        return False
+    return True

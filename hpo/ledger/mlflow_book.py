@@ -1,0 +1,222 @@
+"""What a sweep looks like in MLflow: one parent run, one child run a trial. Every method can be called again.
+
+Uses MlflowClient only: the fluent API's global state collides between sweeps, and costs ten times as much.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType
+
+from hpo.ledger.home import Home
+from hpo.ledger.records import SweepRecord, TrialRecord
+from hpo.spec.space import show
+
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_BATCH = 900  # entities a call; MLflow's limit is 1,000
+
+
+class MlflowBook:
+    """Writes one sweep into MLflow."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+        self._experiment = ""
+        self._runs: dict[int, str] = {}  # by trial number
+        self._unsaid: dict[int, str] = {}
+        self._uncertain = False  # a call failed: it may have been carried out all the same
+        self.parent_id = ""
+
+    def new_run_ids(self) -> dict[int, str]:
+        """Return the run ids that were given since the last call."""
+        unsaid, self._unsaid = self._unsaid, {}
+        return unsaid
+
+    def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> list[str]:
+        """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user."""
+        self._sweep = sweep
+        self._experiment = self._find_experiment(sweep.study)
+        self._open_parent(sweep)
+        if not finished:
+            return []
+        known = self._child_runs()
+        self._runs = {number: run.info.run_id for number, run in known.items()}
+        behind = [r for r in finished if r.number not in known or known[r.number].info.status != _STATUS[r.state]]
+        for record in behind:
+            self.end(record)
+        if behind:
+            self._draw_best_curve(finished)
+        return [f"MLflow brought level with the study: {len(behind)} trials written"] if behind else []
+
+    def _find_experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            return self._client.create_experiment(name, artifact_location=self._home.artifacts)
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _open_parent(self, sweep: SweepRecord) -> None:
+        parents = self._search(f"tags.`hpo.study` = '{sweep.study}' AND tags.`hpo.kind` = 'sweep'")
+        if parents:
+            self.parent_id = parents[0].info.run_id
+            self._client.update_run(self.parent_id, "RUNNING")
+        else:
+            tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
+            tags |= {"mlflow.source.name": sweep.source, "mlflow.source.type": "LOCAL"}
+            run = self._client.create_run(self._experiment, tags=tags, run_name=f"{sweep.study} (sweep)")
+            self.parent_id = run.info.run_id
+        tags = {f"version.{package}": version for package, version in sweep.versions.items()}
+        tags |= {"mlflow.source.git.commit": sweep.commit} if sweep.commit else {}
+        tags |= {"mlflow.note.content": sweep.description} if sweep.description else {}
+        self._client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._client.log_text(self.parent_id, sweep.text, "sweep.yaml")
+        self._client.log_text(self.parent_id, yaml.safe_dump(dict(sweep.config), sort_keys=False), "resolved.yaml")
+        self._client.log_dict(self.parent_id, dict(sweep.versions), "versions.json")
+
+    def _draw_best_curve(self, finished: list[TrialRecord]) -> None:
+        """Write the best-so-far curve from the trials' own ends."""
+        sign = 1.0 if self._sweep.goal == "maximize" else -1.0
+        best = -math.inf
+        ended = sorted((r for r in finished if r.state in ("complete", "pruned")), key=lambda record: record.ended or 0.0)
+        for step, record in enumerate(ended, start=1):
+            if record.state == "complete" and record.value is not None and sign * record.value > best:
+                best = sign * record.value
+                self.best(step, record.value, record.ended or 0.0)
+
+    def _search(self, condition: str) -> list[Run]:
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment], condition, ViewType.ACTIVE_ONLY, 1000, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _child_runs(self) -> dict[int, Run]:
+        runs = self._search(f"tags.`mlflow.parentRunId` = '{self.parent_id}'")
+        return {int(run.data.tags["hpo.trial"]): run for run in runs if "hpo.trial" in run.data.tags}
+
+    def begin(self, record: TrialRecord) -> None:
+        """Make a trial's run, with its parameters, unless there is one."""
+        if record.number not in self._runs and self._uncertain:
+            self._runs |= {number: run.info.run_id for number, run in self._child_runs().items()}
+        if record.number not in self._runs:
+            self._uncertain = True
+            run = self._client.create_run(
+                self._experiment,
+                start_time=_milliseconds(record.started),
+                tags=self._tags(record),
+                run_name=f"{self._sweep.study} {record.number:04d}",
+            )
+            self._uncertain = False
+            self._runs[record.number] = run.info.run_id
+        params = [Param(name, _text(value)) for name, value in record.params.items()]
+        self._client.log_batch(self._runs[record.number], params=params)
+        self._unsaid[record.number] = self._runs[record.number]
+
+    def _tags(self, record: TrialRecord) -> dict[str, str]:
+        sweep = self._sweep
+        tags = {
+            "mlflow.parentRunId": self.parent_id,
+            "mlflow.source.name": sweep.source,
+            "mlflow.source.type": "LOCAL",
+            "hpo.kind": "trial",
+            "hpo.study": sweep.study,
+            "hpo.trial": str(record.number),
+            "hpo.seed": str(record.seed),
+            "hpo.state": record.state,
+        }
+        if sweep.commit:
+            tags["mlflow.source.git.commit"] = sweep.commit
+        if record.retry_of is not None:
+            tags["hpo.retry_of"] = str(record.retry_of)
+        return tags
+
+    def end(self, record: TrialRecord) -> None:
+        """Write all that a trial's run holds in the end, and its state."""
+        if record.number not in self._runs:
+            self.begin(record)
+        run_id = self._runs[record.number]
+        metrics = [
+            Metric(name, value, _milliseconds(record.times[step]), step)
+            for step in sorted(record.steps)
+            for name, value in record.steps[step].items()
+        ]
+        metrics += [Metric(name, value, _milliseconds(record.ended), 0) for name, value in self._summary(record).items()]
+        tags = self._tags(record) | self._end_tags(record)
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+        self._client.log_batch(run_id, tags=[RunTag(key, value[:5000]) for key, value in tags.items()])
+        if record.traceback:
+            self._client.log_text(run_id, record.traceback, "traceback.txt")
+        self._client.set_terminated(run_id, _STATUS[record.state], _milliseconds(record.ended))
+
+    def _summary(self, record: TrialRecord) -> dict[str, float]:
+        """Return the best and the last value of the sweep's metric and the duration, to sort the runs table by."""
+        name = self._sweep.metric
+        series = record.series(name)
+        summary = {"duration_seconds": record.seconds}
+        if series:
+            summary[f"best_{name}"] = max(series) if self._sweep.goal == "maximize" else min(series)
+            summary[f"last_{name}"] = series[-1]
+        if record.value is not None:
+            summary[f"last_{name}"] = record.value
+            summary.setdefault(f"best_{name}", record.value)
+        if record.value is not None and not series:
+            summary[name] = record.value
+        return {key: value for key, value in summary.items() if math.isfinite(value)}
+
+    def _end_tags(self, record: TrialRecord) -> dict[str, str]:
+        tags = {f"hpo.{key}": str(value) for key, value in record.info.items() if not isinstance(value, list | dict)}
+        if record.diverged is not None:
+            tags["diverged"] = f"epoch {record.diverged}"
+        if record.error:
+            tags["hpo.error"] = record.error
+        if record.stopped_by:
+            tags["hpo.stopped_by"] = record.stopped_by
+        return tags
+
+    def attach(self, number: int, name: str, path: str) -> list[str]:
+        """Move a file into a trial's artefacts."""
+        source = Path(path)
+        if number not in self._runs or not source.exists():
+            return [f"the file {path} of trial {number} could not be kept"]
+        named = source.with_name(name)
+        if named != source:
+            source.replace(named)
+        self._client.log_artifact(self._runs[number], str(named))
+        named.unlink()
+        return []
+
+    def best(self, step: int, value: float, moment: float) -> None:
+        """Add one point to the best-so-far curve; step: trials that had ended by then."""
+        name = f"best_{self._sweep.metric}"
+        self._client.log_batch(self.parent_id, metrics=[Metric(name, value, _milliseconds(moment), step)])
+
+    def close(self, status: str, summary: dict[str, Any]) -> None:
+        """Write the sweep's summary and end the parent run."""
+        moment = _milliseconds(time.time())
+        metrics = [Metric(k, float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
+        tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str)]
+        self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
+        self._client.set_terminated(self.parent_id, RunStatus.to_string(RunStatus.from_string(status)))
+
+
+def _milliseconds(moment: float | None) -> int:
+    return int((moment or 0.0) * 1000)
+
+
+def _text(value: Any) -> str:
+    """Return a parameter as MLflow shows it."""
+    text = json.dumps(value) if isinstance(value, list | dict) else str(value) if isinstance(value, float) else show(value)
+    return text[:6000]

@@ -1,0 +1,157 @@
+"""What is recorded of a trial, and how it is written into an Optuna trial and read back.
+
+A record holds everything that MLflow shows, so MLflow can be rebuilt from the study at any time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+State = Literal["running", "complete", "pruned", "failed"]
+
+
+@dataclass
+class TrialRecord:
+    """One trial, from its start to its end."""
+
+    number: int
+    params: Mapping[str, Any]  # active, constants included
+    seed: int
+    epochs: int | None = None
+    started: float = 0.0  # seconds since the Unix epoch
+    ended: float | None = None
+    state: State = "running"
+    value: float | None = None
+    steps: dict[int, dict[str, float]] = field(default_factory=dict)  # every metric of every step
+    times: dict[int, float] = field(default_factory=dict)  # when each step was reported
+    error: str = ""
+    traceback: str = ""
+    diverged: int | None = None  # the epoch in which a value was not finite
+    stopped_by: str = ""  # "" or what cut the trial off other than the pruner, e.g. "budget.seconds"
+    interrupted: bool = False  # the sweep was stopped; the trial is to be run again
+    retry_of: int | None = None
+    attempts: int = 1
+    info: dict[str, Any] = field(default_factory=dict)  # worker, host, device, ...
+    run_id: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or self.started) - self.started
+
+    def series(self, metric: str) -> list[float]:
+        """Return a metric's values in the order of steps."""
+        return [self.steps[step][metric] for step in sorted(self.steps) if metric in self.steps[step]]
+
+    def last(self, metric: str) -> float | None:
+        return next(reversed(self.series(metric)), None)
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """What MLflow's parent run says of a sweep."""
+
+    study: str
+    metric: str
+    goal: str
+    objective: str
+    source: str
+    text: str
+    config: Mapping[str, Any]
+    description: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str = ""
+    run_id: str = ""  # of an earlier run of the same sweep
+
+
+def start_attributes(record: TrialRecord) -> dict[str, Any]:
+    """Return the user attributes that are known when a trial starts."""
+    known: dict[str, Any] = {"seed": record.seed}
+    if record.epochs is not None:
+        known["epochs"] = record.epochs
+    if record.retry_of is not None:
+        known["retry_of"] = record.retry_of
+    return known
+
+
+def end_attributes(record: TrialRecord) -> dict[str, Any]:
+    """Return the user attributes that are known when a trial has ended."""
+    known: dict[str, Any] = {
+        "seconds": round(record.seconds, 4),
+        "params": dict(record.params),
+        "history": {
+            "steps": sorted(record.steps),
+            "times": [round(record.times[step], 3) for step in sorted(record.steps)],
+            "metrics": _columns(record.steps),
+        },
+    }
+    optional = {
+        "mlflow_run_id": record.run_id,
+        "error": record.error,
+        "traceback": record.traceback,
+        "diverged": record.diverged,
+        "stopped_by": record.stopped_by,
+        "interrupted": record.interrupted,
+        "attempts": record.attempts if record.attempts > 1 else None,
+        "info": record.info,
+    }
+    return known | {key: value for key, value in optional.items() if value not in (None, "", False, {})}
+
+
+def _columns(steps: Mapping[int, Mapping[str, float]]) -> dict[str, list[float | None]]:
+    """Return {metric: values by step}; None where a metric was not reported at a step."""
+    names = dict.fromkeys(name for step in sorted(steps) for name in steps[step])
+    return {name: [steps[step].get(name) for step in sorted(steps)] for name in names}
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Read a trial of the study back into a record."""
+    attributes = trial.user_attrs
+    history = attributes.get("history", {"steps": [], "times": [], "metrics": {}})
+    steps: dict[int, dict[str, float]] = {}
+    for index, step in enumerate(history["steps"]):
+        values = {name: column[index] for name, column in history["metrics"].items()}
+        steps[step] = {name: value for name, value in values.items() if value is not None}
+    state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
+    return TrialRecord(
+        number=trial.number,
+        params=attributes.get("params", trial.params),
+        seed=attributes.get("seed", 0),
+        epochs=attributes.get("epochs"),
+        started=_seconds(trial.datetime_start) or 0.0,
+        ended=_seconds(trial.datetime_complete),
+        state=state,  # type: ignore[arg-type]
+        value=trial.value if trial.state.name == "COMPLETE" else None,
+        steps=steps,
+        times=dict(zip(history["steps"], history["times"], strict=True)),
+        error=attributes.get("error", ""),
+        traceback=attributes.get("traceback", ""),
+        diverged=attributes.get("diverged"),
+        stopped_by=attributes.get("stopped_by", ""),
+        interrupted=attributes.get("interrupted", False),
+        retry_of=attributes.get("retry_of"),
+        attempts=attributes.get("attempts", 1),
+        info=attributes.get("info", {}),
+        run_id=attributes.get("mlflow_run_id", ""),
+    )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    """Return seconds since the Unix epoch of Optuna's naive local time."""
+    return moment.timestamp() if moment is not None else None
+
+
+def local_time(seconds: float) -> datetime:
+    """Return Optuna's naive local time."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().replace(tzinfo=None)
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that are numbers to draw: NaN and inf break MLflow's pages."""
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}

@@ -1,0 +1,132 @@
+"""The study of record: an Optuna study in a storage that outlives the process."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.ledger.home import Home, open_storage
+from hpo.ledger.records import TrialRecord, end_attributes, local_time, start_attributes
+from hpo.search.distributions import searched_params
+from hpo.spec.faults import UserError
+from hpo.spec.sweep import Sweep
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class StudyBook:
+    """Writes one sweep's trials into an Optuna storage. The only writer of that study."""
+
+    def __init__(self, sweep: Sweep, home: Home) -> None:
+        """Open the storage and, if there is one, the study. Creates nothing.
+
+        Raises UserError if a study of this name exists with another space, objective, metric or data.
+        """
+        logging.getLogger("optuna").setLevel(logging.WARNING)
+        self._sweep = sweep
+        self._storage = open_storage(home)
+        self._ids: dict[int, int] = {}  # of running trials
+        existing = [study for study in self._storage.get_all_studies() if study.study_name == sweep.name]
+        self._study_id = existing[0]._study_id if existing else None
+        self.attributes: dict[str, Any] = dict(existing[0].user_attrs) if existing else {}
+        if existing:
+            self._check_identity()
+
+    def _check_identity(self) -> None:
+        theirs, ours = self.attributes.get("identity"), self._sweep.identity()
+        name = self._sweep.name
+        if theirs is None:
+            raise UserError(f"the study {name!r} was not made by hpo; choose another name with -o name=...")
+        differences = list(_differences(theirs, ours))
+        if differences:
+            shown = "\n".join(f"  {line}" for line in differences[:20])
+            raise UserError(
+                f"{self._sweep.source}: the study {name!r} exists with another definition:\n{shown}\n"
+                f"choose another name for this sweep (-o name={name}-2), or go back to the study's own file"
+            )
+
+    @property
+    def exists(self) -> bool:
+        return self._study_id is not None
+
+    def create(self, attributes: Mapping[str, Any]) -> None:
+        """Create the study if there is none; set its attributes."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for the dashboard's axes
+            study = optuna.create_study(
+                storage=self._storage,
+                study_name=self._sweep.name,
+                direction=self._sweep.metric.goal,
+                load_if_exists=True,
+            )
+            study.set_metric_names([self._sweep.metric.name])
+        self._study_id = study._study_id
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        if self.attributes.get(key) != value:
+            self._storage.set_study_user_attr(self._id, key, value)
+            self.attributes[key] = value
+
+    @property
+    def _id(self) -> int:
+        assert self._study_id is not None, "the study is created first"
+        return self._study_id
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials in order."""
+        return self._storage.get_all_trials(self._id, deepcopy=False) if self.exists else []
+
+    def begin(self, record: TrialRecord) -> int:
+        """Add a running trial, in one write; return its number."""
+        params, distributions = searched_params(self._sweep.space, dict(record.params))
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=distributions,
+            user_attrs=start_attributes(record),
+        )
+        template.datetime_start = local_time(record.started)
+        trial_id = self._storage.create_new_trial(self._id, template_trial=template)
+        number = self._storage.get_trial_number_from_id(trial_id)
+        self._ids[number] = trial_id
+        return number
+
+    def adopt(self, trial: FrozenTrial) -> None:
+        """Take over a running trial that an earlier driver left, in order to end it."""
+        self._ids[trial.number] = trial._trial_id
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Record the sweep's metric at a step."""
+        self._storage.set_trial_intermediate_value(self._ids[number], step, value)
+
+    def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
+        """Set a user attribute of a running trial."""
+        self._storage.set_trial_user_attr(self._ids[number], key, value)
+
+    def end(self, record: TrialRecord) -> None:
+        """Write a trial's end; after that, Optuna lets nobody change it."""
+        trial_id = self._ids.pop(record.number)
+        for key, value in end_attributes(record).items():
+            self._storage.set_trial_user_attr(trial_id, key, value)
+        value = record.value
+        if record.state == "pruned":  # as Optuna itself does: a pruned trial's value is its last report
+            value = record.last(self._sweep.metric.name)
+        values = [value] if value is not None and record.state != "failed" else None
+        self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
+
+
+def _differences(theirs: Any, ours: Any, path: str = "") -> Any:
+    """Yield one line a difference between two plain structures."""
+    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+        for key in dict.fromkeys([*theirs, *ours]):
+            yield from _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else str(key))
+    elif theirs != ours:
+        yield f"{path}: the study has {theirs!r}, the file has {ours!r}"

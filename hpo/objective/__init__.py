@@ -1,0 +1,1 @@
+"""Objectives: Python functions, programs and Torch tasks behind one interface."""

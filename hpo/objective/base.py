@@ -1,0 +1,42 @@
+"""What a worker runs: the one interface behind functions, programs and Torch tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from hpo.events import Assignment, Channel
+from hpo.spec.contract import Contract
+from hpo.spec.faults import Fault
+
+
+class Pruned(Exception):
+    """Raised by `trial.report` in an objective when the trial should stop. Let it pass; the trial counts as pruned."""
+
+
+class Objective(Protocol):
+    """An objective, bound to the sweep's data. Lives in a worker; used from one thread at a time."""
+
+    @property
+    def contract(self) -> Contract | None:
+        """The hyperparameters and metrics it understands; None: any (a plain function, a program)."""
+        ...
+
+    def check_data(self) -> list[Fault]:
+        """Return what is wrong with the sweep file's `data` section. Fast; trains nothing."""
+        ...
+
+    def prepare(self) -> list[str]:
+        """Load what all trials share, once a worker. Returns notes for the user on what was done to the data."""
+        ...
+
+    def run(self, assignment: Assignment, channel: Channel) -> None:
+        """Train every trial of the assignment and hand each event to the channel.
+
+        Ends each trial with exactly one of Finished, Stopped, Diverged or Failed. An exception that escapes fails the
+        assignment's unfinished trials.
+        """
+        ...
+
+
+Params = Mapping[str, Any]

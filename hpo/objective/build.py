@@ -1,0 +1,92 @@
+"""From the name in a sweep file to an objective, for checking it and for running it in a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect as python_inspect
+from collections.abc import Mapping
+from typing import Any
+
+from hpo.objective.base import Objective
+from hpo.objective.locate import locate, resolve_path
+from hpo.spec.faults import Fault, SpecError, UserError
+from hpo.spec.load import Inspection, Named
+from hpo.spec.sweep import Sweep
+from hpo.training.task import TorchTask
+
+
+def build(named: Named) -> Objective:
+    """Return the objective that `named` names, bound to its data. Raises SpecError if there is none.
+
+    `named` is picklable: workers build their own objective from it.
+    """
+    if named.program is not None:
+        from hpo.objective.program import ProgramObjective
+
+        program = str(resolve_path(named.program, named.folder))
+        return ProgramObjective(program, named.command or None, named.metric, named.data)
+    assert named.objective is not None
+    found = locate(named.objective, named.folder)
+    if isinstance(found, type) and issubclass(found, TorchTask):
+        found = found()
+    if isinstance(found, TorchTask):
+        from hpo.objective.torch_task import TorchObjective
+
+        return TorchObjective(found, named.data)
+    if not callable(found):
+        raise SpecError([_fault(f"{named.objective} is no function and no TorchTask, but {type(found).__name__}")])
+    _check_signature(named.objective, found)
+    from hpo.objective.function import FunctionObjective
+
+    return FunctionObjective(found, named.metric, named.data)
+
+
+def inspect(named: Named) -> Inspection:
+    """Look at an objective without training it: its contract and its faults (hpo.spec.load.Inspect)."""
+    named = dataclasses.replace(named, data=_resolved(named.data, named))
+    try:
+        objective = build(named)
+    except SpecError as error:
+        return Inspection(faults=error.faults)
+    except UserError as error:
+        return Inspection(faults=(_fault(str(error)),))
+    faults = []
+    for fault in objective.check_data():
+        # a program's faults name its own keys, all others are about `data`
+        top = fault.path[:1] in (("program",), ("command",), ("objective",))
+        faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
+    return Inspection(objective.contract, tuple(faults), named.data)
+
+
+def named_of(sweep: Sweep) -> Named:
+    """Return what names a checked sweep's objective."""
+    return Named(
+        objective=sweep.objective,
+        program=sweep.program,
+        command=sweep.command,
+        data=sweep.data,
+        metric=sweep.metric.name,
+        parameters=tuple(sweep.space.names()),
+        folder=sweep.source.resolve().parent,
+    )
+
+
+def _resolved(data: Mapping[str, Any], named: Named) -> dict[str, Any]:
+    """Return the data section with its `csv` and `root` as they stand from the working directory."""
+    paths = {key: data[key] for key in ("csv", "root") if isinstance(data.get(key), str)}
+    return {**data, **{key: str(resolve_path(path, named.folder)) for key, path in paths.items()}}
+
+
+def _check_signature(reference: str, function: Any) -> None:
+    try:
+        python_inspect.signature(function).bind(object())
+    except TypeError:
+        raise SpecError(
+            [_fault(f"{reference} must take one argument, the trial", "def objective(trial): ...")]
+        ) from None
+    except ValueError:
+        pass  # some builtins have no signature: they show their fault at the first call
+
+
+def _fault(message: str, remedy: str = "") -> Fault:
+    return Fault(message, ("objective",), remedy=remedy)

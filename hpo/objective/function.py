@@ -1,0 +1,183 @@
+"""Any Python function as an objective: it gets a Trial, reports as it likes, and returns the metric."""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
+from hpo.objective.base import Pruned
+from hpo.spec.contract import Contract
+from hpo.spec.faults import Fault
+
+
+class DivergedTrial(Pruned):
+    """Raised by `trial.report` when the sweep's metric is not finite: the trial ends and is marked diverged."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the metric is not finite at step {step}")
+        self.step = step
+
+
+class TrackedParams(dict[str, Any]):
+    """A dict that notes which keys were read, so that a parameter nobody reads can be pointed out."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        super().__init__(params)
+        self.read: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        self.read.add(key)
+        return super().pop(key, *default)
+
+    # Going through all of them counts as reading all. `__iter__` also makes `f(**params)` come this way.
+    def __iter__(self) -> Iterator[str]:
+        self.read.update(super().keys())
+        return super().__iter__()
+
+    def items(self) -> Any:
+        self.read.update(super().keys())
+        return super().items()
+
+    def values(self) -> Any:
+        self.read.update(super().keys())
+        return super().values()
+
+    def copy(self) -> dict[str, Any]:
+        self.read.update(super().keys())
+        return dict(super().items())
+
+
+class Trial:
+    """What an objective function gets.
+
+    params: the active hyperparameters. seed: this trial's own; Python's, NumPy's and PyTorch's global generators are
+    seeded with it beforehand. number: the trial's number in the study. epochs: `budget.epochs`, None if the file has none.
+    data: the sweep file's `data` section.
+    """
+
+    def __init__(self, spec: TrialSpec, channel: Channel, metric: str, data: Mapping[str, Any]) -> None:
+        self.params = TrackedParams(spec.params)
+        self.seed = spec.seed
+        self.number = spec.number
+        self.epochs = spec.epochs
+        self.data = data
+        self._channel = channel
+        self._metric = metric
+        self._reported: set[int] = set()
+        self.seen: set[str] = set()  # names of metrics reported so far
+
+    def report(self, step: int, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Record metrics at a step (an epoch, say), each step once: `trial.report(epoch, val_accuracy=0.9)`.
+
+        Values are numbers, or one-element arrays and tensors. Raises hpo.Pruned when the trial should stop; let it
+        pass. Raises TypeError or ValueError for what is no report.
+        """
+        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+            raise ValueError(f"step must be a whole number >= 0, but got {step!r}")
+        if step in self._reported:
+            raise ValueError(f"step {step} was reported before: report each step once, with all its metrics")
+        numbers = {name: as_number(name, value) for name, value in {**(metrics or {}), **named}.items()}
+        if not numbers:
+            raise ValueError("report names at least one metric: trial.report(epoch, val_accuracy=0.9)")
+        self._reported.add(step)
+        self.seen.update(numbers)
+        finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
+        decision = Decision.CONTINUE
+        if finite:
+            event = Reported(self.number, step, finite, time.time())
+            decision = self._channel.exchange([event]).get(self.number, Decision.CONTINUE)
+        if self._metric in numbers and self._metric not in finite:
+            raise DivergedTrial(step)
+        if decision is Decision.STOP:
+            raise Pruned(f"trial {self.number} stops at step {step}")
+
+
+def as_number(name: str, value: Any) -> float:
+    """Return a number, or a one-element array or tensor, as a float. Raises TypeError for anything else."""
+    if isinstance(value, bool) or isinstance(value, str):
+        raise TypeError(f"{name} must be a number, but got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, but got {value!r}") from None
+
+
+class FunctionObjective:
+    """Runs a function once a trial, in the worker's own process."""
+
+    contract: Contract | None = None
+
+    def __init__(self, function: Callable[[Trial], Any], metric: str, data: Mapping[str, Any]) -> None:
+        self._function = function
+        self._metric = metric
+        self._data = data
+
+    def check_data(self) -> list[Fault]:
+        return []
+
+    def prepare(self) -> list[str]:
+        return []
+
+    def run(self, assignment: Assignment, channel: Channel) -> None:
+        for spec in assignment.trials:
+            channel.exchange([self._run_one(spec, channel)])
+
+    def _run_one(self, spec: TrialSpec, channel: Channel) -> Finished | Stopped | Diverged | Failed:
+        seed_everything(spec.seed)
+        trial = Trial(spec, channel, self._metric, self._data)
+        try:
+            result = self._function(trial)
+            value = self._value(result, trial)
+        except DivergedTrial as diverged:
+            return Diverged(spec.number, diverged.step)
+        except Pruned:
+            return Stopped(spec.number)
+        except (Exception, SystemExit) as error:
+            return Failed(spec.number, one_line(error), traceback.format_exc())
+        unread = sorted(set(spec.params) - trial.params.read - {"seed"})
+        if value is not None and not math.isfinite(value):
+            return Diverged(spec.number, max(trial._reported, default=0))
+        return Finished(spec.number, value, {"unread": unread} if unread else {})
+
+    def _value(self, result: Any, trial: Trial) -> float | None:
+        """Return the trial's value from what the function returned; None: its last report of the metric counts."""
+        if isinstance(result, Mapping):
+            if self._metric not in result:
+                raise ValueError(f"the objective returned {sorted(result)}, without the metric {self._metric!r}")
+            result = result[self._metric]
+        if result is not None:
+            return as_number("what the objective returns", result)
+        if self._metric not in trial.seen:
+            said = f"reported only {', '.join(sorted(trial.seen))}" if trial.seen else "reported nothing"
+            raise ValueError(f"the objective returned None and {said}: return or report {self._metric!r}")
+        return None
+
+
+def one_line(error: BaseException) -> str:
+    """Return `Type: message` on one line, at most 500 characters."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 500 else text[:497] + "..."
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, and of NumPy and PyTorch where they are loaded."""
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "manual_seed"):
+        torch.manual_seed(seed)

@@ -1,0 +1,185 @@
+"""A program as objective: it runs once a trial, in its own processes, and prints its reports as lines of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shlex
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
+from hpo.objective.program_command import DEFAULT_COMMAND, Command, args_json
+from hpo.objective.program_output import OutputLog, Report, parse_report
+from hpo.objective.program_process import ProgramProcess
+from hpo.spec.faults import Fault, did_you_mean
+
+Ending = Finished | Stopped | Diverged | Failed
+
+_MOST_NAMES = 50  # names of metrics remembered for the message that the sweep's metric is missing
+
+
+class ProgramObjective:
+    """Runs `program` as W&B does: `--name=value` arguments, or as `command` says with W&B's macros.
+
+    A line on standard output that is a JSON object with a number in it, such as {"epoch": 3, "val_accuracy": 0.91}, is
+    a report; all output is kept as the trial's `output.log`. The program's environment says the rest: HPO_TRIAL (its
+    number), HPO_SEED, HPO_EPOCHS if the sweep sets them, HPO_DATA_JSON (the file's `data` section) if there is one.
+
+    A trial that is to stop gets SIGTERM, and after `grace` seconds SIGKILL, as does its whole process group; so it does
+    when the worker dies. No process of a trial outlives it.
+
+    folder: where the program runs and what relative paths mean; default: the current folder.
+    log_limit: bytes kept of a trial's output.
+    """
+
+    contract = None
+
+    def __init__(
+        self,
+        program: str,
+        command: Sequence[str] | str | None,
+        metric: str,
+        data: Mapping[str, Any],
+        *,
+        folder: str | Path = "",
+        grace: float = 10.0,
+        log_limit: int = 10_000_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        items = shlex.split(command) if isinstance(command, str) else [str(item) for item in command or DEFAULT_COMMAND]
+        self._command = Command(program, tuple(items))
+        self._metric = metric
+        self._data = dict(data)
+        self._folder = Path(folder).absolute()
+        self._grace = grace
+        self._log_limit = log_limit
+        self._clock = clock
+
+    def check_data(self) -> list[Fault]:
+        """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
+        return self._command.faults(self._folder)
+
+    def prepare(self) -> list[str]:
+        return []
+
+    def run(self, assignment: Assignment, channel: Channel) -> None:
+        for trial in assignment.trials:
+            log = OutputLog(trial.number, self._log_limit)
+            try:
+                ending = self._run_trial(trial, channel, log)
+                if log.close():
+                    channel.attach(trial.number, "output.log", str(log.path))
+                else:
+                    log.discard()
+                channel.exchange([ending])
+            except BaseException:
+                log.discard()
+                raise
+
+    def _run_trial(self, trial: TrialSpec, channel: Channel, log: OutputLog) -> Ending:
+        with contextlib.ExitStack() as stack:
+            try:
+                args_file = Path()
+                if self._command.uses("args_json_file"):
+                    args_file = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hpo-args-")), "args.json")
+                    args_file.write_text(args_json(trial.params), encoding="utf-8")
+                argv = self._command.argv(trial.params, args_file)
+                process = ProgramProcess(argv, self._environment(trial), self._folder, self._grace)
+            except (OSError, ValueError) as error:
+                return Failed(trial.number, f"the program could not be started: {type(error).__name__}: {error}")
+            with process:
+                return _Run(trial, self._metric, self._clock, channel, log, process).follow()
+
+    def _environment(self, trial: TrialSpec) -> dict[str, str]:
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", "HPO_TRIAL": str(trial.number), "HPO_SEED": str(trial.seed)}
+        known = {
+            "HPO_EPOCHS": None if trial.epochs is None else str(trial.epochs),
+            "HPO_DATA_JSON": json.dumps(self._data, default=str) if self._data else None,
+        }
+        for name, text in known.items():
+            env.pop(name, None)
+            if text is not None:
+                env[name] = text
+        return env
+
+
+class _Run:
+    """One run of the program, from its first line of output to its ending."""
+
+    def __init__(
+        self,
+        trial: TrialSpec,
+        metric: str,
+        clock: Callable[[], float],
+        channel: Channel,
+        log: OutputLog,
+        process: ProgramProcess,
+    ) -> None:
+        self._trial = trial
+        self._metric = metric
+        self._clock = clock
+        self._channel = channel
+        self._log = log
+        self._process = process
+        self._step = 0
+        self._seen: set[str] = set()
+
+    def follow(self) -> Ending:
+        """Read all output, hand over the reports, and return how the trial ended."""
+        early: Ending | None = None
+        for source, line in self._process.lines():
+            self._log.write(source, line)
+            if source == "stdout" and early is None and (report := parse_report(line, self._metric)):
+                early = self._hand_over(report)
+                if early is not None:
+                    self._process.terminate()
+        return early or self._ending(self._process.exit_code)
+
+    def _hand_over(self, report: Report) -> Ending | None:
+        """Tell the driver; return an ending if the trial must end now."""
+        number = self._trial.number
+        self._step = self._step + 1 if report.step is None else report.step
+        if not math.isfinite(report.metrics.get(self._metric, 0.0)):
+            return Diverged(number, max(self._step, 1))
+        metrics = {name: value for name, value in report.metrics.items() if math.isfinite(value)}
+        if self._metric in metrics or len(self._seen) < _MOST_NAMES:
+            self._seen.update(metrics)
+        decisions = self._channel.exchange([Reported(number, self._step, metrics, self._clock())])
+        return Stopped(number) if decisions.get(number) is Decision.STOP else None
+
+    def _ending(self, code: int) -> Ending:
+        number = self._trial.number
+        if code < 0:
+            return Failed(number, f"the program was killed by {_signal_name(-code)}{self._last()}", self._log.tail)
+        if code > 0:
+            return Failed(number, f"the program exited with code {code}{self._last()}", self._log.tail)
+        if self._metric not in self._seen:
+            return Failed(number, self._no_metric(), self._log.tail)
+        return Finished(number)
+
+    def _last(self) -> str:
+        line = self._log.last_line
+        return f": {line[:500]}" if line else ""
+
+    def _no_metric(self) -> str:
+        example = json.dumps({"epoch": 1, self._metric: 0.91})
+        rule = f"the program never reported {self._metric!r}: it must print lines like {example} to standard output"
+        if not self._seen:
+            return f"{rule}; it reported nothing"
+        hint = did_you_mean(self._metric, self._seen)
+        return f"{rule}; it reported {', '.join(sorted(self._seen))}" + (f" ({hint})" if hint.startswith("did") else "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"{name} (the system may have run out of memory)" if name == "SIGKILL" else name

@@ -1,0 +1,21 @@
+"""Where data sets lie. What downloads them (hpo.download) and what reads them (hpo.training) agree here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CIFAR10_FOLDER = "cifar-10-batches-bin"
+CIFAR10_TRAINING_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+CIFAR10_TEST_FILE = "test_batch.bin"
+CIFAR10_FILES = (*CIFAR10_TRAINING_FILES, CIFAR10_TEST_FILE)
+
+
+def default_root() -> Path:
+    """Return where downloads go unless the user says otherwise: $HPO_DATA, else `data` in the working directory."""
+    return Path(os.environ.get("HPO_DATA") or "data").expanduser()
+
+
+def data_folders() -> list[Path]:
+    """Return where data is looked for unless the user says, in this order: $HPO_DATA, ./data, ~/.cache/hpo."""
+    return list(dict.fromkeys([default_root(), Path("data"), Path.home() / ".cache" / "hpo"]))

@@ -1,0 +1,1 @@
+"""Looking at sweeps: while they run, and afterwards."""

@@ -1,0 +1,151 @@
+"""What a person sees while a sweep runs: a live panel on a terminal, plain lines when piped, nothing when quiet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo.spec.space import show
+
+if TYPE_CHECKING:
+    from hpo.driver import Standing
+    from hpo.ledger.records import TrialRecord
+
+_LINE_SECONDS = 5.0  # between progress lines when piped
+
+
+def make_display(stream: IO[str], quiet: bool) -> Display:
+    """Return the display that fits the stream."""
+    if quiet:
+        return Display()
+    console = Console(file=stream, highlight=False)
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+class Display:
+    """Shows nothing (hpo.driver.Watcher)."""
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def note(self, text: str, warning: bool = False) -> None:
+        """Say something once."""
+
+    def trial(self, record: TrialRecord, standing: Standing) -> None:
+        """Show that a trial ended."""
+
+    def tick(self, standing: Standing) -> None:
+        """Show how the sweep stands."""
+
+
+class PlainDisplay(Display):
+    """One line for each new best, each new kind of failure, and every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown = time.monotonic()
+
+    def note(self, text: str, warning: bool = False) -> None:
+        self._console.print(Text(f"{'warning' if warning else 'note'}: {text}"), soft_wrap=True)
+
+    def trial(self, record: TrialRecord, standing: Standing) -> None:
+        if standing.best is record:
+            self._line(f"{progress_text(standing)}  best {best_text(standing)}")
+        elif record.state == "failed" and not record.interrupted and standing.errors.total() == len(standing.errors):
+            self._line(f"trial {record.number} failed: {record.error}")
+
+    def tick(self, standing: Standing) -> None:
+        if time.monotonic() - self._shown >= _LINE_SECONDS:
+            self._line(f"{progress_text(standing)}  {rate_text(standing)}")
+
+    def _line(self, text: str) -> None:
+        self._shown = time.monotonic()
+        self._console.print(Text(text), soft_wrap=True)
+
+
+class LiveDisplay(Display):
+    """A panel that is drawn over and over; notes scroll above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._standing: Standing | None = None
+
+    def __enter__(self) -> Display:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def note(self, text: str, warning: bool = False) -> None:
+        self._console.print(Text(text, style="yellow" if warning else "dim"))
+
+    def trial(self, record: TrialRecord, standing: Standing) -> None:
+        if record.state == "failed" and not record.interrupted and standing.errors.total() == len(standing.errors):
+            self._console.print(Text(f"trial {record.number} failed: {record.error}", style="red"))
+
+    def tick(self, standing: Standing) -> None:
+        self._live.update(self._panel(standing))
+
+    def _panel(self, standing: Standing) -> RenderableType:
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            Text(standing.study, style="bold"),
+            ProgressBar(total=standing.trials, completed=standing.done, width=30),
+            Text(f"{standing.done}/{standing.trials}"),
+            Text(rate_text(standing), style="dim"),
+        )
+        return Group(bar, Text(states_text(standing)), Text(f"best  {best_text(standing)}", style="green"))
+
+
+def progress_text(standing: Standing) -> str:
+    return f"[{standing.done}/{standing.trials}] {states_text(standing)}"
+
+
+def states_text(standing: Standing) -> str:
+    """Return trials by state, as in `31 complete, 26 pruned (2 diverged), 1 failed, 2 running`."""
+    diverged = f" ({standing.diverged} diverged)" if standing.diverged else ""
+    running = f", {standing.running} running" if standing.running else ""
+    return f"{standing.complete} complete, {standing.pruned} pruned{diverged}, {standing.failed} failed{running}"
+
+
+def best_text(standing: Standing) -> str:
+    if standing.best is None:
+        return "none yet"
+    best = standing.best
+    return f"{standing.metric}={show(best.value)} (trial {best.number}): {params_text(best.params)}"
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={show(value)}" for name, value in params.items())
+
+
+def rate_text(standing: Standing) -> str:
+    """Return the rate and the time that is left at this rate."""
+    if not standing.ended_here or standing.seconds <= 0:
+        return "starting"
+    rate = standing.ended_here / standing.seconds
+    left = (standing.trials - standing.done) / rate
+    speed = f"{rate:.1f} trials/s" if rate >= 1 else f"{60 * rate:.1f} trials/min"
+    return f"{speed}, {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them: 42 s, 3 min 05 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

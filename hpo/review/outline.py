@@ -1,0 +1,69 @@
+"""What `hpo check` shows: the space, the plan and a forecast of the most that a sweep can cost."""
+
+from __future__ import annotations
+
+from hpo.engines.local import plan_workers
+from hpo.review.display import duration, params_text
+from hpo.spec.conditions import Clause
+from hpo.spec.grammar import Asha, Hyperband, LocalEngine, NoStop
+from hpo.spec.space import Constant, Parameter, show
+from hpo.spec.stopping import rungs
+from hpo.spec.sweep import Sweep
+
+
+def outline(sweep: Sweep) -> str:
+    """Return a sweep in words."""
+    what = sweep.objective or sweep.program
+    lines = [f"{sweep.name}: {what}, {sweep.metric.goal} {sweep.metric.name}, by {sweep.method}", ""]
+    width = max(len(name) for name in sweep.space.names())
+    lines += [_parameter_line(parameter, width) for parameter in sweep.space.parameters]
+    lines += [f"never     {_clause(clause)}" for clause in sweep.space.forbid]
+    lines += [f"first     {params_text(baseline)}" for baseline in sweep.baselines]
+    lines.append("")
+    size = sweep.space.size()
+    lines.append(f"space     {f'{size:,} configurations' if size is not None else 'unbounded'}")
+    lines += _plan_lines(sweep)
+    lines += [f"note      {note}" for note in sweep.notes]
+    return "\n".join(lines)
+
+
+def _parameter_line(parameter: Parameter, width: int) -> str:
+    fixed = "=" if isinstance(parameter.domain, Constant) else ":"
+    when = f"   when {_clause(parameter.when)}" if parameter.when else ""
+    return f"  {parameter.name:<{width}} {fixed} {parameter.domain}{when}"
+
+
+def _clause(clause: Clause) -> str:
+    return " and ".join(f"{name} {_condition(condition)}" for name, condition in clause.items())
+
+
+def _condition(condition: object) -> str:
+    if isinstance(condition, dict):
+        return " and ".join(f"{op} {show(operand)}" for op, operand in condition.items())
+    if isinstance(condition, list):
+        return "is " + " or ".join(map(show, condition))
+    return f"is {show(condition)}"
+
+
+def _plan_lines(sweep: Sweep) -> list[str]:
+    budget, epochs, rule = sweep.budget, sweep.max_epochs(), sweep.early_terminate
+    each = f" of at most {epochs} epochs" if epochs is not None else ""
+    lines = [f"budget    {budget.trials:,} trials{each}"]
+    if budget.seconds is not None:
+        lines[0] += f", or {duration(budget.seconds)}, whichever ends first"
+    if isinstance(rule, NoStop):
+        lines.append("stopping  none: every trial trains to its end")
+    elif isinstance(rule, Asha | Hyperband) and epochs is not None:
+        steps = ", ".join(map(str, rungs(rule, epochs))) or "none"
+        lines.append(f"stopping  {rule.type}: after epochs {steps} about the best 1/{rule.eta} go on")
+    else:
+        lines.append(f"stopping  {rule.type}")
+    if epochs is not None:
+        lines.append(f"forecast  at most {budget.trials * epochs:,} epochs")
+    if isinstance(sweep.engine, LocalEngine):
+        places = plan_workers(sweep.engine, budget.trials)
+        gpus = len({place for place in places if place is not None})
+        where = f"{len(places)} processes" if places else "this process"
+        lines.append(f"workers   {where}" + (f" on {gpus} GPUs" if gpus else ""))
+    lines.append("cohorts   every trial trains alone")
+    return lines

@@ -1,0 +1,102 @@
+"""Reading studies back: which there are, and the best configuration of one as a sweep file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hpo.ledger.home import Home, open_storage
+from hpo.ledger.records import TrialRecord, record_of
+from hpo.spec.faults import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from optuna.study._frozen import FrozenStudy
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class StudyLine:
+    """One study in a list."""
+
+    name: str
+    metric: str
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    best: float | None
+    latest: datetime | None
+
+
+def list_studies(home: Home) -> list[StudyLine]:
+    """Return the studies of a home, the latest first. A home that does not exist has none."""
+    if not home.exists():
+        return []
+    storage = open_storage(home)
+    lines = []
+    for study in storage.get_all_studies():
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+        states = Counter(trial.state.name for trial in trials)
+        best = _best(study, trials)
+        moments = [trial.datetime_complete or trial.datetime_start for trial in trials]
+        lines.append(
+            StudyLine(
+                name=study.study_name,
+                metric=_config(study).get("metric", {}).get("name", "value"),
+                complete=states["COMPLETE"],
+                pruned=states["PRUNED"],
+                failed=states["FAIL"],
+                running=states["RUNNING"],
+                best=best.value if best else None,
+                latest=max((moment for moment in moments if moment), default=None),
+            )
+        )
+    return sorted(lines, key=lambda line: line.latest or datetime.min, reverse=True)
+
+
+def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord]:
+    """Return a study's resolved sweep and its best trial. Raises UserError if there is no such study or trial."""
+    studies = {study.study_name: study for study in open_storage(home).get_all_studies()} if home.exists() else {}
+    if name not in studies:
+        remedy = did_you_mean(name, studies) or "there is none yet: run hpo sweep"
+        raise UserError(f"there is no study {name!r} in {home.storage_url} ({remedy})")
+    study = studies[name]
+    best = _best(study, open_storage(home).get_all_trials(study._study_id, deepcopy=False))
+    if best is None:
+        raise UserError(f"the study {name!r} has no complete trial yet")
+    return _config(study), record_of(best)
+
+
+def rerun_file(config: dict[str, Any], trial: TrialRecord) -> str:
+    """Return a sweep file that trains exactly this trial's configuration, with its seed, once."""
+    keys: dict[str, Any] = {"name": f"{config['name']}-trial-{trial.number}"}
+    for key in ("objective", "program", "command", "data"):
+        if config.get(key):
+            keys[key] = config[key]
+    keys["metric"] = config["metric"]
+    keys["method"] = "random"
+    budget = {"trials": 1}
+    if config.get("epochs") is not None:
+        budget["epochs"] = config["epochs"]
+    keys["budget"] = budget
+    keys["trial_seed"] = trial.seed
+    keys["engine"] = {"type": "local", "workers": 1}
+    keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}
+    head = f"# trial {trial.number} of study {config['name']}: {config['metric']['name']} = {trial.value}\n"
+    return head + str(yaml.safe_dump(keys, sort_keys=False, default_flow_style=None, allow_unicode=True))
+
+
+def _config(study: FrozenStudy) -> dict[str, Any]:
+    return dict(study.user_attrs.get("sweep", {}))
+
+
+def _best(study: FrozenStudy, trials: list[FrozenTrial]) -> FrozenTrial | None:
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
+    if not complete:
+        return None
+    sign = 1.0 if study.direction.name == "MAXIMIZE" else -1.0
+    return max(complete, key=lambda trial: (sign * (trial.value or 0.0), -trial.number))

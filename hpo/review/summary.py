@@ -1,0 +1,60 @@
+"""What is said at the end of a sweep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpo.driver import Standing
+from hpo.ledger.home import Home
+from hpo.review.display import duration, states_text
+from hpo.spec.space import show
+from hpo.spec.sweep import Sweep
+
+
+def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
+    """Return the object that `hpo sweep --json` prints (README, "For scripts")."""
+    best = standing.best
+    rate = standing.ended_here / standing.seconds if standing.seconds else 0.0
+    return {
+        "study": standing.study,
+        "trials": {"complete": standing.complete, "pruned": standing.pruned, "failed": standing.failed},
+        "best": {"number": best.number, "value": best.value, "params": dict(best.params)} if best else None,
+        "seconds": round(standing.seconds, 3),
+        "trials_per_second": round(rate, 3),
+        "home": str(home.path.resolve()),
+    }
+
+
+def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
+    """Return the summary for people: outcome, best configuration, where everything lies, what to do next."""
+    lines = [f"{standing.study}: {states_text(standing)} in {duration(standing.seconds)}"]
+    if standing.reason:
+        lines.append(f"ended early: {standing.reason}")
+    if standing.best is None:
+        lines.append("no trial finished")
+    else:
+        lines += _best_lines(standing)
+    lines.append("")
+    lines += [f"study     {home.storage_url}", f"mlflow    {home.tracking_uri}", f"logs      {home.logs / sweep.name}"]
+    lines.append("")
+    option = "" if str(home.path) == "mlruns" else f" --home {home.path}"
+    option += f" --storage {home.storage}" if home.storage else ""
+    if standing.interrupted:
+        lines.append(f"continue  hpo sweep {sweep.source}{option}")
+    if standing.best is not None:
+        lines.append(f"re-run    hpo best {sweep.name} --format yaml{option} > best.yaml && hpo sweep best.yaml{option}")
+    lines.append(f"look      hpo ui{option}")
+    return "\n".join(lines)
+
+
+def _best_lines(standing: Standing) -> list[str]:
+    best = standing.best
+    assert best is not None
+    lines = [f"best {standing.metric} {show(best.value)} (trial {best.number}, seed {best.seed})"]
+    baseline = standing.baseline
+    if baseline is not None and baseline.value is not None and best.value is not None:
+        difference = best.value - baseline.value
+        lines.append(f"the baseline's is {show(baseline.value)} (trial {baseline.number}), a difference of {difference:+.4g}")
+    width = max(len(name) for name in best.params) if best.params else 0
+    lines += [f"  {name:<{width}}  {show(value)}" for name, value in best.params.items()]
+    return lines

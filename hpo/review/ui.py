@@ -1,0 +1,205 @@
+"""The MLflow UI and the Optuna dashboard, both on this machine only, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from hpo.ledger.home import Home, open_storage
+from hpo.review.ui_dashboard import STORAGE_VARIABLE
+from hpo.review.ui_ports import LOOPBACK, PortLease
+from hpo.review.ui_process import Server, ServerGroup
+from hpo.review.ui_web import answers, dashboard_page, mlflow_page, why_silent, without_credentials
+from hpo.spec.faults import UserError
+
+_START_PATIENCE = 180.0  # seconds; MLflow takes about 9, on a busy machine far longer, and a new database 5 more
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# What would make MLflow's server another than the one meant here.
+_MLFLOW_VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_ARTIFACTS_ONLY",
+    "MLFLOW_GUNICORN_OPTS",
+    "MLFLOW_UVICORN_OPTS",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to show. Ports: the next free one is taken in place of one in use, 0 is any; None leaves that UI out."""
+
+    mlflow_port: int | None = 5000
+    dashboard_port: int | None = 8080
+    open_browser: bool = False
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How one UI is started and known to be there."""
+
+    name: str
+    port: int
+    health: str
+    argv: Callable[[int], list[str]]
+    env: dict[str, str]
+    page: Callable[[str, str], str]  # (address, study) -> where it shows the study
+
+    @property
+    def slug(self) -> str:
+        return self.name.split()[0].lower()
+
+
+@dataclass
+class _Running:
+    plan: _Plan
+    address: str
+    server: Server
+    announced: bool = False
+
+
+def serve(home: Home, wanted: Wanted) -> int:
+    """Run the UIs until SIGINT, SIGTERM or SIGHUP; return the exit code: 0 then, 1 if one of them ended by itself.
+
+    Raises UserError if there is no study, or nothing to serve.
+    """
+    studies = _studies(home)
+    home.prepare()
+    home.logs.mkdir(exist_ok=True)
+    remote = without_credentials(home.tracking or "") if _is_web(home.tracking) else ""
+    plans = []
+    if wanted.mlflow_port is not None and not remote:
+        plans.append(_mlflow(home, wanted.mlflow_port))
+    if wanted.dashboard_port is not None:
+        plans.append(_dashboard(home, wanted.dashboard_port))
+    show_remote = bool(remote) and wanted.mlflow_port is not None
+    if not plans:
+        raise UserError(
+            f"there is nothing to start: MLflow is at {remote}" if show_remote else "there is nothing to show"
+        )
+    with _stop_signals() as stopped, contextlib.ExitStack() as stack:
+        leases = [(plan, stack.enter_context(PortLease(plan.port))) for plan in plans]
+        group = stack.enter_context(ServerGroup())
+        running = [_start(home, plan, lease.port, group) for plan, lease in leases]
+        if show_remote:
+            _announce_remote(remote, studies)
+        failure = _announce(running, studies, wanted.open_browser, stopped)
+        if not failure and not stopped():
+            _say(f"Ctrl-C ends {'both' if len(plans) == 2 else 'it'}")
+        while not failure and not stopped():
+            time.sleep(0.1)
+            failure = _failure(running)
+    if failure:
+        print(f"hpo: {failure}", file=sys.stderr)
+    return 1 if failure else 0
+
+
+def _studies(home: Home) -> list[str]:
+    names = [study.study_name for study in open_storage(home).get_all_studies()] if home.exists() else []
+    if not names:
+        raise UserError(f"there is no study in {home.storage_url} yet (run hpo sweep search_spaces/binary.yaml)")
+    return names
+
+
+def _is_web(tracking: str | None) -> bool:
+    return tracking is not None and tracking.startswith(("http://", "https://"))
+
+
+def _mlflow(home: Home, port: int) -> _Plan:
+    env = {name: value for name, value in os.environ.items() if name not in _MLFLOW_VARIABLES}
+    env |= {
+        "MLFLOW_BACKEND_STORE_URI": home.tracking_uri,  # not an argument: it may hold a password
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 2 processes instead of 10
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONSAFEPATH": "1",  # the working directory is the user's: no mlflow.py or json.py of theirs
+    }
+    # The files of a run lie at file:// addresses, which the server reads itself; a proxy would add ./mlartifacts.
+    argv = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--workers", "1", "--no-serve-artifacts"]
+    argv += ["--default-artifact-root", home.artifacts] if home.artifacts is not None else []
+    return _Plan("MLflow UI", port, "/health", lambda port: [*argv, "--port", str(port)], env, mlflow_page)
+
+
+def _dashboard(home: Home, port: int) -> _Plan:
+    env = {**os.environ, STORAGE_VARIABLE: home.storage_url, "PYTHONSAFEPATH": "1"}
+    argv = [sys.executable, "-m", "hpo.review.ui_dashboard"]
+    return _Plan("Optuna dashboard", port, "/api/meta", lambda port: [*argv, str(port)], env, dashboard_page)
+
+
+def _start(home: Home, plan: _Plan, port: int, group: ServerGroup) -> _Running:
+    if port != plan.port and plan.port != 0:
+        _say(f"port {plan.port} is in use: the {plan.name} takes {port}")
+    log = home.logs / f"ui-{plan.slug}-{port}.log"  # with the port: two `hpo ui` on one home never share it
+    return _Running(plan, f"http://{LOOPBACK}:{port}", group.start(plan.name, plan.argv(port), plan.env, log))
+
+
+def _announce(running: list[_Running], studies: list[str], open_browser: bool, stopped: Callable[[], bool]) -> str:
+    """Print each address as soon as it answers. Returns what went wrong, or ""."""
+    deadline = time.monotonic() + _START_PATIENCE
+    while not stopped():
+        for ui in running:
+            if not ui.announced and answers(ui.address, ui.plan.health) and ui.server.alive:
+                ui.announced = True
+                page = ui.plan.page(ui.address, studies[0]) if len(studies) == 1 else ""
+                _say_address(ui.plan.name, ui.address, studies[0], page)
+                if open_browser:
+                    webbrowser.open(page or ui.address)
+        silent = [ui for ui in running if not ui.announced]
+        if failure := _failure(running):
+            return failure
+        if not silent:
+            return ""
+        if time.monotonic() > deadline:
+            return (
+                f"the {silent[0].plan.name} does not answer after {_START_PATIENCE:.0f} s (see {silent[0].server.log})"
+            )
+        time.sleep(0.1)
+    return ""
+
+
+def _announce_remote(address: str, studies: list[str]) -> None:
+    silent = why_silent(address)
+    _say_address("MLflow UI", f"{address}  (does not answer: {silent})" if silent else address, "", "")
+    if not silent and len(studies) == 1 and (page := mlflow_page(address, studies[0])):
+        _say(f"  study {studies[0]}: {page}")
+
+
+def _failure(running: list[_Running]) -> str:
+    return next((ui.server.obituary() for ui in running if not ui.server.alive), "")
+
+
+def _say_address(name: str, address: str, study: str, page: str) -> None:
+    _say(f"{name:<20}{address}")
+    if page:
+        _say(f"  study {study}: {page}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # seen at once also through a pipe
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn the signals that end a server into an answer to "stopped?", so that none cuts a start or an end in two."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    # A signal that is ignored stays so: `nohup hpo ui` outlives its terminal.
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    mine = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in mine:
+        signal.signal(number, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in mine.items():
+            signal.signal(number, handler)

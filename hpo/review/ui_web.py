@@ -1,0 +1,63 @@
+"""Asking web servers: does one answer, and where does it show a study?"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands before the own machine
+_FAILURES = (OSError, http.client.HTTPException, ValueError)
+
+
+def answers(address: str, path: str) -> bool:
+    """Whether a local server says 200 to a request."""
+    try:
+        with _DIRECT.open(address + path, timeout=5.0) as answer:
+            return bool(answer.status == 200)
+    except _FAILURES:
+        return False
+
+
+def why_silent(address: str) -> str:
+    """Return "" if a web server is there, whatever it answers; else the reason why it can't be reached."""
+    try:
+        urllib.request.urlopen(f"{address}/health", timeout=5.0).close()
+    except urllib.error.HTTPError:
+        return ""
+    except urllib.error.URLError as error:
+        return str(error.reason)
+    except _FAILURES as error:
+        return str(error)
+    return ""
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password and a slash at its end."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+
+
+def mlflow_page(address: str, study: str) -> str:
+    """Return the address of a study's runs in the MLflow UI; "" if they are not there (yet)."""
+    found = _json(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study)}")
+    experiment = found.get("experiment", {}).get("experiment_id")
+    return f"{address}/#/experiments/{experiment}/runs" if experiment is not None else ""
+
+
+def dashboard_page(address: str, study: str) -> str:
+    """Return the address of a study in the Optuna dashboard; "" if it is not there."""
+    studies = _json(f"{address}/api/studies").get("study_summaries", [])
+    numbers = [entry["study_id"] for entry in studies if entry["study_name"] == study]
+    return f"{address}/dashboard/studies/{numbers[0]}" if numbers else ""
+
+
+def _json(url: str) -> dict[str, Any]:
+    try:
+        with _DIRECT.open(url, timeout=10.0) as answer:
+            return dict(json.load(answer))
+    except _FAILURES:
+        return {}

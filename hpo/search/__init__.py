@@ -1,0 +1,1 @@
+"""Proposing configurations and stopping trials early, with Optuna's samplers and pruners."""

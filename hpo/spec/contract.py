@@ -1,0 +1,105 @@
+"""What an objective understands: its hyperparameters and its metrics, as plain facts that need no Torch to read.
+
+A sweep file is checked against its objective's contract before any compute. Plain functions and programs have none:
+any parameter and any metric is allowed for them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Goal = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of numbers in the usual notation: `[0, 1)` holds 0 but not 1."""
+
+    text: str
+
+    def _bounds(self) -> tuple[str, float, float, str]:
+        match = re.fullmatch(r"([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])", self.text)
+        if match is None:
+            raise ValueError(f"an interval is written like '[0, 1)', but got {self.text!r}")
+        left, low, high, right = match.groups()
+        return left, float(low), float(high), right
+
+    def __contains__(self, number: float) -> bool:
+        left, low, high, right = self._bounds()
+        above = number > low if left == "(" else number >= low
+        below = number < high if right == ")" else number <= high
+        return above and below and not math.isnan(number)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A hyperparameter that an objective understands.
+
+    kind: `float`, `int`, `bool`, `choice` (one of `choices`), or `layers` (a list of widths, or a count of layers).
+    default: the value when the sweep file does not name it; it never has to lie in the file's range.
+    within: the interval that numbers must lie in, e.g. "(0, inf)".
+    requires: other hyperparameters' values for which this one means something,
+        e.g. {"optimizer": ("sgd", "rmsprop")}; empty: always. A value outside is a fault, never ignored.
+    """
+
+    kind: Literal["float", "int", "bool", "choice", "layers"]
+    default: Any
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    within: str = "(-inf, inf)"
+    requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    nullable: bool = False  # None is allowed and means "off"
+
+    def objection(self, value: Any) -> str:
+        """Return why `value` is no value of this hyperparameter, as "must be ..., but got ..."; "" if it is one."""
+        if value is None and self.nullable:
+            return ""
+        rule = {
+            "choice": f"must be one of {', '.join(self.choices)}",
+            "bool": "must be true or false",
+            "int": f"must be a whole number in {self.within}",
+            "float": f"must be a number in {self.within}",
+            "layers": "must be a list of layer widths like [64, 32], or a count of layers",
+        }[self.kind]
+        return "" if self._holds(value) else f"{rule}, but got {value!r}"
+
+    def _holds(self, value: Any) -> bool:
+        if self.kind == "choice":
+            return value in self.choices
+        if self.kind == "bool":
+            return isinstance(value, bool)
+        if isinstance(value, bool):
+            return False
+        if self.kind == "layers":
+            if isinstance(value, list | tuple):
+                return all(isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in value)
+            return isinstance(value, int) and value >= 0
+        if self.kind == "int" and not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+            return False
+        return isinstance(value, int | float) and value in Interval(self.within)
+
+
+@dataclass(frozen=True)
+class KnownMetric:
+    """A metric that an objective reports.
+
+    varies_with: hyperparameters that change the metric's own scale. While one of them is searched, values of different
+        trials cannot be compared, and the metric is refused as the sweep's target.
+    """
+
+    goal: Goal
+    varies_with: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The hyperparameters and metrics of one objective."""
+
+    parameters: Mapping[str, Known]
+    metrics: Mapping[str, KnownMetric]
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {"activation": {"swish": "silu"}}
+    default_epochs: int = 20

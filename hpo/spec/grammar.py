@@ -1,0 +1,270 @@
+"""The sections of a sweep file, apart from its parameters: which keys, which types, which defaults.
+
+These models are the one place of that knowledge: validation, `hpo schema` and the docs come from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from hpo.spec.faults import ConfigPath, Fault, did_you_mean
+from hpo.spec.space import show
+
+Positive = Annotated[float, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A mapping of known keys only; `"5"` is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Metric(Section):
+    name: str = Field(min_length=1, description="a metric that the objective reports, e.g. val_accuracy")
+    goal: Literal["minimize", "maximize"] | None = Field(None, description="default: the metric's own; else minimize")
+    target: float | None = Field(None, description="no more trials are started once a trial reaches this value")
+
+
+class Budget(Section):
+    trials: PositiveInt | None = Field(None, description="trials that end complete or pruned")
+    epochs: PositiveInt | None = Field(None, description="epochs of a trial, where `epochs` is no parameter")
+    seconds: Positive | None = Field(None, description="wall time, over all the times that the sweep was run")
+    failures: Natural | None = Field(None, description="failed trials after which the sweep stops (default: trials/2)")
+
+
+class NoStop(Section):
+    type: Literal["none"]
+
+
+class Asha(Section):
+    """Asynchronous successive halving (Li et al., 2018)."""
+
+    type: Literal["asha"]
+    min_iter: PositiveInt = Field(1, description="epochs at the first rung")
+    eta: int = Field(3, ge=2, description="the best 1/eta of a rung go on")
+
+
+class Hyperband(Section):
+    """Hyperband (Li et al., 2017): successive halving in brackets of different first rungs."""
+
+    type: Literal["hyperband"]
+    min_iter: PositiveInt | None = Field(None, description="epochs at the first rung (default 1)")
+    max_iter: PositiveInt | None = Field(None, description="the most epochs a trial trains (default: its epochs)")
+    eta: int = Field(3, ge=2)
+    s: PositiveInt | None = Field(None, description="W&B: with max_iter, the first rung is max_iter/eta^s")
+    strict: bool | None = Field(None, description="W&B's; accepted with a note")
+
+
+class Median(Section):
+    """Stop below the median of the earlier trials at the same step (Vizier; Golovin et al., 2017)."""
+
+    type: Literal["median"]
+    n_startup_trials: Natural = 5
+    n_warmup_steps: Natural = 0
+    interval_steps: PositiveInt = 1
+    n_min_trials: PositiveInt = 1
+
+
+class Percentile(Median):
+    """Stop outside the best `percentile` per cent of the earlier trials at the same step."""
+
+    type: Literal["percentile"]  # type: ignore[assignment]
+    percentile: float = Field(25.0, ge=0, le=100)
+
+
+class Patience(Section):
+    """Stop when the metric has not improved by `min_delta` for `patience` epochs."""
+
+    type: Literal["patience"]
+    patience: Natural = 5
+    min_delta: float = Field(0.0, ge=0)
+
+
+EarlyTerminate = Annotated[
+    NoStop | Asha | Hyperband | Median | Percentile | Patience,
+    Field(discriminator="type"),
+]
+
+
+class LocalEngine(Section):
+    type: Literal["local"] = "local"
+    workers: Literal["auto"] | Natural = Field("auto", description="processes; auto: one a core or GPU; 0: in-process")
+    workers_per_gpu: PositiveInt = Field(1, description="workers that share one GPU")
+    cohort: Literal["auto", "off", False] | PositiveInt = Field("auto", description="trials that train as one stack")
+
+
+class RayEngine(Section):
+    type: Literal["ray"]
+    address: str = "auto"
+    workers: Literal["auto"] | PositiveInt = "auto"
+    cpus_per_worker: Positive = 1
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    resources: dict[str, float] = {}
+    cohort: Literal["auto", "off", False] | PositiveInt = "auto"
+
+
+Engine = Annotated[LocalEngine | RayEngine, Field(discriminator="type")]
+
+
+class Confirm(Section):
+    top: PositiveInt = 3
+    seeds: int = Field(5, ge=2)
+
+
+Method = Literal["random", "grid", "tpe", "gp", "cmaes", "nsga2", "qmc", "bayes"]
+Name = Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=200)]
+Distribution = Literal[
+    "constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values", "q_log_uniform_values",
+    "log_uniform", "q_log_uniform",
+]  # fmt: skip
+
+
+class ParameterKeys(Section):
+    """One entry of `parameters`. Which keys go together is checked in hpo.spec.parameters."""
+
+    value: Any = Field(None, description="a constant")
+    values: list[Any] | None = Field(None, description="choices")
+    probabilities: list[float] | None = Field(None, description="a weight for each of `values`; they sum to 1")
+    min: float | None = None
+    max: float | None = None
+    distribution: Distribution | None = None
+    q: Positive | None = Field(None, description="steps of this size, counted from `min`")
+    parameters: dict[str, Any] | None = Field(None, description="nested parameters, named outer.inner")
+    when: dict[str, Any] | None = Field(None, description="active only while these conditions hold")
+    description: str | None = None
+
+
+class SweepKeys(Section):
+    """The top level of a sweep file."""
+
+    name: Name | None = Field(None, description="study name (default: the file's stem)")
+    description: str | None = None
+    objective: str | None = Field(None, description="module, module:attribute, or path/to/file.py:attribute")
+    program: str | None = Field(None, description="a script, run once a trial with --name=value arguments")
+    command: list[str] | None = Field(None, description="how the program is run, with W&B's macros")
+    data: dict[str, Any] = Field({}, description="handed to the objective")
+    metric: Metric
+    method: Method = "tpe"
+    early_terminate: EarlyTerminate = NoStop(type="none")
+    budget: Budget = Budget()  # type: ignore[call-arg]
+    run_cap: PositiveInt | None = Field(None, description="W&B's name of budget.trials")
+    seed: Natural = Field(0, description="seeds the sampler and, with its number, each trial")
+    trial_seed: Natural | None = Field(None, description="one seed for all trials, instead of one drawn for each")
+    parameters: dict[str, ParameterKeys]
+    forbid: list[dict[str, Any]] = Field([], description="configurations that are never proposed")
+    baselines: list[dict[str, Any]] = Field([], description="configurations that are tried first")
+    engine: Engine = LocalEngine()  # type: ignore[call-arg]
+    confirm: Confirm | None = None
+
+
+# Keys of W&B's service: they say where its server keeps the sweep, which means nothing here.
+SERVICE_KEYS = ("project", "entity", "controller", "job", "image_uri")
+
+def validate_section(key: str, value: Any, path: ConfigPath) -> tuple[Any, list[Fault]]:
+    """Validate one top-level section; return its model (None if faulty) and the faults."""
+    if key == "engine" and isinstance(value, dict) and "type" not in value:
+        value = {**value, "type": "local"}
+    if key == "early_terminate" and (value is None or isinstance(value, str)):
+        value = {"type": value or "none"}
+    field = SweepKeys.model_fields[key]
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
+    return validate(adapter, value, path, _known_keys(key, value))
+
+
+def validate(
+    adapter: TypeAdapter[Any], value: Any, path: ConfigPath, keys: Iterable[str] = ()
+) -> tuple[Any, list[Fault]]:
+    """Validate a value; return the result (None if faulty) and one fault for each place that is wrong.
+
+    keys: the keys that are known in it, for suggestions.
+    """
+    try:
+        return adapter.validate_python(value), []
+    except ValidationError as error:
+        faults: dict[ConfigPath, Fault] = {}
+        for details in error.errors(include_url=False):
+            fault = _fault(details, value, path, keys)
+            if (other := faults.get(fault.path)) is not None:  # a union: its members' rules are alternatives
+                rule = other.message.partition(", but got")[0]
+                fault = replace(fault, message=f"{rule} or {fault.message.removeprefix('must be ')}")
+            faults[fault.path] = fault
+        return None, list(faults.values())
+
+
+def _known_keys(key: str, value: Any) -> list[str]:
+    models: list[type[Section]] = {
+        "metric": [Metric],
+        "budget": [Budget],
+        "confirm": [Confirm],
+        "engine": [LocalEngine, RayEngine],
+        "early_terminate": [NoStop, Asha, Hyperband, Median, Percentile, Patience],
+    }.get(key, [])  # type: ignore[assignment]
+    kind = value.get("type") if isinstance(value, dict) else None
+    fitting = [model for model in models if "type" not in model.model_fields or kind in get_args(get_type_hints(model)["type"])]
+    return [name for model in fitting or models for name in model.model_fields]
+
+
+def _fault(details: ErrorDetails, section: Any, path: ConfigPath, keys: Iterable[str]) -> Fault:
+    """Put one of pydantic's errors into our words: the rule, the value, the remedy."""
+    where = (*path, *_location(details, section))
+    given = details["input"]
+    got = f", but got {given!r}" if isinstance(given, str) else f", but got {show(given)}"
+    context = details.get("ctx", {})
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        return Fault(f"unknown key {str(where[-1])!r}", where, remedy=did_you_mean(str(where[-1]), keys))
+    if kind == "missing":
+        return Fault(f"the key {str(where[-1])!r} is missing", where[:-1], remedy=f"add '{where[-1]}: ...'")
+    if kind == "union_tag_invalid":
+        options = [option.strip("' ") for option in str(context["expected_tags"]).split(",")]
+        tag = str(context["tag"])
+        return Fault(f"unknown type {tag!r}", (*where, "type"), remedy=did_you_mean(tag, options))
+    if kind == "union_tag_not_found":
+        return Fault("the key 'type' is missing", where, remedy="say which, e.g. {type: asha}")
+    if kind == "literal_error":
+        options = [option.strip("' ") for option in str(context["expected"]).replace(" or ", ", ").split(",")]
+        hint = did_you_mean(str(given), options)
+        remedy = hint if hint.startswith("did you mean") else ""
+        return Fault(f"must be {_any_of(options)}{got}", where, remedy=remedy)
+    rule = {
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_type": "must be a number",
+        "string_type": "must be text",
+        "bool_type": "must be true or false",
+        "list_type": "must be a list",
+        "dict_type": "must be a mapping",
+        "model_type": "must be a mapping",
+        "model_attributes_type": "must be a mapping",
+        "greater_than": f"must be greater than {context.get('gt')}",
+        "greater_than_equal": f"must be at least {context.get('ge')}",
+        "less_than_equal": f"must be at most {context.get('le')}",
+        "string_pattern_mismatch": "must be letters, digits, spaces and . _ + - only, and begin with a letter or digit",
+        "string_too_short": "must not be empty",
+    }.get(kind, details["msg"])
+    return Fault(rule + got, where)
+
+
+def _any_of(options: list[str]) -> str:
+    return options[0] if len(options) == 1 else "one of " + ", ".join(options)
+
+
+def _location(details: ErrorDetails, section: Any) -> ConfigPath:
+    """Return the error's path as it stands in the file: pydantic adds the names of union members to it."""
+    path: list[str | int] = []
+    container = section
+    last = len(details["loc"]) - 1
+    for index, part in enumerate(details["loc"]):
+        in_list = isinstance(container, list) and isinstance(part, int)
+        if in_list or (isinstance(container, dict) and part in container):
+            path.append(part)
+            container = container[part]
+        elif index == last and details["type"] == "missing":
+            path.append(part)
+    return tuple(path)

@@ -1,0 +1,197 @@
+"""A sweep file becomes a Sweep, or an error that names every fault in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpo.spec import rules
+from hpo.spec.contract import Contract
+from hpo.spec.faults import Fault, SpecError, did_you_mean
+from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, RayEngine, SweepKeys, validate_section
+from hpo.spec.parameters import order_by_conditions, parse_parameters
+from hpo.spec.source import Source, apply_override, read_source
+from hpo.spec.space import Space
+from hpo.spec.sweep import Limits, Sweep, Target
+
+DEFAULT_TRIALS = 100
+
+
+@dataclass(frozen=True)
+class Named:
+    """The parts of a sweep file that name its objective."""
+
+    objective: str | None
+    program: str | None
+    command: tuple[str, ...]
+    data: Mapping[str, Any]
+    metric: str
+    parameters: tuple[str, ...]
+    folder: Path  # where the sweep file lies
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of an objective without training it: its contract, and what is wrong with its name or its data."""
+
+    contract: Contract | None = None
+    faults: tuple[Fault, ...] = ()
+    data: Mapping[str, Any] | None = None  # the data section with its paths resolved
+
+
+class Inspect(Protocol):
+    """Finds the objective that a sweep file names. Lives above `spec`, which knows no objective."""
+
+    def __call__(self, named: Named) -> Inspection: ...
+
+
+def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> Sweep:
+    """Read, override and check a sweep file. Raises SpecError with all its faults."""
+    source = read_source(path)
+    faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
+    notes: list[str] = []
+    keys, found = _sections(source, notes)
+    faults += found
+
+    parsed = parse_parameters(source.data.get("parameters", {}))
+    inspection = _inspect_objective(keys, path, list(parsed.places), inspect, faults)
+    contract = inspection.contract
+    sound = not parsed.faults and "parameters" in source.data
+    if contract is not None:
+        rules.correct_names(parsed, contract)
+    misspelt = len(parsed.faults)
+    ordered = order_by_conditions(parsed)
+    sound = sound and len(parsed.faults) == misspelt
+    faults += parsed.faults
+    space = Space(tuple(ordered), tuple(keys["forbid"]))
+    if sound:
+        faults += rules.check_forbid(space, parsed.places)
+        faults += rules.check_method(keys["method"], space)
+
+    metric = keys["metric"]
+    if contract is not None:
+        faults += rules.check_hyperparameters(space, contract, parsed.places)
+        if metric is not None:
+            faults += rules.check_metric(metric.name, metric.goal, space, contract)
+    baselines = []
+    for index, baseline in enumerate(keys["baselines"] if sound else ()):
+        params, found = rules.complete_baseline(baseline, index, space, contract, parsed.places)
+        baselines.append(params)
+        faults += found
+
+    if isinstance(keys["engine"], RayEngine):
+        faults.append(Fault("the engine 'ray' is not in this version", ("engine",), remedy="use {type: local}"))
+    elif isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1:
+        message = f"cohorts of {keys['engine'].cohort} are not in this version: every trial trains alone"
+        faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
+    limits = _limits(keys, space, contract, faults, notes)
+    if faults or metric is None:
+        raise SpecError([fault if fault.source else source.locate(fault) for fault in faults], path)
+    known = contract.metrics.get(metric.name) if contract else None
+    sweep = Sweep(
+        name=keys["name"] or path.stem,
+        source=path,
+        text=path.read_text(encoding="utf-8"),
+        metric=Target(metric.name, metric.goal or (known.goal if known else "minimize"), metric.target),
+        space=space,
+        budget=limits,
+        objective=keys["objective"],
+        program=keys["program"],
+        command=tuple(keys["command"] or ()),
+        data=inspection.data if inspection.data is not None else keys["data"],
+        method="tpe" if keys["method"] == "bayes" else keys["method"],
+        early_terminate=keys["early_terminate"],
+        seed=keys["seed"],
+        trial_seed=keys["trial_seed"],
+        baselines=tuple(baselines),
+        engine=keys["engine"],
+        confirm=keys["confirm"],
+        description=keys["description"] or "",
+    )
+    return dataclasses.replace(sweep, notes=tuple([*notes, *_remarks(sweep)]))
+
+
+def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fault]]:
+    """Validate each top-level section by itself; a faulty or absent one has its default, `metric` None."""
+    known = list(SweepKeys.model_fields)
+    keys = {key: model.get_default() for key, model in SweepKeys.model_fields.items() if key != "metric"}
+    keys["metric"] = None
+    faults: list[Fault] = []
+    for key, value in source.data.items():
+        if key in SERVICE_KEYS:
+            notes.append(f"'{key}' is a key of W&B's service; it has no meaning here")
+        elif key not in known:
+            faults.append(Fault(f"unknown key {key!r}", (key,), remedy=did_you_mean(key, known)))
+        elif key != "parameters":
+            section, found = validate_section(key, value, (key,))
+            faults += found
+            keys[key] = section if not found else keys[key]
+    for key, example in (("metric", "metric: {name: val_accuracy, goal: maximize}"), ("parameters", "parameters: ...")):
+        if key not in source.data:
+            faults.append(Fault(f"the key {key!r} is missing", remedy=f"add {example}"))
+    return keys, faults
+
+
+def _inspect_objective(
+    keys: Mapping[str, Any], path: Path, parameters: list[str], inspect: Inspect, faults: list[Fault]
+) -> Inspection:
+    """Look at the objective, if the file names exactly one; its faults are added."""
+    objective, program, command = keys["objective"], keys["program"], keys["command"]
+    if (objective is None) == (program is None):
+        if not any(fault.path in (("objective",), ("program",)) for fault in faults):
+            what = "both are here" if objective else "neither is here"
+            faults.append(Fault(f"a sweep names an 'objective' or a 'program', but {what}", remedy="objective: objectives.binary"))
+        return Inspection()
+    if command is not None and program is None:
+        faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
+    metric = keys["metric"].name if keys["metric"] else ""
+    folder = path.resolve().parent
+    inspection = inspect(Named(objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder))
+    faults += inspection.faults
+    return inspection
+
+
+def _limits(
+    keys: Mapping[str, Any], space: Space, contract: Contract | None, faults: list[Fault], notes: list[str]
+) -> Limits:
+    """Work out the budget from `budget`, `run_cap`, the grid's size and the objective's default."""
+    budget, run_cap = keys["budget"], keys["run_cap"]
+    trials = budget.trials or run_cap
+    if budget.trials and run_cap and budget.trials != run_cap:
+        faults.append(Fault(f"run_cap is {run_cap}, but budget.trials is {budget.trials}", ("run_cap",), remedy="keep one"))
+    if keys["method"] == "grid" and (size := space.size()) is not None and space.parameters:
+        if trials and trials < size:
+            notes.append(f"the grid has {size:,} configurations; the budget runs the first {trials:,} of them")
+        trials = min(trials or size, size)
+    if not trials:
+        trials = DEFAULT_TRIALS
+        notes.append(f"no budget in the file: {trials} trials (set budget.trials)")
+    epochs = budget.epochs
+    if "epochs" in space.names() and contract is not None:
+        choices = [value for value in space["epochs"].domain.choices() or [] if isinstance(value, int | float)]
+        if epochs is not None and any(value > epochs for value in choices):
+            most = max(choices)
+            faults.append(
+                Fault(f"budget.epochs >= epochs must hold, but got {epochs} and {most:g}", ("budget", "epochs"), remedy="keep one")
+            )
+    elif epochs is None and contract is not None:
+        epochs = contract.default_epochs
+    failures = budget.failures if budget.failures is not None else max(5, trials // 2)
+    return Limits(trials, epochs, budget.seconds, failures)
+
+
+def _remarks(sweep: Sweep) -> list[str]:
+    """Return what the user should know of settings that have less effect than they may expect."""
+    remarks = []
+    rule = sweep.early_terminate
+    epochs = sweep.max_epochs()
+    if isinstance(rule, Hyperband) and rule.strict is not None:
+        remarks.append("early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous")
+    if isinstance(rule, Asha | Hyperband) and epochs is not None and (rule.min_iter or 1) >= epochs:
+        remarks.append(f"{rule.type} never stops a trial: min_iter={rule.min_iter or 1} with {epochs} epochs")
+    if sweep.confirm is not None:
+        remarks.append("'confirm' is kept with the study; this version has no `hpo confirm` yet")
+    return remarks

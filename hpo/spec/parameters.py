@@ -1,0 +1,224 @@
+"""The `parameters` section of a sweep file becomes a search space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from hpo.spec import conditions
+from hpo.spec.faults import ConfigPath, Fault, did_you_mean
+from hpo.spec.grammar import ParameterKeys, validate
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
+
+_KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)
+_LOG = ("log_uniform_values", "q_log_uniform_values", "log_uniform", "q_log_uniform")
+# W&B's distributions that Optuna has no counterpart of, and what to write instead
+_FOREIGN = {
+    "normal": "{min: mu - 2*sigma, max: mu + 2*sigma}",
+    "q_normal": "{min: mu - 2*sigma, max: mu + 2*sigma, q: ...}",
+    "log_normal": "{distribution: log_uniform_values, min: exp(mu - 2*sigma), max: exp(mu + 2*sigma)}",
+    "q_log_normal": "{distribution: q_log_uniform_values, min: exp(mu - 2*sigma), max: exp(mu + 2*sigma), q: ...}",
+    "beta": "{min: 0.0, max: 1.0}",
+    "q_beta": "{min: 0.0, max: 1.0, q: ...}",
+    "inv_log_uniform": "{distribution: log_uniform_values, min: 1/max, max: 1/min}",
+    "inv_log_uniform_values": "{distribution: log_uniform_values, min: ..., max: ...}",
+}
+
+
+@dataclass
+class Parsed:
+    """Parameters by name, where each stands in the file (the faulty ones too), and the faults."""
+
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    places: dict[str, ConfigPath] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def rename(self, name: str, meant: str) -> None:
+        """Have the parameter `name` go by the name `meant`."""
+        self.places[meant] = self.places.pop(name)
+        if name in self.parameters:
+            self.parameters[meant] = replace(self.parameters.pop(name), name=meant)
+
+
+def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed:
+    """Turn a `parameters` mapping into parameters by (dotted) name, leaving out the faulty ones."""
+    parsed = Parsed()
+    if not isinstance(section, Mapping):
+        parsed.faults.append(Fault(f"must be a mapping of names, but got {section!r}", path))
+        return parsed
+    if not section:
+        parsed.faults.append(Fault("there is nothing to search: no parameter is named", path))
+    for name, entry, place, outer in _flatten(section, path, "", {}):
+        if name in parsed.places:
+            parsed.faults.append(Fault(f"the parameter {name!r} is named twice", place))
+            continue
+        parsed.places[name] = place
+        parameter, faults = _parse_parameter(name, entry, place, outer)
+        parsed.faults += faults
+        if parameter is not None:
+            parsed.parameters[name] = parameter
+    return parsed
+
+
+def _flatten(
+    section: Mapping[str, Any], path: ConfigPath, prefix: str, outer: dict[str, Any]
+) -> Iterator[tuple[str, Any, ConfigPath, dict[str, Any]]]:
+    """Yield (dotted name, entry, its path in the file, conditions of the groups around it)."""
+    for key, entry in section.items():
+        name = f"{prefix}{key}"
+        nested = entry.get("parameters") if isinstance(entry, Mapping) else None
+        if isinstance(nested, Mapping) and set(entry) <= {"parameters", "when", "description"}:
+            when = entry.get("when")
+            inner = {**outer, **when} if isinstance(when, Mapping) else outer
+            yield from _flatten(nested, (*path, key, "parameters"), f"{name}.", inner)
+        else:
+            yield name, entry, (*path, key), outer
+
+
+def _parse_parameter(
+    name: str, entry: Any, path: ConfigPath, outer: Mapping[str, Any]
+) -> tuple[Parameter | None, list[Fault]]:
+    if not isinstance(entry, Mapping):
+        example = f"{{values: {entry}}}" if isinstance(entry, list) else f"{{value: {show(entry)}}}"
+        return None, [Fault(f"must be a mapping, but got {show(entry)}", path, remedy=f"write {name}: {example}")]
+    distribution = entry.get("distribution")
+    if distribution in _FOREIGN:
+        remedy = f"use {_FOREIGN[str(distribution)]}"
+        return None, [Fault(f"the distribution {distribution!r} is not supported", (*path, "distribution"), remedy=remedy)]
+    keys, faults = validate(_KEYS, dict(entry), path, ParameterKeys.model_fields)
+    if keys is None:
+        return None, faults
+    domain, faults = _domain(keys, entry, path)
+    when = {**outer, **(keys.when or {})}
+    for other, condition in when.items():
+        if reason := conditions.objection(condition):
+            faults.append(Fault(reason, (*path, "when", other)))
+    if domain is None or faults:
+        return None, faults
+    return Parameter(name, domain, when), []
+
+
+def _domain(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
+    forms = [form for form in ("value", "values") if form in entry]
+    forms += ["min/max"] if "min" in entry or "max" in entry else []
+    if len(forms) != 1:
+        what = "has none" if not forms else f"has {' and '.join(forms)}"
+        return None, [Fault(f"a parameter is a value, values, or min and max; this {what}", path)]
+    belongs = {"value": ("constant",), "values": ("categorical",)}.get(forms[0])
+    faults = []
+    if belongs and keys.distribution not in (None, *belongs):
+        faults.append(Fault(f"{forms[0]!r} goes with no distribution {keys.distribution!r}", (*path, "distribution")))
+    if forms[0] != "min/max" and keys.q is not None:
+        faults.append(Fault("'q' is a step between min and max, so it needs both", (*path, "q")))
+    if forms[0] != "values" and keys.probabilities is not None:
+        faults.append(Fault("'probabilities' goes with 'values' only", (*path, "probabilities")))
+    if faults:
+        return None, faults
+    if forms[0] == "value":
+        return Constant(keys.value), []
+    return _categorical(keys, path) if forms[0] == "values" else _range(keys, path)
+
+
+def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
+    values = keys.values or []
+    if not values:
+        return None, [Fault("'values' must name at least one value", (*path, "values"))]
+    repeated = [value for index, value in enumerate(values) if any(conditions.same(value, v) for v in values[:index])]
+    if repeated:
+        return None, [Fault(f"the value {show(repeated[0])} is repeated", (*path, "values"))]
+    shares = keys.probabilities
+    if shares is not None:
+        where = (*path, "probabilities")
+        if len(shares) != len(values):
+            return None, [Fault(f"one probability a value, but got {len(shares)} for {len(values)} values", where)]
+        if min(shares) < 0 or not math.isclose(sum(shares), 1.0, rel_tol=1e-6):
+            return None, [Fault(f"probabilities must be >= 0 and sum to 1, but they sum to {sum(shares):g}", where)]
+    return Categorical(tuple(values), tuple(shares) if shares is not None else None), []
+
+
+def _range(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
+    if keys.min is None or keys.max is None:
+        missing = "min" if keys.min is None else "max"
+        return None, [Fault(f"the key {missing!r} is missing: a range needs both", path)]
+    low, high = keys.min, keys.max
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None, [Fault(f"min and max must be finite, but got min={show(low)}, max={show(high)}", path)]
+    distribution = keys.distribution
+    if distribution in ("constant", "categorical"):
+        return None, [Fault(f"min and max go with no distribution {distribution!r}", (*path, "distribution"))]
+    if low >= high:
+        return None, [
+            Fault(f"min < max must hold, but got min={show(low)}, max={show(high)}", (*path, "min"), remedy="swap them, or use 'value'")
+        ]
+    if distribution in ("log_uniform", "q_log_uniform"):  # W&B's: min and max are exponents of e
+        low, high = math.exp(low), math.exp(high)
+    log = distribution in _LOG
+    if log and low <= 0:
+        return None, [
+            Fault(f"min > 0 must hold on a log scale, but got min={show(low)}", (*path, "min"), remedy="a small number such as 1e-6")
+        ]
+    whole = isinstance(keys.min, int) and isinstance(keys.max, int)
+    q_whole = keys.q is None or float(keys.q).is_integer()
+    if distribution == "int_uniform" and not (whole and q_whole):
+        return None, [Fault("int_uniform takes whole numbers as min, max and q", path)]
+    integer = distribution == "int_uniform" or (distribution in (None, *_LOG[:2]) and whole and q_whole)
+    if distribution == "log_uniform_values" and not keys.q:
+        integer = False  # W&B draws real numbers even between whole bounds
+    step = keys.q
+    if step is None and distribution is not None and distribution.startswith("q_"):
+        step = 1.0  # W&B's default
+    if step is not None and step > high - low:
+        return None, [Fault(f"q <= max - min must hold, but got q={show(step)}, max - min={show(high - low)}", (*path, "q"))]
+    if integer:
+        low, high, step = int(low), int(high), None if step in (None, 1) else int(step)
+    return Range(low, high, log=log, integer=integer, step=step), []
+
+
+def order_by_conditions(parsed: Parsed) -> list[Parameter]:
+    """Return the parameters, each after those its `when` names; unknown names and circles are added to the faults."""
+    parameters, places = parsed.parameters, parsed.places
+    for parameter in parameters.values():
+        for other, condition in parameter.when.items():
+            where = (*places[parameter.name], "when", other)
+            if other not in places:
+                message = f"'when' names the unknown parameter {other!r}"
+                parsed.faults.append(Fault(message, where, remedy=did_you_mean(other, places)))
+            elif other in parameters and not possible(condition, parameters[other].domain):
+                message = f"the condition can never hold: {other!r} never is {show(condition)}"
+                parsed.faults.append(Fault(message, where, remedy=f"{other} is: {parameters[other].domain}"))
+    ordered: list[Parameter] = []
+    waiting = dict(parameters)
+    while waiting:
+        free = next((p for p in waiting.values() if not any(other in waiting for other in p.when)), None)
+        if free is None:
+            circle = _circle(waiting)
+            message = f"'when' goes round in a circle: {' -> '.join([*circle, circle[0]])}"
+            parsed.faults.append(Fault(message, (*places[circle[0]], "when"), remedy="drop one of these conditions"))
+            break
+        ordered.append(waiting.pop(free.name))  # the file's order, as far as conditions allow
+    return ordered
+
+
+def possible(condition: Any, domain: Domain) -> bool:
+    """Whether some value of the domain satisfies the condition (a real range: assumed, unless at neither end)."""
+    choices = domain.choices()
+    if choices is not None:
+        return any(conditions.holds(condition, value) for value in choices)
+    assert isinstance(domain, Range)
+    if isinstance(condition, Mapping):
+        return any(conditions.holds(condition, domain.low + share * (domain.high - domain.low) / 1000) for share in range(1001))
+    return any(domain.holds(value) for value in (condition if isinstance(condition, list) else [condition]))
+
+
+def _circle(waiting: Mapping[str, Parameter]) -> list[str]:
+    """Follow conditions among the waiting parameters until one comes again."""
+    trail = [next(iter(waiting))]
+    while True:
+        following = next(other for other in waiting[trail[-1]].when if other in waiting)
+        if following in trail:
+            return trail[trail.index(following) :]
+        trail.append(following)

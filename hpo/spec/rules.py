@@ -1,0 +1,215 @@
+"""Rules between the sections of a sweep file, and between the file and its objective's contract.
+
+Each rule is a function that yields faults; none depends on another having passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hpo.spec import conditions
+from hpo.spec.contract import Contract, Known
+from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
+from hpo.spec.parameters import Parsed, possible
+from hpo.spec.space import Constant, Parameter, Range, Space, show
+
+Places = Mapping[str, ConfigPath]
+
+
+def correct_names(parsed: Parsed, contract: Contract) -> None:
+    """Every parameter is one that the objective knows. A misspelt one is a fault; from there on it goes by the name that
+    was probably meant, so that what else refers to it is no fault as well."""
+    for name in [name for name in parsed.places if name not in contract.parameters]:
+        remedy = did_you_mean(name, contract.parameters)
+        message = f"the objective knows no hyperparameter {name!r}"
+        parsed.faults.append(Fault(message, parsed.places[name], remedy=remedy))
+        meant = closest(name, contract.parameters)
+        if meant is not None and meant not in parsed.places:
+            parsed.rename(name, meant)
+
+
+def check_hyperparameters(space: Space, contract: Contract, places: Places) -> Iterator[Fault]:
+    """Every parameter has values that the objective accepts, and is active only where it means something."""
+    for parameter in space.parameters:
+        where = places[parameter.name]
+        known = contract.parameters.get(parameter.name)
+        if known is None:
+            continue  # said by correct_names
+        yield from _check_values(parameter, known, contract, where)
+        yield from _check_relevance(parameter, known, contract, space, places)
+
+
+def _check_values(parameter: Parameter, known: Known, contract: Contract, where: ConfigPath) -> Iterator[Fault]:
+    domain = parameter.domain
+    if isinstance(domain, Range):
+        if known.kind in ("choice", "bool"):
+            options = ", ".join(known.choices) or "true, false"
+            yield Fault(f"{parameter.name} is no number", where, remedy=f"use values: [{options}]")
+            return
+        if known.kind in ("int", "layers") and domain.choices() is None:
+            yield Fault(f"{parameter.name} takes whole numbers only", where, remedy="add distribution: int_uniform")
+            return
+        for key, bound in (("min", domain.low), ("max", domain.high)):
+            if reason := known.objection(bound):
+                yield Fault(f"{parameter.name} {reason}", (*where, key))
+        return
+    aliases = contract.aliases.get(parameter.name, {})
+    for index, value in enumerate(domain.choices() or []):
+        canonical = aliases.get(value, value) if isinstance(value, str) else value
+        if reason := known.objection(canonical):
+            key: ConfigPath = ("value",) if isinstance(domain, Constant) else ("values", index)
+            hint = did_you_mean(str(value), [*known.choices, *aliases]) if known.kind == "choice" else ""
+            remedy = hint if hint.startswith("did you mean") else ""
+            yield Fault(f"{parameter.name} {reason}", (*where, *key), remedy=remedy)
+
+
+def _check_relevance(
+    parameter: Parameter, known: Known, contract: Contract, space: Space, places: Places
+) -> Iterator[Fault]:
+    for other, allowed in known.requires.items():
+        if other in places and other not in space.names():
+            continue  # it is faulty itself: what it can be is not known
+        aliases = contract.aliases.get(other, {})
+        reachable = _values_while_active(parameter, other, space, contract)
+        useless = [value for value in reachable if aliases.get(_key(value), value) not in allowed]
+        if not useless:
+            continue
+        useful = [value for value in reachable if value not in useless]
+        if useful:
+            remedy = f"add when: {{{other}: [{', '.join(map(show, useful))}]}}"
+        else:
+            remedy = f"it belongs to {other}: {', '.join(map(show, allowed))}"
+        default = "" if other in space.names() else f" (its default is {show(contract.parameters[other].default)})"
+        yield Fault(
+            f"{parameter.name} means nothing while {other} is {' or '.join(map(show, useless))}{default}",
+            places[parameter.name],
+            remedy=remedy,
+        )
+
+
+def _key(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _values_while_active(parameter: Parameter, other: str, space: Space, contract: Contract) -> list[Any]:
+    """Return the values that `other` can have while `parameter` is active."""
+    default = contract.parameters[other].default
+    if other not in space.names():
+        return [default]
+    required = _all_conditions(parameter, space)
+    values = list(space[other].domain.choices() or [])
+    values = [value for value in values if all(conditions.holds(condition, value) for condition in required.get(other, []))]
+    may_be_inactive = space[other].when and other not in required
+    return [*values, default] if may_be_inactive and default not in values else values
+
+
+def _all_conditions(parameter: Parameter, space: Space) -> dict[str, list[Any]]:
+    """Return the conditions that hold while a parameter is active, its own and those of what it depends on."""
+    found: dict[str, list[Any]] = {}
+    for name, condition in parameter.when.items():
+        found.setdefault(name, []).append(condition)
+        if name not in space.names():
+            continue  # unknown or faulty: said elsewhere
+        for deeper, conditions_of in _all_conditions(space[name], space).items():
+            found.setdefault(deeper, []).extend(conditions_of)
+    return found
+
+
+def check_metric(name: str, goal: str | None, space: Space, contract: Contract) -> Iterator[Fault]:
+    """The metric exists, its goal is its own, and its values can be compared across trials."""
+    known = contract.metrics.get(name)
+    if known is None:
+        remedy = did_you_mean(name, contract.metrics)
+        yield Fault(f"the objective reports no metric {name!r}", ("metric", "name"), remedy=remedy)
+        return
+    if goal is not None and goal != known.goal:
+        better = "higher" if known.goal == "maximize" else "lower"
+        yield Fault(f"{name} is better when {better}, but goal is {goal}", ("metric", "goal"), remedy=f"goal: {known.goal}")
+    changing = [parameter.name for parameter in space.searched() if parameter.name in known.varies_with]
+    if changing:
+        others = [metric for metric, fact in contract.metrics.items() if not fact.varies_with and metric.startswith("val_")]
+        yield Fault(
+            f"{name} can't be compared across trials: its scale changes with what is searched ({', '.join(changing)})",
+            ("metric", "name"),
+            remedy=f"use one of {', '.join(others)}",
+        )
+
+
+def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
+    """Every forbidden clause names parameters and values that occur, and something is left."""
+    known = {parameter.name: parameter.domain for parameter in space.parameters}
+    sound = True
+    for index, clause in enumerate(space.forbid):
+        where = ("forbid", index)
+        if not clause:
+            yield Fault("an empty clause forbids everything", where)
+            sound = False
+        for name, condition in clause.items():
+            fault = None
+            if name not in places:
+                fault = Fault(f"unknown parameter {name!r}", (*where, name), remedy=did_you_mean(name, places))
+            elif reason := conditions.objection(condition):
+                fault = Fault(reason, (*where, name))
+            elif name in known and not possible(condition, known[name]):
+                message = f"the condition can never hold: {name!r} never is {show(condition)}"
+                fault = Fault(message, (*where, name), remedy=f"{name} is: {known[name]}")
+            if fault:
+                sound = False
+                yield fault
+    if sound and not space.has_room():
+        remedy = "loosen a clause, or widen the parameters"
+        yield Fault("no configuration is left: 'forbid' excludes them all", ("forbid",), remedy=remedy)
+
+
+def complete_baseline(
+    baseline: Mapping[str, Any], index: int, space: Space, contract: Contract | None, places: Places
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Return a baseline with every active parameter, and what is wrong with it.
+
+    A parameter that it leaves out takes its constant, or the objective's default if the space holds that.
+    """
+    faults: list[Fault] = []
+    params: dict[str, Any] = {}
+    for name in baseline:
+        if name not in places:
+            remedy = did_you_mean(name, places)
+            faults.append(Fault(f"unknown parameter {name!r}", ("baselines", index, name), remedy=remedy))
+    for parameter in space.parameters:
+        name, where = parameter.name, ("baselines", index, parameter.name)
+        if not space.active(parameter, params):
+            if name in baseline:
+                faults.append(Fault(f"{name} is inactive here: it needs {show(dict(parameter.when))}", where))
+            continue
+        known = contract.parameters.get(name) if contract else None
+        if name in baseline:
+            value = baseline[name]
+        elif isinstance(parameter.domain, Constant):
+            value = parameter.domain.value
+        elif known is not None and parameter.domain.holds(known.default):
+            value = known.default
+        else:
+            faults.append(Fault(f"{name} is active here and has no value", ("baselines", index), remedy=f"add {name}: ..."))
+            continue
+        if not parameter.domain.holds(value):
+            faults.append(Fault(f"{name} must be one of the space's values ({parameter.domain}), but got {show(value)}", where))
+            continue
+        params[name] = value
+    if not faults and not space.allowed(params):
+        faults.append(Fault("this configuration is forbidden by 'forbid'", ("baselines", index)))
+    return params, faults
+
+
+def check_method(method: str, space: Space) -> Iterator[Fault]:
+    """The method can search such a space."""
+    if method == "grid":
+        for parameter in space.parameters:
+            if parameter.domain.choices() is None:
+                yield Fault(
+                    f"a grid needs countable values, but {parameter.name} is a range of real numbers",
+                    ("method",),
+                    remedy=f"give {parameter.name} 'values' or a step 'q', or use method: qmc",
+                )
+    numbers = [parameter for parameter in space.searched() if isinstance(parameter.domain, Range)]
+    if method == "cmaes" and not numbers:
+        yield Fault("cmaes searches numbers, but every parameter is a choice", ("method",), remedy="use method: tpe")

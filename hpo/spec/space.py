@@ -1,0 +1,210 @@
+"""The search space: parameters, which of them are active when, and what is forbidden. Plain Python, no library."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpo.spec.conditions import Clause, clause_holds, same
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Always this value."""
+
+    value: Any
+
+    def holds(self, value: Any) -> bool:
+        return same(value, self.value)
+
+    def choices(self) -> list[Any] | None:
+        return [self.value]
+
+    def draw(self, rng: random.Random) -> Any:
+        return self.value
+
+    def __str__(self) -> str:
+        return show(self.value)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One of several values of any plain type; `probabilities`, if given, weigh them."""
+
+    values: tuple[Any, ...]
+    probabilities: tuple[float, ...] | None = None
+
+    def holds(self, value: Any) -> bool:
+        return any(same(value, option) for option in self.values)
+
+    def choices(self) -> list[Any] | None:
+        return list(self.values)
+
+    def draw(self, rng: random.Random) -> Any:
+        return rng.choices(self.values, self.probabilities)[0]
+
+    def __str__(self) -> str:
+        if self.probabilities is None:
+            return ", ".join(map(show, self.values))
+        pairs = zip(self.values, self.probabilities, strict=True)
+        return ", ".join(f"{show(value)} ({share:g})" for value, share in pairs)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; `step` makes them multiples of it from `low`; `log` spreads them by
+    order of magnitude; `integer` makes them whole."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+    step: float | None = None
+
+    def holds(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        if self.integer and value != int(value):
+            return False
+        return self.step is None or math.isclose(self.snap(value), value, rel_tol=1e-9, abs_tol=1e-12)
+
+    def snap(self, value: float) -> float:
+        """Return the nearest value of the grid of `step`."""
+        if self.step is None:
+            return int(round(value)) if self.integer else value
+        count = min(round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9))
+        snapped = self.low + count * self.step
+        return int(round(snapped)) if self.integer else float(f"{snapped:.12g}")
+
+    def choices(self) -> list[Any] | None:
+        """Return all the values in order, None if they are not countable."""
+        step = self.step or (1 if self.integer else None)
+        if step is None:
+            return None
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        return [self.snap(self.low + index * step) for index in range(count)]
+
+    def draw(self, rng: random.Random) -> Any:
+        if self.log:
+            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        elif self.integer and self.step is None:
+            return rng.randint(int(self.low), int(self.high))
+        else:
+            value = rng.uniform(self.low, self.high)
+        return self.snap(min(max(value, self.low), self.high))
+
+    def __str__(self) -> str:
+        words = [f"{self.low:g} to {self.high:g}"]
+        words += ["whole numbers"] if self.integer else []
+        words += [f"in steps of {self.step:g}"] if self.step else []
+        words += ["log scale"] if self.log else []
+        return ", ".join(words)
+
+
+Domain = Constant | Categorical | Range
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named domain, active while `when` holds."""
+
+    name: str
+    domain: Domain
+    when: Clause = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters in an order in which each stands after those its `when` names; and the forbidden clauses."""
+
+    parameters: tuple[Parameter, ...]
+    forbid: tuple[Clause, ...] = ()
+
+    def __getitem__(self, name: str) -> Parameter:
+        return next(parameter for parameter in self.parameters if parameter.name == name)
+
+    def names(self) -> list[str]:
+        return [parameter.name for parameter in self.parameters]
+
+    def searched(self) -> list[Parameter]:
+        """Return the parameters that vary."""
+        return [parameter for parameter in self.parameters if len(parameter.domain.choices() or [0, 0]) > 1]
+
+    def active(self, parameter: Parameter, params: Mapping[str, Any]) -> bool:
+        """Whether a parameter is active, given the active ones before it."""
+        return clause_holds(parameter.when, params)
+
+    def complete(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the active configuration of proposed values: constants added, inactive ones left out."""
+        params: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if self.active(parameter, params):
+                if isinstance(parameter.domain, Constant):
+                    params[parameter.name] = parameter.domain.value
+                elif parameter.name in proposed:
+                    params[parameter.name] = proposed[parameter.name]
+        return params
+
+    def allowed(self, params: Mapping[str, Any]) -> bool:
+        """Whether no forbidden clause holds for an active configuration."""
+        return not any(clause_holds(clause, params) for clause in self.forbid)
+
+    def draw(self, rng: random.Random) -> dict[str, Any]:
+        """Draw an active configuration at random; it may be a forbidden one."""
+        params: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if self.active(parameter, params):
+                params[parameter.name] = parameter.domain.draw(rng)
+        return params
+
+    def configurations(self) -> Iterator[dict[str, Any]] | None:
+        """Return all allowed active configurations in order (the grid), None if a range is not countable."""
+        if any(parameter.domain.choices() is None for parameter in self.parameters):
+            return None
+        return (params for params in self._expand({}, 0) if self.allowed(params))
+
+    def _expand(self, params: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
+        if index == len(self.parameters):
+            yield dict(params)
+            return
+        parameter = self.parameters[index]
+        if not self.active(parameter, params):
+            yield from self._expand(params, index + 1)
+            return
+        for value in parameter.domain.choices() or ():
+            yield from self._expand({**params, parameter.name: value}, index + 1)
+
+    def size(self, limit: int = 1_000_000) -> int | None:
+        """Return the number of allowed configurations; None if there are more than `limit`, or uncountably many."""
+        configurations = self.configurations()
+        if configurations is None:
+            return None
+        rough = math.prod(len(parameter.domain.choices() or ()) for parameter in self.parameters if not parameter.when)
+        if rough > limit * 100:  # a lower bound but for `forbid`: not worth counting
+            return None
+        count = sum(1 for _ in itertools.islice(configurations, limit + 1))
+        return count if count <= limit else None
+
+    def has_room(self, draws: int = 10_000) -> bool:
+        """Whether some configuration is allowed: exactly for small countable spaces, else tried by random draws."""
+        if not self.forbid:
+            return True
+        rng = random.Random(0)
+        if any(self.allowed(self.draw(rng)) for _ in range(draws)):
+            return True
+        # rare survivors of a countable space: look through it, as far as is bearable
+        found = itertools.islice(self._expand({}, 0), 1_000_000) if self.configurations() is not None else ()
+        return any(self.allowed(params) for params in found)
+
+
+def show(value: Any) -> str:
+    """Return a value as a sweep file writes it, short."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,128 @@
+"""A validated sweep: what the rest of the platform works from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpo.spec.contract import Goal
+from hpo.spec.grammar import Asha, Confirm, Hyperband, LocalEngine, Median, NoStop, Patience, Percentile, RayEngine
+from hpo.spec.space import Space
+
+EarlyTerminate = NoStop | Asha | Hyperband | Median | Percentile | Patience
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The metric that the sweep optimizes."""
+
+    name: str
+    goal: Goal
+    reached_at: float | None = None
+
+    def better(self, left: float, right: float) -> bool:
+        """Whether `left` is better than `right`."""
+        return left > right if self.goal == "maximize" else left < right
+
+    def reached(self, value: float) -> bool:
+        return self.reached_at is not None and not self.better(self.reached_at, value)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a sweep ends: whichever comes first."""
+
+    trials: int  # complete + pruned
+    epochs: int | None = None  # of one trial; None: the objective's own
+    seconds: float | None = None
+    failures: int = 0  # failed trials that are borne before the sweep stops
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One sweep file, checked, with its defaults filled in."""
+
+    name: str
+    source: Path
+    text: str  # the file as it was read
+    metric: Target
+    space: Space
+    budget: Limits
+    objective: str | None = None
+    program: str | None = None
+    command: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    method: str = "tpe"
+    early_terminate: EarlyTerminate = field(default_factory=lambda: NoStop(type="none"))
+    seed: int = 0
+    trial_seed: int | None = None  # of every trial; None: drawn from `seed` and the trial's number
+    baselines: tuple[Params, ...] = ()  # complete active configurations
+    engine: LocalEngine | RayEngine = field(default_factory=lambda: LocalEngine())
+    confirm: Confirm | None = None
+    description: str = ""
+    notes: tuple[str, ...] = ()  # what the user should know of how the file was read
+
+    def epochs_of(self, params: Params) -> int | None:
+        """Return how many epochs a configuration trains; None if only its objective knows."""
+        epochs = params.get("epochs", self.budget.epochs)
+        return int(epochs) if epochs is not None else None
+
+    def max_epochs(self) -> int | None:
+        """Return the most epochs that any configuration trains; None if only the objective knows."""
+        if "epochs" in self.space.names():
+            choices = self.space["epochs"].domain.choices() or []
+            numbers = [int(value) for value in choices if isinstance(value, int | float)]
+            return max(numbers, default=None)
+        return self.budget.epochs
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes trials of two sweeps comparable: a study goes on only if this is the same.
+
+        Plain JSON types. Budget, method, stopping, engine and seed may change between runs of one study.
+        """
+        return {
+            "objective": self.objective,
+            "program": self.program,
+            "command": list(self.command),
+            "data": dict(self.data),
+            "metric": {"name": self.metric.name, "goal": self.metric.goal},
+            "epochs": self.budget.epochs,
+            "parameters": {
+                p.name: {
+                    "type": type(p.domain).__name__.lower(),
+                    **{key: _plain(value) for key, value in dataclasses.asdict(p.domain).items() if value is not None},
+                    **({"when": _plain(p.when)} if p.when else {}),
+                }
+                for p in self.space.parameters
+            },
+            "forbid": [_plain(clause) for clause in self.space.forbid],
+        }
+
+    def config(self) -> dict[str, Any]:
+        """Return the whole resolved sweep as plain JSON types, as it is kept in both records."""
+        return {
+            "name": self.name,
+            **self.identity(),
+            "method": self.method,
+            "early_terminate": self.early_terminate.model_dump(exclude_none=True),
+            "budget": {k: v for k, v in dataclasses.asdict(self.budget).items() if v is not None},
+            "target": self.metric.reached_at,
+            "seed": self.seed,
+            "trial_seed": self.trial_seed,
+            "baselines": [_plain(baseline) for baseline in self.baselines],
+            "engine": self.engine.model_dump(),
+            "confirm": self.confirm.model_dump() if self.confirm else None,
+        }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with tuples as lists, as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value

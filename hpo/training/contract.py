@@ -1,0 +1,95 @@
+"""The contract of a Torch task: the vocabulary's hyperparameters and metrics, and the task's own. Loads no Torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpo.spec.contract import Contract, Known
+from hpo.spec.faults import did_you_mean
+from hpo.training.activations import ACTIVATIONS
+from hpo.training.initializers import INITIALIZERS
+from hpo.training.losses import LOSSES
+from hpo.training.metrics import known_metrics
+from hpo.training.models import MODEL_PARAMETERS
+from hpo.training.optimizers import OPTIMIZERS
+from hpo.training.registry import Registry
+from hpo.training.schedules import SCHEDULES
+from hpo.training.targets import OUTLIERS, TARGET_TRANSFORMS
+from hpo.training.task import Kind, TorchTask
+
+LOOP_PARAMETERS: dict[str, Known] = {
+    "batch_size": Known("int", 32, "rows a step; the last batch of an epoch may be smaller", within="[1, inf)"),
+    "epochs": Known("int", 20, "passes over the training split", within="[1, inf)"),
+    "grad_clip_norm": Known(
+        "float", None, "largest norm of all gradients together; null: off", within="(0, inf)", nullable=True
+    ),
+    "grad_clip_value": Known(
+        "float", None, "largest absolute value of a gradient; null: off", within="(0, inf)", nullable=True
+    ),
+    "seed": Known("int", None, "fixes the trial's seed; absent: derived from the sweep's", within="[0, inf)"),
+}
+
+
+def target_registries(kind: Kind) -> list[Registry[Any]]:
+    """Return the registries of what is done to a regression's targets; none for other kinds."""
+    return [OUTLIERS, TARGET_TRANSFORMS] if kind == "regression" else []
+
+
+def contract_of(task: TorchTask) -> Contract:
+    """Return what the task understands: the vocabulary, overridden and extended by `task.parameters`.
+
+    Raises:
+        ValueError: `task.parameters` drops (None) a hyperparameter that the vocabulary does not have.
+    """
+    targets = target_registries(task.kind)
+    losses = LOSSES[task.kind]
+    registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]
+    vocabulary = dict(LOOP_PARAMETERS)
+    for registry in registries:
+        vocabulary |= registry.known()
+    parameters = _with_own(vocabulary | MODEL_PARAMETERS, task)
+    return Contract(
+        parameters=parameters,
+        metrics=known_metrics(
+            task.kind,
+            loss_parameters=frozenset(losses.known()),
+            target_parameters=frozenset(name for registry in targets for name in registry.known()),
+        ),
+        aliases={registry.kind: registry.aliases for registry in registries if registry.aliases},
+        default_epochs=int(parameters["epochs"].default) if "epochs" in parameters else Contract.default_epochs,
+    )
+
+
+def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `params`, aliases resolved, with the default of every absent hyperparameter that means something here.
+
+    One that requires another's value (momentum: sgd or rmsprop) is filled in only where that value holds.
+    """
+    complete = {name: _resolved(contract, name, value) for name, value in params.items()}
+    waiting = {name: known for name, known in contract.parameters.items() if name not in complete}
+    while waiting:
+        # What an absent hyperparameter requires may itself be absent: fill in as the answers become known.
+        ready = {name: known for name, known in waiting.items() if not waiting.keys() & known.requires.keys()}
+        if not ready:
+            raise ValueError(f"hyperparameters require each other in a circle: {', '.join(waiting)}")
+        for name, known in ready.items():
+            del waiting[name]
+            if all(complete.get(other) in values for other, values in known.requires.items()):
+                complete[name] = known.default
+    return complete
+
+
+def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]:
+    dropped = {name for name, known in task.parameters.items() if known is None}
+    for name in sorted(dropped - vocabulary.keys()):
+        raise ValueError(f"{type(task).__name__}.parameters drops {name!r} ({did_you_mean(name, vocabulary)})")
+    own = {name: known for name, known in task.parameters.items() if known is not None}
+    parameters = {name: known for name, known in (vocabulary | own).items() if name not in dropped}
+    # What required a dropped hyperparameter goes with it, unless the task describes it anew.
+    return {name: known for name, known in parameters.items() if name in own or not dropped & known.requires.keys()}
+
+
+def _resolved(contract: Contract, name: str, value: Any) -> Any:
+    aliases = contract.aliases.get(name)
+    return aliases.get(value, value) if aliases and isinstance(value, str) else value

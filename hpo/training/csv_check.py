@@ -1,0 +1,224 @@
+"""What can be wrong with a table in a CSV file, found by the standard library alone: one pass, no pandas, no Torch."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpo.spec.contract import Known
+from hpo.spec.faults import Fault, did_you_mean
+from hpo.training.options import check_options
+from hpo.training.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares
+from hpo.training.task import Kind
+
+# A field that says nothing. As pandas.read_csv has it, and "?" as in the UCI repository's files.
+MISSING = frozenset(
+    ("", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>")
+) | {"N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
+_SEPARATORS = (",", ";", "\t", "|")
+CSV_OPTIONS: dict[str, Known] = {
+    **SPLIT_OPTIONS,
+    "separator": Known("choice", ",", "what stands between two fields", choices=_SEPARATORS),
+}
+_SHOWN = 8  # columns or classes listed in a message
+
+
+@dataclass
+class _Target:
+    """What one pass over the file tells about the target column."""
+
+    rows: int = 0
+    missing: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+    ragged: tuple[int, int] | None = None  # line and number of fields of the first row that differs from the header
+
+
+def number(text: str) -> float | None:
+    """Return the finite number that `text` says, or None. `1_000` and `1,000` are no numbers."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in text else None
+
+
+def class_labels(values: Iterable[str]) -> dict[str, str]:
+    """Return each value's class: the value itself, but one class for `1` and `1.0` if all values are numbers.
+
+    The keys come sorted (by size if all are numbers, else by letters): the first class is 0, the second 1.
+    """
+    distinct = sorted(set(values))
+    numbers = {text: number(text) for text in distinct}
+    sizes = {text: size for text, size in numbers.items() if size is not None}
+    if len(sizes) < len(distinct):
+        return {text: text for text in distinct}
+    return {text: repr(sizes[text]).removesuffix(".0") for text in sorted(distinct, key=sizes.__getitem__)}
+
+
+def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
+    """Return what is wrong with `data: {csv: path, target: column}` for a task of this kind.
+
+    data: also `validation`, `test`, `split_seed` and `separator` (see CSV_OPTIONS). A relative path starts at the
+    working directory. Rows whose target is missing are dropped on loading, and are a fault only if nothing is left.
+    Each fault's path is relative to `data`: ("csv",) or ("target",).
+    """
+    faults = _check_keys(data)
+    if not isinstance(data.get("csv"), str) or data.get("separator", ",") not in _SEPARATORS:
+        return faults
+    path = Path(data["csv"]).expanduser()
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        remedy = f"relative paths start at {Path.cwd()}" if not path.is_absolute() else "check the path"
+        return [*faults, Fault(f"must name a CSV file, but {data['csv']!r} {what}", ("csv",), remedy=remedy)]
+    target = data.get("target")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return faults + _check_table(file, data, target if isinstance(target, str) else None, kind)
+    except OSError as error:
+        return [*faults, Fault(f"must be readable, but {data['csv']!r} is not: {error.strerror}", ("csv",))]
+    except UnicodeDecodeError as error:
+        told = f"must be text in UTF-8, but {data['csv']!r} has the byte 0x{error.object[error.start]:02x}"
+        return [*faults, Fault(told, ("csv",), remedy="save it as UTF-8 text; a spreadsheet: export it as CSV")]
+    except csv.Error as error:
+        told = f"must be a CSV file, but {data['csv']!r} is not: {error}"
+        return [*faults, Fault(told, ("csv",), remedy="export the table again as CSV")]
+
+
+def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
+    faults = []
+    if "csv" in data and "source" in data:
+        faults.append(Fault("`source` and `csv` exclude each other", ("source",), remedy="remove one of them"))
+    for key in ("csv", "target"):
+        if key not in data:
+            other = "target" if key == "csv" else "csv"
+            told = f"`{other}` needs `{key}` beside it"
+            faults.append(Fault(told, (other,), remedy="e.g. data: {csv: churn.csv, target: left}"))
+        elif not isinstance(data[key], str) or not data[key]:
+            what = "a path" if key == "csv" else "the name of a column"
+            faults.append(Fault(f"must be {what}, but got {data[key]!r}", (key,)))
+    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target")}}
+    strays = [key for key in data if key not in known and key != "source"]
+    faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]
+    own = {key: value for key, value in data.items() if key in CSV_OPTIONS}
+    return faults + check_options(own, CSV_OPTIONS) + check_shares(own)
+
+
+def _check_table(lines: Iterable[str], data: Mapping[str, Any], target: str | None, kind: Kind) -> list[Fault]:
+    separator = data.get("separator", ",")
+    reader = csv.reader(_text(lines), delimiter=separator, skipinitialspace=True)
+    header = [name.strip() for name in next(reader, [])]
+    if not header:
+        return [Fault(f"must have a header and rows, but {data['csv']!r} is empty", ("csv",))]
+    faults = _check_header(header, separator, target)
+    if faults or target is None:
+        return faults
+    found = _read_target(reader, header, target)
+    if found.ragged:
+        line, fields = found.ragged
+        told = f"every row must have the header's {len(header)} fields, but line {line} has {fields}"
+        return [Fault(told, ("csv",), remedy="is the file cut off, or a text with the separator in it not quoted?")]
+    if found.rows == 0:
+        return [Fault(f"must have rows, but {data['csv']!r} has only a header", ("csv",))]
+    return _check_target(found, target, kind)
+
+
+def _text(lines: Iterable[str]) -> Iterator[str]:
+    """Pass lines on. Raises csv.Error at a NUL byte: UTF-8 allows it, but no text has one."""
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("it has NUL bytes, so it is no text")
+        yield line
+
+
+def _check_header(header: list[str], separator: str, target: str | None) -> list[Fault]:
+    other = next((mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]), None)
+    if other is not None:
+        told = f"fields must be separated by {separator!r}, but the header looks separated by {other!r}: {header[0]!r}"
+        return [Fault(told, ("csv",), remedy=f"set data.separator: {other!r}")]
+    faults = [
+        Fault(f"column names must differ, but {name!r} stands {count} times in the header", ("csv",))
+        for name, count in Counter(header).items()
+        if count > 1
+    ]
+    if target is not None and target not in header:
+        close = did_you_mean(target, header)
+        columns = "" if close.startswith("one of") else f" columns: {_listed(header)}"
+        faults.append(Fault(f"there is no column {target!r}", ("target",), remedy=f"{close}{columns}"))
+    elif target is not None and len(header) == 1:
+        faults.append(Fault(f"there must be a column besides the target {target!r} to learn from", ("csv",)))
+    return faults
+
+
+def _read_target(reader: Any, header: list[str], target: str) -> _Target:
+    found, column, width = _Target(), header.index(target), len(header)
+    for row in reader:
+        if not row:
+            continue  # a blank line
+        if len(row) != width:
+            found.ragged = found.ragged or (reader.line_num, len(row))
+            continue
+        found.rows += 1
+        value = row[column].strip()
+        if value in MISSING:
+            found.missing += 1
+        else:
+            found.values[value] += 1
+    return found
+
+
+def _check_target(found: _Target, target: str, kind: Kind) -> list[Fault]:
+    rows = found.rows - found.missing
+    if rows == 0:
+        return [Fault(f"the target {target!r} must have values, but it is empty in all {found.rows} rows", ("target",))]
+    labels = class_labels(found.values)
+    counts: Counter[str] = Counter()
+    for text, label in labels.items():
+        counts[label] += found.values[text]
+    faults = []
+    if len(counts) == 1:
+        only = next(iter(counts))
+        faults.append(Fault(f"the target {target!r} must vary, but it is {only!r} in every row", ("target",)))
+    elif kind == "regression":
+        faults += _check_numbers(found, target)
+    else:
+        faults += _check_classes(counts, target, kind)
+    if rows < MINIMUM_ROWS:
+        told = f"three splits need at least {MINIMUM_ROWS} rows with a target, but there are {rows}"
+        faults.append(Fault(told, ("csv",), remedy="add rows"))
+    return faults
+
+
+def _check_numbers(found: _Target, target: str) -> list[Fault]:
+    words = sorted(text for text in found.values if number(text) is None)
+    if not words:
+        return []
+    rows = sum(found.values[text] for text in words)
+    told = f"regression needs a numeric target, but {target!r} has {_listed(words)} (in {rows} rows)"
+    return [Fault(told, ("target",), remedy="clean the column, or use a task for classes")]
+
+
+def _check_classes(counts: Counter[str], target: str, kind: Kind) -> list[Fault]:
+    if kind == "binary" and len(counts) != 2:
+        told = f"binary needs exactly two classes, but {target!r} has {len(counts)}: {_listed(counts)}"
+        remedy = "for a number, use a regression task" if all(number(label) is not None for label in counts) else ""
+        return [Fault(told, ("target",), remedy=remedy or "keep the rows of two classes, or merge classes")]
+    rare = {label: count for label, count in counts.items() if count < MINIMUM_ROWS_PER_CLASS}
+    if not rare:
+        return []
+    told = (
+        f"each class needs at least {MINIMUM_ROWS_PER_CLASS} rows, one for each split, but {target!r} has "
+        + _listed(f"{label} ({count})" for label, count in rare.items())
+    )
+    return [Fault(told, ("target",), remedy="add rows, or merge or remove the class")]
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return "a, b, c and 4 more"."""
+    every = list(words)
+    rest = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(every[:_SHOWN]) + rest

@@ -1,0 +1,61 @@
+"""What is done with a model's outputs: collecting them, checking their shape, and turning them into metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+from hpo.training.metrics import as_floats, measure
+from hpo.training.task import Kind, Split, TorchTask
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = lazy_import("torch")
+
+CHUNK = 1000  # rows evaluated at a time: enough to keep the processor busy, little enough for any memory
+
+
+@dataclass(frozen=True)
+class Units:
+    """The way between a target's own units and the scale that the model learns on; for classes they are the same."""
+
+    forward: Callable[[Tensor], Tensor] = lambda target: target
+    inverse: Callable[[Tensor], Tensor] = lambda output: output
+
+
+def predict(task: TorchTask, model: nn.Module, x: Tensor, params: Mapping[str, Any]) -> Tensor:
+    """Return the model's outputs for rows x [N, ...], in evaluation mode and without gradients."""
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(task.batch(chunk, params, None)) for chunk in torch.split(x, CHUNK)])
+
+
+def check_shape(outputs: Tensor, rows: int, classes: int) -> None:
+    """Raise ValueError unless outputs are [rows], or [rows, classes] for several classes.
+
+    Without it, outputs [N, 1] against targets [N] would broadcast to an [N, N] loss, in silence.
+    """
+    expected = (rows, classes) if classes > 1 else (rows,)
+    if tuple(outputs.shape) != expected:
+        raise ValueError(f"the model must map {rows} rows to shape {expected}, but got {tuple(outputs.shape)}")
+
+
+def all_metrics(
+    kind: Kind, prefix: str, outputs: Tensor, targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor], units: Units
+) -> dict[str, float]:
+    """Return the loss and every metric of one split, named `{prefix}_...`, without those that are not finite.
+
+    outputs, targets: on the model's scale, where the loss is taken; the metrics are in the target's own units.
+    """
+    metrics = {"loss": loss(outputs, targets)}
+    metrics |= measure(kind, units.inverse(outputs), units.inverse(targets))
+    return {f"{prefix}_{name}": value for name, value in as_floats(metrics).items()}
+
+
+def to_device(split: Split, device: torch.device) -> Split:
+    """Return the split on the device (a split that is there already is not copied)."""
+    return Split(split.x.to(device), split.y.to(device))

@@ -1,0 +1,232 @@
+"""The training loop: one trial, one model, step by step. Cohorts must give the numbers that this file gives.
+
+    for event in train(task, splits, trial, device): ...
+
+Everything random comes from three generators derived from the trial's seed, so a trial's numbers depend on nothing but
+its TrialSpec and the data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hpo.events import Decision, Diverged, Finished, Reported, Stopped, TrialSpec
+from hpo.lazy import lazy_import
+from hpo.training.contract import contract_of, with_defaults
+from hpo.training.evaluation import Units, all_metrics, check_shape, predict, to_device
+from hpo.training.initializers import INITIALIZERS, initialize
+from hpo.training.losses import make_loss
+from hpo.training.optimizers import make_optimizer
+from hpo.training.schedules import Progress, ScheduleChoice, make_schedule
+from hpo.training.seeding import Streams, derive_seed, global_seed, streams
+from hpo.training.targets import prepare_targets
+from hpo.training.task import Split, Splits, TorchTask
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = lazy_import("torch")
+
+CHECK_EVERY = 50  # steps between two looks at whether the loss is finite: each look waits for the device
+Events = Generator[Reported | Finished | Stopped | Diverged, Decision | None, None]
+
+
+class NotFinite(Exception):
+    """A loss or an output was NaN or infinite."""
+
+
+@dataclass
+class Run:
+    """One trial, ready to train: `model` holds its current weights, also after training."""
+
+    task: TorchTask
+    trial: TrialSpec
+    params: Mapping[str, Any]  # the trial's own and the defaults
+    device: torch.device
+    streams: Streams
+    train: Split  # targets on the model's scale
+    validation: Split  # likewise
+    classes: int  # 1 for binary and regression
+    units: Units
+    model: nn.Module
+    loss: Callable[[Tensor, Tensor], Tensor]
+    optimizer: torch.optim.Optimizer
+    learning_rate: float  # before the schedule
+    schedule: ScheduleChoice
+    factor: Callable[[Progress], float]
+    epochs: int
+    batch_size: int
+    skip_single: bool
+    steps_per_epoch: int
+    validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
+
+
+def train(
+    task: TorchTask,
+    splits: Splits,
+    trial: TrialSpec,
+    device: torch.device,
+    clock: Callable[[], float] = time.time,
+) -> Events:
+    """Train one trial on `splits.train` and measure it on `splits.validation` after each epoch.
+
+    Yields a Reported an epoch (step: epochs completed, from 1; metrics `train_*` from the outputs as they were trained,
+    `val_*` in evaluation mode; finite numbers only), then Finished. Send a Decision after a Reported: STOP ends with
+    Stopped. A loss or a validation output that is not finite ends with Diverged, at the latest at its epoch's end.
+
+    The same arguments give the same events bit for bit on a CPU, whatever ran before in the process.
+
+    Raises:
+        ValueError: hyperparameters or a model that do not fit together. Anything that the task raises passes.
+    """
+    yield from train_run(start(task, splits, trial, device), clock)
+
+
+def start(task: TorchTask, splits: Splits, trial: TrialSpec, device: torch.device) -> Run:
+    """Return the trial before its first step: weights drawn, targets prepared, optimizer made. Arguments as `train`."""
+    from hpo.training.layers import seed_dropout  # loads Torch
+
+    params = with_defaults(contract_of(task), trial.params)
+    epochs = int(params.get("epochs", 20) if trial.epochs is None else trial.epochs)
+    params |= {"epochs": epochs, "seed": trial.seed}
+    training, validation = to_device(splits.train, device), to_device(splits.validation, device)
+    units = Units()
+    if task.kind == "regression":
+        prepared = prepare_targets(training, params)
+        training, units = prepared.train, Units(prepared.forward, prepared.inverse)
+        validation = Split(validation.x, units.forward(validation.y))
+    random = streams(trial.seed, device)
+    model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)
+    seed_dropout(model, random.noise)
+    schedule, factor = make_schedule(params)
+    optimizer = make_optimizer(params, model.parameters())
+    batch_size, skip_single = int(params.get("batch_size", 32)), has_batch_norm(model)
+    return Run(
+        task=task,
+        trial=trial,
+        params=params,
+        device=device,
+        streams=random,
+        train=training,
+        validation=validation,
+        classes=splits.outputs,
+        units=units,
+        model=model,
+        loss=make_loss(task.kind, params, training, splits.outputs),
+        optimizer=optimizer,
+        learning_rate=optimizer.defaults["lr"],
+        schedule=schedule,
+        factor=factor,
+        epochs=epochs,
+        batch_size=batch_size,
+        skip_single=skip_single,
+        steps_per_epoch=steps_in_epoch(len(training), batch_size, skip_single),
+    )
+
+
+def build_model(
+    task: TorchTask, params: Mapping[str, Any], features: torch.Size, outputs: int, random: Streams
+) -> nn.Module:
+    """Return the task's model on the CPU, its first weights drawn from `random.weights` alone."""
+    with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
+        model = task.model(params, features, outputs)
+    initialize(model, params.get("initializer", INITIALIZERS.default), random.weights)
+    return model
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Return whether the model normalizes over the batch while training."""
+    return any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def train_run(run: Run, clock: Callable[[], float] = time.time) -> Events:
+    """Train a run that was started. Yields, receives and raises as `train`."""
+    number = run.trial.number
+    for epoch in range(1, run.epochs + 1):
+        try:
+            metrics = train_epoch(run, epoch) | validate(run)
+        except NotFinite:
+            yield Diverged(number, epoch)
+            return
+        run.validation_losses.append(metrics["val_loss"])
+        decision = yield Reported(number, epoch, metrics, clock())
+        if decision is Decision.STOP:
+            yield Stopped(number)
+            return
+    yield Finished(number)
+
+
+def train_epoch(run: Run, epoch: int) -> dict[str, float]:
+    """Take one pass over the training split. Returns the `train_*` metrics. Raises NotFinite."""
+    model, optimizer, train = run.model, run.optimizer, run.train
+    parameters = list(model.parameters())
+    clip_norm, clip_value = run.params.get("grad_clip_norm"), run.params.get("grad_clip_value")
+    batches = draw_batches(len(train), run.batch_size, run.streams.order, run.skip_single, run.device)
+    outputs: list[Tensor] = []
+
+    model.train()
+    with global_seed(derive_seed(run.trial.seed, f"epoch {epoch}"), run.device):  # for layers that take no generator
+        for step, rows in enumerate(batches, start=(epoch - 1) * len(batches)):
+            set_learning_rate(run, step)
+            output = model(run.task.batch(train.x[rows], run.params, run.streams.noise))
+            check_shape(output, len(rows), run.classes)
+            loss = run.loss(output, train.y[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if clip_value is not None:
+                torch.nn.utils.clip_grad_value_(parameters, clip_value)
+            if clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+            optimizer.step()
+            outputs.append(output.detach())
+            if step % CHECK_EVERY == 0 and not loss.isfinite():
+                raise NotFinite
+
+    return finite_metrics(run, "train", torch.cat(outputs), train.y[torch.cat(batches)])
+
+
+def draw_batches(
+    rows: int, batch_size: int, generator: torch.Generator, skip_single: bool, device: torch.device
+) -> tuple[Tensor, ...]:
+    """Return one epoch's batches as row numbers: a permutation of all rows, in pieces; the last may be smaller.
+
+    skip_single: leave out a last batch of one row, as batch norm cannot train on one.
+    """
+    order = torch.randperm(rows, generator=generator).to(device)
+    return torch.split(order, batch_size)[: steps_in_epoch(rows, batch_size, skip_single)]
+
+
+def steps_in_epoch(rows: int, batch_size: int, skip_single: bool) -> int:
+    """Return how many batches `draw_batches` makes."""
+    full, rest = divmod(rows, batch_size)
+    return full + (rest > (1 if skip_single and full else 0))
+
+
+def set_learning_rate(run: Run, step: int) -> None:
+    """Give the optimizer the schedule's learning rate of step `step` (from 0, over all epochs), where it can change."""
+    changes = run.schedule.changes
+    if changes == "step" or (changes == "epoch" and step % run.steps_per_epoch == 0):
+        at = Progress(step, run.epochs * run.steps_per_epoch, run.steps_per_epoch, run.validation_losses)
+        for group in run.optimizer.param_groups:
+            group["lr"] = run.learning_rate * run.factor(at)
+
+
+def validate(run: Run) -> dict[str, float]:
+    """Return the `val_*` metrics of the current weights. Raises NotFinite."""
+    outputs = predict(run.task, run.model, run.validation.x, run.params)
+    check_shape(outputs, len(run.validation), run.classes)
+    return finite_metrics(run, "val", outputs, run.validation.y)
+
+
+def finite_metrics(run: Run, prefix: str, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    """Return the metrics of one split. Raises NotFinite if an output, or their loss, is not finite."""
+    if not outputs.isfinite().all():
+        raise NotFinite
+    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.units)
+    if f"{prefix}_loss" not in metrics:  # as_floats left it out
+        raise NotFinite
+    return metrics

@@ -1,0 +1,268 @@
+"""Losses, each as a function of one example, on raw outputs (logits), in the form that cannot overflow.
+
+A per-example function is elementwise over leading dimensions, so that one call also serves a cohort of K models:
+
+    binary, regression: outputs [..., B], targets [..., B] float           -> [..., B]
+    multiclass:         outputs [..., B, C], targets [..., B] int64         -> [..., B]
+
+Its keyword parameters are numbers, or tensors that broadcast: [K, 1] (`class_weight`: [C], or [K, 1, C]).
+The mean over examples is taken by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+from hpo.spec.contract import Known
+from hpo.training.choose import choose
+from hpo.training.registry import Registry
+from hpo.training.task import Kind, Split
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_import("torch")
+
+Bound = dict[str, Any]  # keyword arguments of a per-example function
+
+
+def _as_given(values: Mapping[str, Any], train: Split, outputs: int) -> Bound:
+    return dict(values)
+
+
+@dataclass(frozen=True)
+class LossChoice:
+    """One loss.
+
+    function: the per-example loss, as described above.
+    bind: turns the hyperparameters and the training split into the function's keyword arguments.
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    takes: tuple[str, ...] = ()
+    bind: Callable[[Mapping[str, Any], Split, int], Bound] = _as_given
+    aliases: tuple[str, ...] = ()
+
+
+# --- binary: outputs are logits, targets 0 or 1 --------------------------------------------------------------------
+
+
+def bce(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy; torch.nn.BCEWithLogitsLoss."""
+    return torch.nn.functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+
+
+def weighted_bce(outputs: Tensor, targets: Tensor, pos_weight: float | Tensor) -> Tensor:
+    """Binary cross-entropy with positives weighted; torch.nn.BCEWithLogitsLoss(pos_weight=...)."""
+    softplus = torch.nn.functional.softplus
+    return pos_weight * targets * softplus(-outputs) + (1 - targets) * softplus(outputs)
+
+
+def focal(
+    outputs: Tensor, targets: Tensor, focal_gamma: float | Tensor, focal_alpha: float | Tensor
+) -> Tensor:  # fmt: skip
+    """Focal loss, alpha_t * (1 - p_t)^gamma * -log p_t (Lin et al. 2017, eq. 5)."""
+    weight = focal_alpha * targets + (1 - focal_alpha) * (1 - targets)
+    return weight * _focal_of_margin(outputs * (2 * targets - 1), focal_gamma)
+
+
+def hinge(outputs: Tensor, targets: Tensor) -> Tensor:
+    """max(0, 1 - margin), the support vector machine's loss; sklearn.metrics.hinge_loss."""
+    return torch.relu(1 - outputs * (2 * targets - 1))
+
+
+def binary_mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Squared error of the probability; the Brier score, sklearn.metrics.brier_score_loss."""
+    return (torch.sigmoid(outputs) - targets).square()
+
+
+def _focal_of_margin(margin: Tensor, gamma: float | Tensor) -> Tensor:
+    # With p_t = sigmoid(margin), 1 - p_t = exp(-softplus(margin)). Written as a power of 1 - p_t, its gradient would be
+    # 0 * inf at confident examples for gamma < 1.
+    softplus = torch.nn.functional.softplus
+    return torch.exp(-gamma * softplus(margin)) * softplus(-margin)
+
+
+def _pos_weight(values: Mapping[str, Any], train: Split, outputs: int) -> Bound:
+    if values["pos_weight"] is not None:
+        return dict(values)
+    positives = float(train.y.sum())
+    negatives = len(train) - positives
+    # A training split of one class has nothing to balance.
+    return {"pos_weight": negatives / positives if positives and negatives else 1.0}
+
+
+# --- multiclass: outputs are logits, targets class indices ----------------------------------------------------------
+
+
+def _of_target(values: Tensor, targets: Tensor) -> Tensor:
+    return values.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy; torch.nn.CrossEntropyLoss."""
+    return -_of_target(outputs.log_softmax(-1), targets)
+
+
+def weighted_cross_entropy(outputs: Tensor, targets: Tensor, class_weight: Tensor) -> Tensor:
+    """Cross-entropy times the weight of the target's class.
+
+    The mean is over examples, not over weights as torch.nn.CrossEntropyLoss(weight=...) takes it: that one would make
+    an example's weight depend on the rest of its batch.
+    """
+    return cross_entropy(outputs, targets) * _of_target(class_weight.expand(outputs.shape), targets)
+
+
+def label_smoothing(outputs: Tensor, targets: Tensor, smoothing: float | Tensor) -> Tensor:
+    """Cross-entropy with a share `smoothing` of the target spread evenly over all classes (Szegedy et al. 2016);
+    torch.nn.CrossEntropyLoss(label_smoothing=...)."""
+    log_p = outputs.log_softmax(-1)
+    return -(1 - smoothing) * _of_target(log_p, targets) - smoothing * log_p.mean(-1)
+
+
+def multiclass_focal(
+    outputs: Tensor, targets: Tensor, focal_gamma: float | Tensor, focal_alpha: float | Tensor
+) -> Tensor:
+    """Focal loss, alpha * (1 - p_t)^gamma * -log p_t. Without a background class alpha weighs all classes alike."""
+    is_target = torch.nn.functional.one_hot(targets, outputs.shape[-1]).bool()
+    others = outputs.masked_fill(is_target, -math.inf).logsumexp(-1)
+    # p_t = sigmoid(logit of the target - logsumexp of the others): the binary form serves.
+    return focal_alpha * _focal_of_margin(_of_target(outputs, targets) - others, focal_gamma)
+
+
+def multiclass_mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Squared error of the probabilities against the one-hot target, mean over classes; torch.nn.MSELoss."""
+    one_hot = torch.nn.functional.one_hot(targets, outputs.shape[-1])
+    return (outputs.softmax(-1) - one_hot).square().mean(-1)
+
+
+def _class_weight(values: Mapping[str, Any], train: Split, outputs: int) -> Bound:
+    count = torch.bincount(train.y, minlength=outputs).float()
+    present = count > 0
+    balanced = len(train) / (present.sum() * count.clamp(min=1))  # sklearn.utils.compute_class_weight("balanced")
+    return {"class_weight": torch.where(present, balanced, 1.0) ** values["class_weight_power"]}
+
+
+# --- regression: outputs and targets in the same (transformed) units ---------------------------------------------
+
+
+def mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Squared error; torch.nn.MSELoss."""
+    return (outputs - targets).square()
+
+
+def mae(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Absolute error; torch.nn.L1Loss."""
+    return (outputs - targets).abs()
+
+
+def huber(outputs: Tensor, targets: Tensor, huber_delta: float | Tensor) -> Tensor:
+    """Half the squared error up to `huber_delta`, linear beyond (Huber 1964); torch.nn.HuberLoss."""
+    error = (outputs - targets).abs()
+    clipped = error.clamp(max=huber_delta)
+    return clipped * (error - 0.5 * clipped)
+
+
+def quantile(outputs: Tensor, targets: Tensor, quantile: float | Tensor) -> Tensor:
+    """Pinball loss of the conditional quantile (Koenker and Bassett 1978); sklearn.metrics.mean_pinball_loss."""
+    error = targets - outputs
+    return torch.maximum(quantile * error, (quantile - 1) * error)
+
+
+def log_cosh(outputs: Tensor, targets: Tensor) -> Tensor:
+    """log(cosh(error)): half the squared error near 0, the absolute error less log 2 far away."""
+    error = (outputs - targets).abs()
+    return error + torch.nn.functional.softplus(-2 * error) - math.log(2)
+
+
+_FOCAL = {
+    "focal_gamma": Known("float", 2.0, "how much confident examples are discounted; 0: not", within="[0, inf)"),
+    "focal_alpha": Known("float", 0.25, "weight of positives, 1 - alpha of negatives", within="(0, 1)"),
+}
+
+LOSSES: dict[Kind, Registry[LossChoice]] = {
+    "binary": Registry(
+        "loss",
+        "bce",
+        [
+            LossChoice("bce", bce),
+            LossChoice("weighted_bce", weighted_bce, ("pos_weight",), _pos_weight),
+            LossChoice("focal", focal, ("focal_gamma", "focal_alpha")),
+            LossChoice("hinge", hinge),
+            LossChoice("mse", binary_mse),
+        ],
+        {
+            "pos_weight": Known(
+                "float", None, "weight of positives; null: negatives / positives of the training split",
+                within="(0, inf)", nullable=True,
+            ),
+            **_FOCAL,
+        },
+    ),
+    "multiclass": Registry(
+        "loss",
+        "cross_entropy",
+        [
+            LossChoice("cross_entropy", cross_entropy),
+            LossChoice("weighted_cross_entropy", weighted_cross_entropy, ("class_weight_power",), _class_weight),
+            LossChoice("label_smoothing", label_smoothing, ("smoothing",)),
+            LossChoice("focal", multiclass_focal, ("focal_gamma", "focal_alpha")),
+            LossChoice("mse", multiclass_mse),
+        ],
+        {
+            "class_weight_power": Known(
+                "float", 1.0, "power of the balanced class weights; 0: all 1, 1: fully balanced", within="[0, inf)"
+            ),
+            "smoothing": Known("float", 0.1, "share of the target spread over all classes", within="[0, 1)"),
+            **_FOCAL,
+            "focal_alpha": Known("float", 0.25, "weight of every class", within="(0, 1)"),
+        },
+    ),
+    "regression": Registry(
+        "loss",
+        "mse",
+        [
+            LossChoice("mse", mse),
+            LossChoice("mae", mae),
+            LossChoice("huber", huber, ("huber_delta",)),
+            LossChoice("quantile", quantile, ("quantile",)),
+            LossChoice("log_cosh", log_cosh),
+        ],
+        {
+            "huber_delta": Known("float", 1.0, "error from which the loss is linear", within="(0, inf)"),
+            "quantile": Known("float", 0.5, "the quantile to predict; 0.5: the median", within="(0, 1)"),
+        },
+    ),
+}  # fmt: skip
+
+
+def bind_loss(kind: Kind, params: Mapping[str, Any], train: Split, outputs: int = 1) -> tuple[LossChoice, Bound]:
+    """Return the chosen loss and the keyword arguments of its per-example function.
+
+    train: the training split, for weights that depend on its classes.
+    outputs: number of classes of a multiclass task (a class may be missing in the training split).
+
+    Raises:
+        ValueError: an unknown loss, or a hyperparameter that it does not take.
+    """
+    choice, values = choose(LOSSES[kind], params)
+    return choice, choice.bind(values, train, outputs)
+
+
+def make_loss(
+    kind: Kind, params: Mapping[str, Any], train: Split, outputs: int = 1
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the mean loss of a batch as a function of (outputs, targets). Arguments and errors as in `bind_loss`."""
+    choice, bound = bind_loss(kind, params, train, outputs)
+    function = choice.function
+
+    def mean_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return function(outputs, targets, **bound).mean()
+
+    return mean_loss

@@ -1,0 +1,76 @@
+"""Models that tasks share: a multilayer perceptron and the hyperparameters of its shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+from hpo.spec.contract import Known
+from hpo.training.activations import ACTIVATIONS, make_activation
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+else:
+    torch = lazy_import("torch")
+
+MAX_COUNT = 64  # `requires` lists values, so a count of layers has an upper end
+
+MODEL_PARAMETERS: dict[str, Known] = {
+    "hidden_layers": Known("layers", [64, 32], "widths of the hidden layers, or their count, each hidden_units wide"),
+    "hidden_units": Known(
+        "int",
+        64,
+        "width of every hidden layer, when hidden_layers is a count",
+        within="[1, inf)",
+        requires={"hidden_layers": tuple(range(1, MAX_COUNT + 1))},
+    ),
+    "batch_norm": Known("bool", False, "batch normalization after each hidden linear layer"),
+    "dropout": Known("float", 0.0, "probability of dropping a hidden unit while training", within="[0, 1)"),
+}
+"""The hyperparameters of `mlp`. A task whose model has none of them says so by
+`parameters = {**dict.fromkeys(MODEL_PARAMETERS), ...}`."""
+
+
+def layer_widths(params: Mapping[str, Any]) -> list[int]:
+    """Return the widths of the hidden layers: `hidden_layers` itself, or `hidden_units` repeated that many times.
+
+    Raises:
+        ValueError: a count above 64, or `hidden_units` together with a list of widths, where it would mean nothing.
+    """
+    layers: int | Sequence[int] = params.get("hidden_layers", MODEL_PARAMETERS["hidden_layers"].default)
+    if isinstance(layers, int):
+        if not 0 <= layers <= MAX_COUNT:
+            raise ValueError(f"hidden_layers as a count must be in [0, {MAX_COUNT}], but got {layers}")
+        return [int(params.get("hidden_units", MODEL_PARAMETERS["hidden_units"].default))] * layers
+    if params.get("hidden_units") is not None:
+        raise ValueError(f"hidden_units needs hidden_layers to be a count, but got hidden_layers={list(layers)}")
+    return [int(width) for width in layers]
+
+
+def mlp(params: Mapping[str, Any], features: Sequence[int], outputs: int) -> nn.Module:
+    """Return a multilayer perceptron: per hidden layer linear, batch norm, activation, dropout; then a linear output.
+
+    params: `hidden_layers`, `hidden_units`, `batch_norm`, `dropout`, `activation`; absent ones have their defaults.
+    features: the shape of one row; rows of more than one dimension are flattened.
+
+    The model maps [N, *features] to [N] when `outputs` is 1, else to [N, outputs].
+    """
+    from hpo.training.layers import SqueezeLast  # loads Torch
+
+    layers: list[nn.Module] = [torch.nn.Flatten()] if len(features) > 1 else []
+    width = math.prod(features)
+    for units in layer_widths(params):
+        layers.append(torch.nn.Linear(width, units))
+        if params.get("batch_norm", False):
+            layers.append(torch.nn.BatchNorm1d(units))
+        layers.append(make_activation(params.get("activation", ACTIVATIONS.default)))
+        if params.get("dropout", 0.0) > 0:
+            layers.append(torch.nn.Dropout(params["dropout"]))
+        width = units
+    layers.append(torch.nn.Linear(width, outputs))
+    if outputs == 1:
+        layers.append(SqueezeLast())
+    return torch.nn.Sequential(*layers)

@@ -1,0 +1,68 @@
+"""Registries of named choices (optimizers, losses, ...): one entry says everything about a choice.
+
+A registry derives the contract of its kind, so a new choice is one entry in one file, and every test of its kind
+runs over the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Generic, Protocol, TypeVar
+
+from hpo.spec.contract import Known
+from hpo.spec.faults import did_you_mean
+
+
+class Choice(Protocol):
+    """What every entry has: its name, other names for it, and the hyperparameters it takes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+    @property
+    def takes(self) -> tuple[str, ...]: ...
+
+
+C = TypeVar("C", bound=Choice)
+
+
+class Registry(Generic[C]):
+    """The choices of one hyperparameter `kind`, and the hyperparameters that they take."""
+
+    def __init__(
+        self, kind: str, default: str, choices: Iterable[C], parameters: Mapping[str, Known] | None = None
+    ) -> None:
+        self.kind = kind
+        self.default = default
+        self._choices = {choice.name: choice for choice in choices}
+        self._parameters = dict(parameters or {})
+        self.aliases = {alias: choice.name for choice in self for alias in choice.aliases}
+        taken = {name for choice in self for name in choice.takes}
+        if taken != set(self._parameters):
+            raise ValueError(f"{kind}: taken {sorted(taken)} and described {sorted(self._parameters)} must agree")
+        if default not in self._choices:
+            raise ValueError(f"{kind}: the default {default!r} is not registered")
+
+    def __getitem__(self, name: str) -> C:
+        """Return the choice of this name or alias. Raises ValueError with a suggestion for an unknown one."""
+        choice = self._choices.get(self.aliases.get(name, name))
+        if choice is None:
+            raise ValueError(f"unknown {self.kind} {name!r} ({did_you_mean(name, self._choices)})")
+        return choice
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._choices.values())
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._choices)
+
+    def known(self) -> dict[str, Known]:
+        """Return the contract of this kind: the choice itself, and each parameter with the choices that take it."""
+        facts = {self.kind: Known("choice", self.default, f"one of {', '.join(self._choices)}", choices=self.names())}
+        for name, known in self._parameters.items():
+            takers = tuple(choice.name for choice in self if name in choice.takes)
+            everywhere = len(takers) == len(self._choices)
+            facts[name] = known if everywhere else replace(known, requires={**known.requires, self.kind: takers})
+        return facts

@@ -1,0 +1,107 @@
+"""One way to split rows into train, validation and test, for every tabular source.
+
+The split comes first; whatever is fitted (scaling, filling, encoding) is fitted on the training rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+from hpo.spec.contract import Known
+from hpo.spec.faults import Fault, UserError
+from hpo.training.task import Kind, Split, Splits
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+else:
+    np = lazy_import("numpy")
+    torch = lazy_import("torch")
+
+MINIMUM_ROWS = 10  # two in each split at the default shares
+MINIMUM_ROWS_PER_CLASS = 3  # one in each split
+
+SPLIT_OPTIONS: dict[str, Known] = {
+    "validation": Known("float", 0.2, "share of the rows to validate on", within="(0, 1)"),
+    "test": Known("float", 0.2, "share of the rows kept for the final test", within="(0, 1)"),
+    "split_seed": Known("int", 0, "seed of the split; the same for all trials", within="[0, inf)"),
+}
+
+
+def check_shares(data: Mapping[str, Any]) -> list[Fault]:
+    """Return a fault if the shares of `data` (each a number in (0, 1), defaults 0.2) leave nothing to train on."""
+    shares = {name: data.get(name, SPLIT_OPTIONS[name].default) for name in ("validation", "test")}
+    if any(SPLIT_OPTIONS[name].objection(share) for name, share in shares.items()) or sum(shares.values()) < 1:
+        return []
+    told = " and ".join(f"{name}={share}" for name, share in shares.items())
+    return [Fault(f"validation + test must be below 1, but got {told}", ("validation",), remedy="try 0.2 each")]
+
+
+def split_indices(
+    y: NDArray[Any], kind: Kind, validation: float = 0.2, test: float = 0.2, seed: int = 0
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the row numbers of train, validation and test: disjoint, in file order, fixed by `seed`.
+
+    y: [N] targets. Classes (any kind but regression) are shared out one by one, so that each is in every split in
+    about its own share; scikit-learn's stratified split would let a class of three rows miss one.
+    Raises UserError if a class (or, in regression, the whole) has fewer than three rows.
+    """
+    generator = np.random.default_rng(seed)
+    groups = [np.arange(len(y))] if kind == "regression" else [np.flatnonzero(y == label) for label in np.unique(y)]
+    parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+    for group in groups:
+        rows = len(group)
+        if rows < MINIMUM_ROWS_PER_CLASS:
+            what = "the data" if kind == "regression" else f"class {y[group[0]]!s}"
+            raise UserError(f"three splits need at least {MINIMUM_ROWS_PER_CLASS} rows, but {what} has {rows}")
+        validating = min(max(1, round(rows * validation)), rows - 2)
+        testing = min(max(1, round(rows * test)), rows - validating - 1)
+        mixed = generator.permutation(group)
+        for part, chosen in zip(parts, np.split(mixed, [rows - validating - testing, rows - testing]), strict=True):
+            part.append(chosen)
+    train, validate, final = (np.sort(np.concatenate(part)) for part in parts)
+    return train, validate, final
+
+
+def standardise(train: NDArray[Any], *others: NDArray[Any]) -> list[NDArray[np.float64]]:
+    """Return all arrays ([rows, columns]) with the mean and standard deviation of `train`'s columns made 0 and 1.
+
+    A column that is constant in `train` is only shifted.
+    """
+    mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+    # A constant column's deviation need not come out as exactly 0 in floating point.
+    scale = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
+    return [(array - mean) / scale for array in (train, *others)]
+
+
+def to_split(x: NDArray[Any], y: NDArray[Any], kind: Kind) -> Split:
+    """Return rows as tensors: x as float32, y as int64 for multiclass, else as float32."""
+    target = np.asarray(y, dtype=np.int64 if kind == "multiclass" else np.float32)
+    return Split(torch.from_numpy(np.array(x, dtype=np.float32)), torch.from_numpy(np.array(target)))
+
+
+def split_note(sizes: tuple[int, int, int], kind: Kind, seed: int) -> str:
+    """Return the sentence that tells how rows were split."""
+    how = "at random" if kind == "regression" else "at random within each class"
+    return "split {} for training, {} validation and {} test rows {} (seed {})".format(*sizes, how, seed)
+
+
+def split_arrays(
+    x: NDArray[Any], y: NDArray[Any], kind: Kind, validation: float = 0.2, test: float = 0.2, seed: int = 0
+) -> Splits:
+    """Split numbers, then standardise the features by the training rows.
+
+    x: [N, features], finite. y: [N]; for binary 0 or 1, for multiclass 0 to C-1. validation, test: shares of the rows.
+    Raises UserError if there are too few rows.
+    """
+    parts = split_indices(y, kind, validation, test, seed)
+    scaled = standardise(*(x[rows] for rows in parts))
+    train, validate, final = (to_split(part, y[rows], kind) for part, rows in zip(scaled, parts, strict=True))
+    notes = (
+        split_note((len(train), len(validate), len(final)), kind, seed),
+        f"{x.shape[1]} features, standardised by the training rows",
+    )
+    return Splits(train, validate, final, outputs=len(np.unique(y)) if kind == "multiclass" else 1, notes=notes)

@@ -1,0 +1,197 @@
+"""Tables from CSV files: `data: {csv: churn.csv, target: left}` becomes three splits of float32 tensors.
+
+The rows are split first. What a column is (numbers, text, useless), what fills its gaps, its scale and its categories
+are then learned from the training rows alone, so that nothing of validation or test leaks into training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+from hpo.spec.faults import Fault, SpecError
+from hpo.training.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels
+from hpo.training.options import fill_options
+from hpo.training.splitting import split_indices, split_note, to_split
+from hpo.training.task import Kind, Splits
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+    from sklearn.compose import ColumnTransformer
+else:
+    np = lazy_import("numpy")
+    pd = lazy_import("pandas")
+
+__all__ = ["MAX_CATEGORIES", "check_csv", "load_csv"]
+
+MAX_CATEGORIES = 20  # one-hot columns of a text column; the rarer categories share the last
+_ROW_NUMBERS = frozenset({"", "id", "index", "row", "rownumber", "row_number", "unnamed: 0"})
+
+
+@dataclass
+class _Columns:
+    """What the training rows say the columns are."""
+
+    numbers: list[str] = field(default_factory=list)
+    truths: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
+    """Read a table, split it, and turn its columns into numbers.
+
+    data: `csv` (path), `target` (column), and optionally `validation` and `test` (shares, default 0.2 each),
+        `split_seed` (default 0) and `separator` (default a comma).
+    Rows without a target are dropped. Classes get the numbers 0, 1, ... in sorted order. Numbers: gaps are filled with
+    the median and marked by a column of their own, then standardised. Text (and dates): one column a category,
+    "missing" being one; beyond MAX_CATEGORIES the rarest share one. Dropped: columns that are empty or constant, text
+    that differs in every row, row numbers. The notes say in sentences which column went where.
+    Raises SpecError with everything that `check_csv` finds.
+    """
+    faults = check_csv(data, kind)
+    if faults:
+        raise SpecError(faults, "data")
+    options = fill_options(data, CSV_OPTIONS)
+    table, notes = _read(data, options["separator"])
+    y, target_notes, outputs = _target(table.pop(data["target"]), kind)
+    parts = split_indices(y, kind, options["validation"], options["test"], options["split_seed"])
+    sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
+    columns = _classify(table.iloc[parts[0]])
+    if not (columns.numbers or columns.truths or columns.texts):
+        raise SpecError([_nothing_left(columns)], "data")
+    table = _to_values(table, columns)
+    transformer = _transformer(columns).fit(table.iloc[parts[0]])
+    train, validation, test = (to_split(transformer.transform(table.iloc[rows]), y[rows], kind) for rows in parts)
+    notes += [*target_notes, split_note(sizes, kind, options["split_seed"]), *columns.notes]
+    notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
+    return Splits(train, validation, test, outputs=outputs, notes=tuple(notes))
+
+
+def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table as text with NaN for what is missing, without the rows that have no target."""
+    # Everything is read as text: pandas would guess a column's type from all rows, test rows included.
+    table = pd.read_csv(
+        Path(data["csv"]).expanduser(),
+        dtype=str,
+        sep=separator,
+        keep_default_na=False,
+        skipinitialspace=True,
+        index_col=False,
+        encoding="utf-8-sig",
+    )
+    table.columns = pd.Index([str(name).strip() for name in table.columns])
+    table = table.apply(lambda column: column.str.strip())
+    table = table.mask(table.isin(MISSING))
+    rows = len(table)
+    table = table.dropna(subset=[data["target"]]).reset_index(drop=True)
+    notes = [f"read {rows} rows and {table.shape[1]} columns from {data['csv']}"]
+    if len(table) < rows:
+        notes.append(f"dropped {rows - len(table)} rows whose target {data['target']!r} is missing")
+    twins = int(table.duplicated().sum())
+    if twins:
+        notes.append(f"{twins} rows repeat an earlier one, maybe in another split: drop them if that is no coincidence")
+    return table, notes
+
+
+def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str], int]:
+    """Return the targets as numbers, what was done to them, and the model's number of outputs."""
+    if kind == "regression":
+        return column.astype(float).to_numpy(dtype=np.float64), [], 1
+    labels = class_labels(column)
+    classes = list(dict.fromkeys(labels.values()))
+    codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
+    named = ", ".join(f"{label!r} is {code}" for code, label in enumerate(classes))
+    shares = ", ".join(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
+    notes = [f"target {column.name!r}: {named} (shares of the rows: {shares})"]
+    return codes, notes, 1 if kind == "binary" else len(classes)
+
+
+def _classify(train: pd.DataFrame) -> _Columns:
+    """Decide by the training rows what each column is."""
+    columns = _Columns()
+    dropped: dict[str, list[str]] = {}
+    many: list[str] = []
+    for name in train.columns:
+        present = train[name].dropna()
+        numbers = _numbers(present)
+        distinct = present.nunique()
+        if present.empty:
+            dropped.setdefault("empty", []).append(name)
+        elif distinct == 1 and len(present) == len(train):
+            dropped.setdefault("constant", []).append(name)
+        elif set(present.str.lower().unique()) <= {"true", "false"}:
+            columns.truths.append(name)
+        elif numbers.notna().all():
+            kind = dropped.setdefault("row numbers", []) if _counts_rows(name, numbers) else columns.numbers
+            kind.append(name)
+        elif distinct == len(train):
+            dropped.setdefault("text that differs in every row", []).append(name)
+        else:
+            columns.texts.append(name)
+            many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
+            if numbers.notna().mean() > 0.5:
+                stray = present[numbers.isna()].iloc[0]
+                columns.notes.append(f"column {name!r} is mostly numbers, but counts as text because of {stray!r}")
+    if columns.numbers:
+        columns.notes.append(f"numbers, gaps filled with the median, standardised: {', '.join(columns.numbers)}")
+    if columns.truths:
+        columns.notes.append(f"true or false, as 1 or 0, standardised: {', '.join(columns.truths)}")
+    if columns.texts:
+        columns.notes.append(f"text, one column a category: {', '.join(columns.texts)}")
+    if many:
+        told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {', '.join(many)}"
+        columns.notes.append(told)
+    columns.notes += [f"dropped ({why}): {', '.join(names)}" for why, names in dropped.items() if names]
+    return columns
+
+
+def _numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the numbers that a column of text says; NaN for what is none."""
+    # As objects: pandas 3 reads its own strings one at a time, three times as slowly.
+    return pd.to_numeric(column.astype(object), errors="coerce").astype(float)
+
+
+def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
+    """Whether a column only numbers the file's rows: named so, whole, and rising with each row."""
+    named = name.lower() in _ROW_NUMBERS or name.lower().endswith(("_id", " id"))
+    return named and bool(numbers.is_monotonic_increasing and numbers.is_unique and (numbers % 1 == 0).all())
+
+
+def _to_values(table: pd.DataFrame, columns: _Columns) -> pd.DataFrame:
+    """Return the kept columns as numbers or text; no fitting. A word in a column of numbers is missing there."""
+    values: dict[str, Any] = {}
+    for name in columns.numbers:
+        numbers = _numbers(table[name])
+        values[name] = numbers.where(np.isfinite(numbers))
+    for name in columns.truths:
+        values[name] = table[name].str.lower().map({"true": 1.0, "false": 0.0}).astype(float)
+    for name in columns.texts:
+        values[name] = table[name].astype(object).where(table[name].notna(), "missing")
+    return pd.DataFrame(values, index=table.index)
+
+
+def _transformer(columns: _Columns) -> ColumnTransformer:
+    """Return what turns the kept columns into features, not fitted yet."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    # An unknown category is a row of zeros, or the column of the rare ones if there is one.
+    texts = OneHotEncoder(
+        handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False, dtype=np.float32
+    )
+    return ColumnTransformer(
+        [("numbers", numbers, columns.numbers + columns.truths), ("texts", texts, columns.texts)], sparse_threshold=0
+    )
+
+
+def _nothing_left(columns: _Columns) -> Fault:
+    return Fault(f"no column is left to learn from: {'; '.join(columns.notes)}", ("csv",), remedy="add columns")

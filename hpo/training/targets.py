@@ -1,0 +1,232 @@
+"""What happens to regression targets before training: outliers first, then a transform fitted on what is kept.
+
+Only the training split is ever dropped or clipped. Validation and test keep their true targets, and predictions come
+back through `inverse`, so a metric in the target's own units is comparable whatever a trial chose here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+from hpo.spec.contract import Known
+from hpo.training.registry import Registry
+from hpo.training.task import Split
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+else:
+    np = lazy_import("numpy")
+    torch = lazy_import("torch")
+
+MINIMUM_KEPT = 2  # rows; fewer have no spread to learn from
+_HEADROOM = 10.0  # predictions may leave the training targets' range by this many ranges, no further
+
+Map = Callable[["Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True)
+class OutlierRule:
+    """A way to treat outlying training rows.
+
+    apply: (x [N, features], y [N], parameters) to (keep [N] of bool, new y [N]); float64.
+    """
+
+    name: str
+    apply: Callable[[NDArray[Any], NDArray[Any], Mapping[str, Any]], tuple[NDArray[Any], NDArray[Any]]]
+    takes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TargetTransform:
+    """A monotone map of targets. fit: training targets [N] (float64) to (forward, inverse), both elementwise."""
+
+    name: str
+    fit: Callable[[NDArray[Any]], tuple[Map, Map]]
+    takes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PreparedTargets:
+    """The training split as the model sees it, and the way between the two scales.
+
+    train: the rows kept, with transformed targets (float32).
+    forward: the target's own units to the model's scale. inverse: back. Both take tensors of any shape; finite in,
+        finite out. What is not finite stays as it is, so that a diverged model is still seen.
+    kept: rows of `train`.
+    """
+
+    train: Split
+    forward: Map
+    inverse: Map
+    kept: int
+
+
+def prepare_targets(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
+    """Treat outliers among the training rows, then fit and apply the target transform.
+
+    params: hyperparameters; the defaults stand in for those that are missing.
+    Raises ValueError if an outlier rule keeps fewer than two rows.
+    """
+    defaults = {name: known.default for name, known in (OUTLIERS.known() | TARGET_TRANSFORMS.known()).items()}
+    settings = {name: params.get(name, default) for name, default in defaults.items()}
+    x = train.x.detach().cpu().numpy().reshape(len(train), -1)
+    y = train.y.detach().cpu().numpy().astype(np.float64)
+    rule = OUTLIERS[settings["outliers"]]
+    keep, y = rule.apply(x, y, settings)
+    kept = int(keep.sum())
+    if kept < MINIMUM_KEPT:
+        told = ", ".join(f"{name}={settings[name]}" for name in ("outliers", *rule.takes))
+        raise ValueError(f"at least {MINIMUM_KEPT} training rows must remain, but {told} keeps {kept} of {len(train)}")
+    forward, inverse = TARGET_TRANSFORMS[settings["target_transform"]].fit(y[keep])
+    rows = torch.from_numpy(keep).to(train.x.device)
+    targets = forward(torch.from_numpy(y[keep])).to(train.x.device, torch.float32)
+    return PreparedTargets(Split(train.x[rows], targets), forward, inverse, kept)
+
+
+def _keep_all(x: NDArray[Any], y: NDArray[Any], params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return np.ones(len(y), dtype=bool), y
+
+
+def _zscore(x: NDArray[Any], y: NDArray[Any], params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return np.abs(y - y.mean()) <= params["zscore_threshold"] * y.std(), y
+
+
+def _iqr(x: NDArray[Any], y: NDArray[Any], params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Tukey's fences (Exploratory Data Analysis, 1977)."""
+    low, high = np.quantile(y, [0.25, 0.75])
+    reach = params["iqr_factor"] * (high - low)
+    return (y >= low - reach) & (y <= high + reach), y
+
+
+def _isolation_forest(x: NDArray[Any], y: NDArray[Any], params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Liu, Ting and Zhou (2008), on features and target together: a row may be odd only in their combination."""
+    from sklearn.ensemble import IsolationForest
+
+    forest = IsolationForest(contamination=params["contamination"], random_state=0)
+    return forest.fit_predict(np.column_stack([x, y])) == 1, y
+
+
+def _winsorize(x: NDArray[Any], y: NDArray[Any], params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    share = params["winsorize_share"]
+    low, high = np.quantile(y, [share, 1 - share])
+    return np.ones(len(y), dtype=bool), y.clip(low, high)
+
+
+OUTLIERS: Registry[OutlierRule] = Registry(
+    "outliers",
+    "none",
+    [
+        OutlierRule("none", _keep_all),
+        OutlierRule("zscore", _zscore, takes=("zscore_threshold",), aliases=("z_score",)),
+        OutlierRule("iqr", _iqr, takes=("iqr_factor",), aliases=("tukey",)),
+        OutlierRule("isolation_forest", _isolation_forest, takes=("contamination",), aliases=("iforest",)),
+        OutlierRule("winsorize", _winsorize, takes=("winsorize_share",), aliases=("clip",)),
+    ],
+    {
+        "zscore_threshold": Known("float", 3.0, "drop rows further from the mean, in deviations", (), "(0, inf)"),
+        "iqr_factor": Known("float", 1.5, "drop rows outside the quartiles, in their ranges", (), "(0, inf)"),
+        "contamination": Known("float", 0.1, "share of the rows to drop", within="(0, 0.5]"),
+        "winsorize_share": Known("float", 0.05, "share of the targets to clip on each side", within="[0, 0.5)"),
+    },
+)
+
+
+def _spread(values: NDArray[Any]) -> tuple[float, float]:
+    """Return mean and standard deviation; 1 for the deviation of a constant."""
+    mean, deviation = float(values.mean()), float(values.std())
+    return mean, deviation if deviation > 1e-12 * max(1.0, abs(mean)) else 1.0
+
+
+def _identity(y: NDArray[Any]) -> tuple[Map, Map]:
+    return (lambda target: target), (lambda output: output)
+
+
+def _standardize(y: NDArray[Any]) -> tuple[Map, Map]:
+    mean, deviation = _spread(y)
+    return (lambda target: (target - mean) / deviation), (lambda output: output * deviation + mean)
+
+
+def _log(y: NDArray[Any]) -> tuple[Map, Map]:
+    """log1p(y - lowest training target), so any real target is allowed; then standardised.
+
+    A target below the lowest one (only validation and test can have it) counts as the lowest.
+    """
+    lowest = float(y.min())
+    return _standardised(
+        y, lambda target: (target - lowest).clamp(min=0).log1p(), lambda output: output.expm1() + lowest
+    )
+
+
+def _yeo_johnson(y: NDArray[Any]) -> tuple[Map, Map]:
+    """Yeo and Johnson (2000), lambda by scikit-learn's maximum likelihood; then standardised.
+
+    Fitted on (y - median) / (median absolute deviation): the transform is not free of scale, and on raw targets such as
+    1e6 +- 10 its powers overflow.
+    """
+    from sklearn.preprocessing import PowerTransformer
+
+    median = float(np.median(y))
+    unit = float(np.median(np.abs(y - median))) or _spread(y)[1]
+    fitted = PowerTransformer("yeo-johnson", standardize=False).fit(((y - median) / unit)[:, None])
+    power = float(np.clip(fitted.lambdas_[0], -2, 4))  # beyond, float32 cannot tell neighbouring values apart
+
+    def raw(target: Tensor) -> Tensor:
+        scaled = (target - median) / unit
+        above, below = _box_cox(scaled.clamp(min=0), power), _box_cox(-scaled.clamp(max=0), 2 - power)
+        return torch.where(scaled >= 0, above, -below)
+
+    def back(output: Tensor) -> Tensor:
+        above, below = _box_cox_inverse(output.clamp(min=0), power), _box_cox_inverse(-output.clamp(max=0), 2 - power)
+        return torch.where(output >= 0, above, -below) * unit + median
+
+    return _standardised(y, raw, back)
+
+
+def _box_cox(values: Tensor, power: float) -> Tensor:
+    """((1 + v)^power - 1) / power for v >= 0; log(1 + v) at power 0. expm1 keeps digits near power 0."""
+    logs = values.log1p()
+    return logs if power == 0 else (logs * power).expm1() / power
+
+
+def _box_cox_inverse(values: Tensor, power: float) -> Tensor:
+    if power == 0:
+        return values.expm1()
+    # With a negative power the values end below -1 / power: what rounding puts beyond counts as just below.
+    return ((values * power).clamp(min=-1 + 1e-7).log1p() / power).expm1()
+
+
+def _standardised(y: NDArray[Any], raw: Map, back: Map) -> tuple[Map, Map]:
+    """Add standardising to a map, and keep its inverse inside a sane range of the training targets `y`."""
+    low, high = float(y.min()), float(y.max())
+    room = _HEADROOM * (high - low)
+    mean, deviation = _spread(raw(torch.from_numpy(y)).numpy())
+
+    def forward(target: Tensor) -> Tensor:
+        return (raw(target) - mean) / deviation
+
+    def inverse(output: Tensor) -> Tensor:
+        # An exponential that overflows becomes the highest sane value; infinite input stays infinite.
+        target = back(output * deviation + mean).clamp(low - room, high + room)
+        return torch.where(output.isfinite(), target, output)
+
+    return forward, inverse
+
+
+TARGET_TRANSFORMS: Registry[TargetTransform] = Registry(
+    "target_transform",
+    "none",
+    [
+        TargetTransform("none", _identity, aliases=("identity",)),
+        TargetTransform("standardize", _standardize, aliases=("standardise", "zscore", "standard")),
+        TargetTransform("log", _log, aliases=("log1p",)),
+        TargetTransform("yeo_johnson", _yeo_johnson, aliases=("power", "yeo-johnson")),
+    ],
+)

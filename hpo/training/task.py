@@ -1,0 +1,82 @@
+"""A Torch task: what is special about one problem. The platform gives it the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from hpo.spec.contract import Known
+from hpo.spec.faults import Fault
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Kind = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to train or measure on. x: [N, ...]; y: [N], float32 for binary (0 or 1) and regression, int64 for classes."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three disjoint splits of one data set. A sweep trains on `train`, measures on `validation`, never reads `test`."""
+
+    train: Split
+    validation: Split
+    test: Split
+    outputs: int = 1  # classes for multiclass, else 1
+    notes: Sequence[str] = field(default_factory=tuple)  # what was done to the data: printed once and logged
+
+    def without_test(self) -> Splits:
+        """Return the splits with an empty test split: what a sweep's workers hold."""
+        return replace(self, test=Split(self.test.x[:0], self.test.y[:0]))
+
+
+class TorchTask:
+    """Base class of objectives that wrap a PyTorch model. A task says its kind, its data and its model; the platform has
+    the training loop, every optimizer, loss, activation, schedule and initializer of the vocabulary, and the metrics.
+
+    Instances are made once a worker, without arguments, and used from one thread. Methods must be pure: the same
+    arguments give the same result, and all randomness comes from the generators and seeds that are passed in.
+    """
+
+    kind: ClassVar[Kind]
+    parameters: ClassVar[Mapping[str, Known | None]] = {}
+    """Hyperparameters of the task's own, besides the vocabulary's; a name of the vocabulary overrides its facts
+    (say, another default). None takes a name out of the contract, with all that requires it: a model without dropout
+    says {"dropout": None}, a model that is no `mlp` at all says {**dict.fromkeys(MODEL_PARAMETERS), ...}. A sweep file
+    that names it is then refused, instead of searching what has no effect."""
+
+    def check_data(self, data: Mapping[str, Any]) -> list[Fault]:
+        """Return what is wrong with the sweep file's `data` section, before anything is trained or recorded.
+
+        Must be fast and must not need Torch. A fault's `path` is relative to `data`: ("csv",) or ().
+        """
+        return []
+
+    def splits(self, data: Mapping[str, Any]) -> Splits:
+        """Load the data set that `data` names. The same `data` gives the same splits in every trial and process."""
+        raise NotImplementedError
+
+    def model(self, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+        """Return an untrained model for these hyperparameters (every one the contract knows is present, or inactive).
+
+        features: the shape of one row of x. The model maps [N, *features] to [N] for binary (logits) and regression,
+        to [N, outputs] (logits) for multiclass. Its weights are drawn again by the platform's initializer.
+        """
+        raise NotImplementedError
+
+    def batch(self, x: Tensor, params: Mapping[str, Any], generator: torch.Generator | None) -> Tensor:
+        """Return a batch of rows as the model takes it: float32, normalised. `generator` draws augmentation while
+        training and is None while measuring. The default casts to float32."""
+        return x.float()

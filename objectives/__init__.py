@@ -1,0 +1,1 @@
+"""The objectives that ship. Each is a template for your own."""

@@ -1,0 +1,60 @@
+"""Binary classification: a multilayer perceptron on a table.
+
+data: {source: synthetic}            1,000 rows of 20 numbers, two classes (the default)
+      {source: breast_cancer}        scikit-learn's copy of the Wisconsin data: 569 rows of 30 numbers
+      {csv: churn.csv, target: left} your own table
+Each takes `validation` and `test` (shares of the rows, default 0.2) and `split_seed` (default 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import hpo
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+OPTIONS = {
+    "source": hpo.Known("choice", "synthetic", choices=("synthetic", "breast_cancer")),
+    **hpo.SPLIT_OPTIONS,
+}
+
+
+class Binary(hpo.TorchTask):
+    """Is a row of class 1?"""
+
+    kind = "binary"
+
+    def check_data(self, data: Mapping[str, Any]) -> list[hpo.Fault]:
+        if "csv" in data or "target" in data:
+            return hpo.check_csv(data, self.kind)
+        return hpo.check_options(data, OPTIONS) + hpo.check_shares(data)
+
+    def splits(self, data: Mapping[str, Any]) -> hpo.Splits:
+        if "csv" in data:
+            return hpo.load_csv(data, self.kind)
+        options = hpo.fill_options(data, OPTIONS)
+        x, y = load_source(options["source"])
+        return hpo.split_arrays(x, y, self.kind, options["validation"], options["test"], options["split_seed"])
+
+    def model(self, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+        return hpo.mlp(params, features, outputs)
+
+
+def load_source(source: str) -> tuple[Any, Any]:
+    """Return x [rows, features] and y [rows] of one of scikit-learn's data sets."""
+    from sklearn.datasets import load_breast_cancer, make_classification
+
+    if source == "breast_cancer":
+        return load_breast_cancer(return_X_y=True)  # type: ignore[no-any-return]
+    # Half of the features say something, a quarter repeat them, a quarter are noise, and one label in 40 is wrong
+    # (flip_y redraws 5 per cent): no model is perfect, and tuning pays.
+    return make_classification(  # type: ignore[no-any-return]
+        n_samples=1000, n_features=20, n_informative=10, n_redundant=5, flip_y=0.05, class_sep=1.0, random_state=42
+    )
+
+
+objective = Binary

@@ -1,0 +1,78 @@
+"""Regression: a multilayer perceptron on a table, where some training targets are wrong.
+
+data: {source: friedman}             2,000 rows of 10 numbers, a smooth function of 5 of them plus noise (the default)
+      {source: diabetes}             scikit-learn's copy of Efron et al. 2004: 442 rows of 10 numbers
+      {csv: houses.csv, target: price}  your own table
+Each takes `validation` and `test` (shares of the rows, default 0.2) and `split_seed` (default 0); the two sources also
+`outliers`, the share of the *training* targets that are spoilt (default 0.05). Validation and test stay true, so a
+metric says how well a trial coped with the outliers, not how well it learned them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import hpo
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+OPTIONS = {
+    "source": hpo.Known("choice", "friedman", choices=("friedman", "diabetes")),
+    "outliers": hpo.Known("float", 0.05, within="[0, 0.5]"),
+    **hpo.SPLIT_OPTIONS,
+}
+
+
+class Regression(hpo.TorchTask):
+    """What number belongs to a row?"""
+
+    kind = "regression"
+
+    def check_data(self, data: Mapping[str, Any]) -> list[hpo.Fault]:
+        if "csv" in data or "target" in data:
+            return hpo.check_csv(data, self.kind)
+        return hpo.check_options(data, OPTIONS) + hpo.check_shares(data)
+
+    def splits(self, data: Mapping[str, Any]) -> hpo.Splits:
+        if "csv" in data:
+            return hpo.load_csv(data, self.kind)
+        options = hpo.fill_options(data, OPTIONS)
+        x, y = load_source(options["source"])
+        splits = hpo.split_arrays(x, y, self.kind, options["validation"], options["test"], options["split_seed"])
+        return spoil(splits, options["outliers"])
+
+    def model(self, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+        return hpo.mlp(params, features, outputs)
+
+
+def load_source(source: str) -> tuple[Any, Any]:
+    """Return x [rows, features] and y [rows] of one of scikit-learn's data sets."""
+    from sklearn.datasets import load_diabetes, make_friedman1
+
+    if source == "diabetes":
+        return load_diabetes(return_X_y=True)  # type: ignore[no-any-return]
+    return make_friedman1(n_samples=2000, n_features=10, noise=1.0, random_state=42)  # type: ignore[no-any-return]
+
+
+def spoil(splits: hpo.Splits, share: float) -> hpo.Splits:
+    """Return the splits with `share` of the training targets moved up by 5 to 10 standard deviations.
+
+    All go one way, like a sensor that sticks: outliers on both sides would cancel out in the mean.
+    """
+    import dataclasses
+
+    import torch
+
+    train = splits.train
+    count, generator = round(share * len(train)), torch.Generator().manual_seed(42)
+    rows = torch.randperm(len(train), generator=generator)[:count]
+    y = train.y.clone()
+    y[rows] += (5 + 5 * torch.rand(count, generator=generator)) * train.y.std()
+    note = f"{count} of {len(train)} training targets are spoilt on purpose (data.outliers={share})"
+    return dataclasses.replace(splits, train=hpo.Split(train.x, y), notes=(*splits.notes, note))
+
+
+objective = Regression

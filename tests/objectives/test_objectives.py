@@ -1,0 +1,235 @@
+"""What every objective that ships promises, and what is special about each."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import hpo
+from hpo.spec.contract import Contract
+from hpo.spec.faults import render_fault
+from hpo.spec.load import Inspection, Named, load_sweep
+from hpo.spec.sweep import Sweep
+from hpo.training.contract import contract_of, with_defaults
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("binary", "cifar10", "regression")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """100 training and 20 test pictures of noise, in CIFAR-10's official layout."""
+    folder = tmp_path / "pictures" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    rng = random.Random(0)
+    for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
+        folder.joinpath(name).write_bytes(b"".join(bytes([row % 10]) + rng.randbytes(3072) for row in range(20)))
+    return folder.parent
+
+
+def task(name: str) -> hpo.TorchTask:
+    made = importlib.import_module(f"objectives.{name}").objective()
+    assert isinstance(made, hpo.TorchTask)
+    return made
+
+
+def small_data(name: str, pictures: Path) -> dict[str, Any]:
+    return {"root": str(pictures)} if name == "cifar10" else {}
+
+
+def defaults(contract: Contract, **params: Any) -> dict[str, Any]:
+    return with_defaults(contract, params)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_importing_and_checking_load_nothing_heavy(name: str) -> None:
+    script = f"""
+import sys
+from objectives.{name} import objective
+objective().check_data({{}})
+heavy = {{"torch.nn", "numpy._core", "pandas.core", "sklearn.base", "sklearn.utils"}} & set(sys.modules)
+sys.exit(f"loaded {{heavy}}" if heavy else 0)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_splits(name: str, pictures: Path) -> None:
+    data = small_data(name, pictures)
+    assert task(name).check_data(data) == []
+    splits, again = task(name).splits(data), task(name).splits(data)
+    assert splits.notes
+    for part, same in ((splits.train, again.train), (splits.validation, again.validation), (splits.test, again.test)):
+        assert len(part) > 0
+        assert torch.equal(part.x, same.x) and torch.equal(part.y, same.y)
+        assert part.y.dtype == (torch.int64 if task(name).kind == "multiclass" else torch.float32)
+    rows = [{row.numpy().tobytes() for row in part.x} for part in (splits.train, splits.validation, splits.test)]
+    assert not rows[0] & rows[1] and not rows[0] & rows[2] and not rows[1] & rows[2]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_learns_from_a_batch(name: str, pictures: Path) -> None:
+    """The model takes what `batch` gives, and gives the shape that the task's kind asks for."""
+    subject = task(name)
+    splits = subject.splits(small_data(name, pictures))
+    params = defaults(contract_of(subject))
+    model = subject.model(params, splits.train.x.shape[1:], splits.outputs)
+    for generator in (torch.Generator().manual_seed(0), None):
+        x = subject.batch(splits.train.x[:8], params, generator)
+        assert x.dtype == torch.float32
+        outputs = model(x)
+        assert outputs.shape == ((8, splits.outputs) if subject.kind == "multiclass" else (8,))
+    outputs.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_obey_their_own_rules(name: str) -> None:
+    for parameter, known in task(name).parameters.items():
+        assert known is None or known.objection(known.default) == "", parameter
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "path", "message"),
+    [
+        ("binary", {"source": "syntetic"}, "source", "but got 'syntetic' (did you mean 'synthetic'?)"),
+        ("binary", {"sorce": "synthetic"}, "sorce", "did you mean 'source'?"),
+        ("binary", {"outliers": 0.1}, "outliers", "unknown key 'outliers'"),
+        ("binary", {"source": 3}, "source", "must be one of synthetic, breast_cancer, but got 3"),
+        ("binary", {"test": "0.2"}, "test", "must be a number in (0, 1), but got '0.2'"),
+        ("binary", {"test": 0.6, "validation": 0.4}, "validation", "must be below 1"),
+        ("binary", {"csv": "nowhere.csv", "target": "left"}, "csv", "does not exist"),
+        ("binary", {"target": "left"}, "target", "needs `csv`"),
+        ("regression", {"source": "freedman"}, "source", "did you mean 'friedman'?"),
+        ("regression", {"outliers": 0.7}, "outliers", "must be a number in [0, 0.5], but got 0.7"),
+        ("regression", {"outliers": "many"}, "outliers", "must be a number"),
+        ("regression", {"csv": "nowhere.csv", "target": "price"}, "csv", "does not exist"),
+        ("cifar10", {"root": "nowhere"}, "root", "run `hpo data cifar10`"),
+    ],
+)
+def test_faults(name: str, data: dict[str, Any], path: str, message: str) -> None:
+    [fault] = task(name).check_data(data)
+    assert fault.path == (path,)
+    assert message in render_fault(fault)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "rows", "features"),
+    [
+        ("binary", "synthetic", 1000, 20),
+        ("binary", "breast_cancer", 569, 30),
+        ("regression", "friedman", 2000, 10),
+        ("regression", "diabetes", 442, 10),
+    ],
+)
+def test_sources(name: str, source: str, rows: int, features: int) -> None:
+    splits = task(name).splits({"source": source})
+    assert len(splits.train) + len(splits.validation) + len(splits.test) == rows
+    assert splits.train.x.shape[1:] == (features,)
+
+
+@pytest.mark.parametrize("name", ["binary", "regression"])
+def test_an_own_table(name: str, tmp_path: Path) -> None:
+    rows = "\n".join(f"{n % 7},{n % 5},{n % 2}" for n in range(50))
+    (tmp_path / "own.csv").write_text(f"a,b,c\n{rows}\n")
+    data = {"csv": str(tmp_path / "own.csv"), "target": "c"}
+    assert task(name).check_data(data) == []
+    assert len(task(name).splits(data).train) == 30
+
+
+def test_outliers_are_in_the_training_targets_only() -> None:
+    true, spoilt = (task("regression").splits({"outliers": share}) for share in (0, 0.05))
+    moved = spoilt.train.y - true.train.y
+    assert (moved != 0).sum() == 60
+    assert (moved[moved != 0] >= 4.9 * true.train.y.std()).all()
+    for part in ("validation", "test"):
+        assert torch.equal(getattr(spoilt, part).y, getattr(true, part).y)
+    assert torch.equal(spoilt.train.x, true.train.x)
+
+
+def test_the_network_has_the_shape_it_is_asked_for(pictures: Path) -> None:
+    subject = task("cifar10")
+    contract = contract_of(subject)
+    assert "hidden_layers" not in contract.parameters and "hidden_units" not in contract.parameters
+
+    def layers(**params: Any) -> list[str]:
+        model = subject.model(defaults(contract, **params), torch.Size((3, 32, 32)), 10)
+        assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+        return [str(layer) for layer in model]  # type: ignore[attr-defined]
+
+    plain = layers()
+    assert [layer for layer in plain if "Conv2d" in layer or "Linear" in layer] == [
+        "Conv2d(3, 32, kernel_size=(3, 3), stride=(1, 1))",
+        "Conv2d(32, 64, kernel_size=(3, 3), stride=(1, 1))",
+        "Conv2d(64, 64, kernel_size=(3, 3), stride=(1, 1))",
+        "Linear(in_features=1024, out_features=64, bias=True)",
+        "Linear(in_features=64, out_features=10, bias=True)",
+    ]
+    assert not any("Norm" in layer or "Dropout" in layer for layer in plain)
+    assert sum("BatchNorm2d" in layer for layer in layers(batch_norm=True)) == 3
+    assert sum("Dropout(p=0.3" in layer for layer in layers(dropout=0.3)) == 1
+    assert "Conv2d(3, 48" in layers(width=1.5)[0]
+    assert sum(layer.startswith("Tanh") for layer in layers(activation="tanh")) == 4
+    layers(width=0.0625)
+
+
+def test_pictures_are_augmented_in_training_only(pictures: Path) -> None:
+    subject = task("cifar10")
+    x = subject.splits({"root": str(pictures)}).train.x[:16]
+    plain, changed = ({"flip": chosen, "crop": chosen} for chosen in (False, True))
+    measured = subject.batch(x, changed, None)
+    assert torch.equal(measured, subject.batch(x, plain, torch.Generator()))
+    assert not torch.equal(measured, subject.batch(x, changed, torch.Generator().manual_seed(0)))
+
+
+def inspect(named: Named) -> Inspection:
+    assert named.objective is not None and named.objective.startswith("objectives.")
+    subject = task(named.objective.removeprefix("objectives."))
+    faults = [fault for fault in subject.check_data(named.data) if "CIFAR-10 is not in" not in fault.message]
+    return Inspection(contract_of(subject), tuple(faults), named.data)
+
+
+def shipped(name: str) -> Sweep:
+    return load_sweep(ROOT / "search_spaces" / f"{name}.yaml", inspect)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sweep_file_that_ships_has_no_fault(name: str) -> None:
+    sweep = shipped(name)
+    assert sweep.name == name and sweep.objective == f"objectives.{name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_proposal_makes_a_model(name: str, pictures: Path) -> None:
+    """Each is complete for its contract: the platform may train it."""
+    sweep, subject, rng = shipped(name), task(name), random.Random(0)
+    contract = contract_of(subject)
+    splits = subject.splits(small_data(name, pictures))
+    for params in [*sweep.baselines, *(sweep.space.draw(rng) for _ in range(30))]:
+        for key, value in params.items():
+            known = contract.parameters[key]
+            assert known.objection(value) == "", key
+            assert all(params.get(other, contract.parameters[other].default) in values
+                       for other, values in known.requires.items()), key  # fmt: skip
+        model = subject.model(with_defaults(contract, params), splits.train.x.shape[1:], splits.outputs)
+        assert model is not None
+
+
+def test_only_the_public_api_is_used() -> None:
+    for file in (ROOT / "objectives").glob("*.py"):
+        text = file.read_text()
+        assert "from hpo" not in text and "import hpo." not in text, file.name
+
+
+def test_every_public_name_exists() -> None:
+    for name in hpo.__all__:
+        assert getattr(hpo, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        hpo.nothing  # noqa: B018

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hpo.spec.contract import Known
+from hpo.training.contract import contract_of, with_defaults
+from hpo.training.losses import LOSSES
+from hpo.training.models import MODEL_PARAMETERS
+from hpo.training.task import Kind
+
+from .tiny import KINDS, task_of
+
+
+def test_needs_no_torch() -> None:
+    code = (
+        "import sys; from hpo.training.contract import contract_of; from hpo.training.task import TorchTask;"
+        "from hpo.objective.torch_task import TorchObjective;"
+        "TorchObjective(type('T', (TorchTask,), {'kind': 'regression'})(), {}).contract;"
+        "print([name for name in ('torch._C', 'numpy._core', 'pandas._libs', 'sklearn.base') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_covers_the_vocabulary(kind: Kind) -> None:
+    contract = contract_of(task_of(kind))
+    wanted = {"optimizer", "learning_rate", "loss", "activation", "schedule", "initializer", "batch_size", "epochs"}
+    wanted |= {"grad_clip_norm", "grad_clip_value", "seed", *MODEL_PARAMETERS, *LOSSES[kind].known()}
+    assert wanted <= set(contract.parameters)
+    assert ("target_transform" in contract.parameters) == ("outliers" in contract.parameters) == (kind == "regression")
+    assert contract.aliases["activation"]["swish"] == "silu"
+    assert contract.default_epochs == 20
+    assert contract.parameters["momentum"].requires == {"optimizer": ("sgd", "rmsprop")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_requirements_name_hyperparameters_of_the_contract(kind: Kind) -> None:
+    parameters = contract_of(task_of(kind)).parameters
+    for known in parameters.values():
+        for other, values in known.requires.items():
+            assert all(parameters[other].objection(value) == "" for value in values)
+        assert known.help
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_the_loss_is_incomparable_between_losses(kind: Kind) -> None:
+    metrics = contract_of(task_of(kind)).metrics
+    assert {name for name, known in metrics.items() if "loss" in known.varies_with} == {"train_loss", "val_loss"}
+    assert metrics["val_loss"].varies_with >= set(LOSSES[kind].known())
+    measured = {name for name, known in metrics.items() if name.startswith("val_") and known.varies_with}
+    assert measured == {"val_loss"}
+
+
+def test_a_task_overrides_extends_and_drops() -> None:
+    own = {
+        "width": Known("int", 8, "filters", within="[1, inf)"),
+        "batch_size": Known("int", 128, "pictures a step", within="[1, inf)"),
+        "epochs": Known("int", 3, "passes", within="[1, inf)"),
+        "hidden_layers": None,
+    }
+    contract = contract_of(task_of("binary", parameters=own))
+    assert contract.parameters["batch_size"].default == 128 and contract.default_epochs == 3
+    assert "width" in contract.parameters
+    assert "hidden_layers" not in contract.parameters and "hidden_units" not in contract.parameters
+
+
+def test_dropping_what_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"TinyTask\.parameters drops 'dropuot' .*did you mean 'dropout'"):
+        contract_of(task_of("binary", parameters={"dropuot": None}))
+
+
+def test_defaults_are_filled_in_where_they_mean_something() -> None:
+    contract = contract_of(task_of("binary"))
+    complete = with_defaults(contract, {"optimizer": "sgd", "activation": "swish"})
+    assert (complete["momentum"], complete["activation"], complete["loss"]) == (0.0, "silu", "bce")
+    assert not {"beta1", "focal_gamma", "hidden_units", "step_size"} & complete.keys()
+    assert with_defaults(contract, {"hidden_layers": 2})["hidden_units"] == 64
+    assert "momentum" not in with_defaults(contract, {})
+
+
+def test_a_circle_of_requirements_is_an_error() -> None:
+    own = {
+        "chicken": Known("float", 1.0, requires={"egg": (1.0,)}),
+        "egg": Known("float", 1.0, requires={"chicken": (1.0,)}),
+    }
+    with pytest.raises(ValueError, match="circle: chicken, egg"):
+        with_defaults(contract_of(task_of("binary", parameters=own)), {})
