@@ -32,9 +32,7 @@ def download_cifar10(
     Returns at once if the files are there. Raises UserError; see `fetch`.
     """
     target = default_root() if root is None else Path(root)
-    return fetch(
-        CIFAR10_URL, target, CIFAR10_DIGEST, CIFAR10_FOLDER, CIFAR10_FILES, archive=archive, progress=progress
-    )
+    return fetch(CIFAR10_URL, target, CIFAR10_DIGEST, CIFAR10_FOLDER, CIFAR10_FILES, archive=archive, progress=progress)
 
 
 def fetch(

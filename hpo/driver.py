@@ -268,7 +268,9 @@ class Driver:
         """Point out, after the first trial, parameters that are searched although nobody reads them."""
         if self.standing.complete == 0:
             listed = ", ".join(names)
-            self._watcher.note(f"the objective never read {listed}: searching what has no effect is wasted", warning=True)
+            self._watcher.note(
+                f"the objective never read {listed}: searching what has no effect is wasted", warning=True
+            )
 
     def _end(self, running: _Running, state: State, **facts: Any) -> None:
         """Record a trial's end, in the ledger and for the sampler."""
@@ -319,7 +321,9 @@ class Driver:
         if standing.done == 0 and standing.failed >= first and len(standing.errors) == 1:
             self._fail(f"the first {standing.failed} trials all failed with the same error", record)
         elif standing.failed > self._sweep.budget.failures:
-            self._fail(f"{standing.failed} trials failed, more than budget.failures={self._sweep.budget.failures}", record)
+            self._fail(
+                f"{standing.failed} trials failed, more than budget.failures={self._sweep.budget.failures}", record
+            )
 
     def _fail(self, reason: str, record: TrialRecord) -> None:
         self.standing.error = record.traceback or record.error

@@ -1,6 +1,6 @@
-"""What passes between the driver and the workers: trials go out in assignments, events come back, decisions answer.
+"""What passes between driver and workers: trials go out in assignments, events come back, decisions answer.
 
-Everything here is plain, immutable and picklable, and knows no library: the same words serve threads, processes and Ray.
+Everything here is plain, immutable, picklable and knows no library: the same words serve threads, processes and Ray.
 """
 
 from __future__ import annotations

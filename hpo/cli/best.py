@@ -11,8 +11,14 @@ from hpo.cli.options import home_options
 
 @click.command("best")
 @click.argument("study")
-@click.option("--format", "form", type=click.Choice(["text", "yaml", "json"]), default="text", show_default=True,
-              help="yaml: a sweep file that re-runs exactly this configuration")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "yaml", "json"]),
+    default="text",
+    show_default=True,
+    help="yaml: a sweep file that re-runs exactly this configuration",
+)
 @home_options
 def command(study: str, form: str, home: str, storage: str | None) -> None:
     """Show the best trial of a study."""
@@ -25,7 +31,9 @@ def command(study: str, form: str, home: str, storage: str | None) -> None:
     if form == "yaml":
         click.echo(rerun_file(config, trial), nl=False)
     elif form == "json":
-        click.echo(json.dumps({"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed}))
+        click.echo(
+            json.dumps({"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed})
+        )
     else:
         click.echo(f"{study}: best {metric} {show(trial.value)} (trial {trial.number}, seed {trial.seed})")
         width = max((len(name) for name in trial.params), default=0)

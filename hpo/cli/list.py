@@ -23,7 +23,9 @@ def command(home: str, storage: str | None) -> None:
     if not studies:
         click.echo(f"no study in {place.storage_url} yet: run hpo sweep search_spaces/binary.yaml")
         return
-    table = Table("study", "metric", "best", "complete", "pruned", "failed", "running", "latest", box=None, pad_edge=False)
+    table = Table(
+        "study", "metric", "best", "complete", "pruned", "failed", "running", "latest", box=None, pad_edge=False
+    )
     for study in studies:
         counts = map(str, (study.complete, study.pruned, study.failed, study.running))
         best = show(study.best) if study.best is not None else "-"

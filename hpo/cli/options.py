@@ -24,7 +24,9 @@ def home_options(function: F) -> F:
 
 def sweep_file_options(function: F) -> F:
     """Add FILE and -o."""
-    override = click.option("-o", "--override", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="set a key; VALUE is YAML")
+    override = click.option(
+        "-o", "--override", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="set a key; VALUE is YAML"
+    )
     return click.argument("file", metavar="FILE")(override(function))
 
 
@@ -39,6 +41,6 @@ def find_sweep_file(name: str) -> Path:
     import search_spaces
 
     shipped = {entry.stem: entry for entry in Path(next(iter(search_spaces.__path__))).glob("*.yaml")}
-    if path.parent in (Path("."), Path("search_spaces")) and path.stem in shipped:
+    if path.parent in (Path(), Path("search_spaces")) and path.stem in shipped:
         return shipped[path.stem]
     raise UserError(f"{name}: there is no such file (shipped: {', '.join(sorted(shipped))})")

@@ -9,7 +9,7 @@ import click
 
 @click.command("schema")
 def command() -> None:
-    """Print the JSON schema of sweep files, for editors.
+    r"""Print the JSON schema of sweep files, for editors.
 
     \b
     In VS Code: hpo schema > sweep.schema.json, and as the first line of a sweep file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import signal
@@ -46,7 +47,7 @@ def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
     Default: one a core, or `workers_per_gpu` a visible GPU; never more workers than trials.
     """
     gpus = visible_gpus()
-    places: list[str | None] = list(gpus) * keys.workers_per_gpu if gpus else [None] * cores()
+    places: list[str | None] = [*gpus] * keys.workers_per_gpu if gpus else [None] * cores()
     if keys.workers != "auto":
         places = list(itertools.islice(itertools.cycle(places), keys.workers))
     return places[: max(1, trials)] if places else []
@@ -155,9 +156,7 @@ class LocalEngine:
         messages: list[Message] = []
         if worker.assignment is not None:
             where = {"worker": worker.setup.name}
-            lost = [
-                Failed(n, f"WorkerDied: {cause}", lost=True, info=where) for n in sorted(worker.unfinished)
-            ]
+            lost = [Failed(n, f"WorkerDied: {cause}", lost=True, info=where) for n in sorted(worker.unfinished)]
             messages += [Progress(worker.assignment.id, lost), Done(worker.assignment.id)]
         messages.append(Note(f"{worker.setup.name} died ({cause}) and was replaced", warning=True))
         self._workers[index] = self._spawn(index)
@@ -174,10 +173,8 @@ class LocalEngine:
                 self._send(worker, Cancel(frozenset(mine)))
 
     def _send(self, worker: _Worker, message: object) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it has died: the next poll sees that, and reports its trials as lost
             worker.connection.send(message)
-        except OSError:
-            pass  # it has died: the next poll sees that, and reports its trials as lost
 
     def close(self, at_once: bool = False) -> None:
         for worker in self._workers:

@@ -9,11 +9,9 @@ import fcntl
 import os
 from pathlib import Path
 
-from optuna.storages.journal import BaseJournalFileLock
 
-
-class FileLock(BaseJournalFileLock):
-    """Holds flock(2) on `<journal>.lock` while the journal is read or appended to."""
+class FileLock:
+    """Holds flock(2) on `<journal>.lock` while the journal is appended to (Optuna's BaseJournalFileLock)."""
 
     def __init__(self, journal: str | Path) -> None:
         self._path = f"{journal}.lock"

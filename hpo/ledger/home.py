@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpo.spec.faults import UserError
 
@@ -59,10 +59,12 @@ class Home:
                 pass
         except OSError as error:
             reason = error.strerror or str(error)
-            raise UserError(f"the home folder {self.path} can't be written: {reason} (choose another with --home DIR)") from None
+            raise UserError(
+                f"the home folder {self.path} can't be written: {reason} (choose another with --home DIR)"
+            ) from None
 
     def prepare_mlflow(self) -> None:
-        """Put MLflow's own database into WAL mode, which lasts: readers and the writer then never wait for each other."""
+        """Put MLflow's own database into WAL mode, for good: its readers and its writer never wait for each other."""
         if self.tracking is None:
             with sqlite3.connect(self.path / "mlflow.db") as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -88,7 +90,8 @@ def open_storage(home: Home) -> BaseStorage:
     try:
         if home.storage is not None and "://" in home.storage:
             return RDBStorage(home.storage)
-        return JournalStorage(JournalFileBackend(home.storage_url, FileLock(home.storage_url)))
+        lock: Any = FileLock(home.storage_url)  # Optuna exports no name of its interface
+        return JournalStorage(JournalFileBackend(home.storage_url, lock))
     except Exception as error:  # SQLAlchemy's, a driver's, the operating system's: all mean that it can't be used
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"the storage {_without_password(home.storage_url)} can't be opened: {reason}") from None

@@ -206,8 +206,8 @@ class Ledger:
 
 
 def trial_seed(sweep: Sweep, number: int, params: Mapping[str, Any]) -> int:
-    """Return a trial's own seed: its hyperparameter `seed`, else the file's `trial_seed`, else drawn from the sweep's seed
-    and the trial's number."""
+    """Return a trial's own seed: its hyperparameter `seed`, else the file's `trial_seed`, else one drawn from the
+    sweep's seed and the trial's number."""
     if "seed" in params:
         return int(params["seed"])
     if sweep.trial_seed is not None:

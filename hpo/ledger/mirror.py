@@ -99,7 +99,9 @@ class Mirror:
                 self.in_trouble = bool(answer.trouble)
         except (EOFError, OSError):
             if self._process.exitcode != 0 and not self.in_trouble:
-                news.append(f"the process that writes MLflow died (exit code {self._process.exitcode}); the study is safe")
+                news.append(
+                    f"the process that writes MLflow died (exit code {self._process.exitcode}); the study is safe"
+                )
             self.in_trouble = True
         return news
 
@@ -127,8 +129,8 @@ class Mirror:
             self._process.join()
         if self._written < self._given:
             news.append(
-                f"{self._given - self._written} entries have not reached MLflow; they are safe in the study, and the next "
-                "`hpo sweep` of this file writes them"
+                f"{self._given - self._written} entries have not reached MLflow; they are safe in the study, "
+                "and the next `hpo sweep` of this file writes them"
             )
         self._connection.close()
         return news
@@ -163,7 +165,9 @@ def _run(connection: Connection, home: Home) -> None:
                 time.sleep(wait)
         written += 1
         closed = order.action == "close"
-        if not _tell(connection, _Answer(written, book.new_run_ids(), book.parent_id, notes=tuple(notes), closed=closed)):
+        if not _tell(
+            connection, _Answer(written, book.new_run_ids(), book.parent_id, notes=tuple(notes), closed=closed)
+        ):
             return
         if closed:
             return

@@ -86,7 +86,9 @@ class MlflowBook:
         """Write the best-so-far curve from the trials' own ends."""
         sign = 1.0 if self._sweep.goal == "maximize" else -1.0
         best = -math.inf
-        ended = sorted((r for r in finished if r.state in ("complete", "pruned")), key=lambda record: record.ended or 0.0)
+        ended = sorted(
+            (r for r in finished if r.state in ("complete", "pruned")), key=lambda record: record.ended or 0.0
+        )
         for step, record in enumerate(ended, start=1):
             if record.state == "complete" and record.value is not None and sign * record.value > best:
                 best = sign * record.value
@@ -152,7 +154,9 @@ class MlflowBook:
             for step in sorted(record.steps)
             for name, value in record.steps[step].items()
         ]
-        metrics += [Metric(name, value, _milliseconds(record.ended), 0) for name, value in self._summary(record).items()]
+        metrics += [
+            Metric(name, value, _milliseconds(record.ended), 0) for name, value in self._summary(record).items()
+        ]
         tags = self._tags(record) | self._end_tags(record)
         for start in range(0, len(metrics), _BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
@@ -218,5 +222,7 @@ def _milliseconds(moment: float | None) -> int:
 
 def _text(value: Any) -> str:
     """Return a parameter as MLflow shows it."""
-    text = json.dumps(value) if isinstance(value, list | dict) else str(value) if isinstance(value, float) else show(value)
+    text = (
+        json.dumps(value) if isinstance(value, list | dict) else str(value) if isinstance(value, float) else show(value)
+    )
     return text[:6000]

@@ -35,7 +35,13 @@ def git_commit(folder: Path | None = None) -> str:
 
     def git(*arguments: str) -> str:
         answer = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            stdin=subprocess.DEVNULL,
         )
         return answer.stdout.strip()
 

@@ -64,8 +64,10 @@ class TrackedParams(dict[str, Any]):
 class Trial:
     """What an objective function gets.
 
-    params: the active hyperparameters. seed: this trial's own; Python's, NumPy's and PyTorch's global generators are
-    seeded with it beforehand. number: the trial's number in the study. epochs: `budget.epochs`, None if the file has none.
+    params: the active hyperparameters.
+    seed: this trial's own; Python's, NumPy's and PyTorch's global generators are seeded with it beforehand.
+    number: the trial's number in the study.
+    epochs: `budget.epochs`, None if the file has none.
     data: the sweep file's `data` section.
     """
 
@@ -108,7 +110,7 @@ class Trial:
 
 def as_number(name: str, value: Any) -> float:
     """Return a number, or a one-element array or tensor, as a float. Raises TypeError for anything else."""
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, (bool, str)):
         raise TypeError(f"{name} must be a number, but got {value!r}")
     try:
         return float(value)

@@ -16,7 +16,7 @@ DEFAULT_ATTRIBUTE = "objective"
 
 
 def locate(reference: str, folder: Path) -> Any:
-    """Return what `module`, `module:attribute` or `path/to/file.py:attribute` names; the attribute defaults to `objective`.
+    """Return what `module`, `module:attribute` or `path/to/file.py:attribute` names (attribute: `objective`).
 
     Modules are looked up in the working directory, then in `folder` (the sweep file's), then among installed packages;
     files likewise. Raises SpecError if it can't be imported or found; whatever the module prints, it prints.

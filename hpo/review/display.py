@@ -110,6 +110,7 @@ class LiveDisplay(Display):
 
 
 def progress_text(standing: Standing) -> str:
+    """Return trials done of the budget, and by state."""
     return f"[{standing.done}/{standing.trials}] {states_text(standing)}"
 
 
@@ -121,6 +122,7 @@ def states_text(standing: Standing) -> str:
 
 
 def best_text(standing: Standing) -> str:
+    """Return the best value with its configuration."""
     if standing.best is None:
         return "none yet"
     best = standing.best
@@ -128,6 +130,7 @@ def best_text(standing: Standing) -> str:
 
 
 def params_text(params: Mapping[str, Any]) -> str:
+    """Return a configuration on one line."""
     return " ".join(f"{name}={show(value)}" for name, value in params.items())
 
 

@@ -42,7 +42,9 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
     if standing.interrupted:
         lines.append(f"continue  hpo sweep {sweep.source}{option}")
     if standing.best is not None:
-        lines.append(f"re-run    hpo best {sweep.name} --format yaml{option} > best.yaml && hpo sweep best.yaml{option}")
+        lines.append(
+            f"re-run    hpo best {sweep.name} --format yaml{option} > best.yaml && hpo sweep best.yaml{option}"
+        )
     lines.append(f"look      hpo ui{option}")
     return "\n".join(lines)
 
@@ -54,7 +56,9 @@ def _best_lines(standing: Standing) -> list[str]:
     baseline = standing.baseline
     if baseline is not None and baseline.value is not None and best.value is not None:
         difference = best.value - baseline.value
-        lines.append(f"the baseline's is {show(baseline.value)} (trial {baseline.number}), a difference of {difference:+.4g}")
+        lines.append(
+            f"the baseline's is {show(baseline.value)} (trial {baseline.number}), a difference of {difference:+.4g}"
+        )
     width = max(len(name) for name in best.params) if best.params else 0
     lines += [f"  {name:<{width}}  {show(value)}" for name, value in best.params.items()]
     return lines

@@ -61,7 +61,8 @@ METHODS: dict[str, Callable[[Space, int], BaseSampler]] = {
     ),
     "nsga2": lambda space, seed: NSGAIISampler(seed=seed),
     "qmc": lambda space, seed: QMCSampler(
-        seed=seed, scramble=True, independent_sampler=WeightedRandomSampler(space, seed), warn_independent_sampling=False,
+        seed=seed, scramble=True, independent_sampler=WeightedRandomSampler(space, seed),
+        warn_independent_sampling=False,
     ),
 }  # fmt: skip
 
@@ -69,5 +70,7 @@ METHODS: dict[str, Callable[[Space, int], BaseSampler]] = {
 def make_sampler(method: str, space: Space, seed: int) -> BaseSampler:
     """Return a new sampler. Its draws depend only on `seed` and on the study's history."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # group and QMC are marked so; their behaviour is tested here
+        warnings.simplefilter(
+            "ignore", ExperimentalWarning
+        )  # group and QMC are marked so; their behaviour is tested here
         return METHODS[method](space, seed)

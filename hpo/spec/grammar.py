@@ -152,19 +152,20 @@ class SweepKeys(Section):
     metric: Metric
     method: Method = "tpe"
     early_terminate: EarlyTerminate = NoStop(type="none")
-    budget: Budget = Budget()  # type: ignore[call-arg]
+    budget: Budget = Budget()
     run_cap: PositiveInt | None = Field(None, description="W&B's name of budget.trials")
     seed: Natural = Field(0, description="seeds the sampler and, with its number, each trial")
     trial_seed: Natural | None = Field(None, description="one seed for all trials, instead of one drawn for each")
     parameters: dict[str, ParameterKeys]
     forbid: list[dict[str, Any]] = Field([], description="configurations that are never proposed")
     baselines: list[dict[str, Any]] = Field([], description="configurations that are tried first")
-    engine: Engine = LocalEngine()  # type: ignore[call-arg]
+    engine: Engine = LocalEngine()
     confirm: Confirm | None = None
 
 
 # Keys of W&B's service: they say where its server keeps the sweep, which means nothing here.
 SERVICE_KEYS = ("project", "entity", "controller", "job", "image_uri")
+
 
 def validate_section(key: str, value: Any, path: ConfigPath) -> tuple[Any, list[Fault]]:
     """Validate one top-level section; return its model (None if faulty) and the faults."""
@@ -173,7 +174,7 @@ def validate_section(key: str, value: Any, path: ConfigPath) -> tuple[Any, list[
     if key == "early_terminate" and (value is None or isinstance(value, str)):
         value = {"type": value or "none"}
     field = SweepKeys.model_fields[key]
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
     return validate(adapter, value, path, _known_keys(key, value))
 
 
@@ -206,7 +207,9 @@ def _known_keys(key: str, value: Any) -> list[str]:
         "early_terminate": [NoStop, Asha, Hyperband, Median, Percentile, Patience],
     }.get(key, [])  # type: ignore[assignment]
     kind = value.get("type") if isinstance(value, dict) else None
-    fitting = [model for model in models if "type" not in model.model_fields or kind in get_args(get_type_hints(model)["type"])]
+    fitting = [
+        model for model in models if "type" not in model.model_fields or kind in get_args(get_type_hints(model)["type"])
+    ]
     return [name for model in fitting or models for name in model.model_fields]
 
 

@@ -111,7 +111,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
         confirm=keys["confirm"],
         description=keys["description"] or "",
     )
-    return dataclasses.replace(sweep, notes=tuple([*notes, *_remarks(sweep)]))
+    return dataclasses.replace(sweep, notes=(*notes, *_remarks(sweep)))
 
 
 def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fault]]:
@@ -143,13 +143,17 @@ def _inspect_objective(
     if (objective is None) == (program is None):
         if not any(fault.path in (("objective",), ("program",)) for fault in faults):
             what = "both are here" if objective else "neither is here"
-            faults.append(Fault(f"a sweep names an 'objective' or a 'program', but {what}", remedy="objective: objectives.binary"))
+            faults.append(
+                Fault(f"a sweep names an 'objective' or a 'program', but {what}", remedy="objective: objectives.binary")
+            )
         return Inspection()
     if command is not None and program is None:
         faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
     metric = keys["metric"].name if keys["metric"] else ""
     folder = path.resolve().parent
-    inspection = inspect(Named(objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder))
+    inspection = inspect(
+        Named(objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder)
+    )
     faults += inspection.faults
     return inspection
 
@@ -161,7 +165,9 @@ def _limits(
     budget, run_cap = keys["budget"], keys["run_cap"]
     trials = budget.trials or run_cap
     if budget.trials and run_cap and budget.trials != run_cap:
-        faults.append(Fault(f"run_cap is {run_cap}, but budget.trials is {budget.trials}", ("run_cap",), remedy="keep one"))
+        faults.append(
+            Fault(f"run_cap is {run_cap}, but budget.trials is {budget.trials}", ("run_cap",), remedy="keep one")
+        )
     if keys["method"] == "grid" and (size := space.size()) is not None and space.parameters:
         if trials and trials < size:
             notes.append(f"the grid has {size:,} configurations; the budget runs the first {trials:,} of them")
@@ -175,7 +181,11 @@ def _limits(
         if epochs is not None and any(value > epochs for value in choices):
             most = max(choices)
             faults.append(
-                Fault(f"budget.epochs >= epochs must hold, but got {epochs} and {most:g}", ("budget", "epochs"), remedy="keep one")
+                Fault(
+                    f"budget.epochs >= epochs must hold, but got {epochs} and {most:g}",
+                    ("budget", "epochs"),
+                    remedy="keep one",
+                )
             )
     elif epochs is None and contract is not None:
         epochs = contract.default_epochs

@@ -88,7 +88,9 @@ def _parse_parameter(
     distribution = entry.get("distribution")
     if distribution in _FOREIGN:
         remedy = f"use {_FOREIGN[str(distribution)]}"
-        return None, [Fault(f"the distribution {distribution!r} is not supported", (*path, "distribution"), remedy=remedy)]
+        return None, [
+            Fault(f"the distribution {distribution!r} is not supported", (*path, "distribution"), remedy=remedy)
+        ]
     keys, faults = validate(_KEYS, dict(entry), path, ParameterKeys.model_fields)
     if keys is None:
         return None, faults
@@ -152,14 +154,22 @@ def _range(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[F
         return None, [Fault(f"min and max go with no distribution {distribution!r}", (*path, "distribution"))]
     if low >= high:
         return None, [
-            Fault(f"min < max must hold, but got min={show(low)}, max={show(high)}", (*path, "min"), remedy="swap them, or use 'value'")
+            Fault(
+                f"min < max must hold, but got min={show(low)}, max={show(high)}",
+                (*path, "min"),
+                remedy="swap them, or use 'value'",
+            )
         ]
     if distribution in ("log_uniform", "q_log_uniform"):  # W&B's: min and max are exponents of e
         low, high = math.exp(low), math.exp(high)
     log = distribution in _LOG
     if log and low <= 0:
         return None, [
-            Fault(f"min > 0 must hold on a log scale, but got min={show(low)}", (*path, "min"), remedy="a small number such as 1e-6")
+            Fault(
+                f"min > 0 must hold on a log scale, but got min={show(low)}",
+                (*path, "min"),
+                remedy="a small number such as 1e-6",
+            )
         ]
     whole = isinstance(keys.min, int) and isinstance(keys.max, int)
     q_whole = keys.q is None or float(keys.q).is_integer()
@@ -172,7 +182,9 @@ def _range(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[F
     if step is None and distribution is not None and distribution.startswith("q_"):
         step = 1.0  # W&B's default
     if step is not None and step > high - low:
-        return None, [Fault(f"q <= max - min must hold, but got q={show(step)}, max - min={show(high - low)}", (*path, "q"))]
+        return None, [
+            Fault(f"q <= max - min must hold, but got q={show(step)}, max - min={show(high - low)}", (*path, "q"))
+        ]
     if integer:
         low, high, step = int(low), int(high), None if step in (None, 1) else int(step)
     return Range(low, high, log=log, integer=integer, step=step), []
@@ -210,7 +222,9 @@ def possible(condition: Any, domain: Domain) -> bool:
         return any(conditions.holds(condition, value) for value in choices)
     assert isinstance(domain, Range)
     if isinstance(condition, Mapping):
-        return any(conditions.holds(condition, domain.low + share * (domain.high - domain.low) / 1000) for share in range(1001))
+        return any(
+            conditions.holds(condition, domain.low + share * (domain.high - domain.low) / 1000) for share in range(1001)
+        )
     return any(domain.holds(value) for value in (condition if isinstance(condition, list) else [condition]))
 
 

@@ -18,8 +18,8 @@ Places = Mapping[str, ConfigPath]
 
 
 def correct_names(parsed: Parsed, contract: Contract) -> None:
-    """Every parameter is one that the objective knows. A misspelt one is a fault; from there on it goes by the name that
-    was probably meant, so that what else refers to it is no fault as well."""
+    """Every parameter is one that the objective knows. A misspelt one is a fault; from there on it goes by the name
+    that was probably meant, so that what else refers to it is no fault as well."""
     for name in [name for name in parsed.places if name not in contract.parameters]:
         remedy = did_you_mean(name, contract.parameters)
         message = f"the objective knows no hyperparameter {name!r}"
@@ -58,10 +58,10 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
     for index, value in enumerate(domain.choices() or []):
         canonical = aliases.get(value, value) if isinstance(value, str) else value
         if reason := known.objection(canonical):
-            key: ConfigPath = ("value",) if isinstance(domain, Constant) else ("values", index)
+            place: ConfigPath = ("value",) if isinstance(domain, Constant) else ("values", index)
             hint = did_you_mean(str(value), [*known.choices, *aliases]) if known.kind == "choice" else ""
             remedy = hint if hint.startswith("did you mean") else ""
-            yield Fault(f"{parameter.name} {reason}", (*where, *key), remedy=remedy)
+            yield Fault(f"{parameter.name} {reason}", (*where, *place), remedy=remedy)
 
 
 def _check_relevance(
@@ -99,7 +99,9 @@ def _values_while_active(parameter: Parameter, other: str, space: Space, contrac
         return [default]
     required = _all_conditions(parameter, space)
     values = list(space[other].domain.choices() or [])
-    values = [value for value in values if all(conditions.holds(condition, value) for condition in required.get(other, []))]
+    values = [
+        value for value in values if all(conditions.holds(condition, value) for condition in required.get(other, []))
+    ]
     may_be_inactive = space[other].when and other not in required
     return [*values, default] if may_be_inactive and default not in values else values
 
@@ -125,10 +127,14 @@ def check_metric(name: str, goal: str | None, space: Space, contract: Contract) 
         return
     if goal is not None and goal != known.goal:
         better = "higher" if known.goal == "maximize" else "lower"
-        yield Fault(f"{name} is better when {better}, but goal is {goal}", ("metric", "goal"), remedy=f"goal: {known.goal}")
+        yield Fault(
+            f"{name} is better when {better}, but goal is {goal}", ("metric", "goal"), remedy=f"goal: {known.goal}"
+        )
     changing = [parameter.name for parameter in space.searched() if parameter.name in known.varies_with]
     if changing:
-        others = [metric for metric, fact in contract.metrics.items() if not fact.varies_with and metric.startswith("val_")]
+        others = [
+            metric for metric, fact in contract.metrics.items() if not fact.varies_with and metric.startswith("val_")
+        ]
         yield Fault(
             f"{name} can't be compared across trials: its scale changes with what is searched ({', '.join(changing)})",
             ("metric", "name"),
@@ -189,10 +195,14 @@ def complete_baseline(
         elif known is not None and parameter.domain.holds(known.default):
             value = known.default
         else:
-            faults.append(Fault(f"{name} is active here and has no value", ("baselines", index), remedy=f"add {name}: ..."))
+            faults.append(
+                Fault(f"{name} is active here and has no value", ("baselines", index), remedy=f"add {name}: ...")
+            )
             continue
         if not parameter.domain.holds(value):
-            faults.append(Fault(f"{name} must be one of the space's values ({parameter.domain}), but got {show(value)}", where))
+            faults.append(
+                Fault(f"{name} must be one of the space's values ({parameter.domain}), but got {show(value)}", where)
+            )
             continue
         params[name] = value
     if not faults and not space.allowed(params):

@@ -30,7 +30,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 @dataclass
@@ -109,7 +109,7 @@ def _construct(node: yaml.Node, path: ConfigPath, lines: dict[ConfigPath, int], 
         loader.flatten_mapping(node)  # merge keys: `<<: *base`
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+            key = loader.construct_object(key_node)
             line = key_node.start_mark.line + 1
             if not isinstance(key, Hashable) or isinstance(key, dict | list):
                 faults.append(Fault(f"a key must be a word, but got {key!r}", path, line))
@@ -124,7 +124,7 @@ def _construct(node: yaml.Node, path: ConfigPath, lines: dict[ConfigPath, int], 
     if isinstance(node, yaml.SequenceNode):
         return [_construct(child, (*path, index), lines, faults) for index, child in enumerate(node.value)]
     try:
-        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node)
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or str(error)
         faults.append(Fault(f"not allowed here: {problem}", path, node.start_mark.line + 1))

@@ -75,10 +75,10 @@ class Range:
     def snap(self, value: float) -> float:
         """Return the nearest value of the grid of `step`."""
         if self.step is None:
-            return int(round(value)) if self.integer else value
+            return round(value) if self.integer else value
         count = min(round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9))
         snapped = self.low + count * self.step
-        return int(round(snapped)) if self.integer else float(f"{snapped:.12g}")
+        return round(snapped) if self.integer else float(f"{snapped:.12g}")
 
     def choices(self) -> list[Any] | None:
         """Return all the values in order, None if they are not countable."""

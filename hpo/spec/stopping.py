@@ -8,7 +8,7 @@ from hpo.spec.grammar import Asha, Hyperband
 def first_rung(rule: Asha | Hyperband) -> int:
     """Return the epochs at the first rung. W&B's `max_iter` with `s` means max_iter / eta^s."""
     if rule.min_iter is None and isinstance(rule, Hyperband) and rule.max_iter and rule.s:
-        return max(1, rule.max_iter // rule.eta**rule.s)
+        return max(1, int(rule.max_iter / rule.eta**rule.s))
     return rule.min_iter or 1
 
 

@@ -18,7 +18,10 @@ Kind = Literal["binary", "multiclass", "regression"]
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to train or measure on. x: [N, ...]; y: [N], float32 for binary (0 or 1) and regression, int64 for classes."""
+    """Rows to train or measure on.
+
+    x: [N, ...]; y: [N], float32 for binary (0 or 1) and regression, int64 for classes.
+    """
 
     x: Tensor
     y: Tensor
@@ -29,7 +32,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint splits of one data set. A sweep trains on `train`, measures on `validation`, never reads `test`."""
+    """Three disjoint splits of a data set: a sweep trains on `train`, measures on `validation`, never reads `test`."""
 
     train: Split
     validation: Split
@@ -43,8 +46,10 @@ class Splits:
 
 
 class TorchTask:
-    """Base class of objectives that wrap a PyTorch model. A task says its kind, its data and its model; the platform has
-    the training loop, every optimizer, loss, activation, schedule and initializer of the vocabulary, and the metrics.
+    """Base class of objectives that wrap a PyTorch model.
+
+    A task says its kind, its data and its model; the platform has the training loop, every optimizer, loss,
+    activation, schedule and initializer of the vocabulary, and the metrics.
 
     Instances are made once a worker, without arguments, and used from one thread. Methods must be pure: the same
     arguments give the same result, and all randomness comes from the generators and seeds that are passed in.
