@@ -109,8 +109,9 @@ class Driver:
         with self._counting_interrupts():
             try:
                 self._ledger.warm_up()
-                self._engine.start()
-                self._wait_for_a_worker()
+                if self._ledger.done < self._sweep.budget.trials:
+                    self._engine.start()
+                    self._wait_for_a_worker()
                 self._open()
                 while self._goes_on():
                     self._fill()

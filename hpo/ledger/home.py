@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class Home:
     def prepare_mlflow(self) -> None:
         """Put MLflow's own database into WAL mode, for good: its readers and its writer never wait for each other."""
         if self.tracking is None:
-            with sqlite3.connect(self.path / "mlflow.db") as connection:
+            with closing(sqlite3.connect(self.path / "mlflow.db", timeout=60)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
 
     def exists(self) -> bool:

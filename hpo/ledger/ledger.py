@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -104,11 +103,19 @@ class Ledger:
         )
 
     def _settle(self, trial: FrozenTrial) -> None:
-        """End a trial whose driver died before the sampler sees it as running for ever."""
+        """End a trial that a dead driver left running, before the sampler takes it for one that runs for ever.
+
+        If it had ended, it gets its state; else it is interrupted, and is run again.
+        """
         self._book.adopt(trial)
-        record = replace(record_of(trial), state="failed", error="the sweep was interrupted", interrupted=True)
-        record.ended = self._clock()
-        record.params = decode_params(self._sweep.space, trial.params)
+        record = record_of(trial)
+        if record.state == "running":
+            record.state, record.error, record.interrupted = "failed", "the sweep was interrupted", True
+            record.ended = self._clock()
+            record.params = decode_params(self._sweep.space, trial.params)
+            self._book.note_end(record)
+        else:
+            self._finished_count += record.state in ("complete", "pruned")
         self._book.end(record)
         self.finished.append(self._book.trials()[trial.number])
         self._require_mirror().end(record)
@@ -147,11 +154,15 @@ class Ledger:
             self._book.report(number, step, values[self._sweep.metric.name])
 
     def end(self, number: int, state: State, **facts: Any) -> TrialRecord:
-        """Record a trial's end; facts are fields of TrialRecord. It is written when MLflow has given the run's id."""
+        """Record a trial's end; facts are fields of TrialRecord.
+
+        All of it is in the study when this returns, but for the state, which comes with the MLflow run's id.
+        """
         record = self._records.pop(number)
         record.state, record.ended = state, self._clock()
         for name, fact in facts.items():
             setattr(record, name, fact)
+        self._book.note_end(record)
         self._ending[number] = record
         self._finished_count += state in ("complete", "pruned")
         return record

@@ -48,7 +48,6 @@ class Mirror:
 
     def __init__(self, home: Home) -> None:
         """Start the process. It loads MLflow, which takes seconds, and touches no store until `open`."""
-        self._home = home
         self.run_ids: dict[int, str] = {}
         self.parent_id = ""
         self.in_trouble = False
@@ -62,7 +61,6 @@ class Mirror:
 
     def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> None:
         """Open the stores. finished: the trials of the study so far; those that MLflow lacks are written first."""
-        self._home.prepare_mlflow()
         self._order("open", sweep, finished)
 
     def _order(self, action: str, *arguments: Any) -> None:

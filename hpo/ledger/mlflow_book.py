@@ -24,11 +24,10 @@ _BATCH = 900  # entities a call; MLflow's limit is 1,000
 
 
 class MlflowBook:
-    """Writes one sweep into MLflow."""
+    """Writes one sweep into MLflow. Touches nothing before `open`."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
         self._experiment = ""
         self._runs: dict[int, str] = {}  # by trial number
         self._unsaid: dict[int, str] = {}
@@ -42,6 +41,8 @@ class MlflowBook:
 
     def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> list[str]:
         """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user."""
+        self._home.prepare_mlflow()
+        self._client = MlflowClient(tracking_uri=self._home.tracking_uri, registry_uri=self._home.tracking_uri)
         self._sweep = sweep
         self._experiment = self._find_experiment(sweep.study)
         self._open_parent(sweep)

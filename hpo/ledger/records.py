@@ -83,6 +83,7 @@ def start_attributes(record: TrialRecord) -> dict[str, Any]:
 def end_attributes(record: TrialRecord) -> dict[str, Any]:
     """Return the user attributes that are known when a trial has ended."""
     known: dict[str, Any] = {
+        "outcome": {"state": record.state, "value": record.value, "ended": record.ended},
         "seconds": round(record.seconds, 4),
         "params": dict(record.params),
         "history": {
@@ -92,7 +93,6 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
         },
     }
     optional = {
-        "mlflow_run_id": record.run_id,
         "error": record.error,
         "traceback": record.traceback,
         "diverged": record.diverged,
@@ -118,16 +118,16 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     for index, step in enumerate(history["steps"]):
         values = {name: column[index] for name, column in history["metrics"].items()}
         steps[step] = {name: value for name, value in values.items() if value is not None}
-    state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
+    outcome = attributes.get("outcome", {"state": "running", "value": None, "ended": None})
     return TrialRecord(
         number=trial.number,
         params=attributes.get("params", trial.params),
         seed=attributes.get("seed", 0),
         epochs=attributes.get("epochs"),
         started=_seconds(trial.datetime_start) or 0.0,
-        ended=_seconds(trial.datetime_complete),
-        state=state,  # type: ignore[arg-type]
-        value=trial.value if trial.state.name == "COMPLETE" else None,
+        ended=outcome["ended"],
+        state=outcome["state"],
+        value=outcome["value"],
         steps=steps,
         times=dict(zip(history["steps"], history["times"], strict=True)),
         error=attributes.get("error", ""),

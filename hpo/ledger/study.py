@@ -111,11 +111,17 @@ class StudyBook:
         """Set a user attribute of a running trial."""
         self._storage.set_trial_user_attr(self._ids[number], key, value)
 
-    def end(self, record: TrialRecord) -> None:
-        """Write a trial's end; after that, Optuna lets nobody change it."""
-        trial_id = self._ids.pop(record.number)
+    def note_end(self, record: TrialRecord) -> None:
+        """Write down all of a trial's end but its state, which Optuna lets nobody add to. From here on nothing of the
+        trial can be lost: whoever finds it still running, finds its outcome with it."""
         for key, value in end_attributes(record).items():
-            self._storage.set_trial_user_attr(trial_id, key, value)
+            self._storage.set_trial_user_attr(self._ids[record.number], key, value)
+
+    def end(self, record: TrialRecord) -> None:
+        """Give a trial whose end was noted its run id and its state."""
+        trial_id = self._ids.pop(record.number)
+        if record.run_id:
+            self._storage.set_trial_user_attr(trial_id, "mlflow_run_id", record.run_id)
         value = record.value
         if record.state == "pruned":  # as Optuna itself does: a pruned trial's value is its last report
             value = record.last(self._sweep.metric.name)

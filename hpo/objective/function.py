@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import random
 import sys
 import time
@@ -42,6 +43,10 @@ class TrackedParams(dict[str, Any]):
     def pop(self, key: str, *default: Any) -> Any:
         self.read.add(key)
         return super().pop(key, *default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().setdefault(key, default)
 
     # Going through all of them counts as reading all. `__iter__` also makes `f(**params)` come this way.
     def __iter__(self) -> Iterator[str]:
@@ -88,8 +93,13 @@ class Trial:
         Values are numbers, or one-element arrays and tensors. Raises hpo.Pruned when the trial should stop; let it
         pass. Raises TypeError or ValueError for what is no report.
         """
-        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+        try:
+            whole = -1 if isinstance(step, bool) else operator.index(step)  # NumPy's integers count
+        except TypeError:
+            whole = -1
+        if whole < 0:
             raise ValueError(f"step must be a whole number >= 0, but got {step!r}")
+        step = whole
         if step in self._reported:
             raise ValueError(f"step {step} was reported before: report each step once, with all its metrics")
         numbers = {name: as_number(name, value) for name, value in {**(metrics or {}), **named}.items()}
@@ -113,8 +123,8 @@ def as_number(name: str, value: Any) -> float:
     if isinstance(value, (bool, str)):
         raise TypeError(f"{name} must be a number, but got {value!r}")
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"{name} must be a number, but got {value!r}") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -13,24 +12,14 @@ from dataclasses import dataclass
 from types import FrameType
 
 from hpo.ledger.home import Home, open_storage
-from hpo.review.ui_dashboard import STORAGE_VARIABLE
+from hpo.review.ui_plans import Plan, dashboard_plan, mlflow_plan
 from hpo.review.ui_ports import LOOPBACK, PortLease
 from hpo.review.ui_process import Server, ServerGroup
-from hpo.review.ui_web import answers, dashboard_page, mlflow_page, why_silent, without_credentials
+from hpo.review.ui_web import answers, mlflow_page, why_silent, without_credentials
 from hpo.spec.faults import UserError
 
 _START_PATIENCE = 180.0  # seconds; MLflow takes about 9, on a busy machine far longer, and a new database 5 more
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-# What would make MLflow's server another than the one meant here.
-_MLFLOW_VARIABLES = (
-    "MLFLOW_TRACKING_URI",
-    "MLFLOW_STATIC_PREFIX",
-    "MLFLOW_ARTIFACTS_ONLY",
-    "MLFLOW_GUNICORN_OPTS",
-    "MLFLOW_UVICORN_OPTS",
-    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
-)
 
 
 @dataclass(frozen=True)
@@ -42,25 +31,9 @@ class Wanted:
     open_browser: bool = False
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How one UI is started and known to be there."""
-
-    name: str
-    port: int
-    health: str
-    argv: Callable[[int], list[str]]
-    env: dict[str, str]
-    page: Callable[[str, str], str]  # (address, study) -> where it shows the study
-
-    @property
-    def slug(self) -> str:
-        return self.name.split()[0].lower()
-
-
 @dataclass
 class _Running:
-    plan: _Plan
+    plan: Plan
     address: str
     server: Server
     announced: bool = False
@@ -77,9 +50,9 @@ def serve(home: Home, wanted: Wanted) -> int:
     remote = without_credentials(home.tracking or "") if _is_web(home.tracking) else ""
     plans = []
     if wanted.mlflow_port is not None and not remote:
-        plans.append(_mlflow(home, wanted.mlflow_port))
+        plans.append(mlflow_plan(home, wanted.mlflow_port))
     if wanted.dashboard_port is not None:
-        plans.append(_dashboard(home, wanted.dashboard_port))
+        plans.append(dashboard_plan(home, wanted.dashboard_port))
     show_remote = bool(remote) and wanted.mlflow_port is not None
     if not plans:
         raise UserError(
@@ -113,27 +86,7 @@ def _is_web(tracking: str | None) -> bool:
     return tracking is not None and tracking.startswith(("http://", "https://"))
 
 
-def _mlflow(home: Home, port: int) -> _Plan:
-    env = {name: value for name, value in os.environ.items() if name not in _MLFLOW_VARIABLES}
-    env |= {
-        "MLFLOW_BACKEND_STORE_URI": home.tracking_uri,  # not an argument: it may hold a password
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 2 processes instead of 10
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONSAFEPATH": "1",  # the working directory is the user's: no mlflow.py or json.py of theirs
-    }
-    # The files of a run lie at file:// addresses, which the server reads itself; a proxy would add ./mlartifacts.
-    argv = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--workers", "1", "--no-serve-artifacts"]
-    argv += ["--default-artifact-root", home.artifacts] if home.artifacts is not None else []
-    return _Plan("MLflow UI", port, "/health", lambda port: [*argv, "--port", str(port)], env, mlflow_page)
-
-
-def _dashboard(home: Home, port: int) -> _Plan:
-    env = {**os.environ, STORAGE_VARIABLE: home.storage_url, "PYTHONSAFEPATH": "1"}
-    argv = [sys.executable, "-m", "hpo.review.ui_dashboard"]
-    return _Plan("Optuna dashboard", port, "/api/meta", lambda port: [*argv, str(port)], env, dashboard_page)
-
-
-def _start(home: Home, plan: _Plan, port: int, group: ServerGroup) -> _Running:
+def _start(home: Home, plan: Plan, port: int, group: ServerGroup) -> _Running:
     if port != plan.port and plan.port != 0:
         _say(f"port {plan.port} is in use: the {plan.name} takes {port}")
     log = home.logs / f"ui-{plan.slug}-{port}.log"  # with the port: two `hpo ui` on one home never share it
@@ -147,10 +100,9 @@ def _announce(running: list[_Running], studies: list[str], open_browser: bool, s
         for ui in running:
             if not ui.announced and answers(ui.address, ui.plan.health) and ui.server.alive:
                 ui.announced = True
-                page = ui.plan.page(ui.address, studies[0]) if len(studies) == 1 else ""
-                _say_address(ui.plan.name, ui.address, studies[0], page)
+                page = _say_address(ui.plan.name, ui.address, studies, ui.plan.page)
                 if open_browser:
-                    webbrowser.open(page or ui.address)
+                    webbrowser.open(page)
         silent = [ui for ui in running if not ui.announced]
         if failure := _failure(running):
             return failure
@@ -165,20 +117,23 @@ def _announce(running: list[_Running], studies: list[str], open_browser: bool, s
 
 
 def _announce_remote(address: str, studies: list[str]) -> None:
-    silent = why_silent(address)
-    _say_address("MLflow UI", f"{address}  (does not answer: {silent})" if silent else address, "", "")
-    if not silent and len(studies) == 1 and (page := mlflow_page(address, studies[0])):
-        _say(f"  study {studies[0]}: {page}")
+    if silent := why_silent(address):
+        _say(f"{'MLflow UI':<20}{address}  (does not answer: {silent})")
+    else:
+        _say_address("MLflow UI", address, studies, mlflow_page)
 
 
 def _failure(running: list[_Running]) -> str:
     return next((ui.server.obituary() for ui in running if not ui.server.alive), "")
 
 
-def _say_address(name: str, address: str, study: str, page: str) -> None:
+def _say_address(name: str, address: str, studies: list[str], page: Callable[[str, str | None], str]) -> str:
+    """Print an address and, below it, where the study is. Returns the latter, or else the address."""
     _say(f"{name:<20}{address}")
-    if page:
-        _say(f"  study {study}: {page}")
+    if not (found := page(address, studies[0] if len(studies) == 1 else None)):
+        return address
+    _say(f"  {f'study {studies[0]}' if len(studies) == 1 else 'studies'}: {found}")
+    return found
 
 
 def _say(text: str) -> None:

@@ -41,15 +41,20 @@ def without_credentials(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
 
 
-def mlflow_page(address: str, study: str) -> str:
-    """Return the address of a study's runs in the MLflow UI; "" if they are not there (yet)."""
-    found = _json(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study)}")
+def mlflow_page(address: str, study: str | None) -> str:
+    """Return where the MLflow UI shows a study's runs, "" if they are not there (yet); without a study, all of them."""
+    # Without the workflow type MLflow 3 shows its menus for language models, and a run as an "evaluation".
+    if study is None:
+        return f"{address}/#/experiments?workflowType=machine_learning"
+    found = _json(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study, safe='')}")
     experiment = found.get("experiment", {}).get("experiment_id")
-    return f"{address}/#/experiments/{experiment}/runs" if experiment is not None else ""
+    return f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning" if experiment is not None else ""
 
 
-def dashboard_page(address: str, study: str) -> str:
-    """Return the address of a study in the Optuna dashboard; "" if it is not there."""
+def dashboard_page(address: str, study: str | None) -> str:
+    """Return where the Optuna dashboard shows a study; "" if it is not there, or without a study."""
+    if study is None:
+        return ""
     studies = _json(f"{address}/api/studies").get("study_summaries", [])
     numbers = [entry["study_id"] for entry in studies if entry["study_name"] == study]
     return f"{address}/dashboard/studies/{numbers[0]}" if numbers else ""

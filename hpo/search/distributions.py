@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from hpo.spec.conditions import same
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 
 if TYPE_CHECKING:
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 _PLAIN = (type(None), bool, int, float, str)
 
 
-def encode(value: Any) -> Any:
-    """Return a choice as Optuna keeps it: lists and mappings, which it has no type for, as JSON text."""
-    return value if isinstance(value, _PLAIN) else json.dumps(value)
+def encoded(domain: Categorical) -> list[Any]:
+    """Return the choices as Optuna keeps them: as JSON text what it has no type for (lists and mappings), and booleans
+    beside numbers, since `True` and `1` are one to it."""
+    numbers = any(isinstance(value, int | float) and not isinstance(value, bool) for value in domain.values)
+    return [
+        value if isinstance(value, _PLAIN) and not (numbers and isinstance(value, bool)) else json.dumps(value)
+        for value in domain.values
+    ]
 
 
 def distribution(parameter: Parameter) -> BaseDistribution | None:
@@ -27,12 +33,19 @@ def distribution(parameter: Parameter) -> BaseDistribution | None:
     if isinstance(domain, Constant):
         return None
     if isinstance(domain, Categorical):
-        return CategoricalDistribution([encode(value) for value in domain.values])
-    # Optuna's logarithmic distributions take no step: such values are snapped after they are drawn
-    step = None if domain.log else domain.step
+        return CategoricalDistribution(encoded(domain))
+    low, high, step = _bounds(domain)
     if domain.integer:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(step or 1))
-    return FloatDistribution(domain.low, domain.high, log=domain.log, step=step)
+        return IntDistribution(int(low), int(high), log=domain.log, step=int(step or 1))
+    return FloatDistribution(low, high, log=domain.log, step=step)
+
+
+def _bounds(domain: Range) -> tuple[float, float, float | None]:
+    """Return low, high and step as Optuna takes them: it warns of a high that is no multiple of the step from low, and
+    its logarithmic distributions take no step (such values are snapped after they are drawn)."""
+    if domain.log or domain.step is None:
+        return domain.low, domain.high, None
+    return domain.low, domain.snap(domain.high), domain.step
 
 
 def suggest(trial: Trial, space: Space) -> dict[str, Any]:
@@ -45,24 +58,24 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
         if isinstance(domain, Constant):
             params[name] = domain.value
         elif isinstance(domain, Categorical):
-            chosen = trial.suggest_categorical(name, [encode(value) for value in domain.values])
-            params[name] = next(value for value in domain.values if _identical(encode(value), chosen))
+            chosen = trial.suggest_categorical(name, encoded(domain))
+            params[name] = _decode(domain, chosen)
         else:
             params[name] = _suggest_number(trial, name, domain)
     return params
 
 
-def _identical(left: Any, right: Any) -> bool:
-    return type(left) is type(right) and left == right
+def _decode(domain: Categorical, stored: Any) -> Any:
+    """Return the choice that Optuna keeps as `stored`; `stored` itself if there is none."""
+    pairs = zip(domain.values, encoded(domain), strict=True)
+    return next((value for value, code in pairs if type(code) is type(stored) and code == stored), stored)
 
 
 def _suggest_number(trial: Trial, name: str, domain: Range) -> float:
-    step = None if domain.log else domain.step
+    low, high, step = _bounds(domain)
     if domain.integer:
-        value: float = trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log, step=int(step or 1))
-    else:
-        value = trial.suggest_float(name, domain.low, domain.high, log=domain.log, step=step)
-    return domain.snap(value) if domain.log else value
+        return domain.snap(trial.suggest_int(name, int(low), int(high), log=domain.log, step=int(step or 1)))
+    return domain.snap(trial.suggest_float(name, low, high, log=domain.log, step=step))
 
 
 def searched_params(space: Space, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
@@ -71,7 +84,11 @@ def searched_params(space: Space, params: dict[str, Any]) -> tuple[dict[str, Any
     for parameter in space.parameters:
         found = distribution(parameter)
         if parameter.name in params and found is not None:
-            values[parameter.name] = encode(params[parameter.name])
+            value, domain = params[parameter.name], parameter.domain
+            if isinstance(domain, Categorical):
+                pairs = zip(domain.values, encoded(domain), strict=True)
+                value = next((code for option, code in pairs if same(option, value)), value)
+            values[parameter.name] = value
             distributions[parameter.name] = found
     return values, distributions
 
@@ -84,6 +101,6 @@ def decode_params(space: Space, stored: dict[str, Any]) -> dict[str, Any]:
             continue
         value, domain = stored[parameter.name], parameter.domain
         if isinstance(domain, Categorical):
-            value = next((option for option in domain.values if _identical(encode(option), value)), value)
+            value = _decode(domain, value)
         decoded[parameter.name] = value
     return space.complete(decoded)

@@ -23,6 +23,7 @@ from hpo.search.samplers import STARTUP_TRIALS, WeightedRandomSampler, make_samp
 from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
 
+_DRAWS = 10_000  # random draws before the allowed configurations are looked for one by one
 _ATTEMPTS = 100  # draws from the sampler before forbidden proposals are replaced by random allowed ones
 
 
@@ -57,6 +58,7 @@ class Searcher:
         self._baselines: set[int] = set()  # keys of trials that are never pruned
         self._baseline_params = [dict(baseline) for baseline in sweep.baselines]
         self._rng = random.Random(self._seed)
+        self._rare: list[dict[str, Any]] = []  # the allowed configurations, once drawing has missed them for long
         self._queue: deque[dict[str, Any]] = deque()
         tried = [decode_params(self._space, trial.params) for trial in finished]
         self._queue.extend(baseline for baseline in self._baseline_params if baseline not in tried)
@@ -85,9 +87,16 @@ class Searcher:
             if self._space.allowed(proposal.params):
                 return proposal
             self._study.tell(self._running.pop(proposal.key), state=TrialState.FAIL)
-        while not self._space.allowed(params := self._space.draw(self._rng)):
-            pass  # ends: a space without any allowed configuration was refused when the file was read
-        return self._ask(params)
+        return self._ask(self._draw_allowed())
+
+    def _draw_allowed(self) -> dict[str, Any]:
+        """Draw an allowed configuration at random. Ends: a space without any was refused when the file was read."""
+        while not self._rare:
+            for _ in range(_DRAWS):
+                if self._space.allowed(params := self._space.draw(self._rng)):
+                    return params
+            self._rare = list(self._space.survivors())
+        return self._rng.choice(self._rare)
 
     def _ask(self, fixed: dict[str, Any] | None = None) -> Proposal:
         if fixed is not None:

@@ -12,17 +12,6 @@ from typing import Any
 
 from hpo.spec.faults import did_you_mean
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "in": lambda value, options: value in options,
-    "not_in": lambda value, options: value not in options,
-}
-
 Clause = Mapping[str, Any]  # {parameter: condition}, all of which must hold
 
 
@@ -31,16 +20,28 @@ def same(left: Any, right: Any) -> bool:
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": same,
+    "!=": lambda value, other: not same(value, other),
+    "in": lambda value, options: any(same(value, option) for option in options),
+    "not_in": lambda value, options: not any(same(value, option) for option in options),
+}
+
+
 def holds(condition: Any, value: Any) -> bool:
     """Whether `value` satisfies one parameter's condition. A comparison across types does not hold."""
     if isinstance(condition, Mapping):
         try:
             return all(OPERATORS[op](value, operand) for op, operand in condition.items())
-        except TypeError:
+        except (TypeError, KeyError):  # an unknown comparison is said to be a fault elsewhere
             return False
-    if isinstance(condition, list) and not isinstance(value, list):
-        return any(same(value, option) for option in condition)
-    return same(value, condition)
+    if isinstance(condition, list) and any(same(value, option) for option in condition):
+        return True
+    return same(value, condition)  # also of a list: hidden_layers: [64, 32]
 
 
 def clause_holds(clause: Clause, params: Mapping[str, Any]) -> bool:

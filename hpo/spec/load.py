@@ -15,6 +15,7 @@ from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, RayEngine, SweepKeys
 from hpo.spec.parameters import order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Space
+from hpo.spec.stopping import first_rung, rungs
 from hpo.spec.sweep import Limits, Sweep, Target
 
 DEFAULT_TRIALS = 100
@@ -200,8 +201,8 @@ def _remarks(sweep: Sweep) -> list[str]:
     epochs = sweep.max_epochs()
     if isinstance(rule, Hyperband) and rule.strict is not None:
         remarks.append("early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous")
-    if isinstance(rule, Asha | Hyperband) and epochs is not None and (rule.min_iter or 1) >= epochs:
-        remarks.append(f"{rule.type} never stops a trial: min_iter={rule.min_iter or 1} with {epochs} epochs")
+    if isinstance(rule, Asha | Hyperband) and epochs is not None and not rungs(rule, epochs):
+        remarks.append(f"{rule.type} never stops a trial: min_iter={first_rung(rule)} with {epochs} epochs")
     if sweep.confirm is not None:
         remarks.append("'confirm' is kept with the study; this version has no `hpo confirm` yet")
     return remarks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,6 +17,7 @@ from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
 
 _KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)
 _LOG = ("log_uniform_values", "q_log_uniform_values", "log_uniform", "q_log_uniform")
+_VALUES = "log_uniform_values takes the values themselves"
 # W&B's distributions that Optuna has no counterpart of, and what to write instead
 _FOREIGN = {
     "normal": "{min: mu - 2*sigma, max: mu + 2*sigma}",
@@ -27,6 +29,8 @@ _FOREIGN = {
     "inv_log_uniform": "{distribution: log_uniform_values, min: 1/max, max: 1/min}",
     "inv_log_uniform_values": "{distribution: log_uniform_values, min: ..., max: ...}",
 }
+
+Conditions = tuple[tuple[str, Any], ...]  # (parameter, condition), all of which must hold
 
 
 @dataclass
@@ -48,11 +52,11 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
     """Turn a `parameters` mapping into parameters by (dotted) name, leaving out the faulty ones."""
     parsed = Parsed()
     if not isinstance(section, Mapping):
-        parsed.faults.append(Fault(f"must be a mapping of names, but got {section!r}", path))
+        parsed.faults.append(Fault(f"must be a mapping of names, but got {show(section)}", path))
         return parsed
     if not section:
         parsed.faults.append(Fault("there is nothing to search: no parameter is named", path))
-    for name, entry, place, outer in _flatten(section, path, "", {}):
+    for name, entry, place, outer in _flatten(section, path):
         if name in parsed.places:
             parsed.faults.append(Fault(f"the parameter {name!r} is named twice", place))
             continue
@@ -65,22 +69,28 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
 
 
 def _flatten(
-    section: Mapping[str, Any], path: ConfigPath, prefix: str, outer: dict[str, Any]
-) -> Iterator[tuple[str, Any, ConfigPath, dict[str, Any]]]:
+    section: Mapping[str, Any], path: ConfigPath, prefix: str = "", outer: Conditions = ()
+) -> Iterator[tuple[str, Any, ConfigPath, Conditions]]:
     """Yield (dotted name, entry, its path in the file, conditions of the groups around it)."""
     for key, entry in section.items():
         name = f"{prefix}{key}"
-        nested = entry.get("parameters") if isinstance(entry, Mapping) else None
-        if isinstance(nested, Mapping) and set(entry) <= {"parameters", "when", "description"}:
-            when = entry.get("when")
-            inner = {**outer, **when} if isinstance(when, Mapping) else outer
-            yield from _flatten(nested, (*path, key, "parameters"), f"{name}.", inner)
+        if _is_group(entry):
+            inner = (*outer, *entry.get("when", {}).items())
+            yield from _flatten(entry["parameters"], (*path, key, "parameters"), f"{name}.", inner)
         else:
             yield name, entry, (*path, key), outer
 
 
+def _is_group(entry: Any) -> bool:
+    """Whether an entry is a sound group of nested parameters; a faulty one is treated as a parameter, and refused."""
+    if not isinstance(entry, Mapping) or not set(entry) <= {"parameters", "when", "description"}:
+        return False
+    nested = entry.get("parameters")
+    return isinstance(nested, Mapping) and bool(nested) and isinstance(entry.get("when", {}), Mapping)
+
+
 def _parse_parameter(
-    name: str, entry: Any, path: ConfigPath, outer: Mapping[str, Any]
+    name: str, entry: Any, path: ConfigPath, outer: Conditions
 ) -> tuple[Parameter | None, list[Fault]]:
     if not isinstance(entry, Mapping):
         example = f"{{values: {entry}}}" if isinstance(entry, list) else f"{{value: {show(entry)}}}"
@@ -95,16 +105,22 @@ def _parse_parameter(
     if keys is None:
         return None, faults
     domain, faults = _domain(keys, entry, path)
-    when = {**outer, **(keys.when or {})}
-    for other, condition in when.items():
+    when: dict[str, Any] = {}
+    for other, condition in (*outer, *(keys.when or {}).items()):
         if reason := conditions.objection(condition):
             faults.append(Fault(reason, (*path, "when", other)))
+        elif when.setdefault(other, condition) != condition:
+            message = f"'when' names {other!r} here and, with another condition, in the group around it"
+            faults.append(Fault(message, (*path, "when", other), remedy="write one condition that says both"))
     if domain is None or faults:
         return None, faults
     return Parameter(name, domain, when), []
 
 
 def _domain(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
+    if keys.parameters is not None:
+        what = "goes with 'when' and 'description' only" if keys.parameters else "must name at least one parameter"
+        return None, [Fault(f"'parameters' {what}", (*path, "parameters"))]
     forms = [form for form in ("value", "values") if form in entry]
     forms += ["min/max"] if "min" in entry or "max" in entry else []
     if len(forms) != 1:
@@ -122,13 +138,15 @@ def _domain(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> 
         return None, faults
     if forms[0] == "value":
         return Constant(keys.value), []
-    return _categorical(keys, path) if forms[0] == "values" else _range(keys, path)
+    return _categorical(keys, path) if forms[0] == "values" else _range(keys, entry, path)
 
 
 def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
     values = keys.values or []
     if not values:
         return None, [Fault("'values' must name at least one value", (*path, "values"))]
+    if any(isinstance(value, float) and math.isnan(value) for value in values):
+        return None, [Fault("nan is no choice: it does not even equal itself", (*path, "values"))]
     repeated = [value for index, value in enumerate(values) if any(conditions.same(value, v) for v in values[:index])]
     if repeated:
         return None, [Fault(f"the value {show(repeated[0])} is repeated", (*path, "values"))]
@@ -142,7 +160,7 @@ def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, 
     return Categorical(tuple(values), tuple(shares) if shares is not None else None), []
 
 
-def _range(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
+def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
     if keys.min is None or keys.max is None:
         missing = "min" if keys.min is None else "max"
         return None, [Fault(f"the key {missing!r} is missing: a range needs both", path)]
@@ -161,6 +179,8 @@ def _range(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[F
             )
         ]
     if distribution in ("log_uniform", "q_log_uniform"):  # W&B's: min and max are exponents of e
+        if high > 700:
+            return None, [Fault(f"max is an exponent of e here, but got {show(high)}", (*path, "max"), remedy=_VALUES)]
         low, high = math.exp(low), math.exp(high)
     log = distribution in _LOG
     if log and low <= 0:
@@ -171,11 +191,11 @@ def _range(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, list[F
                 remedy="a small number such as 1e-6",
             )
         ]
-    whole = isinstance(keys.min, int) and isinstance(keys.max, int)
+    whole = isinstance(entry["min"], int) and isinstance(entry["max"], int)  # as written: `keys` holds floats
     q_whole = keys.q is None or float(keys.q).is_integer()
     if distribution == "int_uniform" and not (whole and q_whole):
         return None, [Fault("int_uniform takes whole numbers as min, max and q", path)]
-    integer = distribution == "int_uniform" or (distribution in (None, *_LOG[:2]) and whole and q_whole)
+    integer = distribution == "int_uniform" or (distribution in (None, "q_uniform", *_LOG[:2]) and whole and q_whole)
     if distribution == "log_uniform_values" and not keys.q:
         integer = False  # W&B draws real numbers even between whole bounds
     step = keys.q
@@ -216,16 +236,21 @@ def order_by_conditions(parsed: Parsed) -> list[Parameter]:
 
 
 def possible(condition: Any, domain: Domain) -> bool:
-    """Whether some value of the domain satisfies the condition (a real range: assumed, unless at neither end)."""
-    choices = domain.choices()
-    if choices is not None:
-        return any(conditions.holds(condition, value) for value in choices)
-    assert isinstance(domain, Range)
-    if isinstance(condition, Mapping):
-        return any(
-            conditions.holds(condition, domain.low + share * (domain.high - domain.low) / 1000) for share in range(1001)
-        )
-    return any(domain.holds(value) for value in (condition if isinstance(condition, list) else [condition]))
+    """Whether some value of the domain satisfies the condition."""
+    values = _telling(condition, domain) if isinstance(domain, Range) else domain.choices() or ()
+    return any(conditions.holds(condition, value) for value in values if domain.holds(value))
+
+
+def _telling(condition: Any, domain: Range) -> list[float]:
+    """Return values of a range of which one satisfies the condition if any does: a condition changes at the numbers that
+    it names only, so those, their neighbours on the grid, and the middles between them tell."""
+    operands = condition.values() if isinstance(condition, Mapping) else [condition]
+    named = [number for operand in operands for number in (operand if isinstance(operand, list) else [operand])]
+    inside = [n for n in named if isinstance(n, int | float) and domain.low <= n <= domain.high]
+    marks = sorted({domain.low, domain.high, *inside})
+    marks += [(left + right) / 2 for left, right in pairwise(marks)]
+    step = domain.step or (1 if domain.integer else 0)
+    return [domain.snap(mark + offset) for mark in marks for offset in (-step, 0, step)]
 
 
 def _circle(waiting: Mapping[str, Parameter]) -> list[str]:

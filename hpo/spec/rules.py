@@ -47,7 +47,7 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
             options = ", ".join(known.choices) or "true, false"
             yield Fault(f"{parameter.name} is no number", where, remedy=f"use values: [{options}]")
             return
-        if known.kind in ("int", "layers") and domain.choices() is None:
+        if known.kind in ("int", "layers") and domain.count() is None:
             yield Fault(f"{parameter.name} takes whole numbers only", where, remedy="add distribution: int_uniform")
             return
         for key, bound in (("min", domain.low), ("max", domain.high)):
@@ -214,7 +214,7 @@ def check_method(method: str, space: Space) -> Iterator[Fault]:
     """The method can search such a space."""
     if method == "grid":
         for parameter in space.parameters:
-            if parameter.domain.choices() is None:
+            if parameter.domain.count() is None:
                 yield Fault(
                     f"a grid needs countable values, but {parameter.name} is a range of real numbers",
                     ("method",),

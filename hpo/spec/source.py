@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,22 @@ _FLOAT = re.compile(
     |\.(?:nan|NaN|NAN))$""",
     re.X,
 )
+_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$")
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's numbers: `1e-5` is a number, `1:30` is not."""
+    """PyYAML's safe loader with YAML 1.2's scalars: `1e-5` is a number; `1:30`, `007` and `2024-01-01` are text."""
 
 
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+_REPLACED = {_TAG + name for name in ("int", "float", "timestamp")}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+_Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
+_Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
 
 
 @dataclass
@@ -57,7 +61,12 @@ class Source:
 
 def parse_value(text: str) -> Any:
     """Parse one YAML value, such as an override's. Raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)  # noqa: S506 (a subclass of SafeLoader)
+    faults: list[Fault] = []
+    node = yaml.compose(text, _Loader)
+    value = None if node is None else _construct(node, (), {}, faults)
+    if faults:
+        raise yaml.YAMLError(faults[0].message)
+    return value
 
 
 def read_source(path: Path) -> Source:
@@ -81,8 +90,13 @@ def read_source(path: Path) -> Source:
 
 def parse_source(text: str, name: str) -> Source:
     """Parse YAML text as a sweep file. Raises SpecError if it is no YAML mapping."""
+    lines: dict[ConfigPath, int] = {}
+    faults: list[Fault] = []
     try:
         node = yaml.compose(text, _Loader)
+        data = _construct(node, (), lines, faults) if isinstance(node, yaml.MappingNode) else {}
+    except RecursionError:
+        raise SpecError([Fault("it is nested too deeply, or an anchor holds itself")], name) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise SpecError([Fault(f"not valid YAML: {error.problem or error.context}", line=line)], name) from None
@@ -93,9 +107,6 @@ def parse_source(text: str, name: str) -> Source:
         raise SpecError([Fault("the file is empty", remedy="see search_spaces/binary.yaml for an example")], name)
     if not isinstance(node, yaml.MappingNode):
         raise SpecError([Fault("a sweep file is a mapping of keys like 'objective:' and 'parameters:'", line=1)], name)
-    lines: dict[ConfigPath, int] = {}
-    faults: list[Fault] = []
-    data = _construct(node, (), lines, faults)
     if faults:
         raise SpecError(faults, name)
     return Source(name, data, lines)
@@ -103,39 +114,56 @@ def parse_source(text: str, name: str) -> Source:
 
 def _construct(node: yaml.Node, path: ConfigPath, lines: dict[ConfigPath, int], faults: list[Fault]) -> Any:
     """Turn a node into plain data, noting each key's line; repeated and odd keys become faults."""
-    lines.setdefault(path, node.start_mark.line + 1)
-    loader = _Loader("")
+    line = node.start_mark.line + 1
+    lines.setdefault(path, line)
+    if node.tag not in _PLAIN:
+        faults.append(Fault(f"the tag {node.tag!r} is not allowed", path, line, remedy="write plain YAML"))
+        return None
     if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)  # merge keys: `<<: *base`
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = loader.construct_object(key_node)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, Hashable) or isinstance(key, dict | list):
-                faults.append(Fault(f"a key must be a word, but got {key!r}", path, line))
-                continue
-            key = key if isinstance(key, str) else str(key)
-            if key in result:
-                first = lines[(*path, key)]
-                faults.append(Fault(f"the key is repeated (first on line {first})", (*path, key), line))
-            lines[(*path, key)] = line
-            result[key] = _construct(value_node, (*path, key), lines, faults)
-        return result
+        return _construct_mapping(node, path, lines, faults)
     if isinstance(node, yaml.SequenceNode):
         return [_construct(child, (*path, index), lines, faults) for index, child in enumerate(node.value)]
     try:
-        return loader.construct_object(node)
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or str(error)
-        faults.append(Fault(f"not allowed here: {problem}", path, node.start_mark.line + 1))
+        return _Loader("").construct_object(node)
+    except (yaml.YAMLError, ValueError, KeyError):
+        faults.append(Fault(f"this is no {node.tag.removeprefix(_TAG)}", path, line))
         return None
+
+
+def _construct_mapping(
+    node: yaml.MappingNode, path: ConfigPath, lines: dict[ConfigPath, int], faults: list[Fault]
+) -> dict[str, Any]:
+    own: set[str] = set()
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if key_node.tag == _TAG + "merge":  # `<<: *base`, or a list of them: own keys win, then earlier ones
+            for base in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
+                if not isinstance(base, yaml.MappingNode):
+                    faults.append(Fault("'<<' takes a mapping, or a list of them", path, line))
+                    continue
+                found: dict[ConfigPath, int] = {}
+                result = {**_construct_mapping(base, path, found, faults), **result}
+                lines.update({place: at for place, at in found.items() if place not in lines})
+            continue
+        if not isinstance(key_node, yaml.ScalarNode):
+            faults.append(Fault("a key must be a word", path, line))
+            continue
+        key = key_node.value  # as written: `on` is a name like any other
+        if key in own:
+            first = lines[(*path, key)]
+            faults.append(Fault(f"the key is repeated (first on line {first})", (*path, key), line))
+        own.add(key)
+        lines[(*path, key)] = line
+        result[key] = _construct(value_node, (*path, key), lines, faults)
+    return result
 
 
 def apply_override(source: Source, text: str) -> Fault | None:
     """Set one `key.path=value` in place; the value is YAML. Return a fault if the text can't be applied.
 
     Dots go down into mappings and lists: `budget.trials=50`, `baselines.0.optimizer=sgd`. A key that holds dots itself
-    (a nested parameter's dotted name) is found before it is split.
+    is found before it is split, and a nested parameter by its dotted name.
     """
     origin = f"-o {text}"
     key, equals, value_text = text.partition("=")
@@ -145,17 +173,17 @@ def apply_override(source: Source, text: str) -> Fault | None:
         value = parse_value(value_text)
     except yaml.YAMLError as error:
         return Fault(f"not valid YAML: {getattr(error, 'problem', error)}", source=origin)
+    except RecursionError:
+        return Fault("it is nested too deeply, or an anchor holds itself", source=origin)
     container: Any = source.data
     path: ConfigPath = ()
+    changed: ConfigPath | None = None  # the outermost key that the override makes or replaces
     rest = key.strip().split(".")
     while True:
         if isinstance(container, dict):
-            whole = ".".join(rest)
-            part: str | int = whole if whole in container else rest[0]
-            rest = [] if part == whole else rest[1:]
+            part, rest = _step_down(container, rest)
         elif isinstance(container, list) and rest[0].isdigit() and int(rest[0]) < len(container):
-            part = int(rest[0])
-            rest = rest[1:]
+            part, rest = int(rest[0]), rest[1:]
         else:
             return Fault(f"'{rest[0]}' leads nowhere in what the file has there", path, source=origin)
         path = (*path, part)
@@ -163,8 +191,22 @@ def apply_override(source: Source, text: str) -> Fault | None:
             break
         if isinstance(container, dict) and not isinstance(container.get(part), dict | list):
             container[part] = {}
+            changed = changed or path
         container = container[part]
     container[part] = value
-    source.lines = {known: line for known, line in source.lines.items() if known[: len(path)] != path}
-    source.origins[path] = origin
+    changed = changed or path
+    source.lines = {known: line for known, line in source.lines.items() if known[: len(changed)] != changed}
+    source.origins = {known: text for known, text in source.origins.items() if known[: len(changed)] != changed}
+    source.origins[changed] = origin
     return None
+
+
+def _step_down(container: dict[str, Any], rest: list[str]) -> tuple[str | int, list[str]]:
+    """Return the key that `rest` begins with, the longest that is there, and what follows it."""
+    for length in range(len(rest), 0, -1):
+        if (key := ".".join(rest[:length])) in container:
+            return key, rest[length:]
+    nested = container.get("parameters")
+    if isinstance(nested, dict) and any(".".join(rest[: index + 1]) in nested for index in range(len(rest))):
+        return "parameters", rest  # of a group: `parameters.outer.inner.max` goes by way of `outer.parameters`
+    return rest[0], rest[1:]

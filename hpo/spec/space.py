@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,10 @@ class Constant:
     def holds(self, value: Any) -> bool:
         return same(value, self.value)
 
-    def choices(self) -> list[Any] | None:
+    def count(self) -> int | None:
+        return 1
+
+    def choices(self) -> Sequence[Any] | None:
         return [self.value]
 
     def draw(self, rng: random.Random) -> Any:
@@ -41,8 +44,11 @@ class Categorical:
     def holds(self, value: Any) -> bool:
         return any(same(value, option) for option in self.values)
 
-    def choices(self) -> list[Any] | None:
-        return list(self.values)
+    def count(self) -> int | None:
+        return len(self.values)
+
+    def choices(self) -> Sequence[Any] | None:
+        return self.values
 
     def draw(self, rng: random.Random) -> Any:
         return rng.choices(self.values, self.probabilities)[0]
@@ -80,13 +86,19 @@ class Range:
         snapped = self.low + count * self.step
         return round(snapped) if self.integer else float(f"{snapped:.12g}")
 
-    def choices(self) -> list[Any] | None:
-        """Return all the values in order, None if they are not countable."""
+    def count(self) -> int | None:
+        """Return the number of values, None if they are not countable."""
         step = self.step or (1 if self.integer else None)
-        if step is None:
+        return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
+
+    def choices(self) -> Sequence[Any] | None:
+        """Return all the values in order, None if they are not countable."""
+        count = self.count()
+        if count is None:
             return None
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return [self.snap(self.low + index * step) for index in range(count)]
+        if self.integer:  # takes no memory, however many there are
+            return range(int(self.low), int(self.high) + 1, int(self.step or 1))
+        return [self.snap(self.low + index * (self.step or 1)) for index in range(count)]
 
     def draw(self, rng: random.Random) -> Any:
         if self.log:
@@ -132,7 +144,7 @@ class Space:
 
     def searched(self) -> list[Parameter]:
         """Return the parameters that vary."""
-        return [parameter for parameter in self.parameters if len(parameter.domain.choices() or [0, 0]) > 1]
+        return [parameter for parameter in self.parameters if parameter.domain.count() != 1]
 
     def active(self, parameter: Parameter, params: Mapping[str, Any]) -> bool:
         """Whether a parameter is active, given the active ones before it."""
@@ -163,7 +175,7 @@ class Space:
 
     def configurations(self) -> Iterator[dict[str, Any]] | None:
         """Return all allowed active configurations in order (the grid), None if a range is not countable."""
-        if any(parameter.domain.choices() is None for parameter in self.parameters):
+        if any(parameter.domain.count() is None for parameter in self.parameters):
             return None
         return (params for params in self._expand({}, 0) if self.allowed(params))
 
@@ -183,7 +195,7 @@ class Space:
         configurations = self.configurations()
         if configurations is None:
             return None
-        rough = math.prod(len(parameter.domain.choices() or ()) for parameter in self.parameters if not parameter.when)
+        rough = math.prod(parameter.domain.count() or 0 for parameter in self.parameters if not parameter.when)
         if rough > limit * 100:  # a lower bound but for `forbid`: not worth counting
             return None
         count = sum(1 for _ in itertools.islice(configurations, limit + 1))
@@ -194,11 +206,12 @@ class Space:
         if not self.forbid:
             return True
         rng = random.Random(0)
-        if any(self.allowed(self.draw(rng)) for _ in range(draws)):
-            return True
-        # rare survivors of a countable space: look through it, as far as is bearable
-        found = itertools.islice(self._expand({}, 0), 1_000_000) if self.configurations() is not None else ()
-        return any(self.allowed(params) for params in found)
+        return any(self.allowed(self.draw(rng)) for _ in range(draws)) or any(True for _ in self.survivors())
+
+    def survivors(self, limit: int = 1_000_000) -> Iterator[dict[str, Any]]:
+        """Yield the allowed ones among the first `limit` configurations; none if they are not countable."""
+        found = itertools.islice(self._expand({}, 0), limit) if self.configurations() is not None else ()
+        return (params for params in found if self.allowed(params))
 
 
 def show(value: Any) -> str:

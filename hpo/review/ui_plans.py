@@ -1,0 +1,59 @@
+"""How the two UIs are started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hpo.ledger.home import Home
+from hpo.review.ui_dashboard import STORAGE_VARIABLE
+from hpo.review.ui_ports import LOOPBACK
+from hpo.review.ui_web import dashboard_page, mlflow_page
+
+# What would make MLflow's server another than the one meant here.
+_MLFLOW_VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_ARTIFACTS_ONLY",
+    "MLFLOW_GUNICORN_OPTS",
+    "MLFLOW_UVICORN_OPTS",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one UI is started, how it shows that it is there, and where it shows a study."""
+
+    name: str
+    slug: str  # in the log's name
+    port: int  # as wanted
+    health: str  # a path that answers 200 once it is there
+    argv: Callable[[int], list[str]]  # from the port that it gets
+    env: dict[str, str]
+    page: Callable[[str, str | None], str]  # (address, study; None: all studies) -> address, "" if there is none
+
+
+def mlflow_plan(home: Home, port: int) -> Plan:
+    """Return the plan of an MLflow server over the home's runs."""
+    env = {name: value for name, value in os.environ.items() if name not in _MLFLOW_VARIABLES}
+    env |= {
+        "MLFLOW_BACKEND_STORE_URI": home.tracking_uri,  # not an argument: it may hold a password
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 2 processes instead of 10
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONSAFEPATH": "1",  # the working directory is the user's: no mlflow.py or json.py of theirs
+    }
+    # The files of a run lie at file:// addresses, which the server reads itself; a proxy would add ./mlartifacts.
+    argv = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--workers", "1", "--no-serve-artifacts"]
+    argv += ["--default-artifact-root", home.artifacts] if home.artifacts is not None else []
+    return Plan("MLflow UI", "mlflow", port, "/health", lambda port: [*argv, "--port", str(port)], env, mlflow_page)
+
+
+def dashboard_plan(home: Home, port: int) -> Plan:
+    """Return the plan of an Optuna dashboard over the home's studies."""
+    env = {**os.environ, STORAGE_VARIABLE: home.storage_url, "PYTHONSAFEPATH": "1"}
+    argv = [sys.executable, "-m", "hpo.review.ui_dashboard"]
+    name, health = "Optuna dashboard", "/api/meta"
+    return Plan(name, "dashboard", port, health, lambda port: [*argv, str(port)], env, dashboard_page)

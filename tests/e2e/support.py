@@ -1,0 +1,169 @@
+"""Real sweeps for tests: a command to run, a home to look into, both records read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from hpo.ledger.home import Home, open_storage
+
+HPO = [sys.executable, "-m", "hpo"]
+OBJECTIVES = """
+import os, signal, time
+from pathlib import Path
+
+def parabola(trial):
+    for epoch in range(1, 6):
+        trial.report(epoch, score=-((trial.params["x"] - 3) ** 2) - 1 / epoch, epoch_squared=epoch**2)
+
+def slow(trial):
+    for epoch in range(1, 11):
+        time.sleep(0.1)
+        trial.report(epoch, score=trial.params["x"])
+
+def raises(trial):
+    raise RuntimeError(f"no luck with {trial.number}")
+
+def mixed(trial):
+    if trial.number == 1:
+        raise ValueError("one bad trial")
+    if trial.number == 2:
+        trial.report(1, score=0.5)
+        trial.report(2, score=float("nan"))
+    return trial.params["x"]
+
+def dies_once(trial):
+    trial.report(1, score=0.0)
+    marker = Path(trial.data["marker"])
+    if trial.number == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    trial.report(2, score=trial.params["x"])
+
+def always_dies(trial):
+    if trial.number == 1:
+        os._exit(7)
+    return trial.params["x"]
+"""
+
+
+@dataclass
+class Place:
+    """A folder with objectives and a home."""
+
+    folder: Path
+
+    @property
+    def home(self) -> Home:
+        return Home(self.folder / "home")
+
+    def write(self, objective: str, **keys: Any) -> Path:
+        """Write a sweep file over objectives.py; `keys` replace the top-level ones."""
+        (self.folder / "my_objectives.py").write_text(OBJECTIVES)
+        sweep = {
+            "name": "small",
+            "objective": f"my_objectives.py:{objective}",
+            "metric": {"name": "score", "goal": "maximize"},
+            "method": "random",
+            "budget": {"trials": 6},
+            "seed": 1,
+            "engine": {"workers": 2},
+            "parameters": {"x": {"min": -5.0, "max": 5.0}},
+        }
+        path = self.folder / "sweep.yaml"
+        path.write_text(yaml.safe_dump(sweep | keys, sort_keys=False))
+        return path
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [*HPO, *map(str, arguments), "--home", str(self.home.path)]
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; bounded, so that a hang is a failure that shows its output."""
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=environment(), text=True,
+            capture_output=True, timeout=240, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def sweep(self, path: Path, *arguments: str) -> dict[str, Any]:
+        """Run a sweep that must succeed; return its JSON."""
+        done = self.run("sweep", path, "--json", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    def trials(self, study: str = "small") -> list[optuna.trial.FrozenTrial]:
+        return optuna.load_study(study_name=study, storage=open_storage(self.home)).trials
+
+    def wait_for_trials(self, count: int, study: str = "small", seconds: float = 60) -> None:
+        """Wait until a running sweep has finished this many trials."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.home.journal.exists():
+                names = [found.study_name for found in open_storage(self.home).get_all_studies()]
+                ended = [t for t in self.trials(study) if "outcome" in t.user_attrs] if study in names else []
+                if len(ended) >= count:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"no {count} trials within {seconds} s")
+
+    def runs(self, study: str = "small") -> tuple[Run, dict[int, Run]]:
+        """Return MLflow's parent run and its child runs by trial number; doubled ones are an error."""
+        client = self.client()
+        experiment = client.get_experiment_by_name(study)
+        assert experiment is not None
+        runs = list(client.search_runs([experiment.experiment_id], max_results=1000))
+        (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        children: dict[int, Run] = {}
+        for run in runs:
+            if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
+                number = int(run.data.tags["hpo.trial"])
+                assert number not in children, f"trial {number} has two runs"
+                children[number] = run
+        return parent, children
+
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.home.tracking_uri)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "COLUMNS": "200"}
+
+
+def assert_records_agree(place: Place, study: str = "small") -> None:
+    """The study and MLflow hold the same trials, one to one, with every metric of every epoch; none is left running."""
+    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+    trials = place.trials(study)
+    parent, children = place.runs(study)
+    assert sorted(children) == [trial.number for trial in trials]
+    client = place.client()
+    for trial in trials:
+        run, attributes = children[trial.number], trial.user_attrs
+        assert run.info.status == status[trial.state.name]
+        assert attributes["mlflow_run_id"] == run.info.run_id
+        assert run.data.tags["hpo.study"] == study
+        assert run.data.tags["hpo.seed"] == str(attributes["seed"])
+        assert set(run.data.params) == set(attributes["params"])
+        history = attributes["history"]
+        for name, values in history["metrics"].items():
+            logged = {m.step: m.value for m in client.get_metric_history(run.info.run_id, name)}
+            assert logged == {
+                step: value for step, value in zip(history["steps"], values, strict=True) if value is not None
+            }, (trial.number, name)
+    assert parent.info.status != "RUNNING"
