@@ -99,6 +99,7 @@ class Driver:
         self._closing = False  # no more trials are asked for
         self._interrupts = 0
         self._opened = False
+        self._notes: list[str] = []  # of the workers, on what was done to the data
         self.standing = Standing(sweep.name, sweep.metric.name, sweep.metric.goal, sweep.budget.trials)
 
     # The sweep, from its start to its end.
@@ -142,7 +143,7 @@ class Driver:
         """Take over the study, with what an earlier driver left."""
         if self._interrupts:
             return
-        self._retries = self._ledger.start()
+        self._retries = self._ledger.start(self._notes)
         self._opened = True
         self._searcher = Searcher(self._sweep, self._ledger.finished)
         for trial in self._ledger.finished:
@@ -216,6 +217,7 @@ class Driver:
 
     def _handle(self, message: Message) -> None:
         if isinstance(message, Note):
+            self._notes += [] if message.warning else [message.text]
             self._watcher.note(message.text, message.warning)
         elif isinstance(message, Artifact):
             self._ledger.attach(message.number, message.name, message.path)

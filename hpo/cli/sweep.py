@@ -53,7 +53,6 @@ def command(
     ledger = Ledger(sweep, place)
     if extend is not None:
         sweep = dataclasses.replace(sweep, budget=dataclasses.replace(sweep.budget, trials=ledger.done + extend))
-        ledger = Ledger(sweep, place)
     stream = sys.stderr if as_json else sys.stdout
     with make_display(stream, quiet) as display:
         for note in sweep.notes:

@@ -49,6 +49,10 @@ class Home:
         return (self.path.resolve() / "artifacts").as_uri()
 
     @property
+    def locks(self) -> Path:
+        return self.path / "locks"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

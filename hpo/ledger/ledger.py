@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from hpo.ledger import provenance
+from hpo.ledger.file_lock import Ownership
 from hpo.ledger.home import Home
 from hpo.ledger.mirror import Mirror
 from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
@@ -24,11 +25,20 @@ class Ledger:
     """Owns a sweep's state: which trials run, how they ended, and that both records say so."""
 
     def __init__(self, sweep: Sweep, home: Home, clock: Callable[[], float] = time.time) -> None:
-        """Open the stores and look at what is there; writes nothing until `start`. Raises UserError."""
+        """Become the study's only driver and look at what is there; records nothing until `start`.
+
+        Raises UserError if another driver runs the study, or if the study is another sweep's.
+        """
         self._sweep = sweep
         self._home = home
         self._clock = clock
-        self._book = StudyBook(sweep, home)
+        self._ownership = Ownership(home.locks, sweep.name)
+        self._ownership.take()
+        try:
+            self._book = StudyBook(sweep, home)
+        except BaseException:
+            self._ownership.give_up()
+            raise
         self._mirror: Mirror | None = None
         self._records: dict[int, TrialRecord] = {}  # running
         self._ending: dict[int, TrialRecord] = {}  # ended, not yet written
@@ -60,12 +70,14 @@ class Ledger:
 
     def abandon(self) -> None:
         """End without having started: leave no trace."""
+        self._ownership.give_up()
         if self._mirror is not None:
             self._mirror.abandon()
 
-    def start(self) -> list[TrialRecord]:
+    def start(self, notes: Sequence[str] = ()) -> list[TrialRecord]:
         """Create or take over the study, start the writing to MLflow, and settle what an earlier driver left running.
 
+        notes: what was done to the data, kept in both records.
         Returns the trials that were interrupted and are to be run again.
         """
         sweep = self._sweep
@@ -75,18 +87,19 @@ class Ledger:
                 "sweep": sweep.config(),
                 "sweep_file": sweep.text,
                 "hpo_version": provenance.hpo_version(),
+                **({"data_notes": list(notes)} if notes else {}),
             }
         )
         if self._mirror is None:
             self.warm_up()
-        self._require_mirror().open(self._sweep_record(), [record_of(trial) for trial in self.finished])
+        self._require_mirror().open(self._sweep_record(notes), [record_of(trial) for trial in self.finished])
         for trial in self._leftovers:
             self._settle(trial)
         retried = {trial.user_attrs.get("retry_of") for trial in self.finished}
         interrupted = [trial for trial in self.finished if trial.user_attrs.get("interrupted")]
         return [record_of(trial) for trial in interrupted if trial.number not in retried]
 
-    def _sweep_record(self) -> SweepRecord:
+    def _sweep_record(self, notes: Sequence[str]) -> SweepRecord:
         sweep = self._sweep
         return SweepRecord(
             study=sweep.name,
@@ -97,6 +110,7 @@ class Ledger:
             text=sweep.text,
             config=sweep.config(),
             description=sweep.description,
+            notes=tuple(notes),
             versions=provenance.versions(),
             commit=provenance.git_commit(),
             run_id=self._book.attributes.get("mlflow_run_id", ""),
@@ -209,6 +223,7 @@ class Ledger:
         warnings += mirror.close(status, summary)
         if mirror.parent_id:
             self._book.set_attribute("mlflow_run_id", mirror.parent_id)
+        self._ownership.give_up()
         return warnings
 
     def _require_mirror(self) -> Mirror:

@@ -82,6 +82,8 @@ class MlflowBook:
         self._client.log_text(self.parent_id, sweep.text, "sweep.yaml")
         self._client.log_text(self.parent_id, yaml.safe_dump(dict(sweep.config), sort_keys=False), "resolved.yaml")
         self._client.log_dict(self.parent_id, dict(sweep.versions), "versions.json")
+        if sweep.notes:
+            self._client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
 
     def _draw_best_curve(self, finished: list[TrialRecord]) -> None:
         """Write the best-so-far curve from the trials' own ends."""

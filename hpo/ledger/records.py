@@ -6,7 +6,7 @@ A record holds everything that MLflow shows, so MLflow can be rebuilt from the s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,6 +65,7 @@ class SweepRecord:
     text: str
     config: Mapping[str, Any]
     description: str = ""
+    notes: Sequence[str] = ()  # what was done to the data
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str = ""
     run_id: str = ""  # of an earlier run of the same sweep

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo.objective.base import Objective
+from hpo.objective.function import one_line
 from hpo.objective.locate import locate, resolve_path
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named
@@ -50,8 +51,14 @@ def inspect(named: Named) -> Inspection:
         return Inspection(faults=error.faults)
     except UserError as error:
         return Inspection(faults=(_fault(str(error)),))
+    except Exception as error:  # the user's own code: a task's __init__, its contract
+        return Inspection(faults=(_fault(f"{named.objective} raised {one_line(error)}"),))
+    try:
+        found = objective.check_data()
+    except Exception as error:
+        return Inspection(faults=(_fault(f"{named.objective}: check_data raised {one_line(error)}"),))
     faults = []
-    for fault in objective.check_data():
+    for fault in found:
         # a program's faults name its own keys, all others are about `data`
         top = fault.path[:1] in (("program",), ("command",), ("objective",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))

@@ -70,6 +70,8 @@ def serve(home: Home, wanted: Wanted) -> int:
         while not failure and not stopped():
             time.sleep(0.1)
             failure = _failure(running)
+        if stopped():
+            failure = ""  # whoever ends this may end the servers as well
     if failure:
         print(f"hpo: {failure}", file=sys.stderr)
     return 1 if failure else 0

@@ -9,15 +9,15 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands before the own machine
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
 def answers(address: str, path: str) -> bool:
     """Whether a local server says 200 to a request."""
     try:
-        with _DIRECT.open(address + path, timeout=5.0) as answer:
-            return bool(answer.status == 200)
+        with _open(address + path) as answer:
+            return answer.status == 200
     except _FAILURES:
         return False
 
@@ -25,7 +25,7 @@ def answers(address: str, path: str) -> bool:
 def why_silent(address: str) -> str:
     """Return "" if a web server is there, whatever it answers; else the reason why it can't be reached."""
     try:
-        urllib.request.urlopen(f"{address}/health", timeout=5.0).close()
+        _open(f"{address}/health").close()
     except urllib.error.HTTPError:
         return ""
     except urllib.error.URLError as error:
@@ -62,7 +62,14 @@ def dashboard_page(address: str, study: str | None) -> str:
 
 def _json(url: str) -> dict[str, Any]:
     try:
-        with _DIRECT.open(url, timeout=10.0) as answer:
+        with _open(url) as answer:
             return dict(json.load(answer))
     except _FAILURES:
         return {}
+
+
+def _open(url: str) -> http.client.HTTPResponse:
+    here = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    opener = _DIRECT.open if here else urllib.request.urlopen  # no proxy stands before the own machine
+    answer: http.client.HTTPResponse = opener(url, timeout=5.0)
+    return answer

@@ -20,6 +20,7 @@ from hpo.events import Decision
 from hpo.search.distributions import decode_params, searched_params, suggest
 from hpo.search.pruners import make_pruner
 from hpo.search.samplers import STARTUP_TRIALS, WeightedRandomSampler, make_sampler
+from hpo.spec.conditions import same
 from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
 
@@ -61,11 +62,11 @@ class Searcher:
         self._rare: list[dict[str, Any]] = []  # the allowed configurations, once drawing has missed them for long
         self._queue: deque[dict[str, Any]] = deque()
         tried = [decode_params(self._space, trial.params) for trial in finished]
-        self._queue.extend(baseline for baseline in self._baseline_params if baseline not in tried)
+        self._queue.extend(baseline for baseline in self._baseline_params if not _among(baseline, tried))
         tried += self._queue
         self._grid: Iterator[dict[str, Any]] | None = None
         if sweep.method == "grid":
-            self._grid = (params for params in sweep.space.configurations() or () if params not in tried)
+            self._grid = (params for params in sweep.space.configurations() or () if not _among(params, tried))
         weighted = any(isinstance(p.domain, Categorical) and p.domain.probabilities for p in sweep.space.parameters)
         self._startup = WeightedRandomSampler(sweep.space, self._seed) if weighted else None
 
@@ -106,7 +107,7 @@ class Searcher:
         trial = self._study.ask()
         self._running[trial.number] = trial
         params = suggest(trial, self._space)
-        if params in self._baseline_params:
+        if _among(params, self._baseline_params):
             self._baselines.add(trial.number)
         return Proposal(trial.number, params)
 
@@ -125,3 +126,11 @@ class Searcher:
     def finish(self, key: int, state: TrialState, value: float | None = None) -> None:
         """Take in a trial's end: COMPLETE with its value, PRUNED, or FAIL."""
         self._study.tell(self._running.pop(key), value if state == TrialState.COMPLETE else None, state=state)
+
+
+def _among(params: dict[str, Any], others: Iterable[dict[str, Any]]) -> bool:
+    """Whether a configuration is one of the others: with the same choices, so `True` is not `1`."""
+    return any(
+        params.keys() == other.keys() and all(same(value, other[name]) for name, value in params.items())
+        for other in others
+    )

@@ -17,6 +17,7 @@ from hpo.spec.space import show
 
 Positive = Annotated[float, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what PyTorch's generators take
 
 
 class Section(BaseModel):
@@ -155,7 +156,7 @@ class SweepKeys(Section):
     budget: Budget = Budget()
     run_cap: PositiveInt | None = Field(None, description="W&B's name of budget.trials")
     seed: Natural = Field(0, description="seeds the sampler and, with its number, each trial")
-    trial_seed: Natural | None = Field(None, description="one seed for all trials, instead of one drawn for each")
+    trial_seed: Seed | None = Field(None, description="one seed for all trials, instead of one drawn for each")
     parameters: dict[str, ParameterKeys]
     forbid: list[dict[str, Any]] = Field([], description="configurations that are never proposed")
     baselines: list[dict[str, Any]] = Field([], description="configurations that are tried first")
@@ -247,6 +248,7 @@ def _fault(details: ErrorDetails, section: Any, path: ConfigPath, keys: Iterable
         "model_attributes_type": "must be a mapping",
         "greater_than": f"must be greater than {context.get('gt')}",
         "greater_than_equal": f"must be at least {context.get('ge')}",
+        "less_than": f"must be less than {context.get('lt')}",
         "less_than_equal": f"must be at most {context.get('le')}",
         "string_pattern_mismatch": "must be letters, digits, spaces and . _ + - only, and begin with a letter or digit",
         "string_too_short": "must not be empty",

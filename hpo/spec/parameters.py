@@ -242,8 +242,8 @@ def possible(condition: Any, domain: Domain) -> bool:
 
 
 def _telling(condition: Any, domain: Range) -> list[float]:
-    """Return values of a range of which one satisfies the condition if any does: a condition changes at the numbers that
-    it names only, so those, their neighbours on the grid, and the middles between them tell."""
+    """Return values of a range of which one satisfies the condition if any does: it changes only at the numbers that it
+    names, so those, their neighbours on the grid, and the middles between them tell."""
     operands = condition.values() if isinstance(condition, Mapping) else [condition]
     named = [number for operand in operands for number in (operand if isinstance(operand, list) else [operand])]
     inside = [n for n in named if isinstance(n, int | float) and domain.low <= n <= domain.high]

@@ -79,7 +79,8 @@ def _check_relevance(
         if useful:
             remedy = f"add when: {{{other}: [{', '.join(map(show, useful))}]}}"
         else:
-            remedy = f"it belongs to {other}: {', '.join(map(show, allowed))}"
+            listed = allowed if len(allowed) < 10 else (*allowed[:3], "...", allowed[-1])
+            remedy = f"it belongs to {other}: {', '.join(map(show, listed))}"
         default = "" if other in space.names() else f" (its default is {show(contract.parameters[other].default)})"
         yield Fault(
             f"{parameter.name} means nothing while {other} is {' or '.join(map(show, useless))}{default}",

@@ -1,0 +1,43 @@
+"""What several suites share: loading sweep files that are written in the test."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpo.spec.contract import Contract
+from hpo.spec.faults import SpecError
+from hpo.spec.load import Inspection, load_sweep
+from hpo.spec.sweep import Sweep
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Sweep]:
+    """`load(text, *overrides, contract=None)`: the Sweep of a file; what it lacks of the required keys stands at its end."""
+
+    def load(text: str, *overrides: str, contract: Contract | None = None) -> Sweep:
+        lines = textwrap.dedent(text).strip().splitlines()
+        keys = {line.partition(":")[0] for line in lines}
+        lines += [] if keys & {"objective", "program"} else ["objective: thing"]
+        lines += [] if "metric" in keys else ["metric: {name: score, goal: maximize}"]
+        lines += [] if "parameters" in keys else ["parameters: {x: {values: [1, 2]}}"]
+        path = tmp_path / "sweep.yaml"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return load_sweep(path, lambda named: Inspection(contract), overrides)
+
+    return load
+
+
+@pytest.fixture
+def faults(load: Callable[..., Sweep], tmp_path: Path) -> Callable[..., list[str]]:
+    """`faults(text, ...)`: what `load` refuses, a line each, without the file's name: `3: metric.name: ...`."""
+
+    def faults(text: str, *overrides: str, contract: Contract | None = None) -> list[str]:
+        with pytest.raises(SpecError) as caught:
+            load(text, *overrides, contract=contract)
+        return str(caught.value).replace(f"{tmp_path / 'sweep.yaml'}:", "").splitlines()
+
+    return faults

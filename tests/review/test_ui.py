@@ -1,0 +1,307 @@
+"""`hpo ui`: real servers as real processes, asked over HTTP and in a real browser."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import chromium
+import psutil
+import pytest
+
+from hpo.review.ui_ports import PortLease
+
+pytestmark = pytest.mark.slow
+
+HPO = str(Path(sys.executable).with_name("hpo"))
+ENV = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+TRIALS = 6
+SWEEP = """
+name: quick
+objective: {objective}:objective
+metric: {{name: score, goal: maximize}}
+method: random
+budget: {{trials: 6}}
+engine: {{type: local, workers: 1}}
+parameters:
+  x: {{min: 0.0, max: 1.0}}
+  kind: {{values: [a, b]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one finished study, made by `hpo sweep`."""
+    folder = tmp_path_factory.mktemp("ui")
+    objective = folder / "objective.py"
+    objective.write_text(
+        textwrap.dedent(
+            """
+            def objective(trial):
+                for epoch in range(1, 4):
+                    trial.report(epoch, score=trial.params["x"] * epoch + (trial.params["kind"] == "a"))
+            """
+        )
+    )
+    file = folder / "quick.yaml"
+    file.write_text(SWEEP.format(objective=objective))
+    subprocess.run([HPO, "sweep", str(file), "--home", str(folder / "home"), "--quiet"], env=ENV, check=True)
+    return folder / "home"
+
+
+class Ui:
+    """`hpo ui` as a process that has said where it is."""
+
+    def __init__(self, home: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
+        command = [HPO, "ui", "--home", str(home), *arguments]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env or ENV, start_new_session=True
+        )
+        self._watchdog = threading.Timer(150, self.process.kill)
+        self._watchdog.start()
+        self.said = ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:  # through a pipe: seen at once only if flushed
+            self.said += line
+            if line.startswith("Ctrl-C ends"):
+                break
+        else:
+            _, error = self.finish()
+            pytest.fail(f"hpo ui ended:\n{self.said}{error}")
+        self.family = psutil.Process(self.process.pid).children(recursive=True)
+
+    def address(self, name: str) -> str:
+        found = re.search(rf"^{name} +(http://127\.0\.0\.1:\d+)$", self.said, re.MULTILINE)
+        assert found, self.said
+        return found.group(1)
+
+    def port(self, name: str) -> int:
+        return int(self.address(name).rpartition(":")[2])
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for its end; return its exit code and standard error."""
+        _, error = self.process.communicate(timeout=30)
+        self._watchdog.cancel()
+        return self.process.returncode, error
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        self.process.send_signal(number)
+        return self.finish()
+
+
+@pytest.fixture(scope="module")
+def ui(home: Path) -> Iterator[Ui]:
+    """Both UIs over the home, for tests that only look."""
+    running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
+    yield running
+    running.stop()
+
+
+def get(url: str, **headers: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def remaining(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return who is still there after at most so many seconds."""
+    return psutil.wait_procs(family, timeout=seconds)[1]
+
+
+def test_both_answer_and_links_lead_to_the_study(ui: Ui) -> None:
+    assert get(ui.address("MLflow UI") + "/health") == (200, "OK")
+    assert get(ui.address("Optuna dashboard") + "/api/meta")[0] == 200
+    assert re.search(r"^  study quick: http://127.0.0.1:\d+/#/experiments/\d+/runs", ui.said, re.MULTILINE)
+    assert re.search(r"^  study quick: http://127.0.0.1:\d+/dashboard/studies/\d+$", ui.said, re.MULTILINE)
+    assert ui.said.endswith("Ctrl-C ends both\n")
+
+
+def test_listens_on_loopback_only(ui: Ui) -> None:
+    open_ports = {
+        connection.laddr
+        for process in ui.family
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {address.port for address in open_ports} == {ui.port("MLflow UI"), ui.port("Optuna dashboard")}
+    assert {address.ip for address in open_ports} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", ["MLflow UI", "Optuna dashboard"])
+def test_refuses_what_other_sites_send(ui: Ui, name: str) -> None:
+    address = ui.address(name)
+    path = "/api/2.0/mlflow/experiments/get?experiment_id=1" if name == "MLflow UI" else "/api/studies"
+    assert get(address + path)[0] == 200
+    assert get(address + path, Host="rebound.example:80")[0] == 403
+    connection = http.client.HTTPConnection("127.0.0.1", ui.port(name), timeout=20)
+    deletion = "/api/2.0/mlflow/experiments/delete" if name == "MLflow UI" else "/api/studies/0"
+    connection.request("POST" if name == "MLflow UI" else "DELETE", deletion, "{}", {"Origin": "https://evil.example"})
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+@pytest.mark.browser
+def test_in_a_browser(ui: Ui) -> None:
+    chromium.require()
+    from playwright.sync_api import expect
+
+    pages = re.findall(r"^  study quick: (\S+)$", ui.said, re.MULTILINE)
+    mlflow = next(page for page in pages if "experiments" in page)
+    dashboard = next(page for page in pages if "dashboard" in page)
+    with chromium.open_page() as (page, foreign):
+        page.goto(mlflow)
+        expect(page.get_by_text(f"{TRIALS + 1} matching runs")).to_be_visible(timeout=60_000)
+        page.get_by_role("row").filter(has_text="quick (sweep)").locator(".ag-cell").get_by_role("button").first.click()
+        for number in range(TRIALS):
+            expect(page.get_by_role("link", name=f"quick {number:04d}")).to_be_visible(timeout=30_000)
+        page.get_by_role("link", name="quick (sweep)").click()
+        page.get_by_role("tab", name="Artifacts").click()
+        page.get_by_text("sweep.yaml").first.click()
+        expect(page.get_by_text("method: random")).to_be_visible(timeout=30_000)
+
+        page.goto(dashboard)
+        expect(page.get_by_text("quick (id=0)")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Best Trial (number=")).to_be_visible(timeout=30_000)
+        expect(page.locator(".js-plotly-plot .scatterlayer path").first).to_be_visible(timeout=30_000)
+    assert foreign == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_are_gone_after(number: signal.Signals, home: Path) -> None:
+    running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
+    ports = [running.port("MLflow UI"), running.port("Optuna dashboard")]
+    assert len(running.family) >= 3
+    assert all(listens(port) for port in ports)
+    assert running.stop(number) == (0, "")
+    assert remaining(running.family, 0) == []
+    assert not any(listens(port) for port in ports)
+
+
+def test_nothing_is_left_when_it_is_killed(home: Path) -> None:
+    running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
+    ports = [running.port("MLflow UI"), running.port("Optuna dashboard")]
+    assert running.stop(signal.SIGKILL)[0] == -signal.SIGKILL
+    assert remaining(running.family, 15) == []
+    assert not any(listens(port) for port in ports)
+
+
+def test_one_that_dies_takes_the_other_along_and_is_named(home: Path) -> None:
+    running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
+    worker = next(process for process in running.family if "uvicorn" in process.cmdline())
+    worker.kill()
+    code, error = running.finish()
+    assert code == 1
+    assert error.startswith("hpo: the MLflow UI ended")
+    assert str(home / "logs" / f"ui-mlflow-{running.port('MLflow UI')}.log") in error
+    assert f"Uvicorn running on {running.address('MLflow UI')}" in error
+    assert remaining(running.family, 0) == []
+
+
+def test_takes_the_next_port_and_says_so(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        running = Ui(home, "--no-mlflow", "--dashboard-port", str(port))
+        assert running.port("Optuna dashboard") > port
+        next_port = running.port("Optuna dashboard")
+        assert f"port {port} is in use: the Optuna dashboard takes {next_port}\n" in running.said
+        assert running.said.endswith("Ctrl-C ends it\n")
+        assert running.stop() == (0, "")
+
+
+def test_a_port_just_left_is_free_again(home: Path) -> None:
+    first = Ui(home, "--no-mlflow", "--dashboard-port", "0")
+    port = first.port("Optuna dashboard")
+    get(first.address("Optuna dashboard") + "/api/meta")
+    first.stop()
+    again = Ui(home, "--no-mlflow", "--dashboard-port", str(port))
+    assert again.port("Optuna dashboard") == port
+    again.stop()
+
+
+def test_two_at_once_get_different_ports() -> None:
+    """Neither listens yet, as while MLflow starts."""
+    with PortLease(0) as first, PortLease(first.port) as second:
+        assert second.port > first.port
+    with PortLease(first.port) as again:
+        assert again.port == first.port
+
+
+class _Tracking(http.server.BaseHTTPRequestHandler):
+    """As much of a tracking server as `hpo ui` asks for."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def test_a_tracking_server_is_pointed_to_and_none_started(home: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tracking) as server:
+        threading.Thread(target=server.serve_forever).start()
+        uri = f"http://user:secret@127.0.0.1:{server.server_port}/"
+        running = Ui(home, "--dashboard-port", "0", env={**ENV, "MLFLOW_TRACKING_URI": uri})
+        assert running.port("MLflow UI") == server.server_port
+        assert not any("mlflow" in process.cmdline() for process in running.family)
+        assert "secret" not in running.said
+        assert running.stop() == (0, "")
+        server.shutdown()
+    silent = Ui(home, "--dashboard-port", "0", env={**ENV, "MLFLOW_TRACKING_URI": uri})
+    assert re.search(r"^MLflow UI  .*\(does not answer: .*refused", silent.said, re.MULTILINE)
+    silent.stop()
+
+
+def refusal(*arguments: str, cwd: Path) -> str:
+    answer = subprocess.run([HPO, "ui", *arguments], env=ENV, cwd=cwd, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert "Traceback" not in answer.stderr
+    return answer.stderr
+
+
+def test_without_a_study_it_says_how_to_make_one(tmp_path: Path) -> None:
+    assert "hpo sweep search_spaces/binary.yaml" in refusal(cwd=tmp_path)
+    assert "hpo sweep search_spaces/binary.yaml" in refusal("--home", "missing", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refuses_to_show_nothing(home: Path) -> None:
+    assert "nothing to show" in refusal("--home", str(home), "--no-mlflow", "--no-dashboard", cwd=home)
+
+
+def test_sees_trials_that_come_later(home: Path) -> None:
+    """The dashboard reads on in the journal; it is no copy of what was there when it started."""
+    running = Ui(home, "--no-mlflow", "--dashboard-port", "0")
+    address = running.address("Optuna dashboard") + "/api/studies/0"
+    assert get(address)[1].count('"trial_id"') == TRIALS
+    file = str(home.parent / "quick.yaml")
+    subprocess.run([HPO, "sweep", file, "--home", str(home), "--extend", "2", "--quiet"], env=ENV, check=True)
+    deadline = time.monotonic() + 20
+    while get(address)[1].count('"trial_id"') < TRIALS + 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert get(address)[1].count('"trial_id"') == TRIALS + 2
+    running.stop()
