@@ -25,6 +25,7 @@ from hpo.ledger.records import State, TrialRecord, record_of
 from hpo.plan.planner import Planner
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Searcher
+from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
 
 _TICK = 0.2  # seconds between looks at the clock, the display and MLflow's answers
@@ -51,6 +52,7 @@ class Standing:
     baseline: TrialRecord | None = None
     seconds: float = 0.0
     ended_here: int = 0  # trials that ended complete or pruned since this driver began
+    phase: str = "starting workers"  # what is waited for; "" while trials run
     reason: str = ""  # why the sweep ended before its budget was spent
     error: str = ""  # the error that ended it
     interrupted: bool = False
@@ -138,6 +140,7 @@ class Driver:
         while not self._engine.idle() and not self._interrupts:
             for message in self._engine.poll(_TICK):
                 self._handle(message)
+            self._watcher.tick(self.standing)
 
     def _open(self) -> None:
         """Take over the study, with what an earlier driver left."""
@@ -151,6 +154,7 @@ class Driver:
             self._count(record)
             self._rank(record)
         self.standing.continued = self.standing.done
+        self.standing.phase = ""
 
     def _goes_on(self) -> bool:
         if self._interrupts > 1 or not self._opened:
@@ -165,6 +169,8 @@ class Driver:
         """End what still runs, so that the study can go on from here, and close the records."""
         for running in list(self._running.values()):
             self._end(running, "failed", error="the sweep was interrupted", interrupted=True)
+        self.standing.phase, self.standing.running = "writing MLflow", 0
+        self._watcher.tick(self.standing)
         status = "FAILED" if self.standing.error else "KILLED" if self._interrupts else "FINISHED"
         for text in self._ledger.close(status, self._summary()):
             self._watcher.note(text, warning=True)
@@ -178,13 +184,23 @@ class Driver:
             "trials_failed": standing.failed,
             "trials_diverged": standing.diverged,
             "sweep_seconds": round(self._ledger.seconds, 3),
-            "state": standing.reason or "budget spent",
+            "ended_by": standing.reason or "the budget",
+            "outcome": self._outcome(),
         }
         if standing.best is not None:
             summary["best_trial"] = standing.best.number
         if standing.baseline is not None and standing.baseline.value is not None:
             summary[f"baseline_{standing.metric}"] = standing.baseline.value
         return summary
+
+    def _outcome(self) -> str:
+        """Return the outcome in words, for the parent run's page."""
+        standing, best = self.standing, self.standing.best
+        text = f"{standing.complete} complete, {standing.pruned} pruned, {standing.failed} failed"
+        if best is None:
+            return f"{text}; no trial finished"
+        listed = ", ".join(f"{name}={show(value)}" for name, value in best.params.items())
+        return f"{text}; best {standing.metric} {show(best.value)} in trial {best.number}: {listed}"
 
     # Ask, plan, train.
 

@@ -16,7 +16,7 @@ from hpo.spec.sweep import Sweep
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Sweep]:
-    """`load(text, *overrides, contract=None)`: the Sweep of a file; what it lacks of the required keys stands at its end."""
+    """`load(text, *overrides, contract=None)`: the Sweep of a file, with the required keys it lacks at its end."""
 
     def load(text: str, *overrides: str, contract: Contract | None = None) -> Sweep:
         lines = textwrap.dedent(text).strip().splitlines()

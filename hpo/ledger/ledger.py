@@ -83,6 +83,8 @@ class Ledger:
         sweep = self._sweep
         self._book.create(
             {
+                "objective": sweep.objective or sweep.program,
+                "metric": f"{sweep.metric.goal} {sweep.metric.name}",
                 "identity": sweep.identity(),
                 "sweep": sweep.config(),
                 "sweep_file": sweep.text,
@@ -113,7 +115,8 @@ class Ledger:
             notes=tuple(notes),
             versions=provenance.versions(),
             commit=provenance.git_commit(),
-            run_id=self._book.attributes.get("mlflow_run_id", ""),
+            user=provenance.user(),
+            began=self._began,
         )
 
     def _settle(self, trial: FrozenTrial) -> None:

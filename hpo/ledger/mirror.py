@@ -40,14 +40,13 @@ class _Answer:
     parent_id: str = ""
     trouble: str = ""  # why MLflow can't be written at the moment
     notes: tuple[str, ...] = ()
-    closed: bool = False
 
 
 class Mirror:
     """The driver's side: hands orders over without waiting, and takes in run ids."""
 
     def __init__(self, home: Home) -> None:
-        """Start the process. It loads MLflow, which takes seconds, and touches no store until `open`."""
+        """Start the process. It loads MLflow and makes its database if there is none, which takes seconds."""
         self.run_ids: dict[int, str] = {}
         self.parent_id = ""
         self.in_trouble = False
@@ -58,6 +57,7 @@ class Mirror:
         self._process = context.Process(target=_run, args=(theirs, home), name="mlflow-mirror", daemon=False)
         self._process.start()
         theirs.close()
+        self._order("prepare")
 
     def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> None:
         """Open the stores. finished: the trials of the study so far; those that MLflow lacks are written first."""
@@ -104,7 +104,7 @@ class Mirror:
         return news
 
     def abandon(self) -> None:
-        """End the process before anything was ordered."""
+        """End the process before a sweep was opened. Not by force: it may be making MLflow's database."""
         self._connection.close()
         self._process.join()
 
@@ -120,11 +120,8 @@ class Mirror:
                 break
             self._connection.poll(0.2)
             news += self.receive()
-        self._process.join(2.0)
-        news += self.receive() if self._written < self._given else []
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
+        self._process.join()
         if self._written < self._given:
             news.append(
                 f"{self._given - self._written} entries have not reached MLflow; they are safe in the study, "
@@ -155,6 +152,9 @@ def _run(connection: Connection, home: Home) -> None:
                 notes = getattr(book, order.action)(*order.arguments) or ()
                 break
             except Exception as error:  # a server that is down or answers nonsense, a locked or full disk
+                if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":  # no use in trying again
+                    notes = [f"MLflow refuses what it was given to {order.action}: {error}"]
+                    break
                 wait = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
                 failures += 1
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -162,12 +162,8 @@ def _run(connection: Connection, home: Home) -> None:
                     return
                 time.sleep(wait)
         written += 1
-        closed = order.action == "close"
-        if not _tell(
-            connection, _Answer(written, book.new_run_ids(), book.parent_id, notes=tuple(notes), closed=closed)
-        ):
-            return
-        if closed:
+        answer = _Answer(written, book.new_run_ids(), book.parent_id, notes=tuple(notes))
+        if not _tell(connection, answer) or order.action == "close":
             return
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from hpo.spec.space import show
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 _BATCH = 900  # entities a call; MLflow's limit is 1,000
+VIEW = "hpo"  # the name of the shared view of the runs table
 
 
 class MlflowBook:
-    """Writes one sweep into MLflow. Touches nothing before `open`."""
+    """Writes one sweep into MLflow."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -39,10 +41,14 @@ class MlflowBook:
         unsaid, self._unsaid = self._unsaid, {}
         return unsaid
 
-    def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> list[str]:
-        """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user."""
+    def prepare(self) -> None:
+        """Connect, and make the database if there is none."""
         self._home.prepare_mlflow()
         self._client = MlflowClient(tracking_uri=self._home.tracking_uri, registry_uri=self._home.tracking_uri)
+        self._client.search_experiments(max_results=1)
+
+    def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> list[str]:
+        """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user."""
         self._sweep = sweep
         self._experiment = self._find_experiment(sweep.study)
         self._open_parent(sweep)
@@ -73,11 +79,13 @@ class MlflowBook:
         else:
             tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
             tags |= {"mlflow.source.name": sweep.source, "mlflow.source.type": "LOCAL"}
-            run = self._client.create_run(self._experiment, tags=tags, run_name=f"{sweep.study} (sweep)")
+            start = _milliseconds(sweep.began)
+            run = self._client.create_run(self._experiment, start, tags, f"{sweep.study} (sweep)")
             self.parent_id = run.info.run_id
+        self._client.set_experiment_tag(self._experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
         tags = {f"version.{package}": version for package, version in sweep.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.commit} if sweep.commit else {}
-        tags |= {"mlflow.note.content": sweep.description} if sweep.description else {}
+        tags |= {"mlflow.user": sweep.user, "mlflow.note.content": _description(sweep)}
         self._client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self._client.log_text(self.parent_id, sweep.text, "sweep.yaml")
         self._client.log_text(self.parent_id, yaml.safe_dump(dict(sweep.config), sort_keys=False), "resolved.yaml")
@@ -125,7 +133,7 @@ class MlflowBook:
             )
             self._uncertain = False
             self._runs[record.number] = run.info.run_id
-        params = [Param(name, _text(value)) for name, value in record.params.items()]
+        params = [Param(_key(name), _text(value)) for name, value in record.params.items()]
         self._client.log_batch(self._runs[record.number], params=params)
         self._unsaid[record.number] = self._runs[record.number]
 
@@ -153,7 +161,7 @@ class MlflowBook:
             self.begin(record)
         run_id = self._runs[record.number]
         metrics = [
-            Metric(name, value, _milliseconds(record.times[step]), step)
+            Metric(_key(name), value, _milliseconds(record.times[step]), step)
             for step in sorted(record.steps)
             for name, value in record.steps[step].items()
         ]
@@ -169,7 +177,8 @@ class MlflowBook:
         self._client.set_terminated(run_id, _STATUS[record.state], _milliseconds(record.ended))
 
     def _summary(self, record: TrialRecord) -> dict[str, float]:
-        """Return the best and the last value of the sweep's metric and the duration, to sort the runs table by."""
+        """Return what to sort the runs table by: the trial's value (of complete trials only, as in the study), the best
+        and the last value of the sweep's metric over the epochs, and the duration."""
         name = self._sweep.metric
         series = record.series(name)
         summary = {"duration_seconds": record.seconds}
@@ -177,14 +186,14 @@ class MlflowBook:
             summary[f"best_{name}"] = max(series) if self._sweep.goal == "maximize" else min(series)
             summary[f"last_{name}"] = series[-1]
         if record.value is not None:
-            summary[f"last_{name}"] = record.value
+            summary["value"] = summary[f"last_{name}"] = record.value
             summary.setdefault(f"best_{name}", record.value)
         if record.value is not None and not series:
             summary[name] = record.value
         return {key: value for key, value in summary.items() if math.isfinite(value)}
 
     def _end_tags(self, record: TrialRecord) -> dict[str, str]:
-        tags = {f"hpo.{key}": str(value) for key, value in record.info.items() if not isinstance(value, list | dict)}
+        tags = {f"hpo.{key}": str(record.info[key]) for key in ("worker", "host", "gpu") if key in record.info}
         if record.diverged is not None:
             tags["diverged"] = f"epoch {record.diverged}"
         if record.error:
@@ -207,16 +216,37 @@ class MlflowBook:
 
     def best(self, step: int, value: float, moment: float) -> None:
         """Add one point to the best-so-far curve; step: trials that had ended by then."""
-        name = f"best_{self._sweep.metric}"
-        self._client.log_batch(self.parent_id, metrics=[Metric(name, value, _milliseconds(moment), step)])
+        name = f"best_so_far_{self._sweep.metric}"
+        self._client.log_batch(self.parent_id, metrics=[Metric(_key(name), value, _milliseconds(moment), step)])
 
     def close(self, status: str, summary: dict[str, Any]) -> None:
         """Write the sweep's summary and end the parent run."""
         moment = _milliseconds(time.time())
-        metrics = [Metric(k, float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
-        tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str)]
+        metrics = [Metric(_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
+        tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
+        tags.append(RunTag("mlflow.note.content", f"{_description(self._sweep)}\n\n{summary['outcome']}"))
         self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._client.set_terminated(self.parent_id, RunStatus.to_string(RunStatus.from_string(status)))
+
+
+def _description(sweep: SweepRecord) -> str:
+    """Return what the parent run's page says of the sweep."""
+    text = f"{sweep.goal} **{sweep.metric}** of `{sweep.objective}` ({sweep.source})"
+    return f"{sweep.description}\n\n{text}" if sweep.description else text
+
+
+def _table_view(sweep: SweepRecord) -> str:
+    """Return MLflow's view of the runs table in which the study reads best: the best trials first, with what varies."""
+    searched = [name for name, domain in sweep.config["parameters"].items() if domain["type"] != "constant"]
+    columns = [f"metrics.`{sweep.metric}`", "metrics.`value`", "tags.`hpo.state`"]
+    columns += [f"params.`{name}`" for name in searched[:6]]
+    order = {"orderByKey": "metrics.`value`", "orderByAsc": sweep.goal == "minimize"}
+    return json.dumps({"selectedColumns": columns, **order})
+
+
+def _key(name: str) -> str:
+    """Return a name as MLflow allows it: letters, digits and `_-./: `; what else there is becomes `_`."""
+    return re.sub(r"[^\w\-./: ]", "_", name)[:250]
 
 
 def _milliseconds(moment: float | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import platform
 import subprocess
 from importlib import metadata
@@ -28,6 +29,14 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def user() -> str:
+    """Return who runs this; "" where the system has no name for them, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def git_commit(folder: Path | None = None) -> str:

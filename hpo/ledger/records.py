@@ -68,7 +68,8 @@ class SweepRecord:
     notes: Sequence[str] = ()  # what was done to the data
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str = ""
-    run_id: str = ""  # of an earlier run of the same sweep
+    user: str = ""
+    began: float = 0.0  # seconds since the Unix epoch
 
 
 def start_attributes(record: TrialRecord) -> dict[str, Any]:

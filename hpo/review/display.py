@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ class PlainDisplay(Display):
         self._shown = time.monotonic()
 
     def note(self, text: str, warning: bool = False) -> None:
-        self._console.print(Text(f"{'warning' if warning else 'note'}: {text}"), soft_wrap=True)
+        self._print(f"{'warning' if warning else 'note'}: {text}")
 
     def trial(self, record: TrialRecord, standing: Standing) -> None:
         if standing.best is record:
@@ -70,7 +71,14 @@ class PlainDisplay(Display):
 
     def _line(self, text: str) -> None:
         self._shown = time.monotonic()
-        self._console.print(Text(text), soft_wrap=True)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        try:
+            self._console.file.write(text + "\n")
+            self._console.file.flush()
+        except BrokenPipeError:  # `hpo sweep ... | head`: nobody reads any more, the sweep goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())
 
 
 class LiveDisplay(Display):
@@ -135,7 +143,9 @@ def params_text(params: Mapping[str, Any]) -> str:
 
 
 def rate_text(standing: Standing) -> str:
-    """Return the rate and the time that is left at this rate."""
+    """Return the rate and the time that is left at this rate, or what is waited for."""
+    if standing.phase:
+        return standing.phase
     if not standing.ended_here or standing.seconds <= 0:
         return "starting"
     rate = standing.ended_here / standing.seconds

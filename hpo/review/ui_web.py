@@ -48,7 +48,11 @@ def mlflow_page(address: str, study: str | None) -> str:
         return f"{address}/#/experiments?workflowType=machine_learning"
     found = _json(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study, safe='')}")
     experiment = found.get("experiment", {}).get("experiment_id")
-    return f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning" if experiment is not None else ""
+    return (
+        f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=hpo"
+        if experiment is not None
+        else ""
+    )
 
 
 def dashboard_page(address: str, study: str | None) -> str:

@@ -21,14 +21,15 @@ from hpo.training.targets import OUTLIERS, TARGET_TRANSFORMS
 _HEAD = """# Vocabulary
 
 Every choice and hyperparameter that a Torch task understands, besides its own. Written by `scripts/vocabulary`.
-A hyperparameter with `only for` is an error where it is active otherwise. A default of `-` is PyTorch's own for the choice.
+A hyperparameter with `only for` is an error where it is active otherwise. A default of `-` is PyTorch's own.
 """
 
 
 def vocabulary_page() -> str:
     """Return the page as Markdown."""
     parts = [_HEAD]
-    registries: list[tuple[str, Registry[Any]]] = [("Optimizers", OPTIMIZERS), ("Activations", ACTIVATIONS)]
+    registries: list[tuple[str, Registry[Any]]]
+    registries = [("Optimizers", OPTIMIZERS), ("Activations", ACTIVATIONS)]
     registries += [(f"Losses: {kind}", registry) for kind, registry in LOSSES.items()]
     registries += [("Schedules", SCHEDULES), ("Initializers", INITIALIZERS)]
     registries += [

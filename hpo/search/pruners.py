@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
-from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
     MedianPruner,
     NopPruner,
-    PatientPruner,
     PercentilePruner,
     SuccessiveHalvingPruner,
 )
+from optuna.study import StudyDirection
 
 from hpo.events import DecisionSteps
 from hpo.spec.grammar import Asha, Hyperband, Median, NoStop, Patience, Percentile
 from hpo.spec.stopping import first_rung, rungs
 from hpo.spec.sweep import EarlyTerminate
 
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
 
 def make_pruner(rule: EarlyTerminate, max_epochs: int | None) -> BasePruner:
     """Return Optuna's pruner for an `early_terminate` section. max_epochs: of any trial, None if unknown."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # PatientPruner
-        return _build(rule, max_epochs)
+    return _build(rule, max_epochs)
+
+
+class PatiencePruner(BasePruner):
+    """Stops a trial whose best value has not improved by more than `min_delta` within its last `patience` reports.
+
+    Optuna's PatientPruner goes by another rule: it lets a trial that stays level go on, and only stops one that got
+    worse by `min_delta`.
+    """
+
+    def __init__(self, patience: int, min_delta: float) -> None:
+        self._patience = max(1, patience)
+        self._min_delta = min_delta
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        scores = [sign * value for _, value in sorted(trial.intermediate_values.items())]
+        before, recent = scores[: -self._patience], scores[-self._patience :]
+        return bool(before) and max(recent) <= max(before) + self._min_delta
 
 
 @singledispatch
@@ -68,7 +87,7 @@ def _(rule: Percentile, max_epochs: int | None) -> BasePruner:
 
 @_build.register
 def _(rule: Patience, max_epochs: int | None) -> BasePruner:
-    return PatientPruner(None, rule.patience, rule.min_delta)
+    return PatiencePruner(rule.patience, rule.min_delta)
 
 
 def decision_steps(rule: EarlyTerminate, max_epochs: int | None) -> DecisionSteps:

@@ -37,7 +37,7 @@ def holds(condition: Any, value: Any) -> bool:
     if isinstance(condition, Mapping):
         try:
             return all(OPERATORS[op](value, operand) for op, operand in condition.items())
-        except (TypeError, KeyError):  # an unknown comparison is said to be a fault elsewhere
+        except TypeError:
             return False
     if isinstance(condition, list) and any(same(value, option) for option in condition):
         return True

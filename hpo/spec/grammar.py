@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
@@ -174,9 +175,13 @@ def validate_section(key: str, value: Any, path: ConfigPath) -> tuple[Any, list[
         value = {**value, "type": "local"}
     if key == "early_terminate" and (value is None or isinstance(value, str)):
         value = {"type": value or "none"}
+    return validate(_adapter(key), value, path, _known_keys(key, value))
+
+
+@lru_cache
+def _adapter(key: str) -> TypeAdapter[Any]:
     field = SweepKeys.model_fields[key]
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
-    return validate(adapter, value, path, _known_keys(key, value))
+    return TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
 
 
 def validate(
@@ -187,7 +192,7 @@ def validate(
     keys: the keys that are known in it, for suggestions.
     """
     try:
-        return adapter.validate_python(value), []
+        return adapter.validate_python(value, strict=True), []
     except ValidationError as error:
         faults: dict[ConfigPath, Fault] = {}
         for details in error.errors(include_url=False):
@@ -246,10 +251,10 @@ def _fault(details: ErrorDetails, section: Any, path: ConfigPath, keys: Iterable
         "dict_type": "must be a mapping",
         "model_type": "must be a mapping",
         "model_attributes_type": "must be a mapping",
-        "greater_than": f"must be greater than {context.get('gt')}",
-        "greater_than_equal": f"must be at least {context.get('ge')}",
+        "greater_than": f"must be greater than {show(context.get('gt'))}",
+        "greater_than_equal": f"must be at least {show(context.get('ge'))}",
         "less_than": f"must be less than {context.get('lt')}",
-        "less_than_equal": f"must be at most {context.get('le')}",
+        "less_than_equal": f"must be at most {show(context.get('le'))}",
         "string_pattern_mismatch": "must be letters, digits, spaces and . _ + - only, and begin with a letter or digit",
         "string_too_short": "must not be empty",
     }.get(kind, details["msg"])

@@ -12,7 +12,7 @@ from hpo.spec import rules
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault, SpecError, did_you_mean
 from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, RayEngine, SweepKeys, validate_section
-from hpo.spec.parameters import order_by_conditions, parse_parameters
+from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Space
 from hpo.spec.stopping import first_rung, rungs
@@ -57,7 +57,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
     keys, found = _sections(source, notes)
     faults += found
 
-    parsed = parse_parameters(source.data.get("parameters", {}))
+    parsed = parse_parameters(source.data["parameters"]) if "parameters" in source.data else Parsed()
     inspection = _inspect_objective(keys, path, list(parsed.places), inspect, faults)
     contract = inspection.contract
     sound = not parsed.faults and "parameters" in source.data
@@ -67,10 +67,12 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
     ordered = order_by_conditions(parsed)
     sound = sound and len(parsed.faults) == misspelt
     faults += parsed.faults
-    space = Space(tuple(ordered), tuple(keys["forbid"]))
+    space = Space(tuple(ordered))
     if sound:
-        faults += rules.check_forbid(space, parsed.places)
-        faults += rules.check_method(keys["method"], space)
+        forbidding = dataclasses.replace(space, forbid=tuple(keys["forbid"]))
+        found = list(rules.check_forbid(forbidding, parsed.places))
+        space = space if found else forbidding  # nothing else is judged by clauses that are faulty
+        faults += [*found, *rules.check_method(keys["method"], space)]
 
     metric = keys["metric"]
     if contract is not None:

@@ -243,14 +243,13 @@ def possible(condition: Any, domain: Domain) -> bool:
 
 def _telling(condition: Any, domain: Range) -> list[float]:
     """Return values of a range of which one satisfies the condition if any does: it changes only at the numbers that it
-    names, so those, their neighbours on the grid, and the middles between them tell."""
+    names, so those and the middles between them, put on the grid, tell."""
     operands = condition.values() if isinstance(condition, Mapping) else [condition]
     named = [number for operand in operands for number in (operand if isinstance(operand, list) else [operand])]
     inside = [n for n in named if isinstance(n, int | float) and domain.low <= n <= domain.high]
     marks = sorted({domain.low, domain.high, *inside})
     marks += [(left + right) / 2 for left, right in pairwise(marks)]
-    step = domain.step or (1 if domain.integer else 0)
-    return [domain.snap(mark + offset) for mark in marks for offset in (-step, 0, step)]
+    return [domain.snap(mark) for mark in marks]
 
 
 def _circle(waiting: Mapping[str, Parameter]) -> list[str]:

@@ -13,8 +13,9 @@ def json_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "hpo sweep file"
     properties = schema["properties"]
-    properties["early_terminate"] = {"anyOf": [properties["early_terminate"], {"type": "string"}]}
-    schema["$defs"]["LocalEngine"].pop("required", None)  # `type: local` may be left out
+    rules = properties["early_terminate"]
+    words = [*rules["discriminator"]["mapping"], None]  # `asha` is short for {type: asha}
+    properties["early_terminate"] = {"anyOf": [rules, {"enum": words}]}
     for key in SERVICE_KEYS:
         properties[key] = {"description": "a key of W&B's service; accepted without effect"}
     parameters = schema["$defs"]["ParameterKeys"]["properties"]

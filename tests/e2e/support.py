@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,11 +64,29 @@ def always_dies(trial):
 """
 
 
+@functools.cache
+def _empty_mlflow() -> Path:
+    """Return an MLflow database without runs, made once: MLflow takes seconds to make each."""
+    home = Home(Path(tempfile.mkdtemp(prefix="hpo-tests-")))
+    atexit.register(shutil.rmtree, home.path, ignore_errors=True)
+    home.prepare_mlflow()
+    MlflowClient(home.tracking_uri).search_experiments()
+    with closing(sqlite3.connect(home.path / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it into the one file that is copied
+    return home.path / "mlflow.db"
+
+
 @dataclass
 class Place:
-    """A folder with objectives and a home."""
+    """A folder with objectives and a home; `fresh`: even MLflow's database is to be made by the sweep."""
 
     folder: Path
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.fresh and not self.home.path.exists():
+            self.home.path.mkdir(parents=True)
+            shutil.copy(_empty_mlflow(), self.home.path)
 
     @property
     def home(self) -> Home:

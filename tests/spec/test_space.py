@@ -34,7 +34,7 @@ def random_condition(rng: random.Random, domain: Domain) -> Any:
     value = domain.draw(rng)
     if isinstance(value, int | float) and not isinstance(value, bool) and rng.random() < 0.5:
         return {rng.choice([">=", "<=", "=="]): value}
-    return value if isinstance(value, list) or rng.random() < 0.5 else [value]
+    return value if isinstance(value, list) or (rng.random() < 0.5 and not isinstance(value, dict)) else [value]
 
 
 def random_space(seed: int, countable: bool = True) -> Space:

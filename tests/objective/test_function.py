@@ -1,0 +1,350 @@
+"""Python functions as objectives, run as a worker runs them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import pickle
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hpo
+from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Reported, Stopped, TrialSpec
+from hpo.objective.function import FunctionObjective, TrackedParams, Trial, as_number, one_line
+
+
+class RecordingChannel:
+    """Keeps what it is told; stops trials that report at `stop_at`."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.events: list[Event] = []
+        self.stop_at = stop_at
+
+    def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
+        self.events += events
+        return {
+            event.number: Decision.STOP if event.step == self.stop_at else Decision.CONTINUE
+            for event in events
+            if isinstance(event, Reported)
+        }
+
+    def attach(self, number: int, name: str, path: str) -> None:
+        raise AssertionError("functions attach nothing")
+
+    @property
+    def reports(self) -> list[tuple[int, Mapping[str, float]]]:
+        return [(event.step, event.metrics) for event in self.events if isinstance(event, Reported)]
+
+    @property
+    def end(self) -> Event:
+        """The one event that ends the trial, which is the last."""
+        endings = [event for event in self.events if not isinstance(event, Reported)]
+        assert endings == self.events[-1:]
+        return endings[0]
+
+
+def run(function: Callable[[Trial], Any], stop_at: int | None = None, **params: Any) -> RecordingChannel:
+    channel = RecordingChannel(stop_at)
+    spec = TrialSpec(7, params, seed=123, epochs=4)
+    FunctionObjective(function, "score", {"csv": "a.csv"}).run(Assignment(1, (spec,)), channel)
+    return channel
+
+
+def ending(function: Callable[[Trial], Any], **params: Any) -> Event:
+    return run(function, **params).end
+
+
+def failure(function: Callable[[Trial], Any]) -> str:
+    event = ending(function)
+    assert isinstance(event, Failed) and event.number == 7
+    assert event.error in " ".join(event.traceback.split()) or "..." in event.error
+    assert not event.lost
+    return event.error
+
+
+def test_reports() -> None:
+    def objective(trial: Trial) -> None:
+        for epoch in range(3):
+            trial.report(epoch, score=epoch / 10, other=np.float32(2))
+        trial.report(9, {"val/score": 5, "score": torch.tensor([0.5])}, other=1)
+
+    channel = run(objective)
+    assert channel.reports == [
+        (0, {"score": 0.0, "other": 2.0}),
+        (1, {"score": 0.1, "other": 2.0}),
+        (2, {"score": 0.2, "other": 2.0}),
+        (9, {"val/score": 5.0, "score": 0.5, "other": 1.0}),
+    ]
+    assert all(type(value) is float for _, metrics in channel.reports for value in metrics.values())
+    assert channel.end == Finished(7, None, {})
+
+
+def test_what_a_trial_knows() -> None:
+    def objective(trial: Trial) -> float:
+        assert (trial.seed, trial.number, trial.epochs, trial.data) == (123, 7, 4, {"csv": "a.csv"})
+        assert trial.params == {"a": 1, "b": [1, 2]}
+        return float(trial.params["a"] + trial.params["b"][1])
+
+    assert ending(objective, a=1, b=[1, 2]) == Finished(7, 3.0, {})
+
+
+@pytest.mark.parametrize(
+    ("returned", "value"),
+    [
+        (0.5, 0.5),
+        (3, 3.0),
+        (np.float64(0.25), 0.25),
+        (np.array([0.25]), 0.25),
+        (np.array(0.25), 0.25),
+        (torch.tensor(0.5), 0.5),
+        (torch.tensor([0.5], requires_grad=True), 0.5),
+        ({"score": 0.5, "other": "anything"}, 0.5),
+    ],
+)
+def test_returned_values(returned: Any, value: float) -> None:
+    event = ending(lambda trial: returned)
+    assert event == Finished(7, value, {})
+    assert isinstance(event, Finished) and type(event.value) is float
+
+
+@pytest.mark.parametrize(
+    ("returned", "error"),
+    [
+        (None, "ValueError: the objective returned None and reported nothing: return or report 'score'"),
+        ("0.5", "TypeError: what the objective returns must be a number, but got '0.5'"),
+        (True, "TypeError: what the objective returns must be a number, but got True"),
+        ([0.5], "TypeError: what the objective returns must be a number, but got [0.5]"),
+        ((0.5, 1), "TypeError: what the objective returns must be a number"),
+        (1j, "TypeError: what the objective returns must be a number, but got 1j"),
+        (np.zeros(2), "TypeError: what the objective returns must be a number, but got array([0., 0.])"),
+        (torch.zeros(2), "TypeError: what the objective returns must be a number, but got tensor([0., 0.])"),
+        (10**400, "TypeError: what the objective returns must be a number, but got 1000"),
+        ({"other": 1, "acc": 2}, "ValueError: the objective returned ['acc', 'other'], without the metric 'score'"),
+        ({"score": "high"}, "TypeError: what the objective returns must be a number, but got 'high'"),
+        ({}, "ValueError: the objective returned [], without the metric 'score'"),
+    ],
+)
+def test_what_is_no_value(returned: Any, error: str) -> None:
+    assert failure(lambda trial: returned).startswith(error)
+
+
+def test_none_without_the_metric_says_what_was_reported() -> None:
+    def objective(trial: Trial) -> None:
+        trial.report(1, acc=0.5, loss=1)
+
+    assert failure(objective) == (
+        "ValueError: the objective returned None and reported only acc, loss: return or report 'score'"
+    )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_diverged(value: float) -> None:
+    assert ending(lambda trial: value) == Diverged(7, 0)
+    assert ending(lambda trial: {"score": np.float32(value)}) == Diverged(7, 0)
+
+    def after_reports(trial: Trial) -> float:
+        trial.report(4, score=1)
+        return value
+
+    assert ending(after_reports) == Diverged(7, 4)
+
+
+def test_a_metric_that_is_not_finite_ends_the_trial() -> None:
+    def objective(trial: Trial) -> float:
+        trial.report(1, score=0.5)
+        trial.report(2, score=math.nan, other=3)
+        raise AssertionError("not reached")
+
+    channel = run(objective)
+    assert channel.reports == [(1, {"score": 0.5}), (2, {"other": 3.0})]
+    assert channel.end == Diverged(7, 2)
+
+
+def test_another_metric_may_be_not_finite() -> None:
+    def objective(trial: Trial) -> None:
+        trial.report(1, score=0.5, other=math.inf)
+        trial.report(2, other=math.nan)
+
+    channel = run(objective)
+    assert channel.reports == [(1, {"score": 0.5})]
+    assert channel.end == Finished(7, None, {})
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_a_step_is_reported_once(step: int) -> None:
+    def objective(trial: Trial) -> None:
+        trial.report(step, score=1)
+        trial.report(step, other=1)
+
+    assert (
+        failure(objective)
+        == f"ValueError: step {step} was reported before: report each step once, with all its metrics"
+    )
+
+
+@pytest.mark.parametrize("step", [-1, 1.0, True, "1", None, np.float64(1)])
+def test_what_is_no_step(step: Any) -> None:
+    assert failure(lambda trial: trial.report(step, score=1)).startswith(
+        "ValueError: step must be a whole number >= 0, but got "
+    )
+
+
+def test_numpy_integers_are_steps() -> None:
+    def objective(trial: Trial) -> None:
+        for epoch in np.arange(2):
+            trial.report(epoch, score=1)
+
+    channel = run(objective)
+    assert [type(step) for step, _ in channel.reports] == [int, int]
+    assert isinstance(channel.end, Finished)
+
+
+def test_a_report_names_metrics() -> None:
+    assert failure(lambda trial: trial.report(1)).startswith("ValueError: report names at least one metric")
+    assert failure(lambda trial: trial.report(1, score="high")) == "TypeError: score must be a number, but got 'high'"
+    assert failure(lambda trial: trial.report(1, score=None)) == "TypeError: score must be a number, but got None"
+    assert failure(lambda trial: trial.report(1, score=True)) == "TypeError: score must be a number, but got True"
+
+
+def test_pruning() -> None:
+    def objective(trial: Trial) -> None:
+        for epoch in range(1, 9):
+            trial.report(epoch, score=epoch)
+
+    channel = run(objective, stop_at=3)
+    assert [step for step, _ in channel.reports] == [1, 2, 3]
+    assert channel.end == Stopped(7)
+
+
+def test_an_objective_may_prune_itself_and_clean_up() -> None:
+    cleaned = []
+
+    def objective(trial: Trial) -> None:
+        try:
+            raise hpo.Pruned
+        finally:
+            cleaned.append(trial.number)
+
+    assert ending(objective) == Stopped(7)
+    assert cleaned == [7]
+
+
+def test_raising() -> None:
+    def objective(trial: Trial) -> None:
+        raise KeyError("a\n  long   message " + "x" * 600)
+
+    error = failure(objective)
+    assert error.startswith(r"KeyError: 'a\n  long   message xxx".replace("  ", " ").replace("  ", " "))
+    assert len(error) == 500 and error.endswith("...")
+    assert failure(lambda trial: sys.exit(3)) == "SystemExit: 3"
+    assert one_line(ValueError("a\nb")) == "ValueError: a b"
+
+
+def test_an_interrupt_passes() -> None:
+    def objective(trial: Trial) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(objective)
+
+
+def test_one_failure_does_not_touch_the_others() -> None:
+    def objective(trial: Trial) -> float:
+        return 1 / float(trial.params["x"])
+
+    channel = RecordingChannel()
+    trials = tuple(TrialSpec(number, {"x": number}, seed=number) for number in range(3))
+    FunctionObjective(objective, "score", {}).run(Assignment(1, trials), channel)
+    assert [type(event) for event in channel.events] == [Failed, Finished, Finished]
+    assert [event.number for event in channel.events] == [0, 1, 2]
+
+
+READERS: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
+    "[]": (lambda params: params["a"], {"a"}),
+    "get": (lambda params: (params.get("a"), params.get("zz")), {"a"}),
+    "pop": (lambda params: (params.pop("a"), params.pop("zz", 1)), {"a"}),
+    "setdefault": (lambda params: params.setdefault("a", 5), {"a"}),
+    "nothing": (lambda params: None, set()),
+    "in": (lambda params: "a" in params, set()),
+    "len": (lambda params: len(params), set()),
+    "keys": (lambda params: sorted(params.keys()), set()),
+    "**": (lambda params: (lambda **named: named)(**params), {"a", "b", "c"}),
+    "{**}": (lambda params: {**params}, {"a", "b", "c"}),
+    "dict": (lambda params: dict(params), {"a", "b", "c"}),
+    "|": (lambda params: params | {"d": 4}, {"a", "b", "c"}),
+    "copy": (lambda params: params.copy(), {"a", "b", "c"}),
+    "deepcopy": (copy.deepcopy, {"a", "b", "c"}),
+    "pickle": (lambda params: pickle.loads(pickle.dumps(params)), {"a", "b", "c"}),
+    "items": (lambda params: list(params.items()), {"a", "b", "c"}),
+    "values": (lambda params: list(params.values()), {"a", "b", "c"}),
+    "for": (lambda params: [params[name] for name in params], {"a", "b", "c"}),
+    "update": (lambda params: {}.update(params), {"a", "b", "c"}),
+    "json": (json.dumps, {"a", "b", "c"}),
+    "json, sorted": (lambda params: json.dumps(params, sort_keys=True, indent=1), {"a", "b", "c"}),
+    "match": (lambda params: _match(params), {"a"}),
+}
+
+
+def _match(params: Any) -> Any:
+    match params:
+        case {"a": value}:
+            return value
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_parameters_that_nobody_read(reader: str) -> None:
+    read, names = READERS[reader]
+
+    def objective(trial: Trial) -> float:
+        found = read(trial.params)
+        if reader in ("{**}", "dict", "copy", "deepcopy", "pickle"):
+            assert found == {"a": 1, "b": 2, "c": 3}
+        if reader.startswith("json"):
+            assert json.loads(found) == {"a": 1, "b": 2, "c": 3}
+        return 1.0
+
+    unread = sorted({"a", "b", "c"} - names)
+    assert ending(objective, a=1, b=2, c=3) == Finished(7, 1.0, {"unread": unread} if unread else {})
+
+
+def test_the_seed_need_not_be_read() -> None:
+    assert ending(lambda trial: 1.0, seed=3) == Finished(7, 1.0, {})
+
+
+def test_tracked_params_are_a_dict() -> None:
+    params = TrackedParams({"a": 1})
+    assert isinstance(params, dict) and params == {"a": 1}
+    params["b"] = 2
+    assert params.read == set()
+    with pytest.raises(KeyError):
+        params["c"]
+
+
+def test_seeding() -> None:
+    """The same seed gives the same numbers, whatever ran before; another gives others."""
+
+    def objective(trial: Trial) -> None:
+        trial.report(0, score=random.random(), numpy=np.random.random(), torch=torch.rand(1))
+
+    def numbers(seed: int) -> Mapping[str, float]:
+        channel = RecordingChannel()
+        spec = TrialSpec(0, {}, seed)
+        FunctionObjective(objective, "score", {}).run(Assignment(1, (spec,)), channel)
+        return channel.reports[0][1]
+
+    first, other, again = numbers(1), numbers(2), numbers(1)
+    assert first == again
+    assert all(first[name] != other[name] for name in first)
+    numbers(2**63 - 1)
+
+
+def test_as_number_names_the_metric() -> None:
+    with pytest.raises(TypeError, match=r"^val_loss must be a number, but got \{\}$"):
+        as_number("val_loss", {})

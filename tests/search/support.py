@@ -1,0 +1,73 @@
+"""A sweep and its searcher, played through with made-up values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.search.distributions import searched_params
+from hpo.search.searcher import Searcher
+from hpo.spec.grammar import NoStop
+from hpo.spec.space import Parameter, Space
+from hpo.spec.sweep import EarlyTerminate, Limits, Sweep, Target
+
+Score = Callable[[dict[str, Any]], float]
+
+
+def sweep_of(
+    space: Space,
+    method: str = "random",
+    seed: int = 0,
+    baselines: Iterable[dict[str, Any]] = (),
+    goal: Any = "maximize",
+    rule: EarlyTerminate | None = None,
+    epochs: int | None = None,
+) -> Sweep:
+    return Sweep(
+        name="study",
+        source=Path("study.yaml"),
+        text="",
+        metric=Target("score", goal),
+        space=space,
+        budget=Limits(100, epochs),
+        objective="thing",
+        method=method,
+        seed=seed,
+        baselines=tuple(baselines),
+        early_terminate=rule or NoStop(type="none"),
+    )
+
+
+def space_of(*parameters: Parameter, forbid: Iterable[Any] = ()) -> Space:
+    return Space(parameters, tuple(forbid))
+
+
+def play(searcher: Searcher, trials: int, score: Score = lambda params: 0.0) -> list[dict[str, Any]]:
+    """Propose and finish up to `trials` trials, one at a time; return their configurations."""
+    found = []
+    for _ in range(trials):
+        proposal = searcher.propose()
+        if proposal is None:
+            break
+        searcher.finish(proposal.key, TrialState.COMPLETE, score(proposal.params))
+        found.append(proposal.params)
+    return found
+
+
+def history_of(
+    space: Space, configurations: Iterable[dict[str, Any]], score: Score = lambda params: 0.0
+) -> list[FrozenTrial]:
+    """The configurations as finished trials of the study of record."""
+    history = []
+    for params in configurations:
+        values, distributions = searched_params(space, params)
+        history.append(create_trial(params=values, distributions=distributions, value=score(params)))
+    return history
+
+
+def typed(value: Any) -> str:
+    """A configuration as text in which `True`, `1` and `1.0` differ."""
+    return repr(sorted(value.items()) if isinstance(value, dict) else value)

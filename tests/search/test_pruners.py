@@ -1,0 +1,170 @@
+"""What every `early_terminate` type promises. A new type is under test as soon as it is in the grammar."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from optuna.trial import TrialState
+from pydantic import TypeAdapter
+
+from hpo.events import Decision
+from hpo.search.pruners import decision_steps, make_pruner
+from hpo.search.searcher import Searcher
+from hpo.spec.grammar import EarlyTerminate
+from hpo.spec.space import Parameter, Range
+from hpo.spec.sweep import EarlyTerminate as Rule
+
+from .support import space_of, sweep_of
+
+EPOCHS = 9
+SPACE = space_of(Parameter("x", Range(0.0, 1.0)))
+ADAPTER: TypeAdapter[Rule] = TypeAdapter(EarlyTerminate)
+# one that acts soon for each type of the grammar
+RULES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "asha": {"min_iter": 1, "eta": 3},
+    "hyperband": {"min_iter": 1, "eta": 3},
+    "median": {"n_startup_trials": 3},
+    "percentile": {"n_startup_trials": 3, "percentile": 50.0},
+    "patience": {"patience": 2},
+}
+
+
+def rule_of(kind: str, **keys: Any) -> Rule:
+    return ADAPTER.validate_python({"type": kind, **RULES[kind], **keys})
+
+
+def run_trial(searcher: Searcher, rule: Rule, curve: list[float]) -> int:
+    """Report a trial's curve as a worker does; return the epochs that it was let train."""
+    proposal = searcher.propose()
+    assert proposal is not None
+    steps = decision_steps(rule, EPOCHS)
+    for epoch, value in enumerate(curve, 1):
+        if searcher.report(proposal.key, epoch, value, decide=epoch in steps) is Decision.STOP:
+            searcher.finish(proposal.key, TrialState.PRUNED)
+            return epoch
+    searcher.finish(proposal.key, TrialState.COMPLETE, curve[-1])
+    return len(curve)
+
+
+def curves(goal: str, level: float) -> list[float]:
+    """Ever better values around a level; `level` 1 is best."""
+    sign = 1 if goal == "maximize" else -1
+    return [sign * (level + 0.01 * epoch) for epoch in range(1, EPOCHS + 1)]
+
+
+def test_every_type_of_the_grammar_is_here() -> None:
+    union = get_args(EarlyTerminate)[0]
+    assert {kind for model in get_args(union) for kind in get_args(model.model_fields["type"].annotation)} == set(RULES)
+
+
+@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("epochs", [None, 1, 2, 9, 27])
+def test_it_builds(kind: str, epochs: int | None) -> None:
+    for rule in (ADAPTER.validate_python({"type": kind}), rule_of(kind)):
+        make_pruner(rule, epochs)
+        decision_steps(rule, epochs)
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+@pytest.mark.parametrize("kind", RULES)
+def test_a_clearly_bad_trial_is_stopped_and_a_clearly_best_one_never(kind: str, goal: str) -> None:
+    rule = rule_of(kind)
+    searcher = Searcher(sweep_of(SPACE, goal=goal, rule=rule, epochs=EPOCHS))
+    for _ in range(12):
+        run_trial(searcher, rule, curves(goal, 0.5))
+    for level in (0.6, 0.7, 0.8):
+        assert run_trial(searcher, rule, curves(goal, level)) == EPOCHS
+    bad = [run_trial(searcher, rule, curves(goal, -1.0)[:1] * EPOCHS) for _ in range(6)]
+    if kind == "none":
+        assert bad == [EPOCHS] * 6
+    elif kind == "hyperband":  # each of its brackets has a first rung of its own, the last one none
+        assert sum(epochs < EPOCHS for epochs in bad) >= 2
+    else:
+        assert max(bad) <= 3
+    assert run_trial(searcher, rule, curves(goal, 1.0)) == EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("rule", "rungs"),
+    [
+        ({"type": "asha"}, {1, 3, 9}),
+        ({"type": "asha", "min_iter": 2, "eta": 3}, {2, 6, 18}),
+        ({"type": "hyperband"}, {1, 3, 9}),
+        ({"type": "hyperband", "max_iter": 27, "s": 2}, {3, 9}),
+    ],
+)
+def test_workers_wait_at_rungs_only(rule: dict[str, Any], rungs: set[int]) -> None:
+    steps = decision_steps(ADAPTER.validate_python(rule), 20)
+    assert {step for step in range(40) if step in steps} == rungs
+    unknown = decision_steps(ADAPTER.validate_python(rule), None)
+    assert all(step in unknown for step in range(40))
+
+
+@pytest.mark.parametrize("kind", ["median", "percentile", "patience"])
+def test_other_rules_decide_at_every_step(kind: str) -> None:
+    assert all(step in decision_steps(rule_of(kind), EPOCHS) for step in range(40))
+
+
+def test_without_a_rule_nobody_waits() -> None:
+    assert not any(step in decision_steps(rule_of("none"), EPOCHS) for step in range(40))
+
+
+@pytest.mark.parametrize("kind", ["asha", "hyperband"])
+def test_asking_at_rungs_only_loses_nothing(kind: str) -> None:
+    """Optuna would stop a trial at no other step: asking at every step stops the same trials at the same steps."""
+    import random
+
+    stopped = []
+    for every in (False, True):
+        rule, rng = rule_of(kind), random.Random(0)
+        searcher = Searcher(sweep_of(SPACE, rule=rule, epochs=EPOCHS))
+        ends = []
+        for _ in range(40):
+            proposal = searcher.propose()
+            assert proposal is not None
+            level, end = rng.random(), EPOCHS
+            for epoch in range(1, EPOCHS + 1):
+                decide = every or epoch in decision_steps(rule, EPOCHS)
+                if searcher.report(proposal.key, epoch, level + 0.01 * epoch, decide) is Decision.STOP:
+                    end = epoch
+                    break
+            searcher.finish(proposal.key, TrialState.PRUNED if end < EPOCHS else TrialState.COMPLETE, level)
+            ends.append(end)
+        stopped.append(ends)
+    assert stopped[0] == stopped[1]
+    assert min(stopped[0]) < EPOCHS
+
+
+def test_percentiles_keep_their_share() -> None:
+    ends = {}
+    for percentile in (25.0, 75.0):
+        rule = rule_of("percentile", percentile=percentile)
+        searcher = Searcher(sweep_of(SPACE, rule=rule, epochs=EPOCHS))
+        for level in range(9):
+            run_trial(searcher, rule_of("none"), curves("maximize", float(level)))
+        ends[percentile] = run_trial(searcher, rule, curves("maximize", 4.5))
+    assert ends == {25.0: 1, 75.0: EPOCHS}
+
+
+def test_patience_waits_as_long_as_it_says() -> None:
+    for patience in (0, 1, 3):
+        for goal in ("maximize", "minimize"):
+            rule = rule_of("patience", patience=patience)
+            searcher = Searcher(sweep_of(SPACE, goal=goal, rule=rule, epochs=EPOCHS))
+            assert run_trial(searcher, rule, [0.5] * EPOCHS) == max(1, patience) + 1  # level is no improvement
+            assert run_trial(searcher, rule, curves(goal, 0.0)) == EPOCHS
+
+
+@pytest.mark.parametrize(("min_delta", "end"), [(0.0, EPOCHS), (0.015, EPOCHS), (0.025, 3)])
+def test_too_small_an_improvement_is_none(min_delta: float, end: int) -> None:
+    """The curve gains 0.02 in the two epochs of its patience."""
+    rule = rule_of("patience", min_delta=min_delta)
+    assert run_trial(Searcher(sweep_of(SPACE, rule=rule, epochs=EPOCHS)), rule, curves("maximize", 0.5)) == end
+
+
+def test_patience_counts_from_the_best() -> None:
+    rule = rule_of("patience", patience=3)
+    searcher = Searcher(sweep_of(SPACE, rule=rule, epochs=EPOCHS))
+    assert run_trial(searcher, rule, [0.5, 0.4, 0.3, 0.6, 0.5, 0.5, 0.55, 0.9, 0.9]) == 7

@@ -1,0 +1,310 @@
+"""Rules between sections, and between the file and its objective's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hpo.spec.contract import Interval, Known
+from hpo.spec.sweep import Sweep
+
+from .toy import TOY
+
+Load = Callable[..., Sweep]
+Faults = Callable[..., list[str]]
+METRIC = "metric: {name: val_accuracy}\n"
+
+
+def entry_faults(faults: Faults, *entries: str) -> list[str]:
+    """The faults of a `parameters` section with these entries, from line 3 on, without `parameters.`."""
+    text = METRIC + "parameters:\n" + "".join(f"  {entry}\n" for entry in entries)
+    return [fault.replace(" parameters.", " ") for fault in faults(text, contract=TOY)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        (
+            "leraning_rate: {value: 1}",
+            "3: leraning_rate: the objective knows no hyperparameter 'leraning_rate' (did you",
+        ),
+        ("zzz: {value: 1}", "3: zzz: the objective knows no hyperparameter 'zzz' (one of: activation, batch_size"),
+        (
+            "optimizer: {values: [adam, sdg]}",
+            "3: optimizer.values[1]: optimizer must be one of sgd, adam, rmsprop, adag",
+        ),
+        ("optimizer: {value: sdg}", "3: optimizer.value: optimizer must be one of"),
+        (
+            "optimizer: {min: 0, max: 1}",
+            "3: optimizer: optimizer is no number (use values: [sgd, adam, rmsprop, adagra",
+        ),
+        (
+            "learning_rate: {values: [0.1, 0]}",
+            "3: learning_rate.values[1]: learning_rate must be a number in (0, inf),",
+        ),
+        ("learning_rate: {min: 0.0, max: 1}", "3: learning_rate.min: learning_rate must be a number in (0, inf), but "),
+        (
+            "learning_rate: {value: '1e-3'}",
+            "3: learning_rate.value: learning_rate must be a number in (0, inf), but got",
+        ),
+        ("learning_rate: {value: null}", "3: learning_rate.value: learning_rate must be a number"),
+        ("batch_size: {min: 16.0, max: 64.0}", "3: batch_size: batch_size takes whole numbers only (add distribution:"),
+        ("batch_size: {values: [16, 0]}", "3: batch_size.values[1]: batch_size must be a whole number in [1, inf), bu"),
+        ("batch_size: {values: [16, true]}", "3: batch_size.values[1]: batch_size must be a whole number"),
+        ("batch_size: {values: [16.5]}", "3: batch_size.values[0]: batch_size must be a whole number"),
+        (
+            "hidden_layers: {values: [[64], [0]]}",
+            "3: hidden_layers.values[1]: hidden_layers must be a list of layer wid",
+        ),
+        ("hidden_layers: {values: [64x32]}", "3: hidden_layers.values[0]: hidden_layers must be a list of layer width"),
+        (
+            "momentum: {value: 0.9}",
+            "3: momentum: momentum means nothing while optimizer is adam (its default is adam) (it",
+        ),
+    ],
+)
+def test_values_that_the_objective_does_not_accept(faults: Faults, entry: str, fault: str) -> None:
+    [found] = entry_faults(faults, entry)
+    assert found.startswith(fault)
+
+
+def test_suggestions_for_choices(faults: Faults) -> None:
+    assert "(did you mean 'sgd'?)" in entry_faults(faults, "optimizer: {values: [sdg]}")[0]
+    assert "(did you mean 'swish'?)" in entry_faults(faults, "activation: {values: [swich]}")[0]
+    assert "did you mean" not in entry_faults(faults, "optimizer: {values: [zzzz]}")[0]
+
+
+def test_values_that_it_accepts(load: Load) -> None:
+    load(
+        METRIC + "parameters:\n"
+        "  optimizer: {value: sgd}\n"
+        "  learning_rate: {distribution: log_uniform_values, min: 1e-5, max: 1}\n"
+        "  momentum: {min: 0.0, max: 0.99}\n"
+        "  nesterov: {values: [true, false]}\n"
+        "  activation: {values: [relu, swish]}\n"
+        "  batch_size: {min: 16, max: 256}\n"
+        "  hidden_layers: {values: [[64], [], 2]}\n"
+        "  grad_clip: {values: [null, 1.0, 5]}\n",
+        contract=TOY,
+    )
+    for batch_size in ("distribution: int_uniform, min: 1, max: 9", "distribution: q_uniform, min: 16, max: 64, q: 16"):
+        load(f"{METRIC}parameters: {{batch_size: {{{batch_size}}}}}", contract=TOY)
+
+
+@pytest.mark.parametrize(
+    ("when", "useless"),
+    [
+        ("", "adagrad"),
+        ("when: {optimizer: [sgd, rmsprop, adagrad]}", "adagrad"),
+        ("when: {optimizer: adagrad}", "adagrad"),
+        ("when: {optimizer: {'!=': sgd}}", "adagrad"),
+        ("when: {optimizer: {in: [adagrad, sgd]}}", "adagrad"),
+        ("when: {optimizer: [sgd, rmsprop]}", ""),
+        ("when: {optimizer: sgd}", ""),
+        ("when: {optimizer: {not_in: [adagrad]}}", ""),
+        ("when: {nesterov: true}", ""),  # which is active for sgd only
+    ],
+)
+def test_momentum_only_where_the_optimizer_has_one(load: Load, faults: Faults, when: str, useless: str) -> None:
+    entries = (
+        "optimizer: {values: [sgd, rmsprop, adagrad]}",
+        "nesterov: {values: [true, false], when: {optimizer: sgd}}",
+        f"momentum: {{min: 0.0, max: 0.9, {when}}}",
+    )
+    if not useless:
+        load(METRIC + "parameters:\n" + "".join(f"  {entry}\n" for entry in entries), contract=TOY)
+        return
+    [fault] = entry_faults(faults, *entries)
+    assert fault.startswith(f"5: momentum: momentum means nothing while optimizer is {useless}")
+    remedy = "it belongs to optimizer: sgd, rmsprop" if when.endswith(": adagrad}") else "add when: {optimizer: ["
+    assert remedy in fault
+
+
+def test_what_a_condition_depends_on_may_be_inactive_itself(faults: Faults) -> None:
+    """While `loss` is inactive it has its default, for which gamma means nothing."""
+    [fault] = entry_faults(
+        faults,
+        "activation: {values: [relu, silu]}",
+        "loss: {values: [focal], when: {activation: relu}}",
+        "focal_gamma: {min: 1.0, max: 2.0}",
+    )
+    assert "focal_gamma means nothing while loss is bce" in fault
+
+
+def test_a_misspelt_name_is_one_fault(faults: Faults) -> None:
+    found = entry_faults(
+        faults,
+        "optimiser: {values: [sgd, adam]}",
+        "momentum: {min: 0.0, max: 0.9, when: {optimizer: sgd}}",
+        "loss: {values: [bce, focal]}",
+    )
+    assert len(found) == 1
+    assert found[0].endswith("knows no hyperparameter 'optimiser' (did you mean 'optimizer'?)")
+
+
+@pytest.mark.parametrize(
+    ("metric", "fault"),
+    [
+        (
+            "{name: val_acuracy}",
+            "1: metric.name: the objective reports no metric 'val_acuracy' (did you mean 'val_accur",
+        ),
+        (
+            "{name: val_accuracy, goal: minimize}",
+            "1: metric.goal: val_accuracy is better when higher, but goal is mini",
+        ),
+        ("{name: val_loss, goal: maximize}", "1: metric.goal: val_loss is better when lower, but goal is maximize"),
+        ("{goal: maximize}", "1: metric: the key 'name' is missing (add 'name: ...')"),
+        ("{name: ''}", "1: metric.name: must not be empty, but got ''"),
+        ("{name: val_accuracy, gaol: maximize}", "1: metric.gaol: unknown key 'gaol' (did you mean 'goal'?)"),
+        ("{name: val_accuracy, goal: max}", "1: metric.goal: must be one of minimize, maximize, but got 'max'"),
+        ("{name: val_accuracy, target: high}", "1: metric.target: must be a number, but got 'high'"),
+        ("val_accuracy", "1: metric: must be a mapping, but got 'val_accuracy'"),
+    ],
+)
+def test_metrics_that_are_refused(faults: Faults, metric: str, fault: str) -> None:
+    [found] = faults(f"metric: {metric}\nparameters: {{batch_size: {{values: [1, 2]}}}}", contract=TOY)
+    assert found.startswith(fault)
+
+
+def test_a_loss_is_no_metric_while_losses_are_searched(load: Load, faults: Faults) -> None:
+    text = "metric: {name: val_loss}\nparameters: {loss: {values: [bce, focal]}}\n"
+    [fault] = faults(text, contract=TOY)
+    assert fault == (
+        "1: metric.name: val_loss can't be compared across trials: its scale changes with what is searched (loss) "
+        "(use one of val_accuracy, val_log_loss)"
+    )
+    assert load(text, "parameters.loss={value: focal}", contract=TOY).metric.name == "val_loss"
+
+
+def test_goals_by_default(load: Load) -> None:
+    parameters = "parameters: {batch_size: {values: [1, 2]}}"
+    assert load(f"metric: {{name: val_accuracy}}\n{parameters}", contract=TOY).metric.goal == "maximize"
+    assert load(f"metric: {{name: val_log_loss}}\n{parameters}", contract=TOY).metric.goal == "minimize"
+    assert load(f"metric: {{name: anything}}\n{parameters}").metric.goal == "minimize"
+
+
+def test_targets(load: Load) -> None:
+    for goal, reached, missed in (("maximize", (0.9, 1.0), 0.8), ("minimize", (0.9, 0.1), 1.0)):
+        metric = load(f"metric: {{name: x, goal: {goal}, target: 0.9}}").metric
+        assert all(metric.reached(value) for value in reached) and not metric.reached(missed)
+        assert metric.better(*sorted(reached, reverse=goal == "maximize"))
+    assert not load("metric: {name: x, goal: maximize}").metric.reached(9.0)
+
+
+@pytest.mark.parametrize(
+    ("clauses", "fault"),
+    [
+        ("[{a: 1}, {b: x, zz: 1}]", "4: forbid[1].zz: unknown parameter 'zz'"),
+        ("[{aa: 1}]", "4: forbid[0].aa: unknown parameter 'aa' (did you mean 'a'?)"),
+        ("[{a: 9}]", "4: forbid[0].a: the condition can never hold: 'a' never is 9 (a is: 1, 2)"),
+        ("[{a: {'>': 5}}]", "4: forbid[0].a: the condition can never hold"),
+        ("[{}]", "4: forbid[0]: an empty clause forbids everything"),
+        ("[{a: 1}, {a: 2}]", "4: forbid: no configuration is left: 'forbid' excludes them all (loosen a clause"),
+        ("[{r: {'>=': 0}}]", "4: forbid: no configuration is left"),
+        ("{a: 1}", "4: forbid: must be a list, but got {'a': 1}"),
+        ("[a]", "4: forbid[0]: must be a mapping, but got 'a'"),
+    ],
+)
+def test_forbid_refused(faults: Faults, clauses: str, fault: str) -> None:
+    b = "r: {min: 0.0, max: 1.0}" if "r:" in clauses else "b: {values: [x], when: {a: 1}}"
+    [found] = faults(f"parameters:\n  a: {{values: [1, 2]}}\n  {b}\nforbid: {clauses}\n")
+    assert found.startswith(fault)
+
+
+def test_forbid(load: Load) -> None:
+    space = load(
+        """
+        parameters:
+          a: {values: [1, 2]}
+          b: {values: [x, y], when: {a: 1}}
+        forbid: [{a: 1, b: x}, {b: {"==": z}, a: 2}]
+    """.replace(', {b: {"==": z}, a: 2}', "")
+    ).space
+    assert list(space.configurations() or ()) == [{"a": 1, "b": "y"}, {"a": 2}]
+    assert space.allowed({"a": 2, "b": "x"}) and not space.allowed({"a": 1, "b": "x"})
+
+
+BASELINES = """
+    metric: {name: val_accuracy}
+    parameters:
+      optimizer: {values: [sgd, adam]}
+      momentum: {min: 0.5, max: 0.9, when: {optimizer: sgd}}
+      learning_rate: {distribution: log_uniform_values, min: 1e-5, max: 1e-1}
+      batch_size: {values: [16, 64]}
+      epochs: {value: 5}
+    forbid: [{optimizer: adam, batch_size: 64}]
+"""
+
+
+def test_baselines_are_completed(load: Load) -> None:
+    """Left out: constants, and what the objective's default fills in if the space has it."""
+    baselines = load(
+        BASELINES,
+        "baselines=[{batch_size: 16}, {optimizer: sgd, momentum: 0.6, learning_rate: 0.1, batch_size: 64, epochs: 5}]",
+        contract=TOY,
+    ).baselines
+    assert baselines == (
+        {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 16, "epochs": 5},
+        {"optimizer": "sgd", "momentum": 0.6, "learning_rate": 0.1, "batch_size": 64, "epochs": 5},
+    )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        ("{}", "baselines[0]: batch_size is active here and has no value (add batch_size: ...)"),
+        ("{batch_size: 16, optimizer: sgd}", "momentum is active here and has no value"),
+        (
+            "{batch_size: 16, momentum: 0.6}",
+            "baselines[0].momentum: momentum is inactive here: it needs {'optimizer': 's",
+        ),
+        (
+            "{batch_size: 32}",
+            "baselines[0].batch_size: batch_size must be one of the space's values (16, 64), but got 32",
+        ),
+        (
+            "{batch_size: 16, learning_rate: 1}",
+            "must be one of the space's values (1e-05 to 0.1, log scale), but got 1",
+        ),
+        ("{batch_size: 16, epochs: 6}", "epochs must be one of the space's values (5), but got 6"),
+        (
+            "{batch_size: 16, learning_rat: 1}",
+            "baselines[0].learning_rat: unknown parameter 'learning_rat' (did you me",
+        ),
+        ("{batch_size: 64}", "baselines[0]: this configuration is forbidden by 'forbid'"),
+    ],
+)
+def test_baselines_refused(faults: Faults, baseline: str, message: str) -> None:
+    [found] = faults(BASELINES, f"baselines=[{baseline}]", contract=TOY)
+    assert message in found
+
+
+def test_without_a_contract_baselines_name_all(faults: Faults) -> None:
+    [fault] = faults("parameters: {a: {min: 0, max: 3}}\nbaselines: [{}]")
+    assert fault == "2: baselines[0]: a is active here and has no value (add a: ...)"
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("[0, 1)", [0, 0.5], [1, -0.1]),
+        ("(0, inf)", [1e-9, 1e9], [0, -1]),
+        ("(-inf, inf)", [-1e9, 0], [float("nan")]),
+        ("[1, 1]", [1], [0, 2]),
+    ],
+)
+def test_intervals(text: str, inside: list[float], outside: list[float]) -> None:
+    assert all(number in Interval(text) for number in inside)
+    assert not any(number in Interval(text) for number in outside)
+
+
+def test_an_interval_that_is_none() -> None:
+    with pytest.raises(ValueError, match="is written like"):
+        assert 1 in Interval("0 to 1")
+
+
+def test_null_is_a_value_only_where_it_means_off() -> None:
+    assert Known("float", None, nullable=True).objection(None) == ""
+    assert Known("float", 1.0).objection(None) == "must be a number in (-inf, inf), but got None"
