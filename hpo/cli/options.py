@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,11 +37,16 @@ def find_sweep_file(name: str) -> Path:
     Raises UserError if there is neither.
     """
     path = Path(name)
-    if path.exists():
-        return path
+    with contextlib.suppress(OSError):  # a name that is too long is no file's
+        if path.exists() and not path.is_dir():
+            return path
     import search_spaces
 
     shipped = {entry.stem: entry for entry in Path(next(iter(search_spaces.__path__))).glob("*.yaml")}
-    if path.parent in (Path(), Path("search_spaces")) and path.stem in shipped:
+    inside = path.parent in (Path(), Path("search_spaces")) and path.suffix in ("", ".yaml", ".yml")
+    if inside and path.stem in shipped:
         return shipped[path.stem]
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            raise UserError(f"{name}: this is a folder, not a sweep file")
     raise UserError(f"{name}: there is no such file (shipped: {', '.join(sorted(shipped))})")

@@ -19,7 +19,7 @@ from typing import Any
 from hpo.ledger.home import Home
 from hpo.ledger.records import SweepRecord, TrialRecord
 
-_CLOSING_PATIENCE = 60.0  # seconds without any progress of MLflow before the end is not waited for any longer
+_CLOSING_PATIENCE = 30.0  # seconds without any progress of MLflow before the end is not waited for any longer
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -137,6 +137,8 @@ def _run(connection: Connection, home: Home) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it announces each table that it makes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # retries are made here, where they are told of
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")  # seconds
     from hpo.ledger.mlflow_book import MlflowBook
 
     book = MlflowBook(home)

@@ -97,7 +97,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
     sweep = Sweep(
         name=keys["name"] or path.stem,
         source=path,
-        text=path.read_text(encoding="utf-8"),
+        text=source.text,
         metric=Target(metric.name, metric.goal or (known.goal if known else "minimize"), metric.target),
         space=space,
         budget=limits,

@@ -44,6 +44,7 @@ class Source:
     name: str
     data: dict[str, Any]
     lines: dict[ConfigPath, int] = field(default_factory=dict)
+    text: str = ""  # as it was read
     origins: dict[ConfigPath, str] = field(default_factory=dict)  # keys set by an override: "-o key=value"
 
     def locate(self, fault: Fault) -> Fault:
@@ -109,7 +110,7 @@ def parse_source(text: str, name: str) -> Source:
         raise SpecError([Fault("a sweep file is a mapping of keys like 'objective:' and 'parameters:'", line=1)], name)
     if faults:
         raise SpecError(faults, name)
-    return Source(name, data, lines)
+    return Source(name, data, lines, text)
 
 
 def _construct(node: yaml.Node, path: ConfigPath, lines: dict[ConfigPath, int], faults: list[Fault]) -> Any:

@@ -291,8 +291,10 @@ def test_a_home_that_cannot_be_written(hpo: Hpo, tmp_path: Path) -> None:
 def test_no_such_sweep_file(hpo: Hpo, tmp_path: Path) -> None:
     [line] = assert_refused(hpo, tmp_path, "nowhere.yaml")
     assert line == "hpo: nowhere.yaml: there is no such file (shipped: binary, cifar10, regression)"
-    [fault, _] = assert_refused(hpo, tmp_path, str(tmp_path))
-    assert fault == f"{tmp_path}: this is a folder, not a sweep file"
+    [fault] = assert_refused(hpo, tmp_path, str(tmp_path))
+    assert fault == f"hpo: {tmp_path}: this is a folder, not a sweep file"
+    [long] = assert_refused(hpo, tmp_path, "x" * 300)
+    assert "there is no such file" in long
 
 
 @pytest.mark.parametrize("arguments", [("sweep", "bad.yaml"), ("check", "bad.yaml"), ("sweep",), ("chek",)])

@@ -118,10 +118,10 @@ class Place:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; bounded, so that a hang is a failure that shows its output."""
         return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=environment(), text=True,
+            self.command(*arguments), cwd=self.folder, env=environment() | (env or {}), text=True,
             capture_output=True, timeout=240, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -7,6 +7,8 @@ import math
 import os
 import shutil
 import signal
+import socket
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -172,6 +174,35 @@ def test_a_killed_sweep_goes_on_to_its_exact_budget(place: Place):
     assert "RUNNING" not in {run.info.status for run in children.values()}
 
 
+def test_a_second_driver_is_told_who_runs_the_study(place: Place):
+    path = place.write("slow", budget={"trials": 12})
+    first = place.start("sweep", path)
+    place.wait_for_trials(1)
+    second = place.run("sweep", path)
+    assert second.returncode == 2
+    assert f"the study 'small' is being run by process {first.pid} on " in second.stderr
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert len(place.trials()) == 12
+
+
+def test_a_dead_mlflow_server_holds_up_nothing_and_is_made_good_later(place: Place):
+    path = place.write("parabola")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"  # bound, but nobody listens
+        done = place.run("sweep", path, "--json", env={"MLFLOW_TRACKING_URI": address})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MLflow can't be written for now, the sweep goes on" in done.stderr
+    assert "have not reached MLflow; they are safe in the study" in done.stderr
+    assert json.loads(done.stdout)["trials"]["complete"] == 6
+    again = place.run("sweep", path)
+    assert "MLflow brought level with the study: 6 trials written" in again.stdout
+    _, children = place.runs()
+    assert sorted(children) == list(range(6))
+    assert {run.info.status for run in children.values()} == {"FINISHED"}
+
+
 def test_extend_adds_exactly_n(place: Place):
     path = place.write("parabola")
     assert place.sweep(path)["trials"]["complete"] == 6
@@ -189,8 +220,6 @@ def test_ctrl_c_leaves_a_study_that_goes_on(place: Place, interrupts: int, state
     process.send_signal(signal.SIGINT)
     if interrupts == 2:
         os.read(process.stdout.fileno(), 1)  # its first line: the signals come one after the other
-        import time
-
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)

@@ -1,0 +1,61 @@
+"""How many workers, and where; which threads; and that a dead driver leaves none behind."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from hpo.engines.devices import cores, visible_gpus
+from hpo.engines.local import plan_workers
+from hpo.events import Assignment, DecisionSteps, TrialSpec
+from hpo.plan.planner import Planner
+from hpo.spec.grammar import LocalEngine
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch):
+    return lambda listed: monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+
+
+def test_one_worker_a_core_without_gpus(gpus):
+    gpus("")
+    assert plan_workers(LocalEngine(), 100) == [None] * cores()
+    assert cores() == len(os.sched_getaffinity(0))
+
+
+def test_one_worker_a_gpu(gpus):
+    gpus("0,2")
+    assert visible_gpus() == ["0", "2"]
+    assert plan_workers(LocalEngine(), 100) == ["0", "2"]
+    assert plan_workers(LocalEngine(workers_per_gpu=2), 100) == ["0", "2", "0", "2"]
+    assert plan_workers(LocalEngine(workers=3), 100) == ["0", "2", "0"]
+
+
+@pytest.mark.parametrize("listed", ["", "-1"])
+def test_hidden_gpus_are_not_used(gpus, listed: str):
+    gpus(listed)
+    assert visible_gpus() == []
+
+
+def test_never_more_workers_than_trials(gpus):
+    gpus("")
+    assert len(plan_workers(LocalEngine(workers=8), 3)) == 3
+    assert plan_workers(LocalEngine(workers=0), 3) == []  # in this process
+
+
+def test_the_planner_plans_each_trial_once():
+    steps = DecisionSteps(steps=frozenset({3}))
+    planner = Planner(steps)
+    trials = [TrialSpec(number, {}, 0) for number in range(4)]
+    assignments = planner.plan(trials)
+    assert [trial for assignment in assignments for trial in assignment.trials] == trials
+    assert len({assignment.id for assignment in assignments + planner.plan(trials)}) == 8
+    assert all(isinstance(a, Assignment) and a.decision_steps == steps for a in assignments)
+    assert planner.wanted(3) == 3
+
+
+def test_decision_steps():
+    assert 5 in DecisionSteps(every=True)
+    assert 5 not in DecisionSteps()
+    assert 3 in DecisionSteps(steps=frozenset({3}))
