@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.training.splitting import SPLIT_OPTIONS as SPLIT_OPTIONS
     from hpo.training.splitting import check_shares as check_shares
     from hpo.training.splitting import split_arrays as split_arrays
+    from hpo.training.table_task import TableTask as TableTask
     from hpo.training.tabular import check_csv as check_csv
     from hpo.training.tabular import load_csv as load_csv
     from hpo.training.task import Split as Split
@@ -34,6 +35,7 @@ _EXPORTS = {
     "SPLIT_OPTIONS": "hpo.training.splitting",
     "Split": "hpo.training.task",
     "Splits": "hpo.training.task",
+    "TableTask": "hpo.training.table_task",
     "TorchTask": "hpo.training.task",
     "UserError": "hpo.spec.faults",
     "augment_pictures": "hpo.training.cifar",

@@ -9,67 +9,29 @@ import re
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from optuna.trial import TrialState
 
 from hpo.engines.base import Artifact, Engine, Message, Note, Progress
 from hpo.events import Decision, Diverged, Event, Finished, Reported, Stopped, TrialSpec
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.records import State, TrialRecord, record_of
+from hpo.ledger.records import State, TrialRecord
 from hpo.plan.planner import Planner
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Searcher
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
+from hpo.standing import Standing, Watcher
 
 _TICK = 0.2  # seconds between looks at the clock, the display and MLflow's answers
 _ATTEMPTS = 3  # runs of a trial whose workers die
 _SAME_ERROR = 5  # first trials that all fail alike before the sweep stops
 _OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-@dataclass
-class Standing:
-    """How the sweep stands: what is shown while it runs and returned in the end."""
-
-    study: str
-    metric: str
-    goal: str
-    trials: int  # the budget
-    continued: int = 0  # trials that were there before
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0
-    diverged: int = 0  # of the pruned ones
-    running: int = 0
-    best: TrialRecord | None = None
-    baseline: TrialRecord | None = None
-    seconds: float = 0.0
-    ended_here: int = 0  # trials that ended complete or pruned since this driver began
-    phase: str = "starting workers"  # what is waited for; "" while trials run
-    reason: str = ""  # why the sweep ended before its budget was spent
-    error: str = ""  # the error that ended it
-    interrupted: bool = False
-    errors: Counter[str] = field(default_factory=Counter)  # failures by error, numbers in it left out
-
-    @property
-    def done(self) -> int:
-        """Trials that count against the budget."""
-        return self.complete + self.pruned
-
-
-class Watcher(Protocol):
-    """Is told how a sweep goes. Called from the driver's thread; must be quick."""
-
-    def note(self, text: str, warning: bool = False) -> None: ...
-    def trial(self, record: TrialRecord, standing: Standing) -> None: ...
-    def tick(self, standing: Standing) -> None: ...
 
 
 @dataclass
@@ -93,14 +55,14 @@ class Driver:
         self._engine = engine
         self._watcher = watcher
         self._clock = clock
-        self._steps = decision_steps(sweep.early_terminate, sweep.max_epochs())
+        self._steps = decision_steps(sweep.early_terminate, sweep.max_epochs() if sweep.reports_each_epoch else None)
         self._planner = Planner(self._steps)
         self._running: dict[int, _Running] = {}
         self._lost: list[_Running] = []  # of dead workers, to be run again under their numbers
         self._retries: list[TrialRecord] = []  # interrupted with an earlier driver, to be run again as new trials
         self._closing = False  # no more trials are asked for
         self._interrupts = 0
-        self._opened = False
+        self.opened = False  # whether anything was recorded
         self._notes: list[str] = []  # of the workers, on what was done to the data
         self.standing = Standing(sweep.name, sweep.metric.name, sweep.metric.goal, sweep.budget.trials)
 
@@ -111,16 +73,17 @@ class Driver:
         began = self._clock()
         with self._counting_interrupts():
             try:
+                self._take_stock()
                 self._ledger.warm_up()
-                if self._ledger.done < self._sweep.budget.trials:
+                if self._room() > 0:
                     self._engine.start()
                     self._wait_for_a_worker()
                 self._open()
                 while self._goes_on():
+                    self._look_around()
                     self._fill()
                     for message in self._engine.poll(_TICK):
                         self._handle(message)
-                    self._look_around()
                     self.standing.seconds = self._clock() - began
                     self._watcher.tick(self.standing)
             except BaseException as error:
@@ -128,12 +91,24 @@ class Driver:
                 raise
             finally:
                 self._engine.close(at_once=bool(self._running))
-                if self._opened:
-                    self._close()
-                else:
+                try:
+                    if self.opened:
+                        self._close()
+                finally:
                     self._ledger.abandon()
                 self.standing.seconds = self._clock() - began
         return self.standing
+
+    def _take_stock(self) -> None:
+        """Count what the study has, and see whether that leaves anything to do."""
+        for record in self._ledger.ended:
+            self._count(record)
+            self._rank(record)
+        self.standing.continued = self.standing.done
+        best = self.standing.best
+        if best is not None and best.value is not None and self._sweep.metric.reached(best.value):
+            self._wind_up(f"{self._sweep.metric.name} had reached its target with trial {best.number}")
+        self._look_at_the_clock()
 
     def _wait_for_a_worker(self) -> None:
         """See that the objective can be built and its data loaded before anything is recorded."""
@@ -146,18 +121,13 @@ class Driver:
         """Take over the study, with what an earlier driver left."""
         if self._interrupts:
             return
-        self._retries = self._ledger.start(self._notes)
-        self._opened = True
-        self._searcher = Searcher(self._sweep, self._ledger.finished)
-        for trial in self._ledger.finished:
-            record = record_of(trial)
-            self._count(record)
-            self._rank(record)
-        self.standing.continued = self.standing.done
+        history, self._retries = self._ledger.start(self._notes)
+        self.opened = True
+        self._searcher = Searcher(self._sweep, history)
         self.standing.phase = ""
 
     def _goes_on(self) -> bool:
-        if self._interrupts > 1 or not self._opened:
+        if self._interrupts > 1 or not self.opened:
             return False
         return bool(self._running) or self._room() > 0
 
@@ -172,8 +142,9 @@ class Driver:
         self.standing.phase, self.standing.running = "writing MLflow", 0
         self._watcher.tick(self.standing)
         status = "FAILED" if self.standing.error else "KILLED" if self._interrupts else "FINISHED"
-        for text in self._ledger.close(status, self._summary()):
-            self._watcher.note(text, warning=True)
+        interrupts = self._interrupts
+        for notice in self._ledger.close(status, self._summary(), hurry=lambda: self._interrupts > interrupts):
+            self._watcher.note(notice.text, notice.warning)
 
     def _summary(self) -> dict[str, Any]:
         """Return what MLflow's parent run says of the sweep in the end."""
@@ -357,20 +328,25 @@ class Driver:
     def _look_around(self) -> None:
         """See to the clock, to Ctrl-C and to MLflow's answers."""
         self.standing.running = len(self._running)
-        limit = self._sweep.budget.seconds
-        if limit is not None and self._ledger.seconds >= limit and not self._closing:
-            self._wind_up(f"budget.seconds={limit:g} is spent")
-            for running in self._running.values():
-                running.stop_reason = "budget.seconds"
-            self._engine.stop(self._running)
+        self._look_at_the_clock()
         if self._interrupts and not self.standing.interrupted:
             self.standing.interrupted = True
             self._wind_up("interrupted")
             if self._running:
                 waiting = f"{len(self._running)} running trial{'s' if len(self._running) > 1 else ''}"
                 self._watcher.note(f"interrupted: waiting for {waiting} to end (again to stop at once)", warning=True)
-        for text in self._ledger.pump():
-            self._watcher.note(text, warning="can't" in text or "died" in text)
+        for notice in self._ledger.pump():
+            self._watcher.note(notice.text, notice.warning)
+
+    def _look_at_the_clock(self) -> None:
+        """End the sweep when its time is spent."""
+        limit = self._sweep.budget.seconds
+        if limit is not None and self._ledger.seconds >= limit and not self._closing:
+            self._wind_up(f"budget.seconds={limit:g} is spent")
+            for running in self._running.values():
+                running.stop_reason = "budget.seconds"
+            if self._running:
+                self._engine.stop(self._running)
 
     @contextmanager
     def _counting_interrupts(self) -> Iterator[None]:

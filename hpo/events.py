@@ -112,5 +112,8 @@ class Channel(Protocol):
         ...
 
     def attach(self, number: int, name: str, path: str) -> None:
-        """Keep the file at `path` as the artefact `name` of a trial (the file is moved or copied by the driver)."""
+        """Keep the file at `path` as the artefact `name` of a trial (the file is moved or copied by the driver).
+
+        The file is the only one of a temporary folder, which goes with it.
+        """
         ...

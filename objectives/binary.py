@@ -17,44 +17,28 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-OPTIONS = {
-    "source": hpo.Known("choice", "synthetic", choices=("synthetic", "breast_cancer")),
-    **hpo.SPLIT_OPTIONS,
-}
+OPTIONS = {"source": hpo.Known("choice", "synthetic", choices=("synthetic", "breast_cancer"))}
 
 
-class Binary(hpo.TorchTask):
+class Binary(hpo.TableTask):
     """Is a row of class 1?"""
 
     kind = "binary"
+    options = OPTIONS
 
-    def check_data(self, data: Mapping[str, Any]) -> list[hpo.Fault]:
-        if "csv" in data or "target" in data:
-            return hpo.check_csv(data, self.kind)
-        return hpo.check_options(data, OPTIONS) + hpo.check_shares(data)
+    def load_source(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
+        from sklearn.datasets import load_breast_cancer, make_classification
 
-    def splits(self, data: Mapping[str, Any]) -> hpo.Splits:
-        if "csv" in data:
-            return hpo.load_csv(data, self.kind)
-        options = hpo.fill_options(data, OPTIONS)
-        x, y = load_source(options["source"])
-        return hpo.split_arrays(x, y, self.kind, options["validation"], options["test"], options["split_seed"])
+        if options["source"] == "breast_cancer":
+            return load_breast_cancer(return_X_y=True)  # type: ignore[no-any-return]
+        # Half of the features say something, a quarter repeat them, a quarter are noise, and one label in 40 is wrong
+        # (flip_y redraws 5 per cent): no model is perfect, and tuning pays.
+        return make_classification(  # type: ignore[no-any-return]
+            n_samples=1000, n_features=20, n_informative=10, n_redundant=5, flip_y=0.05, class_sep=1.0, random_state=42
+        )
 
     def model(self, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
         return hpo.mlp(params, features, outputs)
-
-
-def load_source(source: str) -> tuple[Any, Any]:
-    """Return x [rows, features] and y [rows] of one of scikit-learn's data sets."""
-    from sklearn.datasets import load_breast_cancer, make_classification
-
-    if source == "breast_cancer":
-        return load_breast_cancer(return_X_y=True)  # type: ignore[no-any-return]
-    # Half of the features say something, a quarter repeat them, a quarter are noise, and one label in 40 is wrong
-    # (flip_y redraws 5 per cent): no model is perfect, and tuning pays.
-    return make_classification(  # type: ignore[no-any-return]
-        n_samples=1000, n_features=20, n_informative=10, n_redundant=5, flip_y=0.05, class_sep=1.0, random_state=42
-    )
 
 
 objective = Binary

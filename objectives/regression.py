@@ -22,39 +22,28 @@ if TYPE_CHECKING:
 OPTIONS = {
     "source": hpo.Known("choice", "friedman", choices=("friedman", "diabetes")),
     "outliers": hpo.Known("float", 0.05, within="[0, 0.5]"),
-    **hpo.SPLIT_OPTIONS,
 }
 
 
-class Regression(hpo.TorchTask):
+class Regression(hpo.TableTask):
     """What number belongs to a row?"""
 
     kind = "regression"
+    options = OPTIONS
 
-    def check_data(self, data: Mapping[str, Any]) -> list[hpo.Fault]:
-        if "csv" in data or "target" in data:
-            return hpo.check_csv(data, self.kind)
-        return hpo.check_options(data, OPTIONS) + hpo.check_shares(data)
+    def load_source(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
+        from sklearn.datasets import load_diabetes, make_friedman1
+
+        if options["source"] == "diabetes":
+            return load_diabetes(return_X_y=True)  # type: ignore[no-any-return]
+        return make_friedman1(n_samples=2000, n_features=10, noise=1.0, random_state=42)  # type: ignore[no-any-return]
 
     def splits(self, data: Mapping[str, Any]) -> hpo.Splits:
-        if "csv" in data:
-            return hpo.load_csv(data, self.kind)
-        options = hpo.fill_options(data, OPTIONS)
-        x, y = load_source(options["source"])
-        splits = hpo.split_arrays(x, y, self.kind, options["validation"], options["test"], options["split_seed"])
-        return spoil(splits, options["outliers"])
+        splits = super().splits(data)
+        return splits if "csv" in data else spoil(splits, hpo.fill_options(data, OPTIONS)["outliers"])
 
     def model(self, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
         return hpo.mlp(params, features, outputs)
-
-
-def load_source(source: str) -> tuple[Any, Any]:
-    """Return x [rows, features] and y [rows] of one of scikit-learn's data sets."""
-    from sklearn.datasets import load_diabetes, make_friedman1
-
-    if source == "diabetes":
-        return load_diabetes(return_X_y=True)  # type: ignore[no-any-return]
-    return make_friedman1(n_samples=2000, n_features=10, noise=1.0, random_state=42)  # type: ignore[no-any-return]
 
 
 def spoil(splits: hpo.Splits, share: float) -> hpo.Splits:

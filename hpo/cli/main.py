@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import sys
 
@@ -57,6 +59,9 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 no finished trial, 2 bad input, 130 interrupted."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli(standalone_mode=False)
     except SpecError as error:
@@ -72,7 +77,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         print("hpo: interrupted", file=sys.stderr)
         code = 130
-    except BrokenPipeError:  # `hpo list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except OSError as error:  # a full disk, say; of a closed pipe (`hpo list | head`) click takes care
+        remedy = "make space" if error.errno == errno.ENOSPC else "mend that"
+        print(f"hpo: {error}; what is recorded is safe: {remedy} and run the same command again", file=sys.stderr)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -53,8 +57,9 @@ def command(
     ledger = Ledger(sweep, place)
     if extend is not None:
         sweep = dataclasses.replace(sweep, budget=dataclasses.replace(sweep.budget, trials=ledger.done + extend))
-    stream = sys.stderr if as_json else sys.stdout
-    with make_display(stream, quiet) as display:
+    out = sys.stdout
+    stream = sys.stderr if as_json else out
+    with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:
         for note in sweep.notes:
             display.note(note)
         if ledger.continued:
@@ -63,7 +68,7 @@ def command(
         try:
             standing = driver.run()
         except EngineError as error:
-            if driver.standing.ended_here == 0:
+            if not driver.opened:
                 raise UserError(f"{sweep.source}: the objective can't run: {error}") from None
             standing = driver.standing
             standing.error = str(error)
@@ -72,7 +77,18 @@ def command(
     if not quiet:
         print(summary_text(sweep, standing, place), file=stream)
     if as_json:
-        print(json.dumps(summary_json(standing, place)))
+        print(json.dumps(summary_json(standing, place)), file=out)
     if standing.interrupted:
         return 130
     return 0 if standing.complete else 1
+
+
+@contextlib.contextmanager
+def _objective_prints(quiet: bool, as_json: bool) -> Iterator[None]:
+    """Keep what an objective prints in this process (`workers: 0`) out of a standard output that has to be clean."""
+    with contextlib.ExitStack() as stack:
+        if quiet:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+        elif as_json:
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        yield

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Reported, Stopped
 from hpo.objective.build import build
 from hpo.objective.function import one_line
+from hpo.output import log_to
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
 
@@ -129,7 +130,7 @@ class PipeChannel:
         """Add where it ran and how long it took to a final event."""
         if isinstance(event, Finished | Stopped | Diverged | Failed):
             seconds = round(time.time() - self._begun[event.number], 4)
-            return replace(event, info={"seconds": seconds, **self._info, **event.info})
+            return replace(event, info={"train_seconds": seconds, **self._info, **event.info})
         return event
 
 
@@ -189,12 +190,7 @@ def _enter_process(setup: WorkerSetup) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # a small model trains slower with two threads, and a worker has one core
     if setup.log is not None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        log = os.open(setup.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
+        log_to(setup.log)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import tempfile
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpo.spec.faults import UserError
 
@@ -38,8 +36,13 @@ class Home:
         return self.storage or str(self.journal)
 
     @property
+    def mlflow_database(self) -> Path | None:
+        """MLflow's own database; None where MLflow is elsewhere."""
+        return self.path.resolve() / "mlflow.db" if self.tracking is None else None
+
+    @property
     def tracking_uri(self) -> str:
-        return self.tracking or f"sqlite:///{self.path.resolve() / 'mlflow.db'}"
+        return self.tracking or f"sqlite:///{self.mlflow_database}"
 
     @property
     def artifacts(self) -> str | None:
@@ -68,12 +71,6 @@ class Home:
                 f"the home folder {self.path} can't be written: {reason} (choose another with --home DIR)"
             ) from None
 
-    def prepare_mlflow(self) -> None:
-        """Put MLflow's own database into WAL mode, for good: its readers and its writer never wait for each other."""
-        if self.tracking is None:
-            with closing(sqlite3.connect(self.path / "mlflow.db", timeout=60)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-
     def exists(self) -> bool:
         """Whether a study may be kept here."""
         return self.storage is not None or self.journal.exists()
@@ -88,15 +85,13 @@ def make_home(path: str | Path | None, storage: str | None) -> Home:
 def open_storage(home: Home) -> BaseStorage:
     """Open the Optuna storage of a home. Raises UserError if it can't be opened."""
     from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
 
-    from hpo.ledger.file_lock import FileLock
+    from hpo.ledger.journal import SafeJournal
 
     try:
         if home.storage is not None and "://" in home.storage:
             return RDBStorage(home.storage)
-        lock: Any = FileLock(home.storage_url)  # Optuna exports no name of its interface
-        return JournalStorage(JournalFileBackend(home.storage_url, lock))
+        return JournalStorage(SafeJournal(home.storage_url))
     except Exception as error:  # SQLAlchemy's, a driver's, the operating system's: all mean that it can't be used
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"the storage {_without_password(home.storage_url)} can't be opened: {reason}") from None

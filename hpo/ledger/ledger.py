@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,14 @@ from optuna.trial import FrozenTrial
 from hpo.ledger import provenance
 from hpo.ledger.file_lock import Ownership
 from hpo.ledger.home import Home
-from hpo.ledger.mirror import Mirror
+from hpo.ledger.mirror import Mirror, Notice
 from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
-from hpo.ledger.study import StudyBook
+from hpo.ledger.study import StudyBook, ended_copy
 from hpo.search.distributions import decode_params
 from hpo.spec.sweep import Sweep
 
 _RUN_ID_PATIENCE = 20.0  # seconds that a trial's end waits for MLflow to have given it a run, while MLflow works
+_SECONDS_BETWEEN_BEATS = 10.0  # between notes of how long the sweep has run
 
 
 class Ledger:
@@ -36,18 +38,18 @@ class Ledger:
         self._ownership.take()
         try:
             self._book = StudyBook(sweep, home)
+            self._book.refuse_if_owned(clock())
+            self._trials = self._book.trials()
         except BaseException:
             self._ownership.give_up()
             raise
         self._mirror: Mirror | None = None
         self._records: dict[int, TrialRecord] = {}  # running
-        self._ending: dict[int, TrialRecord] = {}  # ended, not yet written
-        trials = self._book.trials()
-        self.finished = [trial for trial in trials if trial.state.is_finished()]
-        self._leftovers = [trial for trial in trials if not trial.state.is_finished()]
-        self._began = clock()
+        self._ending: dict[int, TrialRecord] = {}  # ended, their states not yet written
+        self.ended = [record for record in map(record_of, self._trials) if record.state != "running"]
+        self._done = sum(record.state in ("complete", "pruned") for record in self.ended)
+        self._began = self._seconds_written = clock()
         self._earlier_seconds = float(self._book.attributes.get("seconds", 0.0))
-        self._finished_count = sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in self.finished)
 
     @property
     def continued(self) -> bool:
@@ -57,7 +59,7 @@ class Ledger:
     @property
     def done(self) -> int:
         """Trials so far that count against the budget."""
-        return self._finished_count
+        return self._done
 
     @property
     def seconds(self) -> float:
@@ -65,26 +67,27 @@ class Ledger:
         return self._earlier_seconds + self._clock() - self._began
 
     def warm_up(self) -> None:
-        """Start the process that writes MLflow; it touches nothing yet."""
+        """Start the process that writes MLflow, which takes seconds."""
         self._mirror = Mirror(self._home)
 
     def abandon(self) -> None:
-        """End without having started: leave no trace."""
+        """End without writing anything more."""
         self._ownership.give_up()
         if self._mirror is not None:
             self._mirror.abandon()
 
-    def start(self, notes: Sequence[str] = ()) -> list[TrialRecord]:
+    def start(self, notes: Sequence[str] = ()) -> tuple[list[FrozenTrial], list[TrialRecord]]:
         """Create or take over the study, start the writing to MLflow, and settle what an earlier driver left running.
 
         notes: what was done to the data, kept in both records.
-        Returns the trials that were interrupted and are to be run again.
+        Returns the trials of the study, all ended, for the sampler; and those that are to be run again.
         """
         sweep = self._sweep
         self._book.create(
             {
                 "objective": sweep.objective or sweep.program,
                 "metric": f"{sweep.metric.goal} {sweep.metric.name}",
+                "id": self._book.attributes.get("id", uuid.uuid4().hex),
                 "identity": sweep.identity(),
                 "sweep": sweep.config(),
                 "sweep_file": sweep.text,
@@ -92,19 +95,44 @@ class Ledger:
                 **({"data_notes": list(notes)} if notes else {}),
             }
         )
+        self._book.claim(self._clock())
         if self._mirror is None:
             self.warm_up()
-        self._require_mirror().open(self._sweep_record(notes), [record_of(trial) for trial in self.finished])
-        for trial in self._leftovers:
-            self._settle(trial)
-        retried = {trial.user_attrs.get("retry_of") for trial in self.finished}
-        interrupted = [trial for trial in self.finished if trial.user_attrs.get("interrupted")]
-        return [record_of(trial) for trial in interrupted if trial.number not in retried]
+        leftovers = [trial for trial in self._trials if not trial.state.is_finished()]
+        settled = {trial.number: self._settle(trial) for trial in leftovers}
+        records = [settled.get(trial.number) or record_of(trial) for trial in self._trials]
+        self._require_mirror().open(
+            self._sweep_record(notes), [record for record in records if record.number not in settled]
+        )
+        for record in settled.values():
+            self._require_mirror().begin(record)
+        retried = {record.retry_of for record in records}
+        again = [record for record in records if record.interrupted and record.number not in retried]
+        pairs = zip(self._trials, records, strict=True)
+        return [ended_copy(trial, record) if trial.number in settled else trial for trial, record in pairs], again
+
+    def _settle(self, trial: FrozenTrial) -> TrialRecord:
+        """End a trial that a dead driver left running, before the sampler takes it for one that runs for ever.
+
+        If its outcome was noted, only its state is missing; else it is interrupted, and is run again.
+        """
+        self._book.adopt(trial)
+        record = record_of(trial)
+        if record.state == "running":
+            record.state, record.error, record.interrupted = "failed", "the sweep was interrupted", True
+            record.ended = self._clock()
+            record.params = decode_params(self._sweep.space, trial.params)
+            if record.retry_of is None:  # its driver may have died before it had written the seed
+                record.seed = trial_seed(self._sweep, record.number, record.params)
+            self._book.note_end(record)
+        self._ending[record.number] = record
+        return record
 
     def _sweep_record(self, notes: Sequence[str]) -> SweepRecord:
         sweep = self._sweep
         return SweepRecord(
             study=sweep.name,
+            study_id=self._book.attributes["id"],
             metric=sweep.metric.name,
             goal=sweep.metric.goal,
             objective=sweep.objective or sweep.program or "",
@@ -118,24 +146,6 @@ class Ledger:
             user=provenance.user(),
             began=self._began,
         )
-
-    def _settle(self, trial: FrozenTrial) -> None:
-        """End a trial that a dead driver left running, before the sampler takes it for one that runs for ever.
-
-        If it had ended, it gets its state; else it is interrupted, and is run again.
-        """
-        self._book.adopt(trial)
-        record = record_of(trial)
-        if record.state == "running":
-            record.state, record.error, record.interrupted = "failed", "the sweep was interrupted", True
-            record.ended = self._clock()
-            record.params = decode_params(self._sweep.space, trial.params)
-            self._book.note_end(record)
-        else:
-            self._finished_count += record.state in ("complete", "pruned")
-        self._book.end(record)
-        self.finished.append(self._book.trials()[trial.number])
-        self._require_mirror().end(record)
 
     def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord:
         """Record a trial's start. retry: the interrupted trial that this one repeats, with its seed."""
@@ -175,13 +185,14 @@ class Ledger:
 
         All of it is in the study when this returns, but for the state, which comes with the MLflow run's id.
         """
-        record = self._records.pop(number)
+        record = self._records[number]
         record.state, record.ended = state, self._clock()
         for name, fact in facts.items():
             setattr(record, name, fact)
         self._book.note_end(record)
+        del self._records[number]
         self._ending[number] = record
-        self._finished_count += state in ("complete", "pruned")
+        self._done += state in ("complete", "pruned")
         return record
 
     def attach(self, number: int, name: str, path: str) -> None:
@@ -191,9 +202,9 @@ class Ledger:
     def best(self, record: TrialRecord) -> None:
         """Record that a trial is the best so far: one point of the best-so-far curve."""
         assert record.value is not None and record.ended is not None
-        self._require_mirror().best(self._finished_count, record.value, record.ended)
+        self._require_mirror().best(self._done, record.value, record.ended)
 
-    def pump(self, force: bool = False) -> list[str]:
+    def pump(self, force: bool = False) -> list[Notice]:
         """Write what has ended and can be written; return what the user should know of MLflow. Call it often.
 
         force: do not wait for run ids any longer.
@@ -208,24 +219,34 @@ class Ledger:
                 self._book.end(record)
                 mirror.end(record)
                 del self._ending[number]
+        if self._clock() - self._seconds_written > _SECONDS_BETWEEN_BEATS:
+            self._beat()
         return warnings
 
-    def close(self, status: str, summary: Mapping[str, float]) -> list[str]:
+    def _beat(self) -> None:
+        """Note how long the sweep has run, and that this driver lives."""
+        self._seconds_written = self._clock()
+        self._book.set_attribute("seconds", round(self.seconds, 3))
+        self._book.claim(self._clock())
+
+    def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
         """Write everything that is left and end the parent run (`FINISHED`, `KILLED` or `FAILED`).
 
+        hurry: whether MLflow is not to be waited for any longer.
         Returns what the user should know, such as trials that MLflow could not be told of yet.
         """
         mirror = self._require_mirror()
         deadline = self._clock() + _RUN_ID_PATIENCE
         warnings = self.pump()
-        while self._ending and self._clock() < deadline:
+        while self._ending and self._clock() < deadline and not hurry():
             time.sleep(0.02)
             warnings += self.pump()
         warnings += self.pump(force=True)
-        self._book.set_attribute("seconds", round(self.seconds, 3))
-        warnings += mirror.close(status, summary)
+        self._beat()
+        warnings += mirror.close(status, summary, hurry)
         if mirror.parent_id:
             self._book.set_attribute("mlflow_run_id", mirror.parent_id)
+        self._book.disclaim()
         self._ownership.give_up()
         return warnings
 

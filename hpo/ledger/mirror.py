@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from hpo.ledger.home import Home
 from hpo.ledger.records import SweepRecord, TrialRecord
+from hpo.output import log_to
 
 _CLOSING_PATIENCE = 30.0  # seconds without any progress of MLflow before the end is not waited for any longer
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -32,6 +35,14 @@ class _Order:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something the user should know."""
+
+    text: str
+    warning: bool = True
+
+
+@dataclass(frozen=True)
 class _Answer:
     """What came of orders. `written` counts the orders that are done."""
 
@@ -39,7 +50,7 @@ class _Answer:
     run_ids: Mapping[int, str] = field(default_factory=dict)
     parent_id: str = ""
     trouble: str = ""  # why MLflow can't be written at the moment
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 class Mirror:
@@ -82,51 +93,54 @@ class Mirror:
     def best(self, step: int, value: float, moment: float) -> None:
         self._order("best", step, value, moment)
 
-    def receive(self) -> list[str]:
+    def receive(self) -> list[Notice]:
         """Take in what the process has answered; return news for the user."""
-        news: list[str] = []
+        news: list[Notice] = []
         try:
             while self._connection.poll():
                 answer = self._connection.recv()
                 self._written = answer.written
                 self.run_ids.update(answer.run_ids)
                 self.parent_id = answer.parent_id or self.parent_id
-                news += answer.notes
+                news += answer.notices
                 if answer.trouble and not self.in_trouble:
-                    news.append(f"MLflow can't be written for now, the sweep goes on: {answer.trouble}")
+                    news.append(Notice(f"MLflow can't be written for now, the sweep goes on: {answer.trouble}"))
                 self.in_trouble = bool(answer.trouble)
         except (EOFError, OSError):
             if self._process.exitcode != 0 and not self.in_trouble:
-                news.append(
-                    f"the process that writes MLflow died (exit code {self._process.exitcode}); the study is safe"
-                )
+                code = self._process.exitcode
+                news.append(Notice(f"the process that writes MLflow died (exit code {code}); the study is safe"))
             self.in_trouble = True
         return news
 
     def abandon(self) -> None:
-        """End the process before a sweep was opened. Not by force: it may be making MLflow's database."""
+        """End the process without more orders; by force only after a while: it may be making MLflow's database."""
         self._connection.close()
-        self._process.join()
+        self._process.join(_CLOSING_PATIENCE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
-    def close(self, status: str, summary: Mapping[str, float]) -> list[str]:
-        """End the parent run and the process; wait while MLflow makes progress. Returns news for the user."""
+    def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
+        """End the parent run and the process; wait while MLflow makes progress, unless told to `hurry`.
+
+        Returns news for the user.
+        """
         self._order("close", status, dict(summary))
         news = self.receive()
         progress, since = self._written, time.monotonic()
         while self._written < self._given and self._process.is_alive():
             if self._written != progress:
                 progress, since = self._written, time.monotonic()
-            if time.monotonic() - since > _CLOSING_PATIENCE:
+            if time.monotonic() - since > _CLOSING_PATIENCE or hurry():
                 break
             self._connection.poll(0.2)
             news += self.receive()
         self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
         self._process.join()
         if self._written < self._given:
-            news.append(
-                f"{self._given - self._written} entries have not reached MLflow; they are safe in the study, "
-                "and the next `hpo sweep` of this file writes them"
-            )
+            missing = f"{self._given - self._written} entries have not reached MLflow; they are safe in the study"
+            news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them"))
         self._connection.close()
         return news
 
@@ -139,23 +153,24 @@ def _run(connection: Connection, home: Home) -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it announces each table that it makes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # retries are made here, where they are told of
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")  # seconds
+    log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
     from hpo.ledger.mlflow_book import MlflowBook
 
     book = MlflowBook(home)
+    orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+    threading.Thread(target=_take_orders, args=(connection, orders), daemon=True).start()
     written = 0
-    while True:
-        try:
-            order = connection.recv()
-        except (EOFError, OSError):
-            return  # the driver is gone; the next one finds out what is missing
+    while (order := orders.get()) is not None:
         failures = 0
         while True:
             try:
-                notes = getattr(book, order.action)(*order.arguments) or ()
+                notices = tuple(
+                    Notice(text, warning=False) for text in getattr(book, order.action)(*order.arguments) or ()
+                )
                 break
             except Exception as error:  # a server that is down or answers nonsense, a locked or full disk
-                if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":  # no use in trying again
-                    notes = [f"MLflow refuses what it was given to {order.action}: {error}"]
+                if _is_refusal(error):
+                    notices = (Notice(f"MLflow refuses what it was given to {order.action}: {error}"),)
                     break
                 wait = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
                 failures += 1
@@ -164,9 +179,24 @@ def _run(connection: Connection, home: Home) -> None:
                     return
                 time.sleep(wait)
         written += 1
-        answer = _Answer(written, book.new_run_ids(), book.parent_id, notes=tuple(notes))
+        answer = _Answer(written, book.new_run_ids(), book.parent_id, notices=notices)
         if not _tell(connection, answer) or order.action == "close":
             return
+
+
+def _take_orders(connection: Connection, orders: queue.SimpleQueue[_Order | None]) -> None:
+    """Empty the pipe at all times: the driver must never wait because MLflow does."""
+    try:
+        while True:
+            orders.put(connection.recv())
+    except (EOFError, OSError):
+        orders.put(None)  # the driver is gone; the next one finds out what is missing
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether trying again is of no use: MLflow says that the request is wrong, or this program made a mistake."""
+    wrong = getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
+    return wrong or isinstance(error, TypeError | LookupError | ArithmeticError)
 
 
 def _tell(connection: Connection, answer: _Answer) -> bool:

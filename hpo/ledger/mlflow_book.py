@@ -5,19 +5,24 @@ Uses MlflowClient only: the fluent API's global state collides between sweeps, a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import re
+import shutil
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType
 
 from hpo.ledger.home import Home
 from hpo.ledger.records import SweepRecord, TrialRecord
+from hpo.spec.source import dump_source
 from hpo.spec.space import show
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -43,17 +48,16 @@ class MlflowBook:
 
     def prepare(self) -> None:
         """Connect, and make the database if there is none."""
-        self._home.prepare_mlflow()
+        database = self._home.mlflow_database
+        if database is not None and not database.exists():
+            make_database(database)
         self._client = MlflowClient(tracking_uri=self._home.tracking_uri, registry_uri=self._home.tracking_uri)
-        self._client.search_experiments(max_results=1)
 
     def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> list[str]:
         """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user."""
         self._sweep = sweep
         self._experiment = self._find_experiment(sweep.study)
         self._open_parent(sweep)
-        if not finished:
-            return []
         known = self._child_runs()
         self._runs = {number: run.info.run_id for number, run in known.items()}
         behind = [r for r in finished if r.number not in known or known[r.number].info.status != _STATUS[r.state]]
@@ -72,12 +76,13 @@ class MlflowBook:
         return str(found.experiment_id)
 
     def _open_parent(self, sweep: SweepRecord) -> None:
-        parents = self._search(f"tags.`hpo.study` = '{sweep.study}' AND tags.`hpo.kind` = 'sweep'")
+        parents = self._search(f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'")
         if parents:
             self.parent_id = parents[0].info.run_id
             self._client.update_run(self.parent_id, "RUNNING")
         else:
             tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
+            tags["hpo.study_id"] = sweep.study_id
             tags |= {"mlflow.source.name": sweep.source, "mlflow.source.type": "LOCAL"}
             start = _milliseconds(sweep.began)
             run = self._client.create_run(self._experiment, start, tags, f"{sweep.study} (sweep)")
@@ -88,7 +93,7 @@ class MlflowBook:
         tags |= {"mlflow.user": sweep.user, "mlflow.note.content": _description(sweep)}
         self._client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self._client.log_text(self.parent_id, sweep.text, "sweep.yaml")
-        self._client.log_text(self.parent_id, yaml.safe_dump(dict(sweep.config), sort_keys=False), "resolved.yaml")
+        self._client.log_text(self.parent_id, dump_source(sweep.config), "resolved.yaml")
         self._client.log_dict(self.parent_id, dict(sweep.versions), "versions.json")
         if sweep.notes:
             self._client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
@@ -133,9 +138,9 @@ class MlflowBook:
             )
             self._uncertain = False
             self._runs[record.number] = run.info.run_id
+        self._unsaid[record.number] = self._runs[record.number]
         params = [Param(_key(name), _text(value)) for name, value in record.params.items()]
         self._client.log_batch(self._runs[record.number], params=params)
-        self._unsaid[record.number] = self._runs[record.number]
 
     def _tags(self, record: TrialRecord) -> dict[str, str]:
         sweep = self._sweep
@@ -169,12 +174,14 @@ class MlflowBook:
             Metric(name, value, _milliseconds(record.ended), 0) for name, value in self._summary(record).items()
         ]
         tags = self._tags(record) | self._end_tags(record)
-        for start in range(0, len(metrics), _BATCH):
-            self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-        self._client.log_batch(run_id, tags=[RunTag(key, value[:5000]) for key, value in tags.items()])
-        if record.traceback:
-            self._client.log_text(run_id, record.traceback, "traceback.txt")
-        self._client.set_terminated(run_id, _STATUS[record.state], _milliseconds(record.ended))
+        try:
+            for start in range(0, len(metrics), _BATCH):
+                self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+            self._client.log_batch(run_id, tags=[RunTag(key, value[:5000]) for key, value in tags.items()])
+            if record.traceback:
+                self._client.log_text(run_id, record.traceback, "traceback.txt")
+        finally:  # even if MLflow refuses something of it, the run is not left running
+            self._client.set_terminated(run_id, _STATUS[record.state], _milliseconds(record.ended))
 
     def _summary(self, record: TrialRecord) -> dict[str, float]:
         """Return what to sort the runs table by: the trial's value (of complete trials only, as in the study), the best
@@ -205,13 +212,15 @@ class MlflowBook:
     def attach(self, number: int, name: str, path: str) -> list[str]:
         """Move a file into a trial's artefacts."""
         source = Path(path)
-        if number not in self._runs or not source.exists():
-            return [f"the file {path} of trial {number} could not be kept"]
         named = source.with_name(name)
-        if named != source:
+        if source.exists():
             source.replace(named)
+        if number not in self._runs or not named.exists():
+            return [f"the file {path} of trial {number} could not be kept"]
         self._client.log_artifact(self._runs[number], str(named))
         named.unlink()
+        with contextlib.suppress(OSError):  # the file's own temporary folder, if it had one
+            named.parent.rmdir()
         return []
 
     def best(self, step: int, value: float, moment: float) -> None:
@@ -227,6 +236,25 @@ class MlflowBook:
         tags.append(RunTag("mlflow.note.content", f"{_description(self._sweep)}\n\n{summary['outcome']}"))
         self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._client.set_terminated(self.parent_id, RunStatus.to_string(RunStatus.from_string(status)))
+
+
+def make_database(path: Path) -> None:
+    """Make an empty MLflow database, all of it or nothing.
+
+    MLflow takes seconds to do so, in steps; one that is killed in between is of no use to MLflow ever after.
+    """
+    draft = path.with_name(f"{path.name}.new-{os.getpid()}")
+    whole = path.with_name(f"{draft.name}-whole")
+    try:
+        MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+        shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
+        with closing(sqlite3.connect(whole)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # for good: readers and the writer never wait for each other
+        with contextlib.suppress(FileExistsError):  # another sweep in this home was quicker
+            os.link(whole, path)
+    finally:
+        for leftover in (draft, whole):
+            leftover.unlink(missing_ok=True)
 
 
 def _description(sweep: SweepRecord) -> str:

@@ -58,6 +58,7 @@ class SweepRecord:
     """What MLflow's parent run says of a sweep."""
 
     study: str
+    study_id: str  # tells studies of one name apart, in homes that share an MLflow server, say
     metric: str
     goal: str
     objective: str
@@ -83,9 +84,8 @@ def start_attributes(record: TrialRecord) -> dict[str, Any]:
 
 
 def end_attributes(record: TrialRecord) -> dict[str, Any]:
-    """Return the user attributes that are known when a trial has ended."""
+    """Return the user attributes that are known when a trial has ended. `outcome` comes last: it says all are there."""
     known: dict[str, Any] = {
-        "outcome": {"state": record.state, "value": record.value, "ended": record.ended},
         "seconds": round(record.seconds, 4),
         "params": dict(record.params),
         "history": {
@@ -103,7 +103,8 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
         "attempts": record.attempts if record.attempts > 1 else None,
         "info": record.info,
     }
-    return known | {key: value for key, value in optional.items() if value not in (None, "", False, {})}
+    known |= {key: value for key, value in optional.items() if value not in (None, "", False, {})}
+    return known | {"outcome": {"state": record.state, "value": record.value, "ended": record.ended}}
 
 
 def _columns(steps: Mapping[int, Mapping[str, float]]) -> dict[str, list[float | None]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +19,7 @@ from hpo.search.distributions import searched_params
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
+_OWNER_SECONDS = 60.0  # without a sign of life after which an owner on another machine counts as dead
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -31,6 +34,7 @@ class StudyBook:
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._sweep = sweep
         self._storage = open_storage(home)
+        self._shared = home.storage is not None
         self._ids: dict[int, int] = {}  # of running trials
         existing = [study for study in self._storage.get_all_studies() if study.study_name == sweep.name]
         self._study_id = existing[0]._study_id if existing else None
@@ -74,6 +78,27 @@ class StudyBook:
         if self.attributes.get(key) != value:
             self._storage.set_study_user_attr(self._id, key, value)
             self.attributes[key] = value
+
+    # Who runs the study, for storages that several machines share; on one machine, a lock says it (file_lock.py).
+
+    def refuse_if_owned(self, now: float) -> None:
+        """Raise UserError if another driver was alive a moment ago."""
+        owner = self.attributes.get("owner") or {}
+        if owner and now - owner["seen"] < _OWNER_SECONDS and self._shared and not _died_here(owner):
+            remedy = f"wait for it, stop it, or choose another name; if it died, try again in {_OWNER_SECONDS:.0f} s"
+            raise UserError(
+                f"the study {self._sweep.name!r} is being run by process {owner['pid']} on {owner['host']} ({remedy})"
+            )
+
+    def claim(self, now: float) -> None:
+        """Say that this driver is alive."""
+        if self._shared:
+            self.set_attribute("owner", {"host": os.uname().nodename, "pid": os.getpid(), "seen": now})
+
+    def disclaim(self) -> None:
+        """Say that nobody runs the study."""
+        if self._shared:
+            self.set_attribute("owner", {})
 
     @property
     def _id(self) -> int:
@@ -119,7 +144,7 @@ class StudyBook:
 
     def end(self, record: TrialRecord) -> None:
         """Give a trial whose end was noted its run id and its state."""
-        trial_id = self._ids.pop(record.number)
+        trial_id = self._ids[record.number]
         if record.run_id:
             self._storage.set_trial_user_attr(trial_id, "mlflow_run_id", record.run_id)
         value = record.value
@@ -127,6 +152,29 @@ class StudyBook:
             value = record.last(self._sweep.metric.name)
         values = [value] if value is not None and record.state != "failed" else None
         self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
+        del self._ids[record.number]
+
+
+def _died_here(owner: Mapping[str, Any]) -> bool:
+    """Whether an owner was a process of this machine and is no more."""
+    if owner["host"] != os.uname().nodename:
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
+    """Return a trial of which the study still says that it runs as it will be once its end is written."""
+    ended = copy.copy(trial)
+    ended.state = _STATES[record.state]
+    ended.values = [record.value] if record.value is not None and record.state == "complete" else None
+    ended.datetime_complete = local_time(record.ended or record.started)
+    return ended
 
 
 def _differences(theirs: Any, ours: Any, path: str = "") -> Any:

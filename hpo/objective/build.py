@@ -9,9 +9,10 @@ from typing import Any
 
 from hpo.objective.base import Objective
 from hpo.objective.function import one_line
-from hpo.objective.locate import locate, resolve_path
+from hpo.objective.locate import locate
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named
+from hpo.spec.paths import resolve_path
 from hpo.spec.sweep import Sweep
 from hpo.training.task import TorchTask
 
@@ -81,7 +82,7 @@ def named_of(sweep: Sweep) -> Named:
 def _resolved(data: Mapping[str, Any], named: Named) -> dict[str, Any]:
     """Return the data section with its `csv` and `root` as they stand from the working directory."""
     paths = {key: data[key] for key in ("csv", "root") if isinstance(data.get(key), str)}
-    return {**data, **{key: str(resolve_path(path, named.folder)) for key, path in paths.items()}}
+    return {**data, **{key: str(resolve_path(path, named.folder).resolve()) for key, path in paths.items()}}
 
 
 def _check_signature(reference: str, function: Any) -> None:

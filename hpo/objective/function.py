@@ -15,6 +15,7 @@ from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished
 from hpo.objective.base import Pruned
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
+from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
 
 
 class DivergedTrial(Pruned):
@@ -91,7 +92,8 @@ class Trial:
         """Record metrics at a step (an epoch, say), each step once: `trial.report(epoch, val_accuracy=0.9)`.
 
         Values are numbers, or one-element arrays and tensors. Raises hpo.Pruned when the trial should stop; let it
-        pass. Raises TypeError or ValueError for what is no report.
+        pass. Raises TypeError or ValueError for what is no report, names that MLflow could not keep (`a//b`) or tell
+        apart (`acc@1` and `acc_1`) among it.
         """
         try:
             whole = -1 if isinstance(step, bool) else operator.index(step)  # NumPy's integers count
@@ -99,10 +101,12 @@ class Trial:
             whole = -1
         if whole < 0:
             raise ValueError(f"step must be a whole number >= 0, but got {step!r}")
+        if whole >= MOST_STEPS:
+            raise ValueError(f"step must be below 2**63, but got {step!r}")
         step = whole
         if step in self._reported:
             raise ValueError(f"step {step} was reported before: report each step once, with all its metrics")
-        numbers = {name: as_number(name, value) for name, value in {**(metrics or {}), **named}.items()}
+        numbers = {name: as_number(name, value) for name, value in _named({**(metrics or {}), **named}).items()}
         if not numbers:
             raise ValueError("report names at least one metric: trial.report(epoch, val_accuracy=0.9)")
         self._reported.add(step)
@@ -116,6 +120,18 @@ class Trial:
             raise DivergedTrial(step)
         if decision is Decision.STOP:
             raise Pruned(f"trial {self.number} stops at step {step}")
+
+
+def _named(metrics: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """Return the metrics. Raises TypeError or ValueError if their names can't be recorded."""
+    for name in metrics:
+        if not isinstance(name, str):
+            raise TypeError(f"a metric's name must be text, but got {name!r}")
+        if fault := name_fault(name):
+            raise ValueError(f"no metric can be reported so: {fault}")
+    for name, earlier in clashes(metrics).items():
+        raise ValueError(f"no metrics can be reported so: {clash_fault(name, earlier)}")
+    return metrics
 
 
 def as_number(name: str, value: Any) -> float:
@@ -180,8 +196,9 @@ class FunctionObjective:
 
 
 def one_line(error: BaseException) -> str:
-    """Return `Type: message` on one line, at most 500 characters."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    """Return `Type: message` (or `Type`, if there is none) on one line, at most 500 characters."""
+    message = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return text if len(text) <= 500 else text[:497] + "..."
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from hpo.spec.faults import Fault, SpecError, did_you_mean
+from hpo.spec.paths import resolve_path
 
 DEFAULT_ATTRIBUTE = "objective"
 
@@ -32,14 +33,6 @@ def locate(reference: str, folder: Path) -> Any:
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise _refuse(f"{place} has no attribute {attribute!r}", did_you_mean(attribute, public) or "define it there")
     return getattr(module, attribute)
-
-
-def resolve_path(path: str | Path, folder: Path) -> Path:
-    """Return a path as it stands from the working directory, or from the sweep file's folder if only that has it."""
-    here = Path(path).expanduser()
-    if here.is_absolute() or here.exists() or not (folder / here).exists():
-        return here
-    return folder / here
 
 
 def _refuse(message: str, remedy: str = "") -> SpecError:

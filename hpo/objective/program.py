@@ -16,7 +16,7 @@ from typing import Any
 
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
 from hpo.objective.program_command import DEFAULT_COMMAND, Command, args_json
-from hpo.objective.program_output import OutputLog, Report, parse_report
+from hpo.objective.program_output import LOG_NAME, OutputLog, Report, parse_report
 from hpo.objective.program_process import ProgramProcess
 from hpo.spec.faults import Fault, did_you_mean
 
@@ -29,7 +29,8 @@ class ProgramObjective:
     """Runs `program` as W&B does: `--name=value` arguments, or as `command` says with W&B's macros.
 
     A line on standard output that is a JSON object with a number in it, such as {"epoch": 3, "val_accuracy": 0.91}, is
-    a report; all output is kept as the trial's `output.log`. The program's environment says the rest: HPO_TRIAL (its
+    a report; all output is kept as the trial's `output.log`. A number whose name can't be recorded (`a//b`) is left out
+    of its report, which that log says once. The program's environment says the rest: HPO_TRIAL (its
     number), HPO_SEED, HPO_EPOCHS if the sweep sets them, HPO_DATA_JSON (the file's `data` section) if there is one.
 
     A trial that is to stop gets SIGTERM, and after `grace` seconds SIGKILL, as does its whole process group; so it does
@@ -75,7 +76,7 @@ class ProgramObjective:
             try:
                 ending = self._run_trial(trial, channel, log)
                 if log.close():
-                    channel.attach(trial.number, "output.log", str(log.path))
+                    channel.attach(trial.number, LOG_NAME, str(log.path))
                 else:
                     log.discard()
                 channel.exchange([ending])
@@ -130,6 +131,7 @@ class _Run:
         self._process = process
         self._step = 0
         self._seen: set[str] = set()
+        self._refused: dict[str, str] = {}  # names that are no metric's, and why
 
     def follow(self) -> Ending:
         """Read all output, hand over the reports, and return how the trial ended."""
@@ -137,10 +139,18 @@ class _Run:
         for source, line in self._process.lines():
             self._log.write(source, line)
             if source == "stdout" and early is None and (report := parse_report(line, self._metric)):
-                early = self._hand_over(report)
+                self._note_refused(report)
+                early = self._hand_over(report) if report.metrics else None
                 if early is not None:
                     self._process.terminate()
         return early or self._ending(self._process.exit_code)
+
+    def _note_refused(self, report: Report) -> None:
+        """Say once in the log why a name is left out."""
+        for name, fault in report.refused.items():
+            if name not in self._refused and len(self._refused) < _MOST_NAMES:
+                self._refused[name] = fault
+                self._log.note(f"left out of the report: {fault}")
 
     def _hand_over(self, report: Report) -> Ending | None:
         """Tell the driver; return an ending if the trial must end now."""
@@ -172,7 +182,8 @@ class _Run:
         example = json.dumps({"epoch": 1, self._metric: 0.91})
         rule = f"the program never reported {self._metric!r}: it must print lines like {example} to standard output"
         if not self._seen:
-            return f"{rule}; it reported nothing"
+            left_out = next(iter(self._refused.values()), "")
+            return f"{rule}; it reported nothing" + (f" that can be recorded: {left_out}" if left_out else "")
         hint = did_you_mean(self._metric, self._seen)
         return f"{rule}; it reported {', '.join(sorted(self._seen))}" + (f" ({hint})" if hint.startswith("did") else "")
 

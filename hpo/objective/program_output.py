@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import shutil
 import tempfile
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hpo.objective.program_process import Source
+from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
 
+LOG_NAME = "output.log"
 STEP_KEYS = ("epoch", "step")
 _TAIL = 20  # lines
 _CLIP = 2000  # bytes kept of a line of the tail
@@ -21,16 +23,21 @@ _CLIP = 2000  # bytes kept of a line of the tail
 
 @dataclass(frozen=True)
 class Report:
-    """One line of JSON that reports metrics. A metric may be NaN or infinite; step None: the line names none."""
+    """One line of JSON that reports metrics. A metric may be NaN or infinite; step None: the line names none.
+
+    refused: the numbers whose names are no metric's, and why; they are not in `metrics`, which may thus be empty.
+    """
 
     step: int | None
     metrics: Mapping[str, float]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_report(line: bytes, metric: str) -> Report | None:
     """Return the report in a line of output, or None if it is none: no JSON object, or no number in it.
 
     Values that are no numbers are passed over. `epoch` (or else `step`) is the step, and no metric unless the sweep's.
+    A name that can't be recorded is no metric's: the line need not be meant as a report, so the trial goes on.
     """
     if not line.lstrip().startswith(b"{"):
         return None
@@ -41,14 +48,18 @@ def parse_report(line: bytes, metric: str) -> Report | None:
     numbers = {name: number for name, value in found.items() if (number := _number(value)) is not None}
     step = next((int(numbers[key]) for key in STEP_KEYS if numbers.get(key, -1.0) in _Steps()), None)
     metrics = {name: number for name, number in numbers.items() if name not in STEP_KEYS or name == metric}
-    return Report(step, metrics) if metrics else None
+    refused = {name: fault for name in metrics if (fault := name_fault(name))}
+    sound = sorted((name for name in metrics if name not in refused), key=lambda name: name != metric)
+    refused |= {name: clash_fault(name, earlier) for name, earlier in clashes(sound).items()}
+    kept = {name: number for name, number in metrics.items() if name not in refused}
+    return Report(step, kept, refused) if metrics else None
 
 
 class _Steps:
-    """All the steps there are: whole numbers from 0."""
+    """All the steps there are: whole numbers from 0 that a database can hold."""
 
     def __contains__(self, number: float) -> bool:
-        return number >= 0 and math.isfinite(number) and number == int(number)
+        return 0 <= number < MOST_STEPS and math.isfinite(number) and number == int(number)
 
 
 def _number(value: Any) -> float | None:
@@ -63,13 +74,13 @@ def _number(value: Any) -> float | None:
 class OutputLog:
     """A file that keeps the first `limit` bytes of a program's output and its last lines.
 
-    The file is temporary and whoever it is handed to removes it; `discard` removes one that is handed to nobody.
+    The file is the only one of a temporary folder, and goes by the name under which it is kept: it need not be renamed
+    where other trials' logs are. Whoever it is handed to removes both; `discard` removes what is handed to nobody.
     """
 
     def __init__(self, number: int, limit: int) -> None:
-        handle, name = tempfile.mkstemp(prefix=f"hpo-trial-{number}-", suffix=".log")
-        self.path = Path(name)
-        self._file = os.fdopen(handle, "wb")
+        self.path = Path(tempfile.mkdtemp(prefix=f"hpo-trial-{number}-"), LOG_NAME)
+        self._file = self.path.open("wb")
         self._left = limit
         self._limit = limit
         self._dropped = 0
@@ -85,8 +96,17 @@ class OutputLog:
         if self._dropped or len(line) >= self._left:
             self._dropped += 1
         else:
-            self._file.write(line + b"\n")
-            self._left -= len(line) + 1
+            self._keep(line)
+
+    def note(self, text: str) -> None:
+        """Keep a line that the program did not print, if there is room."""
+        line = f"[hpo: {text}]".encode(errors="replace")
+        if not self._dropped and len(line) < self._left:
+            self._keep(line)
+
+    def _keep(self, line: bytes) -> None:
+        self._file.write(line + b"\n")
+        self._left -= len(line) + 1
 
     def close(self) -> bool:
         """Finish the file; return whether anything is in it."""
@@ -99,9 +119,9 @@ class OutputLog:
         return bool(self._tail)
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove the file and its folder."""
         self._file.close()
-        self.path.unlink(missing_ok=True)
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
     @property
     def tail(self) -> str:

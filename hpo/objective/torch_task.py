@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo.events import Assignment, Channel, Decision, Event, Failed, TrialSpec
+from hpo.objective.function import one_line
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.contract import contract_of
@@ -72,6 +73,4 @@ class TorchObjective:
 
 def failed(number: int, error: Exception) -> Failed:
     """Return the event for a trial that raised: "Type: message" on one line, and the traceback."""
-    message = " ".join(str(error).split())
-    lines = traceback.format_exception(error)
-    return Failed(number, f"{type(error).__name__}: {message}" if message else type(error).__name__, "".join(lines))
+    return Failed(number, one_line(error), "".join(traceback.format_exception(error)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,11 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.ledger.records import TrialRecord
 from hpo.spec.space import show
-
-if TYPE_CHECKING:
-    from hpo.driver import Standing
-    from hpo.ledger.records import TrialRecord
+from hpo.standing import Standing
 
 _LINE_SECONDS = 5.0  # between progress lines when piped
 
@@ -31,7 +29,7 @@ def make_display(stream: IO[str], quiet: bool) -> Display:
 
 
 class Display:
-    """Shows nothing (hpo.driver.Watcher)."""
+    """Shows nothing (hpo.standing.Watcher)."""
 
     def __enter__(self) -> Display:
         return self

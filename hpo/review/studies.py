@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hpo.ledger.home import Home, open_storage
 from hpo.ledger.records import TrialRecord, record_of
 from hpo.spec.faults import UserError, did_you_mean
+from hpo.spec.source import dump_source
 
 if TYPE_CHECKING:
     from optuna.study._frozen import FrozenStudy
@@ -40,17 +39,18 @@ def list_studies(home: Home) -> list[StudyLine]:
     lines = []
     for study in storage.get_all_studies():
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
-        states = Counter(trial.state.name for trial in trials)
+        records = [record_of(trial) for trial in trials]
+        states = Counter(record.state for record in records if not record.interrupted)
         best = _best(study, trials)
         moments = [trial.datetime_complete or trial.datetime_start for trial in trials]
         lines.append(
             StudyLine(
                 name=study.study_name,
                 metric=_config(study).get("metric", {}).get("name", "value"),
-                complete=states["COMPLETE"],
-                pruned=states["PRUNED"],
-                failed=states["FAIL"],
-                running=states["RUNNING"],
+                complete=states["complete"],
+                pruned=states["pruned"],
+                failed=states["failed"],
+                running=states["running"],
                 best=best.value if best else None,
                 latest=max((moment for moment in moments if moment), default=None),
             )
@@ -87,7 +87,7 @@ def rerun_file(config: dict[str, Any], trial: TrialRecord) -> str:
     keys["engine"] = {"type": "local", "workers": 1}
     keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}
     head = f"# trial {trial.number} of study {config['name']}: {config['metric']['name']} = {trial.value}\n"
-    return head + str(yaml.safe_dump(keys, sort_keys=False, default_flow_style=None, allow_unicode=True))
+    return head + dump_source(keys)
 
 
 def _config(study: FrozenStudy) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.driver import Standing
 from hpo.ledger.home import Home
 from hpo.review.display import duration, states_text
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
+from hpo.standing import Standing
 
 
 def summary_json(standing: Standing, home: Home) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def _(rule: Patience, max_epochs: int | None) -> BasePruner:
 def decision_steps(rule: EarlyTerminate, max_epochs: int | None) -> DecisionSteps:
     """Return the steps at which a worker must wait for the pruner's word.
 
-    Where epochs are not known beforehand (a plain function counts as it likes), that is every step.
+    max_epochs: of a Torch task, which reports after each epoch; None for a function or a program, which counts as it
+    likes and may step over a rung, so that every step decides.
     """
     if isinstance(rule, NoStop):
         return DecisionSteps()

@@ -5,30 +5,54 @@ These models are the one place of that knowledge: validation, `hpo schema` and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic_core import ErrorDetails
 
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean
+from hpo.spec.names import name_fault
 from hpo.spec.space import show
 
-Positive = Annotated[float, Field(gt=0)]
+
+def _metric_name(name: str) -> str:
+    if fault := name_fault(name):
+        raise ValueError(fault)
+    return name
+
+
+def _keep_whole(value: Any, validate_float: Callable[[Any], float]) -> float:
+    return value if type(value) is int else validate_float(value)
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Number = Annotated[float, WrapValidator(_keep_whole)]  # a whole number keeps its type and all its digits
 Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what PyTorch's generators take
 
 
 class Section(BaseModel):
-    """A mapping of known keys only; `"5"` is no number."""
+    """A mapping of known keys only; `"5"` is no number, and neither are `.nan` and `.inf`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Metric(Section):
-    name: str = Field(min_length=1, description="a metric that the objective reports, e.g. val_accuracy")
+    name: Annotated[str, AfterValidator(_metric_name)] = Field(
+        min_length=1, description="a metric that the objective reports, e.g. val_accuracy"
+    )
     goal: Literal["minimize", "maximize"] | None = Field(None, description="default: the metric's own; else minimize")
     target: float | None = Field(None, description="no more trials are started once a trial reaches this value")
 
@@ -128,13 +152,16 @@ Distribution = Literal[
 
 
 class ParameterKeys(Section):
-    """One entry of `parameters`. Which keys go together is checked in hpo.spec.parameters."""
+    """One entry of `parameters`. Which keys go together, and that min and max are finite, is checked in
+    hpo.spec.parameters."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
 
     value: Any = Field(None, description="a constant")
     values: list[Any] | None = Field(None, description="choices")
     probabilities: list[float] | None = Field(None, description="a weight for each of `values`; they sum to 1")
-    min: float | None = None
-    max: float | None = None
+    min: Number | None = None
+    max: Number | None = None
     distribution: Distribution | None = None
     q: Positive | None = Field(None, description="steps of this size, counted from `min`")
     parameters: dict[str, Any] | None = Field(None, description="nested parameters, named outer.inner")
@@ -257,8 +284,10 @@ def _fault(details: ErrorDetails, section: Any, path: ConfigPath, keys: Iterable
         "less_than_equal": f"must be at most {show(context.get('le'))}",
         "string_pattern_mismatch": "must be letters, digits, spaces and . _ + - only, and begin with a letter or digit",
         "string_too_short": "must not be empty",
+        "finite_number": "must be finite",
+        "value_error": str(context.get("error")),
     }.get(kind, details["msg"])
-    return Fault(rule + got, where)
+    return Fault(rule if kind == "value_error" else rule + got, where)
 
 
 def _any_of(options: list[str]) -> str:

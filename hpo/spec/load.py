@@ -90,12 +90,14 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
     elif isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1:
         message = f"cohorts of {keys['engine'].cohort} are not in this version: every trial trains alone"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
+    name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
+    faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
     limits = _limits(keys, space, contract, faults, notes)
     if faults or metric is None:
         raise SpecError([fault if fault.source else source.locate(fault) for fault in faults], path)
     known = contract.metrics.get(metric.name) if contract else None
     sweep = Sweep(
-        name=keys["name"] or path.stem,
+        name=name,
         source=path,
         text=source.text,
         metric=Target(metric.name, metric.goal or (known.goal if known else "minimize"), metric.target),
@@ -105,6 +107,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
         program=keys["program"],
         command=tuple(keys["command"] or ()),
         data=inspection.data if inspection.data is not None else keys["data"],
+        written_data=keys["data"],
         method="tpe" if keys["method"] == "bayes" else keys["method"],
         early_terminate=keys["early_terminate"],
         seed=keys["seed"],
@@ -113,6 +116,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
         engine=keys["engine"],
         confirm=keys["confirm"],
         description=keys["description"] or "",
+        reports_each_epoch=contract is not None,
     )
     return dataclasses.replace(sweep, notes=(*notes, *_remarks(sweep)))
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from hpo.spec import conditions
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean
 from hpo.spec.grammar import ParameterKeys, validate
+from hpo.spec.names import clash_fault, clashes, name_fault
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
 
 _KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)
@@ -29,6 +30,10 @@ _FOREIGN = {
     "inv_log_uniform": "{distribution: log_uniform_values, min: 1/max, max: 1/min}",
     "inv_log_uniform_values": "{distribution: log_uniform_values, min: ..., max: ...}",
 }
+
+_NOT_FINITE = "a number must be finite, but got {}"
+_AS_TEXT = "as text, 'inf', it can stand here"
+_MOST = 2**53  # Optuna's samplers count in float64, which is exact up to here
 
 Conditions = tuple[tuple[str, Any], ...]  # (parameter, condition), all of which must hold
 
@@ -61,10 +66,16 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
             parsed.faults.append(Fault(f"the parameter {name!r} is named twice", place))
             continue
         parsed.places[name] = place
+        if fault := "a name must not be empty" if "" in place else name_fault(name):
+            parsed.faults.append(Fault(f"no parameter can go by this name: {fault}", place))
+            continue
         parameter, faults = _parse_parameter(name, entry, place, outer)
         parsed.faults += faults
         if parameter is not None:
             parsed.parameters[name] = parameter
+    for name, earlier in clashes(parsed.places).items():
+        fault = f"no parameters can go by these names: {clash_fault(name, earlier)}"
+        parsed.faults.append(Fault(fault, parsed.places[name], remedy="rename one of them"))
     return parsed
 
 
@@ -137,6 +148,8 @@ def _domain(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> 
     if faults:
         return None, faults
     if forms[0] == "value":
+        if not _finite(keys.value):
+            return None, [Fault(_NOT_FINITE.format(show(keys.value)), (*path, "value"), remedy=_AS_TEXT)]
         return Constant(keys.value), []
     return _categorical(keys, path) if forms[0] == "values" else _range(keys, entry, path)
 
@@ -147,6 +160,8 @@ def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, 
         return None, [Fault("'values' must name at least one value", (*path, "values"))]
     if any(isinstance(value, float) and math.isnan(value) for value in values):
         return None, [Fault("nan is no choice: it does not even equal itself", (*path, "values"))]
+    if unbounded := [value for value in values if not _finite(value)]:
+        return None, [Fault(_NOT_FINITE.format(show(unbounded[0])), (*path, "values"), remedy=_AS_TEXT)]
     repeated = [value for index, value in enumerate(values) if any(conditions.same(value, v) for v in values[:index])]
     if repeated:
         return None, [Fault(f"the value {show(repeated[0])} is repeated", (*path, "values"))]
@@ -165,15 +180,15 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         missing = "min" if keys.min is None else "max"
         return None, [Fault(f"the key {missing!r} is missing: a range needs both", path)]
     low, high = keys.min, keys.max
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return None, [Fault(f"min and max must be finite, but got min={show(low)}, max={show(high)}", path)]
+    if not (_finite(low) and _finite(high)):
+        return None, [Fault(f"min and max must be finite, but got min={_exact(low)}, max={_exact(high)}", path)]
     distribution = keys.distribution
     if distribution in ("constant", "categorical"):
         return None, [Fault(f"min and max go with no distribution {distribution!r}", (*path, "distribution"))]
     if low >= high:
         return None, [
             Fault(
-                f"min < max must hold, but got min={show(low)}, max={show(high)}",
+                f"min < max must hold, but got min={_exact(low)}, max={_exact(high)}",
                 (*path, "min"),
                 remedy="swap them, or use 'value'",
             )
@@ -191,7 +206,7 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
                 remedy="a small number such as 1e-6",
             )
         ]
-    whole = isinstance(entry["min"], int) and isinstance(entry["max"], int)  # as written: `keys` holds floats
+    whole = isinstance(entry["min"], int) and isinstance(entry["max"], int)  # as written: an exponent is none
     q_whole = keys.q is None or float(keys.q).is_integer()
     if distribution == "int_uniform" and not (whole and q_whole):
         return None, [Fault("int_uniform takes whole numbers as min, max and q", path)]
@@ -203,11 +218,30 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         step = 1.0  # W&B's default
     if step is not None and step > high - low:
         return None, [
-            Fault(f"q <= max - min must hold, but got q={show(step)}, max - min={show(high - low)}", (*path, "q"))
+            Fault(f"q <= max - min must hold, but got q={_exact(step)}, max - min={_exact(high - low)}", (*path, "q"))
         ]
-    if integer:
-        low, high, step = int(low), int(high), None if step in (None, 1) else int(step)
-    return Range(low, high, log=log, integer=integer, step=step), []
+    if not integer:
+        return Range(float(low), float(high), log=log, step=step), []
+    if max(-low, high) >= _MOST:
+        return None, [Fault(f"whole numbers must be within ±2**53, but got min={low}, max={high}", path)]
+    return Range(int(low), int(high), log=log, integer=True, step=None if step in (None, 1) else int(step)), []
+
+
+def _finite(value: Any) -> bool:
+    """Whether each number in a value is one that a float can be near to."""
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    try:
+        return not isinstance(value, int | float) or math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _exact(number: float) -> str:
+    """Return all digits of a number."""
+    return repr(number).removesuffix(".0")
 
 
 def order_by_conditions(parsed: Parsed) -> list[Parameter]:

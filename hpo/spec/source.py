@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,19 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
 _Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader above would take for something else than text."""
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def dump_source(data: Mapping[str, Any]) -> str:
+    """Return data as YAML that `parse_source` reads back as it was."""
+    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True)
+    return text
 
 
 @dataclass

@@ -76,6 +76,8 @@ class Range:
             return False
         if self.integer and value != int(value):
             return False
+        if self.integer:
+            return bool(self.snap(value) == value)
         return self.step is None or math.isclose(self.snap(value), value, rel_tol=1e-9, abs_tol=1e-12)
 
     def snap(self, value: float) -> float:
@@ -110,9 +112,9 @@ class Range:
         return self.snap(min(max(value, self.low), self.high))
 
     def __str__(self) -> str:
-        words = [f"{self.low:g} to {self.high:g}"]
+        words = [f"{show(self.low)} to {show(self.high)}"]
         words += ["whole numbers"] if self.integer else []
-        words += [f"in steps of {self.step:g}"] if self.step else []
+        words += [f"in steps of {show(self.step)}"] if self.step else []
         words += ["log scale"] if self.log else []
         return ", ".join(words)
 

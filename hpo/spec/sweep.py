@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.spec.contract import Goal
 from hpo.spec.grammar import Asha, Confirm, Hyperband, LocalEngine, Median, NoStop, Patience, Percentile, RayEngine
+from hpo.spec.paths import absolute_reference, resolve_path
 from hpo.spec.space import Space
 
 EarlyTerminate = NoStop | Asha | Hyperband | Median | Percentile | Patience
@@ -55,7 +56,8 @@ class Sweep:
     objective: str | None = None
     program: str | None = None
     command: tuple[str, ...] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)  # its paths absolute
+    written_data: Mapping[str, Any] = field(default_factory=dict)  # as the file has it
     method: str = "tpe"
     early_terminate: EarlyTerminate = field(default_factory=lambda: NoStop(type="none"))
     seed: int = 0
@@ -64,6 +66,7 @@ class Sweep:
     engine: LocalEngine | RayEngine = field(default_factory=lambda: LocalEngine())
     confirm: Confirm | None = None
     description: str = ""
+    reports_each_epoch: bool = False  # a Torch task does; a function or a program counts as it likes
     notes: tuple[str, ...] = ()  # what the user should know of how the file was read
 
     def epochs_of(self, params: Params) -> int | None:
@@ -88,7 +91,7 @@ class Sweep:
             "objective": self.objective,
             "program": self.program,
             "command": list(self.command),
-            "data": dict(self.data),
+            "data": dict(self.written_data),
             "metric": {"name": self.metric.name, "goal": self.metric.goal},
             "epochs": self.budget.epochs,
             "parameters": {
@@ -103,10 +106,14 @@ class Sweep:
         }
 
     def config(self) -> dict[str, Any]:
-        """Return the whole resolved sweep as plain JSON types, as it is kept in both records."""
+        """Return the whole resolved sweep as plain JSON types, as it is kept in both records. Paths are absolute."""
+        folder = self.source.resolve().parent
         return {
             "name": self.name,
             **self.identity(),
+            "objective": self.objective and absolute_reference(self.objective, folder),
+            "program": self.program and str(resolve_path(self.program, folder).resolve()),
+            "data": dict(self.data),
             "method": self.method,
             "early_terminate": self.early_terminate.model_dump(exclude_none=True),
             "budget": {k: v for k, v in dataclasses.asdict(self.budget).items() if v is not None},

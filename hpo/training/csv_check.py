@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hpo.spec.contract import Known
-from hpo.spec.faults import Fault, did_you_mean
+from hpo.spec.faults import Fault, closest, did_you_mean
 from hpo.training.options import check_options
 from hpo.training.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares
 from hpo.training.task import Kind
@@ -26,25 +27,35 @@ CSV_OPTIONS: dict[str, Known] = {
     "separator": Known("choice", ",", "what stands between two fields", choices=_SEPARATORS),
 }
 _SHOWN = 8  # columns or classes listed in a message
+LARGEST = 1e37  # float32, in which models compute, ends at 3.4e38
+_EXPONENT = re.compile(r"[eE]\+?0*[1-9]\d")  # of 10 or more; a smaller one makes LARGEST of many digits only
+_MANY = 27
 
 
 @dataclass
 class _Target:
-    """What one pass over the file tells about the target column."""
+    """What one pass over the file tells about the target column, and of the others whether a model can use them."""
 
     rows: int = 0
     missing: int = 0
     values: Counter[str] = field(default_factory=Counter)
     ragged: tuple[int, int] | None = None  # line and number of fields of the first row that differs from the header
+    empty: set[int] = field(default_factory=set)  # columns without any value, in rows that have a target
+    large: dict[int, str] = field(default_factory=dict)  # by column, a number beyond LARGEST
 
 
 def number(text: str) -> float | None:
     """Return the finite number that `text` says, or None. `1_000` and `1,000` are no numbers."""
+    value = _size(text)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _size(text: str) -> float | None:
+    """Return the number that `text` says, which need not be finite, or None."""
     try:
-        value = float(text)
+        return None if "_" in text else float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and "_" not in text else None
 
 
 def class_labels(values: Iterable[str]) -> dict[str, str]:
@@ -108,9 +119,9 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
     return faults + check_options(own, CSV_OPTIONS) + check_shares(own)
 
 
-def _check_table(lines: Iterable[str], data: Mapping[str, Any], target: str | None, kind: Kind) -> list[Fault]:
+def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind: Kind) -> list[Fault]:
     separator = data.get("separator", ",")
-    reader = csv.reader(_text(lines), delimiter=separator, skipinitialspace=True)
+    reader = _reader(file, separator)
     header = [name.strip() for name in next(reader, [])]
     if not header:
         return [Fault(f"must have a header and rows, but {data['csv']!r} is empty", ("csv",))]
@@ -124,7 +135,40 @@ def _check_table(lines: Iterable[str], data: Mapping[str, Any], target: str | No
         return [Fault(told, ("csv",), remedy="is the file cut off, or a text with the separator in it not quoted?")]
     if found.rows == 0:
         return [Fault(f"must have rows, but {data['csv']!r} has only a header", ("csv",))]
-    return _check_target(found, target, kind)
+    if found.values and len(found.empty) == len(header) - 1:
+        told = f"there must be values to learn from, but every column besides the target {target!r} is empty"
+        return [Fault(told, ("csv",)), *_check_target(found, target, kind)]
+    faults = _check_target(found, target, kind)
+    column = header.index(target)
+    if kind != "regression":
+        found.large.pop(column, None)
+    if found.large:
+        file.seek(0)
+        words = _columns_of_words(_reader(file, separator), set(found.large))
+        large = {header[index]: text for index, text in found.large.items() if index not in words}
+        path = "target" if set(large) == {target} else "csv"
+        named = listed(f"{name!r} has {_clip(text)}" for name, text in large.items())
+        told = f"numbers must be within ±{LARGEST:g}, for models compute in float32, but {named}"
+        faults += [Fault(told, (path,), remedy="use another unit, or the number's logarithm")] if large else []
+    return faults
+
+
+def _reader(lines: Iterable[str], separator: str) -> Any:
+    return csv.reader(_text(lines), delimiter=separator, skipinitialspace=True)
+
+
+def _columns_of_words(reader: Any, candidates: set[int]) -> set[int]:
+    """Return those of the columns in which something is neither a number nor missing: they count as text."""
+    words: set[int] = set()
+    next(reader)
+    for row in reader:
+        fields = {column: row[column].strip() for column in candidates - words if column < len(row)}
+        words |= {column for column, text in fields.items() if _size(text) is None and text not in MISSING}
+    return words
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _text(lines: Iterable[str]) -> Iterator[str]:
@@ -146,9 +190,9 @@ def _check_header(header: list[str], separator: str, target: str | None) -> list
         if count > 1
     ]
     if target is not None and target not in header:
-        close = did_you_mean(target, header)
-        columns = "" if close.startswith("one of") else f" columns: {_listed(header)}"
-        faults.append(Fault(f"there is no column {target!r}", ("target",), remedy=f"{close}{columns}"))
+        close = closest(target, header)
+        remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
+        faults.append(Fault(f"there is no column {target!r}", ("target",), remedy=remedy))
     elif target is not None and len(header) == 1:
         faults.append(Fault(f"there must be a column besides the target {target!r} to learn from", ("csv",)))
     return faults
@@ -156,6 +200,7 @@ def _check_header(header: list[str], separator: str, target: str | None) -> list
 
 def _read_target(reader: Any, header: list[str], target: str) -> _Target:
     found, column, width = _Target(), header.index(target), len(header)
+    found.empty = set(range(width)) - {column}
     for row in reader:
         if not row:
             continue  # a blank line
@@ -166,9 +211,26 @@ def _read_target(reader: Any, header: list[str], target: str) -> _Target:
         value = row[column].strip()
         if value in MISSING:
             found.missing += 1
-        else:
-            found.values[value] += 1
+            continue
+        found.values[value] += 1
+        if found.empty:
+            found.empty -= {index for index in found.empty if row[index].strip() not in MISSING}
+        if _may_have_large(row):
+            for index, text in enumerate(row):
+                if index not in found.large and _is_large(text, number if index == column else _size):
+                    found.large[index] = text.strip()
     return found
+
+
+def _may_have_large(row: list[str]) -> bool:
+    """Whether a field of the row may be a number beyond LARGEST: a quick look, which most rows end with."""
+    text = " ".join(row)
+    return len(max(row, key=len)) > _MANY or (("e" in text or "E" in text) and _EXPONENT.search(text) is not None)
+
+
+def _is_large(text: str, size: Callable[[str], float | None]) -> bool:
+    """Whether a field is a number beyond LARGEST. The word `inf` is none: it counts as missing."""
+    return abs(size(text) or 0.0) > LARGEST and any(map(str.isdigit, text))
 
 
 def _check_target(found: _Target, target: str, kind: Kind) -> list[Fault]:
@@ -198,26 +260,25 @@ def _check_numbers(found: _Target, target: str) -> list[Fault]:
     if not words:
         return []
     rows = sum(found.values[text] for text in words)
-    told = f"regression needs a numeric target, but {target!r} has {_listed(words)} (in {rows} rows)"
+    told = f"regression needs a numeric target, but {target!r} has {listed(words)} (in {rows} rows)"
     return [Fault(told, ("target",), remedy="clean the column, or use a task for classes")]
 
 
 def _check_classes(counts: Counter[str], target: str, kind: Kind) -> list[Fault]:
     if kind == "binary" and len(counts) != 2:
-        told = f"binary needs exactly two classes, but {target!r} has {len(counts)}: {_listed(counts)}"
+        told = f"binary needs exactly two classes, but {target!r} has {len(counts)}: {listed(counts)}"
         remedy = "for a number, use a regression task" if all(number(label) is not None for label in counts) else ""
         return [Fault(told, ("target",), remedy=remedy or "keep the rows of two classes, or merge classes")]
     rare = {label: count for label, count in counts.items() if count < MINIMUM_ROWS_PER_CLASS}
     if not rare:
         return []
-    told = (
-        f"each class needs at least {MINIMUM_ROWS_PER_CLASS} rows, one for each split, but {target!r} has "
-        + _listed(f"{label} ({count})" for label, count in rare.items())
+    told = f"each class needs at least {MINIMUM_ROWS_PER_CLASS} rows, one for each split, but {target!r} has " + listed(
+        f"{label} ({count})" for label, count in rare.items()
     )
     return [Fault(told, ("target",), remedy="add rows, or merge or remove the class")]
 
 
-def _listed(words: Iterable[str]) -> str:
+def listed(words: Iterable[str]) -> str:
     """Return "a, b, c and 4 more"."""
     every = list(words)
     rest = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""

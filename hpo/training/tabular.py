@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.spec.faults import Fault, SpecError
-from hpo.training.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels
+from hpo.spec.faults import Fault, SpecError, UserError
+from hpo.training.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels, listed
 from hpo.training.options import fill_options
 from hpo.training.splitting import split_indices, split_note, to_split
 from hpo.training.task import Kind, Splits
@@ -52,7 +52,7 @@ def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
     the median and marked by a column of their own, then standardised. Text (and dates): one column a category,
     "missing" being one; beyond MAX_CATEGORIES the rarest share one. Dropped: columns that are empty or constant, text
     that differs in every row, row numbers. The notes say in sentences which column went where.
-    Raises SpecError with everything that `check_csv` finds.
+    Raises SpecError with everything that `check_csv` finds, UserError if a feature or target is beyond float32.
     """
     faults = check_csv(data, kind)
     if faults:
@@ -67,7 +67,8 @@ def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
         raise SpecError([_nothing_left(columns)], "data")
     table = _to_values(table, columns)
     transformer = _transformer(columns).fit(table.iloc[parts[0]])
-    train, validation, test = (to_split(transformer.transform(table.iloc[rows]), y[rows], kind) for rows in parts)
+    x = [_to_float32(transformer.transform(table.iloc[rows]), transformer) for rows in parts]
+    train, validation, test = (to_split(part, y[rows], kind) for part, rows in zip(x, parts, strict=True))
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"]), *columns.notes]
     notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
     return Splits(train, validation, test, outputs=outputs, notes=tuple(notes))
@@ -106,8 +107,8 @@ def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str]
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
-    named = ", ".join(f"{label!r} is {code}" for code, label in enumerate(classes))
-    shares = ", ".join(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
+    named = listed(f"{label!r} is {code}" for code, label in enumerate(classes))
+    shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
     notes = [f"target {column.name!r}: {named} (shares of the rows: {shares})"]
     return codes, notes, 1 if kind == "binary" else len(classes)
 
@@ -117,6 +118,7 @@ def _classify(train: pd.DataFrame) -> _Columns:
     columns = _Columns()
     dropped: dict[str, list[str]] = {}
     many: list[str] = []
+    strays: dict[str, str] = {}
     for name in train.columns:
         present = train[name].dropna()
         numbers = _numbers(present)
@@ -137,17 +139,20 @@ def _classify(train: pd.DataFrame) -> _Columns:
             many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
             if numbers.notna().mean() > 0.5:
                 stray = present[numbers.isna()].iloc[0]
-                columns.notes.append(f"column {name!r} is mostly numbers, but counts as text because of {stray!r}")
+                strays[name] = stray
+    if strays:
+        told = listed(f"{name!r} because of {stray!r}" for name, stray in strays.items())
+        columns.notes.append(f"mostly numbers, but counted as text: {told}")
     if columns.numbers:
-        columns.notes.append(f"numbers, gaps filled with the median, standardised: {', '.join(columns.numbers)}")
+        columns.notes.append(f"numbers, gaps filled with the median, standardised: {listed(columns.numbers)}")
     if columns.truths:
-        columns.notes.append(f"true or false, as 1 or 0, standardised: {', '.join(columns.truths)}")
+        columns.notes.append(f"true or false, as 1 or 0, standardised: {listed(columns.truths)}")
     if columns.texts:
-        columns.notes.append(f"text, one column a category: {', '.join(columns.texts)}")
+        columns.notes.append(f"text, one column a category: {listed(columns.texts)}")
     if many:
-        told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {', '.join(many)}"
+        told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {listed(many)}"
         columns.notes.append(told)
-    columns.notes += [f"dropped ({why}): {', '.join(names)}" for why, names in dropped.items() if names]
+    columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
     return columns
 
 
@@ -191,6 +196,18 @@ def _transformer(columns: _Columns) -> ColumnTransformer:
     return ColumnTransformer(
         [("numbers", numbers, columns.numbers + columns.truths), ("texts", texts, columns.texts)], sparse_threshold=0
     )
+
+
+def _to_float32(features: NDArray[Any], transformer: ColumnTransformer) -> NDArray[np.float32]:
+    """Return features as models take them. Raises UserError if one is not finite then."""
+    with np.errstate(over="ignore"):
+        x = features.astype(np.float32)
+    faulty = np.flatnonzero(~np.isfinite(x).all(axis=0))
+    if faulty.size:
+        names = (str(transformer.get_feature_names_out()[index]).partition("__")[2] for index in faulty)
+        told = f"too large for float32 once standardised by the training rows: {listed(map(repr, names))}"
+        raise UserError(f"data.csv: {told} (are these numbers sound? if so, use their logarithms)")
+    return x
 
 
 def _nothing_left(columns: _Columns) -> Fault:

@@ -7,22 +7,21 @@ import functools
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from hpo.ledger.home import Home, open_storage
+from hpo.ledger.mlflow_book import make_database
+from hpo.spec.source import dump_source
 
 HPO = [sys.executable, "-m", "hpo"]
 OBJECTIVES = """
@@ -57,6 +56,19 @@ def dies_once(trial):
         os.kill(os.getpid(), signal.SIGKILL)
     trial.report(2, score=trial.params["x"])
 
+def sparse(trial):
+    for epoch in range(2, 21, 2):
+        trial.report(epoch, score=trial.params["x"])
+
+def typed(trial):
+    names = {type(trial.params[name]).__name__ for name in ("a", "b")}
+    assert names == {"str"}, names
+    return trial.params["x"] + len(trial.params["a"])
+
+def prints(trial):
+    print("a word from the objective")
+    return trial.params["x"]
+
 def always_dies(trial):
     if trial.number == 1:
         os._exit(7)
@@ -69,10 +81,7 @@ def _empty_mlflow() -> Path:
     """Return an MLflow database without runs, made once: MLflow takes seconds to make each."""
     home = Home(Path(tempfile.mkdtemp(prefix="hpo-tests-")))
     atexit.register(shutil.rmtree, home.path, ignore_errors=True)
-    home.prepare_mlflow()
-    MlflowClient(home.tracking_uri).search_experiments()
-    with closing(sqlite3.connect(home.path / "mlflow.db")) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it into the one file that is copied
+    make_database(home.path / "mlflow.db")
     return home.path / "mlflow.db"
 
 
@@ -106,7 +115,7 @@ class Place:
             "parameters": {"x": {"min": -5.0, "max": 5.0}},
         }
         path = self.folder / "sweep.yaml"
-        path.write_text(yaml.safe_dump(sweep | keys, sort_keys=False))
+        path.write_text(dump_source(sweep | keys))
         return path
 
     def command(self, *arguments: str | Path) -> list[str]:
@@ -118,10 +127,13 @@ class Place:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def run(self, *arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str | Path, env: dict[str, str] | None = None, home: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; bounded, so that a hang is a failure that shows its output."""
         return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=environment() | (env or {}), text=True,
+            [*self.command(*arguments)[:-1], str(home or self.home.path)],
+            cwd=self.folder, env=environment() | (env or {}), text=True,
             capture_output=True, timeout=240, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -169,9 +169,7 @@ def test_a_killed_sweep_goes_on_to_its_exact_budget(place: Place):
     for trial in interrupted:
         assert retried[trial.number].params == trial.params
         assert retried[trial.number].user_attrs["seed"] == trial.user_attrs["seed"]
-    _, children = place.runs()
-    assert sorted(children) == [trial.number for trial in place.trials()]
-    assert "RUNNING" not in {run.info.status for run in children.values()}
+    assert_records_agree(place)  # run ids included
 
 
 def test_a_second_driver_is_told_who_runs_the_study(place: Place):
@@ -201,6 +199,109 @@ def test_a_dead_mlflow_server_holds_up_nothing_and_is_made_good_later(place: Pla
     _, children = place.runs()
     assert sorted(children) == list(range(6))
     assert {run.info.status for run in children.values()} == {"FINISHED"}
+
+
+def test_a_torn_journal_is_mended(place: Place):
+    path = place.write("parabola")
+    place.sweep(path)
+    journal = place.home.journal
+    journal.write_bytes(journal.read_bytes()[:-30])  # a full disk, a power cut
+    assert place.run("list").returncode == 0
+    assert place.sweep(path, "--extend", "2")["trials"]["complete"] == 8
+    assert place.run("list").returncode == 0
+    assert_records_agree(place)
+
+
+def test_a_new_study_of_an_old_name_has_its_own_runs(place: Place):
+    path = place.write("parabola")
+    place.sweep(path)
+    place.home.journal.unlink()
+    place.sweep(path)
+    client = place.client()
+    experiment = client.get_experiment_by_name("small")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["hpo.kind"] == "sweep"]
+    assert len(parents) == 2
+    families = Counter(run.data.tags.get("mlflow.parentRunId") for run in runs)
+    assert [families[parent.info.run_id] for parent in parents] == [6, 6]
+
+
+def test_a_pruner_is_asked_although_reports_step_over_its_rungs(place: Place):
+    path = place.write("sparse", budget={"trials": 20, "epochs": 20}, early_terminate={"type": "asha"})
+    assert place.sweep(path)["trials"]["pruned"] > 0
+
+
+def test_best_keeps_types_and_paths(place: Place, tmp_path: Path):
+    values = {"a": {"values": ["1e5", "5E3"]}, "b": {"value": "1e-3"}, "x": {"min": 0.0, "max": 1.0}}
+    place.sweep(place.write("typed", parameters=values))
+    (tmp_path / "elsewhere").mkdir()
+    other = Place(tmp_path / "elsewhere")
+    file = other.folder / "best.yaml"
+    file.write_text(place.run("best", "small", "--format", "yaml").stdout)
+    best = place.run("best", "small", "--format", "json")
+    assert other.sweep(file)["best"]["value"] == json.loads(best.stdout)["value"]
+
+
+def test_a_study_goes_on_from_another_folder(place: Place):
+    (place.folder / "table.csv").write_text("a,b\n1,2\n")
+    path = place.write("parabola", data={"csv": "table.csv"})
+    place.sweep(path)
+    (place.folder / "below").mkdir()
+    moved = Place(place.folder / "below", fresh=True)
+    done = moved.run("sweep", path, "--extend", "1", home=place.home.path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_driver_on_a_shared_storage_is_refused(place: Place, tmp_path: Path):
+    path = place.write("slow", budget={"trials": 30})
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = place.start("sweep", path, "--storage", url)
+    time.sleep(9)
+    second = place.run("sweep", path, "--storage", url, home=tmp_path / "another")
+    assert second.returncode == 2, second.stderr
+    assert f"is being run by process {first.pid}" in second.stderr
+    output, errors = first.communicate(timeout=120)
+    assert first.returncode == 0, output + errors
+    assert "30 complete" in output
+
+
+def test_a_target_that_was_reached_and_time_that_is_spent_start_nothing(place: Place):
+    path = place.write("parabola", metric={"name": "score", "goal": "maximize", "target": -1000.0})
+    before = place.sweep(path)["trials"]
+    again = place.run("sweep", path)
+    assert "had reached its target" in again.stdout
+    assert len(place.trials()) == sum(before.values())
+    timed = place.write("slow", name="timed", budget={"trials": 1000, "seconds": 3})
+    place.sweep(timed)
+    count = len(place.trials("timed"))
+    place.run("sweep", timed)
+    assert len(place.trials("timed")) == count
+
+
+def test_extend_counts_a_trial_whose_state_was_not_yet_written(place: Place):
+    path = place.write("parabola", budget={"trials": 2})
+    place.sweep(path)
+    journal = place.home.journal
+    lines = journal.read_text().splitlines(keepends=True)
+    last_state = max(i for i, line in enumerate(lines) if '"op_code":6' in line)
+    journal.write_text("".join(lines[:last_state]))  # as if the driver had died just before
+    assert [trial.state.name for trial in place.trials()].count("RUNNING") == 1
+    assert place.sweep(path, "--extend", "1")["trials"]["complete"] == 3
+    assert_records_agree(place)
+
+
+def test_a_terminal_that_knows_ascii_only(place: Place):
+    path = place.write("parabola", parameters={"x": {"min": 0.0, "max": 1.0}, "m": {"values": ["é", "ü"]}})
+    done = place.run("sweep", path, env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert "\\xe9" in done.stdout or "\\xfc" in done.stdout
+
+
+def test_what_an_objective_prints_in_this_process(place: Place):
+    path = place.write("prints", engine={"workers": 0})
+    quiet = place.run("sweep", path, "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert len(place.run("sweep", path, "--json", "--extend", "1").stdout.splitlines()) == 1
 
 
 def test_extend_adds_exactly_n(place: Place):

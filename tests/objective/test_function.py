@@ -189,6 +189,68 @@ def test_a_step_is_reported_once(step: int) -> None:
     )
 
 
+def test_a_step_that_no_database_holds() -> None:
+    assert failure(lambda trial: trial.report(2**63, score=1)).startswith(
+        "ValueError: step must be below 2**63, but got"
+    )
+    assert run(lambda trial: trial.report(2**63 - 1, score=1)).reports == [(2**63 - 1, {"score": 1.0})]
+
+
+@pytest.mark.parametrize("name", ["", "a//b", ".", "..", "../a", "..a", "a/", "/a", "a/./b", "a/../b", "a" * 251])
+def test_names_that_cannot_be_recorded(name: str) -> None:
+    said = failure(lambda trial: trial.report(1, {name: 1, "score": 1}))
+    assert said.startswith("ValueError: no metric can be reported so: a name ")
+    assert repr(name)[:40] in said or not name
+
+
+def test_names_that_can_be_recorded() -> None:
+    names = ["a/b", "a.b", ".a", "a b", "acc@1", "a" * 250, "é", "a...b"]
+    [(_, metrics)] = run(lambda trial: trial.report(1, dict.fromkeys(names, 1), score=1)).reports
+    assert set(metrics) == {*names, "score"}
+
+
+def test_names_that_would_be_recorded_as_one() -> None:
+    said = failure(lambda trial: trial.report(1, {"acc@1": 1, "acc_1": 2, "score": 1}))
+    assert said.startswith(
+        "ValueError: no metrics can be reported so: 'acc@1' and 'acc_1' would be one name in MLflow: "
+    )
+    assert failure(lambda trial: trial.report(1, {3: 1})).startswith(
+        "TypeError: a metric's name must be text, but got 3"
+    )
+
+
+def test_mlflow_agrees_on_names() -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.validation import _validate_metric_name
+
+    from hpo.spec.names import name_fault, recorded_name
+
+    for name in (
+        "",
+        "a//b",
+        ".",
+        "..",
+        "../a",
+        "..a",
+        "a/",
+        "/a",
+        "//a",
+        "a/./b",
+        "a" * 251,
+        "a/b",
+        ".a",
+        "a@b",
+        "a b",
+        "é",
+    ):
+        try:
+            _validate_metric_name(recorded_name(name))
+        except MlflowException:
+            assert name_fault(name), name
+        else:
+            assert not name_fault(name) or len(name) == 251, name
+
+
 @pytest.mark.parametrize("step", [-1, 1.0, True, "1", None, np.float64(1)])
 def test_what_is_no_step(step: Any) -> None:
     assert failure(lambda trial: trial.report(step, score=1)).startswith(
@@ -245,6 +307,8 @@ def test_raising() -> None:
     assert len(error) == 500 and error.endswith("...")
     assert failure(lambda trial: sys.exit(3)) == "SystemExit: 3"
     assert one_line(ValueError("a\nb")) == "ValueError: a b"
+    assert one_line(ValueError()) == "ValueError"
+    assert one_line(ValueError("a:")) == "ValueError: a:"
 
 
 def test_an_interrupt_passes() -> None:

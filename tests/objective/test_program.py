@@ -51,6 +51,7 @@ class RecordingChannel:
         self.paths.append(Path(path))
         self.logs[number] = Path(path).read_text(encoding="utf-8", errors="replace")
         Path(path).unlink()
+        Path(path).parent.rmdir()  # the file's own
 
     @property
     def reports(self) -> list[tuple[int, Mapping[str, float]]]:
@@ -215,6 +216,45 @@ def test_another_metric_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
     assert channel.ending == Finished(7)
 
 
+def test_names_that_cannot_be_recorded_are_left_out_and_said_once(tmp_path: Path) -> None:
+    body = """
+        for step in 1, 2:
+            print(json.dumps({"step": step, "a//b": 1, "": 2, "a_c": 3, "a@c": 4, "acc": 0.5}))
+        print(json.dumps({"/only": 1}))
+        print(json.dumps({"step": 2**63, "acc": 0.6}))
+        print(json.dumps({"step": 2**70, "acc": 0.7}))
+    """
+    channel = run(tmp_path, body)
+    first = {"a_c": 3, "acc": 0.5}
+    assert channel.reports == [(1, first), (2, first), (3, {"acc": 0.6}), (4, {"acc": 0.7})]
+    assert channel.ending == Finished(7)
+    notes = [line for line in channel.logs[7].splitlines() if line.startswith("[hpo: ")]
+    assert len(notes) == 4
+    assert "'a//b'" in notes[0] and "must not be empty" in notes[1] and "'a_c' and 'a@c'" in notes[2]
+
+
+def test_the_sweeps_metric_keeps_its_name(tmp_path: Path) -> None:
+    objective = ProgramObjective(
+        script(tmp_path, """print('{"a_c": 1, "a@c": 2}')"""), None, "a@c", {}, folder=tmp_path
+    )
+    channel = RecordingChannel()
+    objective.run(Assignment(1, (TrialSpec(7, {}, 42),)), channel)
+    assert channel.reports == [(1, {"a@c": 2})]
+
+
+def test_only_names_that_cannot_be_recorded(tmp_path: Path) -> None:
+    ending = run(tmp_path, """print('{"a//b": 1}')""").ending
+    assert isinstance(ending, Failed) and "reported nothing that can be recorded" in ending.error
+    assert "'a//b'" in ending.error
+
+
+def test_each_log_has_its_name_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    first, second = run(tmp_path, SHOW), run(tmp_path, SHOW)
+    [one], [other] = first.paths, second.paths
+    assert one.name == other.name == "output.log"
+    assert one.parent != other.parent
+
+
 # Arguments and environment
 
 
@@ -300,10 +340,14 @@ def test_a_command_in_one_string(tmp_path: Path) -> None:
     assert arguments(run(tmp_path, SHOW, {"x": 1}, command=command)) == ["--fixed", "a b", "--x=1"]
 
 
-def test_a_shell_as_command(tmp_path: Path) -> None:
-    line = 'x=3; ${interpreter} ${program} --x=${x} "$@"'
+def test_a_shell_as_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Macros are filled in as they are, so that the shell's line quotes them."""
+    (tmp_path / "with space").symlink_to(Path(sys.executable).parent)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "with space" / Path(sys.executable).name))
+    line = 'x=3; "${interpreter}" "${program}" --x=${x} "$@"'
     channel = run(tmp_path, SHOW, {"y": "$x"}, command=["sh", "-c", line, "sh", "${args}"])
     assert arguments(channel) == ["--x=3", "--y=$x"]
+    assert arguments(run(tmp_path, SHOW, {"y": "$x"})) == ["--y=$x"]
 
 
 def test_environment_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -588,7 +632,6 @@ def test_much_output_needs_little_memory(tmp_path: Path) -> None:
     assert kilobytes / unit < 20_000
     assert events == ["Reported", "Finished"]
     log = Path(path).read_text()
-    Path(path).unlink()
     assert len(log) < 200_000
     assert "more lines are not kept: the log's limit is 100000 bytes" in log
     assert "\nthe end\n" in log

@@ -105,6 +105,22 @@ def test_forms(load: Load, entry: str, expected: Domain) -> None:
         ("{values: 3}", "x.values: must be a list, but got 3"),
         ("{values: [1, 2, 1.0]}", "x.values: the value 1 is repeated"),
         ("{values: [.nan, 1]}", "x.values: nan is no choice"),
+        ("{values: [.inf, 1]}", "x.values: a number must be finite, but got inf (as text, 'inf', it can stand here)"),
+        ("{value: .nan}", "x.value: a number must be finite, but got nan"),
+        ("{value: -.inf}", "x.value: a number must be finite, but got -inf"),
+        ("{value: [1, .inf]}", "x.value: a number must be finite, but got [1, inf]"),
+        ("{value: {a: .nan}}", "x.value: a number must be finite"),
+        ("{min: 0.0, max: 1.0, q: .inf}", "x.q: must be finite, but got inf"),
+        (
+            "{min: 0, max: 9007199254740994}",
+            "x: whole numbers must be within ±2**53, but got min=0, max=9007199254740994",
+        ),
+        (f"{{min: 0, max: 1{'0' * 400}}}", "x: min and max must be finite, but got min=0, max=1000"),
+        (
+            "{min: 9007199254740993, max: 9007199254740992}",
+            "min < max must hold, but got min=9007199254740993, max=9007199254740992",
+        ),
+        ("{min: 0.12345678, max: 0.12345677}", "min < max must hold, but got min=0.12345678, max=0.12345677"),
         ("{values: [1, 2], probabilities: [1.0]}", "one probability a value, but got 1 for 2 values"),
         ("{values: [1, 2], probabilities: []}", "one probability a value, but got 0 for 2 values"),
         ("{values: [1, 2], probabilities: [0.5, 0.6]}", "they sum to 1.1"),
@@ -120,6 +136,36 @@ def test_refused(faults: Faults, entry: str, message: str) -> None:
     [fault] = faults(f"seed: 1\nparameters:\n  x: {entry}\n")
     assert fault.startswith("3: parameters.x")
     assert message in fault
+
+
+def test_whole_bounds_keep_their_digits(load: Load) -> None:
+    found = domain(load, "{min: 9007199254740991, max: 9007199254740992}")
+    assert found == Range(9007199254740991, 9007199254740992, integer=True)
+    assert list(found.choices() or ()) == [9007199254740991, 9007199254740992] and found.count() == 2
+    assert found.holds(9007199254740993) and not found.holds(9007199254740994)
+    assert str(found) == "9007199254740991 to 9007199254740992, whole numbers"
+    stepped = Range(9007199254740993, 9007199254740999, integer=True, step=2)
+    assert stepped.holds(9007199254740995) and not stepped.holds(9007199254740996)
+
+
+@pytest.mark.parametrize("name", ["''", "a//b", "a/", "/a", ".", "..", "'../a'", "a" * 251])
+def test_names_that_cannot_be_recorded(faults: Faults, name: str) -> None:
+    [fault] = faults(f"parameters:\n  x: {{values: [1, 2]}}\n  {name}: {{values: [1, 2]}}\n")
+    assert fault.startswith("3: parameters.") and "no parameter can go by this name: a name " in fault
+
+
+@pytest.mark.parametrize("group", ["'': {parameters: {y: {value: 1}}}", "a: {parameters: {'': {value: 1}}}"])
+def test_empty_names_in_groups(faults: Faults, group: str) -> None:
+    [fault] = faults(f"parameters:\n  x: {{values: [1, 2]}}\n  {group}\n")
+    assert "no parameter can go by this name: a name must not be empty" in fault
+
+
+def test_names_that_would_be_recorded_as_one(faults: Faults) -> None:
+    [fault] = faults("parameters:\n  a@b: {values: [1, 2]}\n  a_b: {values: [1, 2]}\n")
+    assert fault == (
+        "3: parameters.a_b: no parameters can go by these names: 'a@b' and 'a_b' would be one name in MLflow: 'a_b' "
+        "(rename one of them)"
+    )
 
 
 @pytest.mark.parametrize("section", ["[1]", "3", ""])

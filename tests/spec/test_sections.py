@@ -224,6 +224,27 @@ def test_a_grid_is_its_own_budget(load: Load, faults: Faults) -> None:
     )
 
 
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ("metric: {{name: score, target: {}}}", "metric.target"),
+        ("early_terminate: {{type: percentile, percentile: {}}}", "early_terminate.percentile"),
+        ("early_terminate: {{type: patience, min_delta: {}}}", "early_terminate.min_delta"),
+        ("budget: {{seconds: {}}}", "budget.seconds"),
+    ],
+)
+def test_numbers_are_finite(faults: Faults, section: str, path: str, number: str) -> None:
+    [fault] = faults(section.format(number))
+    assert fault.startswith(f"1: {path}: must be finite, but got ")
+
+
+@pytest.mark.parametrize("name", ["a//b", "/a", "..", "a/"])
+def test_the_metric_has_a_name_that_can_be_recorded(faults: Faults, name: str) -> None:
+    [fault] = faults(f"metric: {{name: {name}}}")
+    assert fault.startswith("1: metric.name: a name must not begin or end with '/'") and repr(name) in fault
+
+
 METRIC = "metric: {name: val_accuracy}\n"
 
 

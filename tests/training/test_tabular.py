@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -265,3 +266,62 @@ def test_too_few_rows_of_a_class() -> None:
 
     with pytest.raises(UserError, match="at least 3 rows, but class 1 has 2"):
         split_indices(np.array([0] * 50 + [1] * 2), "binary")
+
+
+def test_numbers_beyond_float32_are_faults(tmp_path: Path) -> None:
+    for large in ("1e308", "-2E+38 ", "1e400", f"{10**29}e9", "1" * 39, "3e0038"):
+        data = write(tmp_path, "size,left", [f"{large},1", "NA ,0", *(f"{n},{n % 2}" for n in range(40))])
+        fault = only(check_csv(data, "binary"))
+        assert fault.path == ("csv",) and "within ±1e+37" in fault.message
+        assert fault.message.endswith(f"'size' has {large.strip()}")
+    data = write(tmp_path, "size,left", [f"{n},{n + 1}e300" for n in range(40)])
+    fault = only(check_csv(data, "regression"))
+    assert fault.path == ("target",) and "'left' has 1e300" in fault.message
+    data = write(tmp_path, "size,left", [f"{n},{n % 3 + 1}{'12' * 30}" for n in range(40)])
+    assert "'left' has 11212" in only(check_csv(data, "regression")).message
+    assert check_csv(data, "multiclass") == []
+
+
+def test_words_that_look_like_large_numbers_are_no_faults(tmp_path: Path) -> None:
+    rows = [f"{'1e99' if n % 2 else 'abc'},{n % 7}e30,{'inf' if n % 9 == 1 else n},{n % 2}" for n in range(40)]
+    data = write(tmp_path, "commit,size,height,left", rows)
+    assert check_csv(data, "binary") == []
+    assert load_csv(data, "binary").train.x.isfinite().all()
+
+
+def test_features_that_are_not_finite_once_standardised(tmp_path: Path) -> None:
+    """A column that hardly varies in training, and has something enormous elsewhere."""
+    labels = np.array([n % 2 for n in range(40)])
+    row = int(split_indices(labels, "binary")[1][0])
+    rows = [f"{n},{'1e36' if n == row else f'{n}e-6'},{labels[n]}" for n in range(40)]
+    data = write(tmp_path, "fine,wild,left", rows)
+    assert check_csv(data, "binary") == []
+    with pytest.raises(UserError, match="too large for float32 once standardised by the training rows: 'wild'"):
+        load_csv(data, "binary")
+
+
+def test_all_features_are_empty(tmp_path: Path) -> None:
+    data = write(tmp_path, "a,b,left", [f",{'NA' if n % 2 else ' '},{n % 2}" for n in range(40)])
+    fault = only(check_csv(data, "binary"))
+    assert fault.path == ("csv",) and "every column besides the target 'left' is empty" in fault.message
+    data = write(tmp_path, "a,b,left", [f",{'NA' if n % 2 else 5},{n % 2}" for n in range(40)])
+    assert check_csv(data, "binary") == []
+
+
+def test_notes_and_faults_of_wide_tables_are_short(tmp_path: Path) -> None:
+    kinds = ("{0}", "{1}", "x{1}", "5", "", "u{0}", "{2}")
+    rng = random.Random(0)
+
+    def row(n: int) -> str:
+        most = "?word" if n % 11 == 3 else str(rng.randint(0, 5))
+        return ",".join(kind.format(n, rng.randint(0, 30), most) for kind in kinds for _ in range(100)) + f",{n % 2}"
+
+    header = ",".join([f"column{n}" for n in range(100 * len(kinds))] + ["left"])
+    data = write(tmp_path, header, [row(n) for n in range(200)])
+    notes = load_csv(data, "binary").notes
+    assert max(map(len, notes)) < 500
+    assert len(notes) < 15
+    assert any("and 92 more" in note for note in notes)
+    assert any(note.startswith("mostly numbers, but counted as text: 'column600' because of ") for note in notes)
+    fault = only(check_csv({**data, "target": "nothing like it"}, "binary"))
+    assert len(fault.remedy) < 200

@@ -7,7 +7,7 @@ import pytest
 
 from hpo.events import Assignment, Decision, Event, Failed, Finished, Reported, Stopped, TrialSpec
 from hpo.objective.base import Objective
-from hpo.objective.torch_task import TorchObjective
+from hpo.objective.torch_task import TorchObjective, failed
 from hpo.training.task import Splits, TorchTask
 
 from .tiny import splits_of, task_of
@@ -74,6 +74,11 @@ def test_one_that_raises_fails_alone() -> None:
     assert isinstance(first, Failed) and first.error.startswith("ValueError: optimizer 'adam' takes")
     assert "\n" not in first.error and "Traceback" in first.traceback and not first.lost
     assert channel.events[-1] == Finished(1)
+
+
+def test_an_error_is_one_short_line() -> None:
+    assert failed(3, ValueError("long\n" * 500)).error == "ValueError: " + ("long " * 500)[:485] + "..."
+    assert failed(3, KeyError()).error == "KeyError"
 
 
 def test_a_broken_channel_ends_the_assignment() -> None:

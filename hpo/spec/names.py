@@ -1,0 +1,45 @@
+"""Names of metrics and parameters: what every record can keep (MLflow's rules are the strictest)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+
+LONGEST_NAME = 250  # characters
+MOST_STEPS = 2**63  # what a database's integers hold: steps are below it
+
+_UNRECORDED = re.compile(r"[^\w\-./: ]")  # characters that MLflow has no place for
+
+
+def name_fault(name: str) -> str:
+    """Return what is wrong with the name of a metric or a parameter, "" if nothing is."""
+    if not name:
+        return "a name must not be empty"
+    if len(name) > LONGEST_NAME:
+        return f"a name has at most {LONGEST_NAME} characters, but {name[:40] + '...'!r} has {len(name)}"
+    if posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
+        rule = "a name must not begin or end with '/' nor begin with '..', nor have '//', '/./' or '/../' in it"
+        return f"{rule}, but got {name!r}"
+    return ""
+
+
+def recorded_name(name: str) -> str:
+    """Return the name under which MLflow keeps a metric or a parameter."""
+    return _UNRECORDED.sub("_", name)
+
+
+def clashes(names: Iterable[str]) -> dict[str, str]:
+    """Return each name that MLflow could not tell from an earlier one, and that earlier one."""
+    first: dict[str, str] = {}
+    found = {}
+    for name in names:
+        earlier = first.setdefault(recorded_name(name), name)
+        if earlier != name:
+            found[name] = earlier
+    return found
+
+
+def clash_fault(name: str, earlier: str) -> str:
+    """Return what is wrong with two names of `clashes`."""
+    return f"{earlier!r} and {name!r} would be one name in MLflow: {recorded_name(name)!r}"

@@ -1,0 +1,22 @@
+"""Paths in sweep files: looked up from the working directory, then from the sweep file's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resolve_path(path: str | Path, folder: Path) -> Path:
+    """Return a path as it stands from the working directory, or from the sweep file's folder if only that has it."""
+    here = Path(path).expanduser()
+    if here.is_absolute() or here.exists() or not (folder / here).exists():
+        return here
+    return folder / here
+
+
+def absolute_reference(reference: str, folder: Path) -> str:
+    """Return `path/to/file.py:attribute` with an absolute path; a module's name stays as it is."""
+    place, colon, attribute = reference.partition(".py:")
+    if not colon and not reference.endswith(".py"):
+        return reference
+    place = place + ".py" if colon else reference
+    return f"{resolve_path(place, folder).resolve()}{':' + attribute if colon else ''}"

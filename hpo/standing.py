@@ -1,0 +1,47 @@
+"""How a sweep stands: what the driver keeps up to date, and who is told of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hpo.ledger.records import TrialRecord
+
+
+@dataclass
+class Standing:
+    """How the sweep stands: what is shown while it runs and returned in the end."""
+
+    study: str
+    metric: str
+    goal: str
+    trials: int  # the budget
+    continued: int = 0  # trials that were there before
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    diverged: int = 0  # of the pruned ones
+    running: int = 0
+    best: TrialRecord | None = None
+    baseline: TrialRecord | None = None
+    seconds: float = 0.0
+    ended_here: int = 0  # trials that ended complete or pruned since this driver began
+    phase: str = "starting workers"  # what is waited for; "" while trials run
+    reason: str = ""  # why the sweep ended before its budget was spent
+    error: str = ""  # the error that ended it
+    interrupted: bool = False
+    errors: Counter[str] = field(default_factory=Counter)  # failures by error, numbers in it left out
+
+    @property
+    def done(self) -> int:
+        """Trials that count against the budget."""
+        return self.complete + self.pruned
+
+
+class Watcher(Protocol):
+    """Is told how a sweep goes. Called from the driver's thread; must be quick."""
+
+    def note(self, text: str, warning: bool = False) -> None: ...
+    def trial(self, record: TrialRecord, standing: Standing) -> None: ...
+    def tick(self, standing: Standing) -> None: ...
