@@ -222,7 +222,7 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         ]
     if not integer:
         return Range(float(low), float(high), log=log, step=step), []
-    if max(-low, high) >= _MOST:
+    if max(-low, high) > _MOST:
         return None, [Fault(f"whole numbers must be within ±2**53, but got min={low}, max={high}", path)]
     return Range(int(low), int(high), log=log, integer=True, step=None if step in (None, 1) else int(step)), []
 
