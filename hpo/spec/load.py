@@ -14,7 +14,7 @@ from hpo.spec.faults import Fault, SpecError, did_you_mean
 from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, RayEngine, SweepKeys, validate_section
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
-from hpo.spec.space import Space
+from hpo.spec.space import Categorical, Space
 from hpo.spec.stopping import first_rung, rungs
 from hpo.spec.sweep import Limits, Sweep, Target
 
@@ -209,6 +209,9 @@ def _remarks(sweep: Sweep) -> list[str]:
         remarks.append("early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous")
     if isinstance(rule, Asha | Hyperband) and epochs is not None and not rungs(rule, epochs):
         remarks.append(f"{rule.type} never stops a trial: min_iter={first_rung(rule)} with {epochs} epochs")
+    weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]
+    if weighted and sweep.method in ("nsga2", "grid"):
+        remarks.append(f"the probabilities of {', '.join(weighted)} have no effect with method: {sweep.method}")
     if sweep.confirm is not None:
         remarks.append("'confirm' is kept with the study; this version has no `hpo confirm` yet")
     return remarks
