@@ -37,16 +37,26 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
     lines.append("")
     lines += [f"study     {home.storage_url}", f"mlflow    {home.tracking_uri}", f"logs      {home.logs / sweep.name}"]
     lines.append("")
-    option = "" if str(home.path) == "mlruns" else f" --home {home.path}"
-    option += f" --storage {home.storage}" if home.storage else ""
+    option = "" if str(home.path) == "mlruns" else f" --home {shlex.quote(str(home.path))}"
+    option += f" --storage {shlex.quote(home.storage)}" if home.storage else ""
+    hpo = _command()
     if standing.interrupted:
-        lines.append(f"continue  hpo sweep {sweep.source}{option}")
+        lines.append(f"continue  {hpo} sweep {shlex.quote(str(sweep.source))}{option}")
     if standing.best is not None:
-        lines.append(
-            f"re-run    hpo best {sweep.name} --format yaml{option} > best.yaml && hpo sweep best.yaml{option}"
-        )
-    lines.append(f"look      hpo ui{option}")
+        lines.append(f"re-run    {hpo} best {shlex.quote(sweep.name)} --format yaml{option} > best.yaml")
+        lines.append(f"          {hpo} sweep best.yaml{option}")
+    lines.append(f"look      {hpo} ui{option}")
     return "\n".join(lines)
+
+
+def _command() -> str:
+    """Return how this command is called from here: `hpo` where the shell finds it, else with its path."""
+    if shutil.which("hpo"):
+        return "hpo"
+    path = Path(sys.argv[0])
+    if path.name != "hpo":
+        return f"{shlex.quote(sys.executable)} -m hpo"
+    return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
 
 
 def _best_lines(standing: Standing) -> list[str]:
