@@ -120,6 +120,7 @@ class Driver:
     def _open(self) -> None:
         """Take over the study, with what an earlier driver left."""
         if self._interrupts:
+            self.standing.interrupted = True
             return
         history, self._retries = self._ledger.start(self._notes)
         self.opened = True

@@ -68,9 +68,8 @@ class Searcher:
         if sweep.method == "grid":
             self._grid = (params for params in sweep.space.configurations() or () if not _among(params, tried))
         weighted = any(isinstance(p.domain, Categorical) and p.domain.probabilities for p in sweep.space.parameters)
-        # TPE draws its first trials itself, without weights; the other methods draw through a weighted sampler
-        startup = weighted and sweep.method == "tpe"
-        self._startup = WeightedRandomSampler(sweep.space, self._seed) if startup else None
+        # no other method than random knows weights: they shape the trials that it starts from
+        self._startup = WeightedRandomSampler(sweep.space, self._seed) if weighted else None
 
     def enqueue(self, params: dict[str, Any]) -> None:
         """Have a configuration proposed before anything else."""

@@ -210,8 +210,8 @@ def _remarks(sweep: Sweep) -> list[str]:
     if isinstance(rule, Asha | Hyperband) and epochs is not None and not rungs(rule, epochs):
         remarks.append(f"{rule.type} never stops a trial: min_iter={first_rung(rule)} with {epochs} epochs")
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]
-    if weighted and sweep.method in ("nsga2", "grid"):
-        remarks.append(f"the probabilities of {', '.join(weighted)} have no effect with method: {sweep.method}")
+    if weighted and sweep.method == "grid":
+        remarks.append(f"the probabilities of {', '.join(weighted)} have no effect in a grid")
     if sweep.confirm is not None:
         remarks.append("'confirm' is kept with the study; this version has no `hpo confirm` yet")
     return remarks

@@ -185,3 +185,16 @@ def test_a_study_with_another_space_is_refused_and_left_alone(place: Place):
     assert "-o name=" in done.stderr
     assert "Traceback" not in done.stderr
     assert place.home.journal.read_bytes() == before
+
+
+def test_ctrl_c_before_the_first_trial_leaves_no_study(place: Place):
+    path = place.write("slow")
+    process = place.start("sweep", path)
+    deadline = time.monotonic() + 30
+    while not place.home.locks.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)  # the driver runs, its workers are starting
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, output + errors
+    assert "Traceback" not in errors
