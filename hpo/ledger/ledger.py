@@ -45,7 +45,7 @@ class Ledger:
             raise
         self._mirror: Mirror | None = None
         self._records: dict[int, TrialRecord] = {}  # running
-        self._ending: dict[int, TrialRecord] = {}  # ended, their states not yet written
+        self._ending: dict[int, tuple[TrialRecord, float]] = {}  # ended, state not yet written; since when it waits
         self.ended = [record for record in map(record_of, self._trials) if record.state != "running"]
         self._done = sum(record.state in ("complete", "pruned") for record in self.ended)
         self._began = self._seconds_written = clock()
@@ -125,7 +125,7 @@ class Ledger:
             if record.retry_of is None:  # its driver may have died before it had written the seed
                 record.seed = trial_seed(self._sweep, record.number, record.params)
             self._book.note_end(record)
-        self._ending[record.number] = record
+        self._ending[record.number] = record, self._clock()
         return record
 
     def _sweep_record(self, notes: Sequence[str]) -> SweepRecord:
@@ -191,7 +191,7 @@ class Ledger:
             setattr(record, name, fact)
         self._book.note_end(record)
         del self._records[number]
-        self._ending[number] = record
+        self._ending[number] = record, self._clock()
         self._done += state in ("complete", "pruned")
         return record
 
@@ -211,10 +211,9 @@ class Ledger:
         """
         mirror = self._require_mirror()
         warnings = mirror.receive()
-        for number, record in list(self._ending.items()):
+        for number, (record, since) in list(self._ending.items()):
             record.run_id = mirror.run_ids.get(number, "")
-            assert record.ended is not None
-            late = self._clock() - record.ended > _RUN_ID_PATIENCE
+            late = self._clock() - since > _RUN_ID_PATIENCE
             if record.run_id or force or late or mirror.in_trouble:
                 self._book.end(record)
                 mirror.end(record)
