@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import sys
@@ -56,7 +55,7 @@ def command(
     place.prepare()
     ledger = Ledger(sweep, place)
     if extend is not None:
-        sweep = dataclasses.replace(sweep, budget=dataclasses.replace(sweep.budget, trials=ledger.done + extend))
+        sweep = ledger.extend(extend)
     out = sys.stdout
     stream = sys.stderr if as_json else out
     with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:

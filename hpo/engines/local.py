@@ -124,7 +124,7 @@ class LocalEngine:
             if not dead:
                 return messages
         except (EOFError, OSError):
-            pass
+            pass  # its end of the pipe is gone, so it is too
         return [*messages, *self._replace(index, worker)]
 
     def _translate(self, worker: _Worker, message: object) -> list[Message]:

@@ -6,6 +6,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -50,6 +51,12 @@ class Ledger:
         self._done = sum(record.state in ("complete", "pruned") for record in self.ended)
         self._began = self._seconds_written = clock()
         self._earlier_seconds = float(self._book.attributes.get("seconds", 0.0))
+
+    def extend(self, trials: int) -> Sweep:
+        """Set the budget to this many trials more than the study has; return the sweep with that budget."""
+        budget = replace(self._sweep.budget, trials=self.done + trials)
+        self._sweep = replace(self._sweep, budget=budget)
+        return self._sweep
 
     @property
     def continued(self) -> bool:

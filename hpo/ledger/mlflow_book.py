@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 
 from hpo.ledger.home import Home
 from hpo.ledger.records import SweepRecord, TrialRecord
@@ -235,7 +235,7 @@ class MlflowBook:
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
         tags.append(RunTag("mlflow.note.content", f"{_description(self._sweep)}\n\n{summary['outcome']}"))
         self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
-        self._client.set_terminated(self.parent_id, RunStatus.to_string(RunStatus.from_string(status)))
+        self._client.set_terminated(self.parent_id, status)
 
 
 def make_database(path: Path) -> None:

@@ -149,6 +149,9 @@ def test_extend_adds_exactly_n(place: Place):
     assert place.sweep(path)["trials"]["complete"] == 6
     assert place.sweep(path)["trials"]["complete"] == 6  # its budget is spent
     assert place.sweep(path, "--extend", "3")["trials"]["complete"] == 9
+    parent, _ = place.runs()
+    resolved = place.client().download_artifacts(parent.info.run_id, "resolved.yaml", str(place.folder))
+    assert "trials: 9" in Path(resolved).read_text()  # what the records say was run
     params = [trial.params["x"] for trial in place.trials()]
     assert len(set(params)) == 9  # the draws go on, they don't begin again
 
