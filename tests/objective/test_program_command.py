@@ -1,0 +1,192 @@
+"""How a program is called: W&B's macros, arguments, environment, and what is wrong with a command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program_support import RecordingChannel, run, script
+
+from hpo.events import Finished
+from hpo.objective.program import ProgramObjective
+
+SHOW = """
+    print(json.dumps(sys.argv[1:]))
+    print('{"acc": 1}')
+"""
+
+
+def arguments(channel: RecordingChannel) -> list[str]:
+    found = json.loads(channel.logs[7].splitlines()[0])
+    assert isinstance(found, list)
+    return found
+
+
+PARAMS = {
+    "optimizer.lr": 1e-05,
+    "momentum": 0.1 + 0.2,
+    "layers": [64, 32],
+    "names": ["a", "b c"],
+    "options": {"x": 1},
+    "nesterov": True,
+    "amsgrad": False,
+    "schedule": None,
+    "width": 3,
+    "name": "",
+}
+
+
+def test_default_command(tmp_path: Path) -> None:
+    assert arguments(run(tmp_path, SHOW, PARAMS)) == [
+        "--optimizer.lr=1e-05",
+        "--momentum=0.30000000000000004",
+        "--layers=[64, 32]",
+        '--names=["a", "b c"]',
+        '--options={"x": 1}',
+        "--nesterov=True",
+        "--amsgrad=False",
+        "--schedule=None",
+        "--width=3",
+        "--name=",
+    ]
+
+
+START = ["${env}", "${interpreter}", "${program}"]
+
+
+@pytest.mark.parametrize(
+    ("items", "params", "expected"),
+    [
+        (["${args_no_hyphens}"], {"a.b": 1, "c": True}, ["a.b=1", "c=True"]),
+        (["${args_no_equals}"], {"a": 1}, ["--a", "1"]),
+        (["${args_no_boolean_flags}"], {"a": True, "b": False, "c": 0, "d": "False"}, ["--a", "--c=0", "--d=False"]),
+        (["run", "${args}", "--x"], {"a": 1}, ["run", "--a=1", "--x"]),
+        (["--json=${args_json}"], {"a.b": 1}, ['--json={"a.b": 1}']),
+        (["a b", "$HOME ${HOME}", "${args}"], {}, ["a b", "$HOME ${HOME}"]),
+        (["${envvar:HPO_TEST_A}/x-${envvar:HPO_TEST_A}", "${args}"], {}, ["some value/x-some value"]),
+        ([5, "${args}"], {}, ["5"]),
+    ],
+)
+def test_macros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, items: list[str], params: dict[str, Any], expected: list[str]
+) -> None:
+    monkeypatch.setenv("HPO_TEST_A", "some value")
+    channel = run(tmp_path, SHOW, params, command=[*START, *items])
+    assert arguments(channel) == expected
+
+
+def test_json_macros(tmp_path: Path) -> None:
+    body = """
+        text, name = sys.argv[1:]
+        assert json.loads(text) == json.load(open(name)), name
+        print(text)
+        print('{"acc": 1}')
+    """
+    channel = run(tmp_path, body, PARAMS, command=[*START, "${args_json}", "${args_json_file}"])
+    assert channel.ending == Finished(7)
+    assert json.loads(channel.logs[7].splitlines()[0]) == PARAMS
+
+
+def test_a_command_in_one_string(tmp_path: Path) -> None:
+    command = "${interpreter} -u ${program} --fixed 'a b' ${args}"
+    assert arguments(run(tmp_path, SHOW, {"x": 1}, command=command)) == ["--fixed", "a b", "--x=1"]
+
+
+def test_a_shell_as_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Macros are filled in as they are, so that the shell's line quotes them."""
+    (tmp_path / "with space").symlink_to(Path(sys.executable).parent)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "with space" / Path(sys.executable).name))
+    line = 'x=3; "${interpreter}" "${program}" --x=${x} "$@"'
+    channel = run(tmp_path, SHOW, {"y": "$x"}, command=["sh", "-c", line, "sh", "${args}"])
+    assert arguments(channel) == ["--x=3", "--y=$x"]
+    assert arguments(run(tmp_path, SHOW, {"y": "$x"})) == ["--y=$x"]
+
+
+def test_environment_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = """
+        names = ("HPO_SEED", "HPO_TRIAL", "HPO_EPOCHS", "HPO_DATA_JSON", "PYTHONUNBUFFERED", "HPO_TEST_A")
+        print(json.dumps([os.environ.get(name) for name in names]))
+        print(os.getcwd(), sys.stdin.read() == "")
+        print('{"acc": 1}')
+    """
+    monkeypatch.setenv("HPO_TEST_A", "mine")
+    channel = run(tmp_path, body, epochs=5, data={"csv": "a.csv"})
+    assert json.loads(channel.logs[7].splitlines()[0]) == ["42", "7", "5", '{"csv": "a.csv"}', "1", "mine"]
+    assert channel.logs[7].splitlines()[1] == f"{tmp_path} True"
+    monkeypatch.setenv("HPO_EPOCHS", "stale")
+    assert json.loads(run(tmp_path, body).logs[7].splitlines()[0]) == ["42", "7", None, None, "1", "mine"]
+
+
+def faults(folder: Path, command: Sequence[str] | str | None, program: str = "train.py") -> list[tuple[str, str]]:
+    objective = ProgramObjective(program, command, "acc", {}, folder=folder)
+    return [(fault.message, fault.remedy) for fault in objective.check_data()]
+
+
+def test_no_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, "")
+    (tmp_path / "train.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "train.sh").chmod(0o755)
+    monkeypatch.setenv("HPO_TEST_A", "1")
+    assert faults(tmp_path, None) == []
+    assert faults(tmp_path, ["${env}", "A=1", "python3", "-m", "package", "${args}"], program="") == []
+    assert faults(tmp_path, ["./train.sh", "${envvar:HPO_TEST_A}", "${args_json_file}"], program="") == []
+    assert faults(tmp_path, ["sh", "-c", "cd ${HOME} && python ${program} $@", "sh", "${args}"]) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "message", "remedy"),
+    [
+        (["${interpreter}", "${program}", "${arg}"], "unknown macro ${arg}", "did you mean 'args'?"),
+        (["${interpreter}", "${program}", "${foo}", "${args}"], "unknown macro ${foo}", "one of: args, "),
+        (["python", "--x=${args_jsn}", "${args}"], "unknown macro ${args_jsn}", "did you mean 'args_json'?"),
+        (["python", "x ${args}"], "stands for several arguments", "an item of its own"),
+        (["python", "${project}", "${args}"], "belongs to W&B's service", "write it out"),
+        (["python", "--e=${entity}", "${args}"], "belongs to W&B's service", "write it out"),
+        (["python", "${envvar:HPO_TEST_NO}", "${args}"], "variable 'HPO_TEST_NO', which is not set", "export"),
+        (["${env}", "${interpreter}", "${program}"], "passes no hyperparameters", "add '${args}'"),
+        (["absent-program", "${args}"], "executable 'absent-program' is not found", ""),
+        (["${env}", "absent-program", "${args}"], "executable 'absent-program' is not found", ""),
+        (["./absent", "${args}"], "executable './absent' is not found", ""),
+        (["./train.py", "${args}"], "'./train.py' may not be executed", "chmod +x ./train.py"),
+    ],
+)
+def test_faults_of_the_command(tmp_path: Path, command: list[str], message: str, remedy: str) -> None:
+    script(tmp_path, "")
+    ((got, hint),) = faults(tmp_path, command)
+    assert message in got
+    assert remedy in hint
+
+
+def test_faults_of_the_program(tmp_path: Path) -> None:
+    script(tmp_path, "")
+    objective = ProgramObjective("trian.py", None, "acc", {}, folder=tmp_path)
+    (fault,) = objective.check_data()
+    assert fault.path == ("program",)
+    assert f"there is no {tmp_path / 'trian.py'}" in fault.message
+    assert fault.remedy == "did you mean 'train.py'?"
+    assert faults(tmp_path, None, program="") == [
+        ("the command uses ${program}, but the file names no program", "program: train.py")
+    ]
+    assert "there is no" in faults(tmp_path, None, program="no/such/folder/x.py")[0][0]
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    objective = ProgramObjective("absent.py", ["${x}", "${program}", "${project}"], "acc", {}, folder=tmp_path)
+    assert [fault.path for fault in objective.check_data()] == [
+        ("command", 0),
+        ("command", 2),
+        ("program",),
+    ]
+
+
+def test_quoting_survives(tmp_path: Path) -> None:
+    awkward = "a'b\"c $(touch hacked) ; `id` \n tab\t"
+    channel = run(tmp_path, SHOW, {"x": awkward})
+    assert arguments(channel) == [f"--x={awkward}"]
+    assert not (tmp_path / "hacked").exists()
+    assert shlex.quote(awkward) != awkward
