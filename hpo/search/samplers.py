@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
 
+from hpo.search.keep import Bound
 from hpo.spec.space import Categorical, Space
 
 if TYPE_CHECKING:
@@ -40,12 +42,32 @@ class WeightedRandomSampler(RandomSampler):
         return choices[self._rng.rng.choice(len(choices), p=weights)]
 
 
+class GroupedTPESampler(TPESampler):
+    """TPE that models conditional parameters, instead of drawing them at random, by groups of those that are active
+    together. Optuna works the groups out from all trials at each ask; they change only with a new combination."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True)
+        self._combinations: set[frozenset[str]] = set()  # of the parameters that were active in trials that ended
+        self._grouped: dict[str, BaseDistribution] | None = None
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        if self._grouped is None:
+            self._grouped = super().infer_relative_search_space(study, trial)
+        return self._grouped
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        super().after_trial(study, trial, state, values)
+        combination = frozenset(trial.params)
+        if state != TrialState.FAIL and combination not in self._combinations:
+            self._combinations.add(combination)
+            self._grouped = None
+
+
 def _tpe(space: Space, seed: int) -> BaseSampler:
-    # `group` lets multivariate TPE model conditional parameters instead of drawing them at random
-    conditional = any(parameter.when for parameter in space.parameters)
-    return TPESampler(
-        seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=conditional, constant_liar=True
-    )
+    if any(parameter.when for parameter in space.parameters):
+        return GroupedTPESampler(seed)
+    return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True)
 
 
 METHODS: dict[str, Callable[[Space, int], BaseSampler]] = {
@@ -65,6 +87,20 @@ METHODS: dict[str, Callable[[Space, int], BaseSampler]] = {
         warn_independent_sampling=False,
     ),
 }  # fmt: skip
+
+
+# What the samplers look at. TPE and GP would take ever longer. CMA-ES and NSGA-II keep their generations in attributes
+# of trials, of any age, and hardly slow down: they keep their complete trials. QMC and random search look at none, but
+# QMC counts its trials itself and takes its space from the first.
+BOUNDS: dict[str, Bound] = {
+    "random": Bound(()),
+    "grid": Bound(()),
+    "tpe": Bound((TrialState.COMPLETE, TrialState.PRUNED), 300),
+    "gp": Bound((TrialState.COMPLETE,), 200),
+    "cmaes": Bound((TrialState.COMPLETE,)),
+    "nsga2": Bound((TrialState.COMPLETE,)),
+    "qmc": Bound((TrialState.COMPLETE, TrialState.PRUNED)),
+}
 
 
 def make_sampler(method: str, space: Space, seed: int) -> BaseSampler:

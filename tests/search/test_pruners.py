@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
 from hpo.events import Decision
-from hpo.search.pruners import decision_steps, make_pruner
+from hpo.search.pruners import decision_steps, make_stopper
 from hpo.search.searcher import Searcher
 from hpo.spec.grammar import EarlyTerminate
 from hpo.spec.space import Parameter, Range
@@ -63,7 +63,7 @@ def test_every_type_of_the_grammar_is_here() -> None:
 @pytest.mark.parametrize("epochs", [None, 1, 2, 9, 27])
 def test_it_builds(kind: str, epochs: int | None) -> None:
     for rule in (ADAPTER.validate_python({"type": kind}), rule_of(kind)):
-        make_pruner(rule, epochs)
+        make_stopper(rule, "study", epochs)
         decision_steps(rule, epochs)
 
 

@@ -1,0 +1,36 @@
+"""Stopping a trial that no longer gets better."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from hpo.search.stopper import Course, Stopper
+
+
+class PatienceStopper(Stopper):
+    """Stops a trial whose best value has not improved by more than `min_delta` within its last `patience` reports.
+
+    Optuna's PatientPruner goes by another rule: it lets a trial that stays level go on, and only stops one that got
+    worse by `min_delta`. A NaN is no improvement.
+    """
+
+    def __init__(self, patience: int, min_delta: float) -> None:
+        self._patience = max(1, patience)
+        self._min_delta = min_delta
+        self._bests: dict[int, deque[float]] = {}  # running trials: the best so far at each of the latest reports
+
+    def report(self, course: Course, step: int, value: float) -> None:
+        bests = self._bests.setdefault(course.number, deque(maxlen=self._patience + 1))
+        best = bests[-1] if bests else math.inf
+        bests.append(value if value < best else best)
+
+    def stops(self, course: Course) -> bool:
+        bests = self._bests.get(course.number)
+        return bests is not None and len(bests) > self._patience and bests[-1] >= bests[0] - self._min_delta
+
+    def end(self, course: Course, complete: bool) -> None:
+        self._bests.pop(course.number, None)
+
+    def withdraw(self, course: Course) -> None:
+        self.end(course, complete=False)

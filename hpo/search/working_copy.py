@@ -1,0 +1,91 @@
+"""The searcher's working copy of the study: Optuna's sampler over as many trials as it can afford to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.search.distributions import searched_params, suggest
+from hpo.search.keep import Bound, kept
+from hpo.search.memory import Memory
+from hpo.spec.space import Space
+from hpo.spec.sweep import Target
+
+_STUDY = 0
+
+
+class WorkingCopy:
+    """Asks a sampler, and tells it how trials ended. Its numbers of trials are its own.
+
+    Only the last step of a trial is kept, which is all that a sampler looks at.
+    """
+
+    def __init__(self, space: Space, metric: Target, sampler: BaseSampler, bound: Bound, seed: int) -> None:
+        self._space = space
+        self._sampler = sampler
+        self._bound = bound
+        self._seed = seed
+        self._memory = Memory()
+        self._study = optuna.create_study(
+            storage=self._memory, study_name="working copy", direction=metric.goal, sampler=sampler,
+            pruner=optuna.pruners.NopPruner(),
+        )  # fmt: skip
+        self._ended = 0  # of the trials in memory
+
+    def add(self, finished: Iterable[FrozenTrial]) -> None:
+        """Take over trials of the study of record."""
+        for trial in finished:
+            number = self._memory.create_new_trial(_STUDY, trial)
+            self._settle(number, trial.state)
+        self._thin_out()
+
+    def ask(self, sampler: BaseSampler | None = None) -> tuple[int, dict[str, Any]]:
+        """Draw an active configuration, from the sampler or from another one; it may be a forbidden one."""
+        self._study.sampler = sampler or self._sampler
+        trial = self._study.ask()
+        params = suggest(trial, self._space)
+        self._memory.settle(trial.number)
+        return trial.number, params
+
+    def fix(self, params: dict[str, Any]) -> int:
+        """Begin a trial of a given configuration."""
+        values, distributions = searched_params(self._space, params)
+        template = create_trial(state=TrialState.RUNNING, params=values, distributions=distributions)
+        return self._memory.create_new_trial(_STUDY, template)
+
+    def reject(self, number: int) -> None:
+        """Leave no trace of a trial."""
+        self._memory.forget([number])
+
+    def end(self, number: int, state: TrialState, value: float | None, last: tuple[int, float] | None) -> None:
+        """Take in a trial's end. last: the last step that it reported and the metric there."""
+        trial = self._memory.get_trial(number)
+        if last is not None:
+            self._memory.set_trial_intermediate_value(number, *last)
+        self._study.sampler = self._sampler
+        # `study.tell` would copy the trial and check what is checked here by types
+        values = [float(value)] if value is not None else [last[1]] if last and state == TrialState.PRUNED else None
+        self._sampler.after_trial(self._study, trial, state, values)
+        self._memory.set_trial_state_values(number, state, values)
+        self._settle(number, state)
+        self._thin_out()
+
+    def _settle(self, number: int, state: TrialState) -> None:
+        if state in self._bound.states:
+            self._ended += 1
+        else:
+            self._memory.forget([number])
+
+    def _thin_out(self) -> None:
+        """Forget what is too much. Not at each trial: a sampler's fit is steadier while its trials stay the same."""
+        if self._ended < self._bound.crowded or self._bound.most is None:
+            return
+        ended = self._study.get_trials(deepcopy=False, states=self._bound.states)
+        keep = kept(ended, self._bound.most, self._study.direction == StudyDirection.MAXIMIZE, self._seed)
+        self._memory.forget([trial.number for trial in ended if trial.number not in keep])
+        self._ended = len(keep)
