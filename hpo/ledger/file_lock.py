@@ -30,6 +30,7 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back. The file stays, so that nobody locks a file that another is about to remove."""
         if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # closing is not enough where a child was forked meanwhile
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +15,14 @@ from optuna.trial import FrozenTrial
 from hpo.ledger import provenance
 from hpo.ledger.file_lock import Ownership
 from hpo.ledger.home import Home
-from hpo.ledger.mirror import Mirror, Notice
+from hpo.ledger.mirror import Mirror
+from hpo.ledger.mirror_process import Notice as Notice
 from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
-from hpo.ledger.study import StudyBook, ended_copy
+from hpo.ledger.study import StudyBook, ended_copy, forget_history
 from hpo.search.distributions import decode_params
 from hpo.spec.sweep import Sweep
 
-_RUN_ID_PATIENCE = 20.0  # seconds that a trial's end waits for MLflow to have given it a run, while MLflow works
+_RUN_ID_PATIENCE = 20.0  # seconds that a trial's end waits for a run id that MLflow gives, while MLflow works
 _SECONDS_BETWEEN_BEATS = 10.0  # between notes of how long the sweep has run
 
 
@@ -47,7 +49,9 @@ class Ledger:
         self._mirror: Mirror | None = None
         self._records: dict[int, TrialRecord] = {}  # running
         self._ending: dict[int, tuple[TrialRecord, float]] = {}  # ended, state not yet written; since when it waits
-        self.ended = [record for record in map(record_of, self._trials) if record.state != "running"]
+        self._together = False
+        records = [record_of(trial, history=False) for trial in self._trials]
+        self.ended = [record for record in records if record.state != "running"]  # without their steps
         self._done = sum(record.state in ("complete", "pruned") for record in self.ended)
         self._began = self._seconds_written = clock()
         self._earlier_seconds = float(self._book.attributes.get("seconds", 0.0))
@@ -89,6 +93,13 @@ class Ledger:
         notes: what was done to the data, kept in both records.
         Returns the trials of the study, all ended, for the sampler; and those that are to be run again.
         """
+        if self._mirror is None:
+            self.warm_up()
+        self._began = self._seconds_written = self._clock()  # starting workers is no part of the sweep's time
+        with self.together():
+            return self._take_over(notes)
+
+    def _take_over(self, notes: Sequence[str]) -> tuple[list[FrozenTrial], list[TrialRecord]]:
         sweep = self._sweep
         self._book.create(
             {
@@ -103,23 +114,25 @@ class Ledger:
             }
         )
         self._book.claim(self._clock())
-        if self._mirror is None:
-            self.warm_up()
-        leftovers = [trial for trial in self._trials if not trial.state.is_finished()]
-        settled = {trial.number: self._settle(trial) for trial in leftovers}
-        records = [settled.get(trial.number) or record_of(trial) for trial in self._trials]
+        trials, self._trials = self._trials, []
+        settled = {trial.number: self._settle(trial) for trial in trials if not trial.state.is_finished()}
+        records = [settled.get(trial.number) or record_of(trial, history=False) for trial in trials]
         self._require_mirror().open(
             self._sweep_record(notes), [record for record in records if record.number not in settled]
         )
         for record in settled.values():
-            self._require_mirror().begin(record)
+            self._begin_ending(record)
         retried = {record.retry_of for record in records}
         again = [record for record in records if record.interrupted and record.number not in retried]
-        pairs = zip(self._trials, records, strict=True)
-        return [ended_copy(trial, record) if trial.number in settled else trial for trial, record in pairs], again
+        pairs = zip(trials, records, strict=True)
+        ended = [ended_copy(trial, record) if trial.number in settled else trial for trial, record in pairs]
+        for trial in ended:
+            forget_history(trial)
+        return ended, again
 
     def _settle(self, trial: FrozenTrial) -> TrialRecord:
-        """End a trial that a dead driver left running, before the sampler takes it for one that runs for ever.
+        """Note the end of a trial that a dead driver left running, before the sampler takes it for one that runs for
+        ever.
 
         If its outcome was noted, only its state is missing; else it is interrupted, and is run again.
         """
@@ -132,8 +145,15 @@ class Ledger:
             if record.retry_of is None:  # its driver may have died before it had written the seed
                 record.seed = trial_seed(self._sweep, record.number, record.params)
             self._book.note_end(record)
-        self._ending[record.number] = record, self._clock()
         return record
+
+    def _begin_ending(self, record: TrialRecord) -> None:
+        """Write the state of a trial that was settled, or let it wait until MLflow has given it a run."""
+        if record.run_id:
+            self._write_end(record)
+        else:
+            self._require_mirror().begin(record)
+            self._ending[record.number] = record, self._clock()
 
     def _sweep_record(self, notes: Sequence[str]) -> SweepRecord:
         sweep = self._sweep
@@ -154,21 +174,50 @@ class Ledger:
             began=self._began,
         )
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all that is recorded inside the block at its end, in one go: to the study, then to MLflow.
+
+        For many trials or reports that come at once. Nothing of it counts before the end: MLflow's process gets to
+        know nothing that is not in the study. Blocks may be nested; a database as storage writes at once as ever.
+        An exception that leaves the block changes nothing of that. Raises OSError if the study can't be written: the
+        journal is then as it was before the block, and this ledger is of no more use; `abandon` it. A ledger that is
+        made anew goes on from what the journal holds.
+        """
+        if self._together:
+            yield
+            return
+        mirror, self._together = self._mirror, True
+        if mirror is not None:
+            mirror.hold()
+        try:
+            with self._book.together():
+                yield
+        finally:
+            self._together = False
+            if mirror is not None:
+                mirror.let_go(send=not self._book.failed)
+
     def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord:
         """Record a trial's start. retry: the interrupted trial that this one repeats, with its seed."""
+        mirror = self._require_mirror()
+        number = self._book.next_number
         record = TrialRecord(
-            number=-1,
+            number=number,
             params=dict(params),
-            seed=0,
+            seed=retry.seed if retry else trial_seed(self._sweep, number, params),
             epochs=self._sweep.epochs_of(params),
             started=self._clock(),
             retry_of=retry.number if retry else None,
+            run_id=uuid.uuid4().hex if mirror.takes_ids else "",
         )
-        record.number = self._book.begin(record)
-        record.seed = retry.seed if retry else trial_seed(self._sweep, record.number, params)
-        self._book.set_trial_attribute(record.number, "seed", record.seed)
-        self._records[record.number] = record
-        self._require_mirror().begin(record)
+        with self.together():
+            record.number = self._book.begin(record)
+            if record.number != number and not retry:  # somebody else writes into the study
+                record.seed = trial_seed(self._sweep, record.number, params)
+                self._book.set_trial_attribute(record.number, "seed", record.seed)
+            self._records[record.number] = record
+            mirror.begin(record)
         return record
 
     def again(self, number: int) -> TrialRecord:
@@ -190,15 +239,20 @@ class Ledger:
     def end(self, number: int, state: State, **facts: Any) -> TrialRecord:
         """Record a trial's end; facts are fields of TrialRecord.
 
-        All of it is in the study when this returns, but for the state, which comes with the MLflow run's id.
+        All of it is in the study when this returns, or at the end of the `together` around it; but for the state,
+        where it is MLflow that gives the run's id, which comes first.
         """
         record = self._records[number]
         record.state, record.ended = state, self._clock()
         for name, fact in facts.items():
             setattr(record, name, fact)
-        self._book.note_end(record)
-        del self._records[number]
-        self._ending[number] = record, self._clock()
+        with self.together():
+            self._book.note_end(record)
+            del self._records[number]
+            if record.run_id:
+                self._write_end(record)
+            else:
+                self._ending[number] = record, self._clock()
         self._done += state in ("complete", "pruned")
         return record
 
@@ -218,16 +272,21 @@ class Ledger:
         """
         mirror = self._require_mirror()
         warnings = mirror.receive()
-        for number, (record, since) in list(self._ending.items()):
-            record.run_id = mirror.run_ids.get(number, "")
-            late = self._clock() - since > _RUN_ID_PATIENCE
-            if record.run_id or force or late or mirror.in_trouble:
-                self._book.end(record)
-                mirror.end(record)
-                del self._ending[number]
-        if self._clock() - self._seconds_written > _SECONDS_BETWEEN_BEATS:
-            self._beat()
+        with self.together():
+            for number, (record, since) in list(self._ending.items()):
+                record.run_id = mirror.run_ids.pop(number, "")
+                late = self._clock() - since > _RUN_ID_PATIENCE
+                if record.run_id or force or late or mirror.in_trouble:
+                    self._write_end(record)
+                    del self._ending[number]
+            if self._clock() - self._seconds_written > _SECONDS_BETWEEN_BEATS:
+                self._beat()
         return warnings
+
+    def _write_end(self, record: TrialRecord) -> None:
+        """Give a trial whose end was noted its state, in both records."""
+        self._book.end(record)
+        self._require_mirror().end(record)
 
     def _beat(self) -> None:
         """Note how long the sweep has run, and that this driver lives."""
@@ -248,11 +307,13 @@ class Ledger:
             time.sleep(0.02)
             warnings += self.pump()
         warnings += self.pump(force=True)
-        self._beat()
+        with self.together():
+            self._beat()
         warnings += mirror.close(status, summary, hurry)
-        if mirror.parent_id:
-            self._book.set_attribute("mlflow_run_id", mirror.parent_id)
-        self._book.disclaim()
+        with self.together():
+            if mirror.parent_id:
+                self._book.set_attribute("mlflow_run_id", mirror.parent_id)
+            self._book.disclaim()
         self._ownership.give_up()
         return warnings
 

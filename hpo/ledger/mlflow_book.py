@@ -1,6 +1,8 @@
 """What a sweep looks like in MLflow: one parent run, one child run a trial. Every method can be called again.
 
-Uses MlflowClient only: the fluent API's global state collides between sweeps, and costs ten times as much.
+The parent run is written through MlflowClient (never the fluent API: its global state collides between sweeps, and it
+costs ten times as much); the trials' runs by one of two writers, which say the same in two ways: mlflow_bulk.py for
+databases, mlflow_client.py for servers.
 """
 
 from __future__ import annotations
@@ -8,64 +10,103 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import re
-import shutil
-import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, RunTag
 
-from hpo.ledger.home import Home
-from hpo.ledger.records import SweepRecord, TrialRecord
+from hpo.ledger import mlflow_bulk
+from hpo.ledger.home import Home, open_storage
+from hpo.ledger.mlflow_bulk import BulkWriter
+from hpo.ledger.mlflow_client import ClientWriter
+from hpo.ledger.mlflow_database import make_database as make_database
+from hpo.ledger.mlflow_rows import (
+    STATUS,
+    Point,
+    RunOrder,
+    begun_rows,
+    best_point,
+    ended_rows,
+    milliseconds,
+    mlflow_key,
+)
+from hpo.ledger.mlflow_search import search_runs
+from hpo.ledger.records import SweepRecord, TrialRecord, record_of
 from hpo.spec.source import dump_source
-from hpo.spec.space import show
 
-_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
-_BATCH = 900  # entities a call; MLflow's limit is 1,000
+_LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
 VIEW = "hpo"  # the name of the shared view of the runs table
 
 
 class MlflowBook:
     """Writes one sweep into MLflow."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, alive: Callable[[], object] = lambda: None) -> None:
+        """alive: called now and then while a lot is written."""
         self._home = home
+        self._alive = alive
         self._experiment = ""
         self._runs: dict[int, str] = {}  # by trial number
         self._unsaid: dict[int, str] = {}
         self._uncertain = False  # a call failed: it may have been carried out all the same
         self.parent_id = ""
+        self.batch = 1  # orders for `write` at a time
+        self._reason: str | None = None  # why MLflow is written run by run; "": it is not; None: it isn't loaded yet
 
     def new_run_ids(self) -> dict[int, str]:
-        """Return the run ids that were given since the last call."""
+        """Return the run ids that MLflow gave to trials since the last call."""
         unsaid, self._unsaid = self._unsaid, {}
         return unsaid
 
-    def prepare(self) -> None:
-        """Connect, and make the database if there is none."""
+    def prepare(self) -> list[str]:
+        """Connect, and make the database if there is none. Returns notes for the user."""
         database = self._home.mlflow_database
         if database is not None and not database.exists():
             make_database(database)
-        self._client = MlflowClient(tracking_uri=self._home.tracking_uri, registry_uri=self._home.tracking_uri)
+        uri = self._home.tracking_uri
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self._reason = mlflow_bulk.why_not(self._client)
+        if self._reason and not uri.startswith("http"):
+            return [f"MLflow is written run by run, which is slower: {self._reason}"]
+        return []
 
-    def open(self, sweep: SweepRecord, finished: list[TrialRecord]) -> list[str]:
-        """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user."""
+    @property
+    def takes_ids(self) -> bool:
+        """Whether a trial's run gets the id that its record has."""
+        return self._reason == ""
+
+    def open(self, sweep: SweepRecord, finished: Sequence[TrialRecord]) -> list[str]:
+        """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user.
+
+        finished: records of the study's finished trials, without their steps, which are read from the study if needed.
+        """
         self._sweep = sweep
         self._experiment = self._find_experiment(sweep.study)
+        self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
+        self.batch = self._writer.batch
         self._open_parent(sweep)
-        known = self._child_runs()
-        self._runs = {number: run.info.run_id for number, run in known.items()}
-        behind = [r for r in finished if r.number not in known or known[r.number].info.status != _STATUS[r.state]]
-        for record in behind:
-            self.end(record)
+        known = self._writer.children(self.parent_id)
+        self._runs = {number: child.run_id for number, child in known.items()}
+        behind = {r.number for r in finished if r.number not in known or known[r.number].status != STATUS[r.state]}
+        for records in _chunks(self._whole(behind)):
+            self.write([(record, True) for record in records], [])
+            self._alive()
         if behind:
             self._draw_best_curve(finished)
         return [f"MLflow brought level with the study: {len(behind)} trials written"] if behind else []
+
+    def _whole(self, numbers: set[int]) -> Iterable[TrialRecord]:
+        """Yield trials' records with their steps, read from the study."""
+        if not numbers:
+            return
+        storage = open_storage(self._home)
+        study_id = storage.get_study_id_from_name(self._sweep.study)
+        for trial in storage.get_all_trials(study_id, deepcopy=False):
+            if trial.number in numbers:
+                yield record_of(trial)
 
     def _find_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -76,7 +117,8 @@ class MlflowBook:
         return str(found.experiment_id)
 
     def _open_parent(self, sweep: SweepRecord) -> None:
-        parents = self._search(f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'")
+        condition = f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'"
+        parents = search_runs(self._client, self._experiment, condition)
         if parents:
             self.parent_id = parents[0].info.run_id
             self._client.update_run(self.parent_id, "RUNNING")
@@ -84,7 +126,7 @@ class MlflowBook:
             tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
             tags["hpo.study_id"] = sweep.study_id
             tags |= {"mlflow.source.name": sweep.source, "mlflow.source.type": "LOCAL"}
-            start = _milliseconds(sweep.began)
+            start = milliseconds(sweep.began)
             run = self._client.create_run(self._experiment, start, tags, f"{sweep.study} (sweep)")
             self.parent_id = run.info.run_id
         self._client.set_experiment_tag(self._experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
@@ -98,116 +140,53 @@ class MlflowBook:
         if sweep.notes:
             self._client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
 
-    def _draw_best_curve(self, finished: list[TrialRecord]) -> None:
+    def _draw_best_curve(self, finished: Sequence[TrialRecord]) -> None:
         """Write the best-so-far curve from the trials' own ends."""
         sign = 1.0 if self._sweep.goal == "maximize" else -1.0
         best = -math.inf
         ended = sorted(
             (r for r in finished if r.state in ("complete", "pruned")), key=lambda record: record.ended or 0.0
         )
+        points = []
         for step, record in enumerate(ended, start=1):
             if record.state == "complete" and record.value is not None and sign * record.value > best:
                 best = sign * record.value
-                self.best(step, record.value, record.ended or 0.0)
+                points.append(best_point(self._sweep, step, record.value, record.ended or 0.0))
+        if points:
+            self._writer.add_points(self.parent_id, points)
 
-    def _search(self, condition: str) -> list[Run]:
-        runs: list[Run] = []
-        token = None
-        while True:
-            page = self._client.search_runs([self._experiment], condition, ViewType.ACTIVE_ONLY, 1000, page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+    def write(self, trials: Sequence[tuple[TrialRecord, bool]], best: Sequence[tuple[int, float, float]]) -> None:
+        """Bring trials' runs to the states of their records, each with all its steps if it has ended (True).
 
-    def _child_runs(self) -> dict[int, Run]:
-        runs = self._search(f"tags.`mlflow.parentRunId` = '{self.parent_id}'")
-        return {int(run.data.tags["hpo.trial"]): run for run in runs if "hpo.trial" in run.data.tags}
-
-    def begin(self, record: TrialRecord) -> None:
-        """Make a trial's run, with its parameters, unless there is one."""
-        if record.number not in self._runs and self._uncertain:
-            self._runs |= {number: run.info.run_id for number, run in self._child_runs().items()}
-        if record.number not in self._runs:
-            self._uncertain = True
-            run = self._client.create_run(
-                self._experiment,
-                start_time=_milliseconds(record.started),
-                tags=self._tags(record),
-                run_name=f"{self._sweep.study} {record.number:04d}",
+        best: points of the best-so-far curve: trials that had ended by then, value, moment.
+        """
+        if self._uncertain:
+            self._runs = {number: child.run_id for number, child in self._writer.children(self.parent_id).items()}
+        orders = [
+            RunOrder(
+                record.number,
+                (ended_rows if has_ended else begun_rows)(self._sweep, self.parent_id, record),
+                self._runs.get(record.number, record.run_id if self.takes_ids else ""),
+                record.number in self._runs,
             )
-            self._uncertain = False
-            self._runs[record.number] = run.info.run_id
-        self._unsaid[record.number] = self._runs[record.number]
-        params = [Param(_key(name), _text(value)) for name, value in record.params.items()]
-        self._client.log_batch(self._runs[record.number], params=params)
-
-    def _tags(self, record: TrialRecord) -> dict[str, str]:
-        sweep = self._sweep
-        tags = {
-            "mlflow.parentRunId": self.parent_id,
-            "mlflow.source.name": sweep.source,
-            "mlflow.source.type": "LOCAL",
-            "hpo.kind": "trial",
-            "hpo.study": sweep.study,
-            "hpo.trial": str(record.number),
-            "hpo.seed": str(record.seed),
-            "hpo.state": record.state,
-        }
-        if sweep.commit:
-            tags["mlflow.source.git.commit"] = sweep.commit
-        if record.retry_of is not None:
-            tags["hpo.retry_of"] = str(record.retry_of)
-        return tags
-
-    def end(self, record: TrialRecord) -> None:
-        """Write all that a trial's run holds in the end, and its state."""
-        if record.number not in self._runs:
-            self.begin(record)
-        run_id = self._runs[record.number]
-        metrics = [
-            Metric(_key(name), value, _milliseconds(record.times[step]), step)
-            for step in sorted(record.steps)
-            for name, value in record.steps[step].items()
+            for record, has_ended in trials
         ]
-        metrics += [
-            Metric(name, value, _milliseconds(record.ended), 0) for name, value in self._summary(record).items()
-        ]
-        tags = self._tags(record) | self._end_tags(record)
+        self._uncertain = True
         try:
-            for start in range(0, len(metrics), _BATCH):
-                self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-            self._client.log_batch(run_id, tags=[RunTag(key, value[:5000]) for key, value in tags.items()])
-            if record.traceback:
-                self._client.log_text(run_id, record.traceback, "traceback.txt")
-        finally:  # even if MLflow refuses something of it, the run is not left running
-            self._client.set_terminated(run_id, _STATUS[record.state], _milliseconds(record.ended))
+            if orders:
+                self._writer.write(orders)
+            if best:
+                self._add_best(best)
+        finally:
+            self._runs |= {order.number: order.run_id for order in orders if order.exists}
+        self._uncertain = False
+        for record, _ in trials:
+            if not record.run_id:
+                self._unsaid[record.number] = self._runs[record.number]
 
-    def _summary(self, record: TrialRecord) -> dict[str, float]:
-        """Return what to sort the runs table by: the trial's value (of complete trials only, as in the study), the best
-        and the last value of the sweep's metric over the epochs, and the duration."""
-        name = self._sweep.metric
-        series = record.series(name)
-        summary = {"duration_seconds": record.seconds}
-        if series:
-            summary[f"best_{name}"] = max(series) if self._sweep.goal == "maximize" else min(series)
-            summary[f"last_{name}"] = series[-1]
-        if record.value is not None:
-            summary["value"] = summary[f"last_{name}"] = record.value
-            summary.setdefault(f"best_{name}", record.value)
-        if record.value is not None and not series:
-            summary[name] = record.value
-        return {key: value for key, value in summary.items() if math.isfinite(value)}
-
-    def _end_tags(self, record: TrialRecord) -> dict[str, str]:
-        tags = {f"hpo.{key}": str(record.info[key]) for key in ("worker", "host", "gpu") if key in record.info}
-        if record.diverged is not None:
-            tags["diverged"] = f"epoch {record.diverged}"
-        if record.error:
-            tags["hpo.error"] = record.error
-        if record.stopped_by:
-            tags["hpo.stopped_by"] = record.stopped_by
-        return tags
+    def _add_best(self, best: Sequence[tuple[int, float, float]]) -> None:
+        points: list[Point] = [best_point(self._sweep, *point) for point in best]
+        self._writer.add_points(self.parent_id, points)
 
     def attach(self, number: int, name: str, path: str) -> list[str]:
         """Move a file into a trial's artefacts."""
@@ -223,38 +202,14 @@ class MlflowBook:
             named.parent.rmdir()
         return []
 
-    def best(self, step: int, value: float, moment: float) -> None:
-        """Add one point to the best-so-far curve; step: trials that had ended by then."""
-        name = f"best_so_far_{self._sweep.metric}"
-        self._client.log_batch(self.parent_id, metrics=[Metric(_key(name), value, _milliseconds(moment), step)])
-
     def close(self, status: str, summary: dict[str, Any]) -> None:
         """Write the sweep's summary and end the parent run."""
-        moment = _milliseconds(time.time())
-        metrics = [Metric(_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
+        moment = milliseconds(time.time())
+        metrics = [Metric(mlflow_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
         tags.append(RunTag("mlflow.note.content", f"{_description(self._sweep)}\n\n{summary['outcome']}"))
         self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._client.set_terminated(self.parent_id, status)
-
-
-def make_database(path: Path) -> None:
-    """Make an empty MLflow database, all of it or nothing.
-
-    MLflow takes seconds to do so, in steps; one that is killed in between is of no use to MLflow ever after.
-    """
-    draft = path.with_name(f"{path.name}.new-{os.getpid()}")
-    whole = path.with_name(f"{draft.name}-whole")
-    try:
-        MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
-        shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
-        with closing(sqlite3.connect(whole)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # for good: readers and the writer never wait for each other
-        with contextlib.suppress(FileExistsError):  # another sweep in this home was quicker
-            os.link(whole, path)
-    finally:
-        for leftover in (draft, whole):
-            leftover.unlink(missing_ok=True)
 
 
 def _description(sweep: SweepRecord) -> str:
@@ -272,18 +227,12 @@ def _table_view(sweep: SweepRecord) -> str:
     return json.dumps({"selectedColumns": columns, **order})
 
 
-def _key(name: str) -> str:
-    """Return a name as MLflow allows it: letters, digits and `_-./: `; what else there is becomes `_`."""
-    return re.sub(r"[^\w\-./: ]", "_", name)[:250]
-
-
-def _milliseconds(moment: float | None) -> int:
-    return int((moment or 0.0) * 1000)
-
-
-def _text(value: Any) -> str:
-    """Return a parameter as MLflow shows it."""
-    text = (
-        json.dumps(value) if isinstance(value, list | dict) else str(value) if isinstance(value, float) else show(value)
-    )
-    return text[:6000]
+def _chunks(records: Iterable[TrialRecord]) -> Iterable[list[TrialRecord]]:
+    chunk: list[TrialRecord] = []
+    for record in records:
+        chunk.append(record)
+        if len(chunk) == _LEVEL_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

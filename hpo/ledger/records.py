@@ -6,8 +6,9 @@ A record holds everything that MLflow shows, so MLflow can be rebuilt from the s
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,6 +81,8 @@ def start_attributes(record: TrialRecord) -> dict[str, Any]:
         known["epochs"] = record.epochs
     if record.retry_of is not None:
         known["retry_of"] = record.retry_of
+    if record.run_id:
+        known["mlflow_run_id"] = record.run_id
     return known
 
 
@@ -113,13 +116,43 @@ def _columns(steps: Mapping[int, Mapping[str, float]]) -> dict[str, list[float |
     return {name: [steps[step].get(name) for step in sorted(steps)] for name in names}
 
 
-def record_of(trial: FrozenTrial) -> TrialRecord:
-    """Read a trial of the study back into a record."""
+@dataclass(frozen=True)
+class History:
+    """A trial's steps in a tenth of the memory, to be sent to the mirror and to wait there. NaN: not reported."""
+
+    steps: Sequence[int]
+    times: array[float]
+    columns: Mapping[str, array[float]]
+
+
+def packed(record: TrialRecord) -> tuple[TrialRecord, History]:
+    """Return a record without its steps, and its steps."""
+    steps = sorted(record.steps)
+    columns = {
+        name: array("d", [math.nan if value is None else value for value in column])
+        for name, column in _columns(record.steps).items()
+    }
+    times = array("d", [record.times[step] for step in steps])
+    return replace(record, steps={}, times={}), History(steps, times, columns)
+
+
+def unpacked(record: TrialRecord, history: History) -> TrialRecord:
+    """Return a record with its steps."""
+    columns = history.columns.items()
+    steps = {
+        step: {name: column[index] for name, column in columns if not math.isnan(column[index])}
+        for index, step in enumerate(history.steps)
+    }
+    return replace(record, steps=steps, times=dict(zip(history.steps, history.times, strict=True)))
+
+
+def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
+    """Read a trial of the study back into a record; without its steps if `history` is false."""
     attributes = trial.user_attrs
-    history = attributes.get("history", {"steps": [], "times": [], "metrics": {}})
+    noted = (attributes.get("history") if history else None) or {"steps": [], "times": [], "metrics": {}}
     steps: dict[int, dict[str, float]] = {}
-    for index, step in enumerate(history["steps"]):
-        values = {name: column[index] for name, column in history["metrics"].items()}
+    for index, step in enumerate(noted["steps"]):
+        values = {name: column[index] for name, column in noted["metrics"].items()}
         steps[step] = {name: value for name, value in values.items() if value is not None}
     outcome = attributes.get("outcome", {"state": "running", "value": None, "ended": None})
     return TrialRecord(
@@ -132,7 +165,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         state=outcome["state"],
         value=outcome["value"],
         steps=steps,
-        times=dict(zip(history["steps"], history["times"], strict=True)),
+        times=dict(zip(noted["steps"], noted["times"], strict=True)),
         error=attributes.get("error", ""),
         traceback=attributes.get("traceback", ""),
         diverged=attributes.get("diverged"),

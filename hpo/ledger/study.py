@@ -7,6 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.ledger.home import Home, open_storage
+from hpo.ledger.journal import SafeJournal
 from hpo.ledger.records import TrialRecord, end_attributes, local_time, start_attributes
 from hpo.search.distributions import searched_params
 from hpo.spec.faults import UserError
@@ -35,7 +37,11 @@ class StudyBook:
         self._sweep = sweep
         self._storage = open_storage(home)
         self._shared = home.storage is not None
+        backend = getattr(self._storage, "_backend", None)
+        self._journal = backend if isinstance(backend, SafeJournal) else None
         self._ids: dict[int, int] = {}  # of running trials
+        self._named: set[int] = set()  # running trials that have their MLflow run's id
+        self.next_number = 0  # of the trial that begins next, unless somebody else writes into the study
         existing = [study for study in self._storage.get_all_studies() if study.study_name == sweep.name]
         self._study_id = existing[0]._study_id if existing else None
         self.attributes: dict[str, Any] = dict(existing[0].user_attrs) if existing else {}
@@ -105,12 +111,26 @@ class StudyBook:
         assert self._study_id is not None, "the study is created first"
         return self._study_id
 
+    def together(self) -> AbstractContextManager[None]:
+        """Write what is done inside the block at its end (SafeJournal.together); a database writes at once as ever."""
+        return self._journal.together() if self._journal is not None else nullcontext()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the end of a block could not be written, so that the storage lacks what was done in it."""
+        return self._journal is not None and self._journal.failed
+
     def trials(self) -> list[FrozenTrial]:
         """Return all trials in order."""
-        return self._storage.get_all_trials(self._id, deepcopy=False) if self.exists else []
+        trials = self._storage.get_all_trials(self._id, deepcopy=False) if self.exists else []
+        self.next_number = len(trials)
+        return trials
 
     def begin(self, record: TrialRecord) -> int:
-        """Add a running trial, in one write; return its number."""
+        """Add a running trial, in one write; return its number.
+
+        That is `next_number`, unless somebody else writes into the study: what was written then is for another number.
+        """
         params, distributions = searched_params(self._sweep.space, dict(record.params))
         template = create_trial(
             state=TrialState.RUNNING,
@@ -122,11 +142,16 @@ class StudyBook:
         trial_id = self._storage.create_new_trial(self._id, template_trial=template)
         number = self._storage.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
+        self.next_number = number + 1
+        if record.run_id:
+            self._named.add(number)
         return number
 
     def adopt(self, trial: FrozenTrial) -> None:
         """Take over a running trial that an earlier driver left, in order to end it."""
         self._ids[trial.number] = trial._trial_id
+        if "mlflow_run_id" in trial.user_attrs:
+            self._named.add(trial.number)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record the sweep's metric at a step."""
@@ -145,7 +170,7 @@ class StudyBook:
     def end(self, record: TrialRecord) -> None:
         """Give a trial whose end was noted its run id and its state."""
         trial_id = self._ids[record.number]
-        if record.run_id:
+        if record.run_id and record.number not in self._named:
             self._storage.set_trial_user_attr(trial_id, "mlflow_run_id", record.run_id)
         value = record.value
         if record.state == "pruned":  # as Optuna itself does: a pruned trial's value is its last report
@@ -153,6 +178,17 @@ class StudyBook:
         values = [value] if value is not None and record.state != "failed" else None
         self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
         del self._ids[record.number]
+        self._named.discard(record.number)
+        if self._journal is not None:
+            forget_history(self._storage.get_trial(trial_id))
+
+
+def forget_history(trial: FrozenTrial) -> None:
+    """Drop the largest part of an ended trial, which nobody in the driver reads again, from the storage's memory.
+
+    A journal's storage keeps every trial that it has seen, and hands out its own objects.
+    """
+    trial.user_attrs.pop("history", None)
 
 
 def _died_here(owner: Mapping[str, Any]) -> bool:

@@ -1,0 +1,180 @@
+"""The mirror's process: it writes what it is ordered to, many trials at a time when they come quickly."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from hpo.ledger.home import Home
+from hpo.ledger.records import TrialRecord, unpacked
+from hpo.output import log_to
+
+if TYPE_CHECKING:
+    from hpo.ledger.mlflow_book import MlflowBook
+
+_RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+_TOGETHER = {"begin", "end", "best", "attach"}  # orders that may be carried out in one go
+
+
+@dataclass(frozen=True)
+class Order:
+    """One thing to write: a trial's begin or end, a point of the best curve, or a method of MlflowBook."""
+
+    action: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know."""
+
+    text: str
+    warning: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of orders. `written` counts the orders that are done."""
+
+    written: int
+    run_ids: Mapping[int, str] = field(default_factory=dict)
+    parent_id: str = ""
+    takes_ids: bool = False
+    trouble: str = ""  # why MLflow can't be written at the moment
+    notices: tuple[Notice, ...] = ()
+
+
+class _DriverGone(Exception):
+    """Nobody listens any more; the next driver finds out what is missing."""
+
+
+def run(connection: Connection, home: Home) -> None:
+    """Write order after order, try again while MLflow fails, end with the driver."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it announces each table that it makes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # retries are made here, where they are told of
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")  # seconds
+    log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
+    try:
+        Scribe(connection, home).work()
+    except _DriverGone:
+        return
+
+
+class Scribe:
+    """Carries out what the driver orders."""
+
+    def __init__(self, connection: Connection, home: Home) -> None:
+        from hpo.ledger.mlflow_book import MlflowBook
+
+        self._connection = connection
+        self._book: MlflowBook = MlflowBook(home, alive=self._tell)
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._next: deque[Order] = deque()  # taken from the queue, not yet begun
+        self._written = 0
+
+    def work(self) -> None:
+        """Write until the order to close. Raises _DriverGone if the driver ends without one."""
+        threading.Thread(target=self._take_orders, daemon=True).start()
+        while True:
+            orders = self._batch()
+            rows = [order for order in orders if order.action != "attach"]
+            notices = self._persist(rows) if rows else []
+            for order in orders:
+                if order.action == "attach":  # by itself: a file that was moved can't be moved again
+                    notices += self._persist([order])
+            self._written += len(orders)
+            self._tell(run_ids=self._book.new_run_ids(), notices=tuple(notices))
+            if orders[-1].action == "close":
+                return
+
+    def _take_orders(self) -> None:
+        """Empty the pipe at all times: the driver must never wait because MLflow does."""
+        try:
+            while True:
+                for order in self._connection.recv():
+                    self._orders.put(order)
+        except (EOFError, OSError):
+            self._orders.put(None)
+
+    def _batch(self) -> list[Order]:
+        """Return the next orders that can be carried out together; waits for one, not for more."""
+        if not self._next:
+            self._next.append(self._required(self._orders.get()))
+        orders = [self._next.popleft()]
+        while orders[0].action in _TOGETHER and len(orders) < self._book.batch and not self._orders.empty():
+            order = self._orders.get()
+            if order is None:
+                self._orders.put(None)  # what was ordered before is written first
+                break
+            if order.action not in _TOGETHER:
+                self._next.append(order)
+                break
+            orders.append(order)
+        return orders
+
+    def _required(self, order: Order | None) -> Order:
+        if order is None:
+            raise _DriverGone
+        return order
+
+    def _persist(self, orders: Sequence[Order]) -> list[Notice]:
+        """Carry out orders, again and again until MLflow takes them or refuses them; return news for the user."""
+        failures = 0
+        while True:
+            try:
+                return self._carry_out(orders)
+            except Exception as error:  # a server that is down or answers nonsense, a locked or full disk
+                if _is_refusal(error, failures):
+                    if len(orders) > 1:  # which of them it is
+                        return [notice for order in orders for notice in self._persist([order])]
+                    return [Notice(f"MLflow refuses what it was given to {orders[0].action}: {error}")]
+                wait = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+                failures += 1
+                self._tell(trouble=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+                time.sleep(wait)
+
+    def _carry_out(self, orders: Sequence[Order]) -> list[Notice]:
+        trials: dict[int, tuple[TrialRecord, bool]] = {}
+        best: list[tuple[int, float, float]] = []
+        notes: list[str] = []
+        for order in orders:
+            if order.action == "begin":
+                trials.setdefault(order.arguments[0].number, (order.arguments[0], False))
+            elif order.action == "end":
+                record = unpacked(*order.arguments)
+                trials[record.number] = record, True
+            elif order.action == "best":
+                step, value, moment = order.arguments
+                best.append((step, value, moment))
+            else:
+                notes += getattr(self._book, order.action)(*order.arguments) or ()
+        if trials or best:
+            self._book.write(list(trials.values()), best)
+        return [Notice(text, warning=False) for text in notes]
+
+    def _tell(self, **facts: Any) -> None:
+        """Answer the driver. Raises _DriverGone."""
+        book = self._book
+        try:
+            self._connection.send(Answer(self._written, parent_id=book.parent_id, takes_ids=book.takes_ids, **facts))
+        except OSError:
+            raise _DriverGone from None
+
+
+def _is_refusal(error: Exception, failures: int) -> bool:
+    """Whether trying again is of no use: MLflow says that the request is wrong, or this program made a mistake."""
+    code = getattr(error, "error_code", "")
+    if code == "BAD_REQUEST":  # whatever a database says against a statement; a lost connection, too
+        return failures >= len(_RETRY_SECONDS)
+    return code == "INVALID_PARAMETER_VALUE" or isinstance(error, TypeError | LookupError | ArithmeticError)

@@ -1,0 +1,71 @@
+"""Writing runs through MLflow's public client: servers, and databases of a release that nobody tested."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from hpo.ledger.mlflow_rows import Point, RunOrder
+from hpo.ledger.mlflow_search import Child, search_runs
+
+
+class ClientWriter:
+    """Writes run after run, in as few calls as MLflow's limits allow. MLflow gives the run ids."""
+
+    takes_ids = False
+    batch = 8  # orders at a time: a slow server must show that it makes progress
+
+    def __init__(self, client: MlflowClient, experiment: str) -> None:
+        self._client = client
+        self._experiment = experiment
+
+    def children(self, parent_id: str) -> dict[int, Child]:
+        """Return the runs of a sweep's trials by the trials' numbers."""
+        runs = search_runs(self._client, self._experiment, f"tags.`mlflow.parentRunId` = '{parent_id}'")
+        return {
+            int(run.data.tags["hpo.trial"]): Child(run.info.run_id, run.info.status)
+            for run in runs
+            if "hpo.trial" in run.data.tags
+        }
+
+    def write(self, orders: Sequence[RunOrder]) -> None:
+        """Make runs, or bring them to their states; note in each order what came of it. Can be called again."""
+        for order in orders:
+            made = not order.exists
+            if made:
+                rows = order.rows
+                run = self._client.create_run(self._experiment, rows.start, dict(rows.tags), rows.name)
+                order.run_id, order.exists = run.info.run_id, True
+            self._fill(order, with_tags=not made)
+
+    def _fill(self, order: RunOrder, with_tags: bool) -> None:
+        rows = order.rows
+        params = [Param(key, value) for key, value in rows.params.items()]
+        tags = [RunTag(key, value) for key, value in rows.tags.items()] if with_tags else []
+        try:
+            try:
+                self._client.log_batch(order.run_id, metrics=_metrics(rows.points), params=params, tags=tags)
+            except MlflowException as error:
+                if error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                self._client.log_batch(order.run_id, params=params)  # what it doesn't like may be a metric
+                self._client.log_batch(order.run_id, tags=tags)
+                raise
+            finally:
+                if rows.traceback:
+                    self._client.log_text(order.run_id, rows.traceback, "traceback.txt")
+        finally:  # even if MLflow refuses something of it, the run is not left running
+            if rows.end is not None:
+                self._client.set_terminated(order.run_id, rows.status, rows.end or int(time.time() * 1000))
+
+    def add_points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Add values of metrics to a run; those that it has are not doubled."""
+        self._client.log_batch(run_id, metrics=_metrics(points))
+
+
+def _metrics(points: Sequence[Point]) -> list[Metric]:
+    return [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
