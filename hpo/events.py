@@ -49,6 +49,7 @@ class Assignment:
     id: int
     trials: tuple[TrialSpec, ...]
     decision_steps: DecisionSteps = DecisionSteps()
+    measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,19 @@ class Failed:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
-Event = Reported | Finished | Stopped | Diverged | Failed
+@dataclass(frozen=True)
+class Returned:
+    """The worker did not train the trial: here a cohort of its shape holds at most `at_most` trials.
+
+    `at_most` 1: it trains alone; `reason` says why, if not because a stack is slower.
+    """
+
+    number: int
+    at_most: int
+    reason: str = ""
+
+
+Event = Reported | Finished | Stopped | Diverged | Failed | Returned
 
 
 class Channel(Protocol):

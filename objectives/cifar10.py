@@ -21,9 +21,11 @@ PARAMETERS = {
     "hidden_layers": None,  # the vocabulary's, for perceptrons; this network has a shape of its own
     "width": hpo.Known("float", 1.0, "factor of the number of channels and units", within="[0.0625, 16]"),
     "batch_norm": hpo.Known("bool", False, "batch normalization after each convolution"),
-    "dropout": hpo.Known("float", 0.0, "probability of dropping a unit before the last layer", within="[0, 1)"),
-    "flip": hpo.Known("bool", False, "mirror half of the training pictures"),
-    "crop": hpo.Known("bool", False, "shift training pictures by up to 4 pixels"),
+    "dropout": hpo.Known(
+        "float", 0.0, "probability of dropping a unit before the last layer", within="[0, 1)", mixes=True
+    ),
+    "flip": hpo.Known("bool", False, "mirror half of the training pictures", mixes=True),
+    "crop": hpo.Known("bool", False, "shift training pictures by up to 4 pixels", mixes=True),
 }
 
 
@@ -49,20 +51,21 @@ class Cifar10(hpo.TorchTask):
 
         narrow, wide = (max(1, round(channels * params["width"])) for channels in (32, 64))
 
-        def convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
+        def block(channels_in: int, channels_out: int) -> list[nn.Module]:
             norm: list[nn.Module] = [nn.BatchNorm2d(channels_out)] if params["batch_norm"] else []
-            return [nn.Conv2d(channels_in, channels_out, 3), *norm, hpo.make_activation(params["activation"])]
+            convolution = nn.Conv2d(channels_in, channels_out, 3, bias=not norm)  # the norm would take it out again
+            return [convolution, *norm, hpo.make_activation(params["activation"])]
 
         return nn.Sequential(
-            *convolution(3, narrow),  # 32 x 32 -> 30 x 30
+            *block(3, narrow),  # 32 x 32 -> 30 x 30
             nn.MaxPool2d(2),  # 15 x 15
-            *convolution(narrow, wide),  # 13 x 13
+            *block(narrow, wide),  # 13 x 13
             nn.MaxPool2d(2),  # 6 x 6
-            *convolution(wide, wide),  # 4 x 4
+            *block(wide, wide),  # 4 x 4
             nn.Flatten(),
             nn.Linear(wide * 4 * 4, wide),
             hpo.make_activation(params["activation"]),
-            *([nn.Dropout(params["dropout"])] if params["dropout"] > 0 else []),
+            nn.Dropout(params["dropout"]),
             nn.Linear(wide, outputs),
         )
 

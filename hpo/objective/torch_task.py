@@ -1,20 +1,24 @@
-"""A Torch task as an objective: trains the trials of an assignment one after the other, by the plain loop."""
+"""A Torch task as an objective: trains the trials of an assignment, as one stack where that is faster."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from hpo.events import Assignment, Channel, Decision, Event, Failed, TrialSpec
+from hpo.events import Assignment, Channel, Decision, Event, Failed, Reported, Returned, TrialSpec
 from hpo.objective.function import one_line
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.contract import contract_of
 from hpo.training.device import pick_device
 from hpo.training.evaluation import to_device
-from hpo.training.loop import train
+from hpo.training.loop import Run, start, train
+from hpo.training.targets import remembering
 from hpo.training.task import Splits, TorchTask
+
+if TYPE_CHECKING:
+    from hpo.training.cohort import Cohort
 
 
 class TorchObjective:
@@ -25,6 +29,7 @@ class TorchObjective:
         self.data = data
         self._contract = contract_of(task)
         self._splits: Splits | None = None
+        self._limits: dict[Hashable, int] = {}  # members of a stack, by structure, as measured
 
     @property
     def contract(self) -> Contract:
@@ -38,14 +43,92 @@ class TorchObjective:
         return list(self._loaded().notes)
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
-        """Train the trials in order. One that raises ends as Failed, and the others go on; what the channel raises
-        passes, for then nobody listens."""
-        splits = self._loaded()
+        """Train several trials as one stack, one trial by the plain loop. A trial that raises ends as Failed, and the
+        others go on; those that would hold up a stack come back as Returned. What the channel raises passes, for then
+        nobody listens."""
+        if len(assignment.trials) == 1:
+            self._train_alone(assignment.trials[0], channel)
+            return
+        groups: dict[Hashable, list[Run]] = {}
+        remember = remembering()
         for trial in assignment.trials:
-            self._run_trial(trial, splits, channel)
+            try:
+                run = start(self.task, self._loaded(), trial, pick_device(), remember)
+                structure = _structure(run)
+            except Exception as error:
+                channel.exchange([failed(trial.number, error)])
+                continue
+            groups.setdefault(structure, []).append(run)
+        if len(groups) > 1 and all(len(runs) == 1 for runs in groups.values()):
+            # Classes made inside a function, say: no two trials would ever share a structure.
+            (first, *others), reason = (runs[0] for runs in groups.values()), "each has a model of another structure"
+            channel.exchange([Returned(run.trial.number, 1, reason) for run in others])
+            self._train_alone(first.trial, channel)
+            return
+        for structure, runs in groups.items():
+            self._train_group(structure, runs, assignment.measured, channel)
 
-    def _run_trial(self, trial: TrialSpec, splits: Splits, channel: Channel) -> None:
-        training = train(self.task, splits, trial, pick_device())
+    def _train_group(self, structure: Hashable, runs: list[Run], measured: bool, channel: Channel) -> None:
+        """Train runs of one structure: as many as fit into a stack; the others are returned."""
+        from hpo.training.stack.slots import CannotStack
+
+        most, reason, cohort = 1, "", None
+        try:
+            most = self._limit(structure, runs, measured)
+            cohort = self._stack(runs[:most]) if min(most, len(runs)) > 1 else None
+        except CannotStack as error:
+            most, reason = 1, str(error)
+        except (RuntimeError, NotImplementedError) as error:  # Torch's own words for what it can't vectorise
+            most, reason = 1, one_line(error)
+        except Exception:  # of one of the trials, most likely: alone, each fails for itself
+            traceback.print_exc()
+            for run in runs:
+                self._train_alone(run.trial, channel)
+            return
+        self._limits[structure] = most
+        channel.exchange([Returned(run.trial.number, most, reason) for run in runs[most:]])
+        if cohort is None:
+            self._train_alone(runs[0].trial, channel)
+        else:
+            self._train_cohort(cohort, channel)
+
+    def _limit(self, structure: Hashable, runs: Sequence[Run], measured: bool) -> int:
+        from hpo.training.probe import probe
+
+        if structure not in self._limits:
+            gain = probe(self.task, self._loaded(), [run.trial for run in runs], pick_device())
+            self._limits[structure] = gain.most if gain.pays or not measured else 1
+        return self._limits[structure]
+
+    def _stack(self, runs: Sequence[Run]) -> Cohort:
+        from hpo.training.cohort import Cohort
+
+        return Cohort(runs)
+
+    def _train_cohort(self, cohort: Cohort, channel: Channel) -> None:
+        """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails."""
+        from hpo.training.cohort import train_cohort
+
+        specs = {run.trial.number: run.trial for run in cohort.runs}
+        training = train_cohort(cohort)
+        decisions: Mapping[int, Decision] | None = None
+        while True:
+            try:
+                events = training.send(decisions)
+            except StopIteration:
+                return
+            except Exception:
+                traceback.print_exc()  # to the worker's log
+                break
+            for event in events:
+                if not isinstance(event, Reported):
+                    del specs[event.number]
+            decisions = channel.exchange(events)
+        for trial in specs.values():
+            self._train_alone(trial, channel)
+
+    def _train_alone(self, trial: TrialSpec, channel: Channel) -> None:
+        training = train(self.task, self._loaded(), trial, pick_device())
         decision: Decision | None = None
         while True:
             event: Event
@@ -69,6 +152,17 @@ class TorchObjective:
                 notes=splits.notes,
             )
         return self._splits
+
+
+def _structure(run: Run) -> Hashable:
+    """Return what runs must share to be tried as one stack; a model that no stack can hold has a key of its own."""
+    from hpo.training.stack.model import structure_of
+    from hpo.training.stack.slots import CannotStack
+
+    try:
+        return run.batch_size, structure_of(run.model)
+    except CannotStack as error:
+        return run.batch_size, str(error)
 
 
 def failed(number: int, error: Exception) -> Failed:

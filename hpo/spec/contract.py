@@ -53,6 +53,7 @@ class Known:
     within: str = "(-inf, inf)"
     requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     nullable: bool = False  # None is allowed and means "off"
+    mixes: bool = False  # trials that differ in it can train in one cohort; it changes no tensor's shape
 
     def objection(self, value: Any) -> str:
         """Return why `value` is no value of this hyperparameter, as "must be ..., but got ..."; "" if it is one."""

@@ -14,7 +14,7 @@ from hpo.spec.faults import Fault, SpecError, did_you_mean
 from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, RayEngine, SweepKeys, validate_section
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
-from hpo.spec.space import Categorical, Space
+from hpo.spec.space import Categorical, Constant, Space
 from hpo.spec.stopping import first_rung, rungs
 from hpo.spec.sweep import Limits, Sweep, Target
 
@@ -87,8 +87,8 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
 
     if isinstance(keys["engine"], RayEngine):
         faults.append(Fault("the engine 'ray' is not in this version", ("engine",), remedy="use {type: local}"))
-    elif isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1:
-        message = f"cohorts of {keys['engine'].cohort} are not in this version: every trial trains alone"
+    elif contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
+        message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
@@ -117,6 +117,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
         confirm=keys["confirm"],
         description=keys["description"] or "",
         reports_each_epoch=contract is not None,
+        shape_parameters=_shape_parameters(space, contract),
     )
     return dataclasses.replace(sweep, notes=(*notes, *_remarks(sweep)))
 
@@ -198,6 +199,14 @@ def _limits(
         epochs = contract.default_epochs
     failures = budget.failures if budget.failures is not None else max(5, trials // 2)
     return Limits(trials, epochs, budget.seconds, failures)
+
+
+def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...] | None:
+    """Return the searched parameters that decide which trials can train as one stack; None: none can."""
+    if contract is None:
+        return None
+    searched = [parameter.name for parameter in space.parameters if not isinstance(parameter.domain, Constant)]
+    return tuple(name for name in searched if not contract.parameters[name].mixes)
 
 
 def _remarks(sweep: Sweep) -> list[str]:

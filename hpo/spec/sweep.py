@@ -67,6 +67,7 @@ class Sweep:
     confirm: Confirm | None = None
     description: str = ""
     reports_each_epoch: bool = False  # a Torch task does; a function or a program counts as it likes
+    shape_parameters: tuple[str, ...] | None = None  # searched ones that split cohorts; None: all trials train alone
     notes: tuple[str, ...] = ()  # what the user should know of how the file was read
 
     def epochs_of(self, params: Params) -> int | None:
@@ -81,6 +82,28 @@ class Sweep:
             numbers = [int(value) for value in choices if isinstance(value, int | float)]
             return max(numbers, default=None)
         return self.budget.epochs
+
+    @property
+    def most_in_cohort(self) -> int | None:
+        """Return how many trials may train as one stack at most; None: as many as pays."""
+        cohort = self.engine.cohort
+        if self.shape_parameters is None or cohort in ("off", False):
+            return 1
+        return None if cohort == "auto" else int(cohort)
+
+    def shape_of(self, params: Params) -> tuple[tuple[str, str], ...]:
+        """Return what configurations must have in common to train as one stack."""
+        return tuple((name, repr(params.get(name))) for name in self.shape_parameters or ())
+
+    def shapes(self) -> int | None:
+        """Return how many shapes the space has; None: without bound."""
+        count = 1
+        for name in self.shape_parameters or ():
+            choices = self.space[name].domain.choices()
+            if choices is None:
+                return None
+            count *= len(choices)
+        return count
 
     def identity(self) -> dict[str, Any]:
         """Return what makes trials of two sweeps comparable: a study goes on only if this is the same.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hpo.spec.contract import Contract, Known
@@ -20,14 +21,26 @@ from hpo.training.task import Kind, TorchTask
 
 LOOP_PARAMETERS: dict[str, Known] = {
     "batch_size": Known("int", 32, "rows a step; the last batch of an epoch may be smaller", within="[1, inf)"),
-    "epochs": Known("int", 20, "passes over the training split", within="[1, inf)"),
+    "epochs": Known("int", 20, "passes over the training split", within="[1, inf)", mixes=True),
     "grad_clip_norm": Known(
-        "float", None, "largest norm of all gradients together; null: off", within="(0, inf)", nullable=True
+        "float",
+        None,
+        "largest norm of all gradients together; null: off",
+        within="(0, inf)",
+        nullable=True,
+        mixes=True,
     ),
     "grad_clip_value": Known(
-        "float", None, "largest absolute value of a gradient; null: off", within="(0, inf)", nullable=True
+        "float",
+        None,
+        "largest absolute value of a gradient; null: off",
+        within="(0, inf)",
+        nullable=True,
+        mixes=True,
     ),
-    "seed": Known("int", None, "fixes the trial's seed; absent: derived from the sweep's", within="[0, inf)"),
+    "seed": Known(
+        "int", None, "fixes the trial's seed; absent: derived from the sweep's", within="[0, inf)", mixes=True
+    ),
 }
 
 
@@ -47,7 +60,7 @@ def contract_of(task: TorchTask) -> Contract:
     registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]
     vocabulary = dict(LOOP_PARAMETERS)
     for registry in registries:
-        vocabulary |= registry.known()
+        vocabulary |= {name: replace(known, mixes=True) for name, known in registry.known().items()}
     parameters = _with_own(vocabulary | MODEL_PARAMETERS, task)
     return Contract(
         parameters=parameters,

@@ -1,7 +1,10 @@
-"""The one place that decides where training runs."""
+"""The one place that decides where training runs, and what there is to run on."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy_import
@@ -11,7 +14,21 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+_MOST_ON_CPU = 2**30  # bytes of a stack: beyond, main memory is slower than what stacking gains
+_CGROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
+
 
 def pick_device() -> torch.device:
     """Return the first CUDA device that CUDA_VISIBLE_DEVICES leaves visible, or the CPU if there is none."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes a stack may take on the device: half of a GPU's free memory; of the machine's an eighth,
+    since other workers are there as well, and at most 1 GiB."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // 2
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        total = min(total, int(_CGROUP.read_text()))
+    return min(total // 8, _MOST_ON_CPU)

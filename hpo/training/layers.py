@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+_PIECES, _POOL = 8, 65536  # masks drawn in one call, and the most numbers that such a call draws beyond one mask
 
 
 class SqueezeLast(nn.Module):
@@ -11,6 +15,42 @@ class SqueezeLast(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.squeeze(-1)
+
+
+class UniformPool:
+    """Uniform numbers in [0, 1) for K models, each model's from its own generator.
+
+    They are drawn many batches at a time, since a call costs more than the numbers of a small batch, and dealt out in
+    pieces of the size of the first batch after `reset`. So what a model gets depends on its own generator and its own
+    batches only: K models together get what each gets alone.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self.generators = list(generators)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is left of the pool: an epoch begins."""
+        self._pool: Tensor | None = None
+        self._piece = self._next = self._pieces = 0
+
+    def take(self, count: int, like: Tensor, active: Sequence[bool] | None = None) -> Tensor:
+        """Return [K, count] numbers of the dtype and on the device of `like`.
+
+        active: which models draw (default: all); the others' generators stay as they are and their numbers are 0. A
+        model that is left out stays so until the next reset.
+        """
+        if count > self._piece:
+            self._piece, self._next, self._pieces = count, 0, 0
+        if self._pool is None or self._next == self._pieces:
+            self._pieces, self._next = max(1, min(_PIECES, _POOL // self._piece)), 0
+            self._pool = like.new_zeros(len(self.generators), self._pieces, self._piece)
+            for index, generator in enumerate(self.generators):
+                if active is None or active[index]:
+                    self._pool[index].uniform_(generator=generator)
+        piece = self._pool[:, self._next, :count]
+        self._next += 1
+        return piece
 
 
 class SeededDropout(nn.Module):
@@ -23,18 +63,27 @@ class SeededDropout(nn.Module):
     def __init__(self, p: float, generator: torch.Generator, channelwise: bool = False) -> None:
         super().__init__()
         self.p = p
-        self.generator = generator
+        self.pool = UniformPool([generator])
         self.channelwise = channelwise
+
+    def train(self, mode: bool = True) -> SeededDropout:
+        self.pool.reset()
+        return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        shape = (*x.shape[:2], *(1,) * (x.dim() - 2)) if self.channelwise else x.shape
-        mask = x.new_empty(shape).bernoulli_(1 - self.p, generator=self.generator)
-        return x * mask.div_(max(1 - self.p, torch.finfo(x.dtype).tiny))  # p = 1: all zero, not 0 / 0
+        shape = mask_shape(x.shape, self.channelwise)
+        kept = self.pool.take(shape.numel(), x)[0].view(shape) < 1 - self.p
+        return x * (kept.to(x.dtype) / max(1 - self.p, torch.finfo(x.dtype).tiny))  # p = 1: all zero, not 0 / 0
 
     def extra_repr(self) -> str:
         return f"p={self.p}, channelwise={self.channelwise}"
+
+
+def mask_shape(shape: torch.Size, channelwise: bool) -> torch.Size:
+    """Return the shape of a dropout mask for a batch [N, C, ...]."""
+    return torch.Size((*shape[:2], *(1,) * (len(shape) - 2))) if channelwise else shape
 
 
 def seed_dropout(model: nn.Module, generator: torch.Generator) -> None:

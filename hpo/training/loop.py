@@ -18,11 +18,11 @@ from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, all_metrics, check_shape, predict, to_device
 from hpo.training.initializers import INITIALIZERS, initialize
-from hpo.training.losses import make_loss
+from hpo.training.losses import Bound, LossChoice, bind_loss
 from hpo.training.optimizers import make_optimizer
 from hpo.training.schedules import Progress, ScheduleChoice, make_schedule
 from hpo.training.seeding import Streams, derive_seed, global_seed, streams
-from hpo.training.targets import prepare_targets
+from hpo.training.targets import PreparedTargets, prepare_targets
 from hpo.training.task import Split, Splits, TorchTask
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Run:
     classes: int  # 1 for binary and regression
     units: Units
     model: nn.Module
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss_choice: tuple[LossChoice, Bound]
     optimizer: torch.optim.Optimizer
     learning_rate: float  # before the schedule
     schedule: ScheduleChoice
@@ -62,7 +62,19 @@ class Run:
     batch_size: int
     skip_single: bool
     steps_per_epoch: int
+    whole_x: Tensor  # the rows of the training split before outliers were dropped
+    kept_rows: Tensor | None  # which of them `train` has; None: all
     validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch."""
+        choice, bound = self.loss_choice
+        return choice.function(outputs, targets, **bound).mean()
+
+    def rate(self, step: int) -> float:
+        """Return the schedule's learning rate of a step, from 0 over all epochs."""
+        at = Progress(step, self.epochs * self.steps_per_epoch, self.steps_per_epoch, self.validation_losses)
+        return self.learning_rate * self.factor(at)
 
 
 def train(
@@ -86,18 +98,27 @@ def train(
     yield from train_run(start(task, splits, trial, device), clock)
 
 
-def start(task: TorchTask, splits: Splits, trial: TrialSpec, device: torch.device) -> Run:
-    """Return the trial before its first step: weights drawn, targets prepared, optimizer made. Arguments as `train`."""
+def start(
+    task: TorchTask,
+    splits: Splits,
+    trial: TrialSpec,
+    device: torch.device,
+    prepare: Callable[[Split, Mapping[str, Any]], PreparedTargets] = prepare_targets,
+) -> Run:
+    """Return the trial before its first step: weights drawn, targets prepared, optimizer made. Arguments as `train`.
+
+    prepare: treats a regression's targets; a cohort gives one that remembers.
+    """
     from hpo.training.layers import seed_dropout  # loads Torch
 
     params = with_defaults(contract_of(task), trial.params)
     epochs = int(params.get("epochs", 20) if trial.epochs is None else trial.epochs)
     params |= {"epochs": epochs, "seed": trial.seed}
     training, validation = to_device(splits.train, device), to_device(splits.validation, device)
-    units = Units()
+    units, kept_rows, whole_x = Units(), None, training.x
     if task.kind == "regression":
-        prepared = prepare_targets(training, params)
-        training, units = prepared.train, Units(prepared.forward, prepared.inverse)
+        prepared = prepare(training, params)
+        training, units, kept_rows = prepared.train, Units(prepared.forward, prepared.inverse), prepared.rows
         validation = Split(validation.x, units.forward(validation.y))
     random = streams(trial.seed, device)
     model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)
@@ -116,7 +137,7 @@ def start(task: TorchTask, splits: Splits, trial: TrialSpec, device: torch.devic
         classes=splits.outputs,
         units=units,
         model=model,
-        loss=make_loss(task.kind, params, training, splits.outputs),
+        loss_choice=bind_loss(task.kind, params, training, splits.outputs),
         optimizer=optimizer,
         learning_rate=optimizer.defaults["lr"],
         schedule=schedule,
@@ -125,6 +146,8 @@ def start(task: TorchTask, splits: Splits, trial: TrialSpec, device: torch.devic
         batch_size=batch_size,
         skip_single=skip_single,
         steps_per_epoch=steps_in_epoch(len(training), batch_size, skip_single),
+        whole_x=whole_x,
+        kept_rows=kept_rows,
     )
 
 
@@ -162,31 +185,39 @@ def train_run(run: Run, clock: Callable[[], float] = time.time) -> Events:
 
 def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     """Take one pass over the training split. Returns the `train_*` metrics. Raises NotFinite."""
-    model, optimizer, train = run.model, run.optimizer, run.train
-    parameters = list(model.parameters())
-    clip_norm, clip_value = run.params.get("grad_clip_norm"), run.params.get("grad_clip_value")
+    train = run.train
     batches = draw_batches(len(train), run.batch_size, run.streams.order, run.skip_single, run.device)
     outputs: list[Tensor] = []
 
-    model.train()
+    run.model.train()
     with global_seed(derive_seed(run.trial.seed, f"epoch {epoch}"), run.device):  # for layers that take no generator
         for step, rows in enumerate(batches, start=(epoch - 1) * len(batches)):
-            set_learning_rate(run, step)
-            output = model(run.task.batch(train.x[rows], run.params, run.streams.noise))
-            check_shape(output, len(rows), run.classes)
-            loss = run.loss(output, train.y[rows])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            if clip_value is not None:
-                torch.nn.utils.clip_grad_value_(parameters, clip_value)
-            if clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
-            optimizer.step()
-            outputs.append(output.detach())
+            output, loss = train_step(run, rows, step)
+            outputs.append(output)
             if step % CHECK_EVERY == 0 and not loss.isfinite():
                 raise NotFinite
 
     return finite_metrics(run, "train", torch.cat(outputs), train.y[torch.cat(batches)])
+
+
+def train_step(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Take one optimizer step. rows: of the training split; step: from 0, over all epochs.
+
+    Returns the outputs and the loss of the batch, of the weights before the step.
+    """
+    clip_norm, clip_value = run.params.get("grad_clip_norm"), run.params.get("grad_clip_value")
+    set_learning_rate(run, step)
+    output = run.model(run.task.batch(run.train.x[rows], run.params, run.streams.noise))
+    check_shape(output, len(rows), run.classes)
+    loss = run.loss(output, run.train.y[rows])
+    run.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip_value is not None:
+        torch.nn.utils.clip_grad_value_(run.model.parameters(), clip_value)
+    if clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
+    run.optimizer.step()
+    return output.detach(), loss.detach()
 
 
 def draw_batches(
@@ -210,9 +241,9 @@ def set_learning_rate(run: Run, step: int) -> None:
     """Give the optimizer the schedule's learning rate of step `step` (from 0, over all epochs), where it can change."""
     changes = run.schedule.changes
     if changes == "step" or (changes == "epoch" and step % run.steps_per_epoch == 0):
-        at = Progress(step, run.epochs * run.steps_per_epoch, run.steps_per_epoch, run.validation_losses)
+        rate = run.rate(step)
         for group in run.optimizer.param_groups:
-            group["lr"] = run.learning_rate * run.factor(at)
+            group["lr"] = rate
 
 
 def validate(run: Run) -> dict[str, float]:

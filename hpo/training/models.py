@@ -28,7 +28,7 @@ MODEL_PARAMETERS: dict[str, Known] = {
         requires={"hidden_layers": tuple(range(1, MAX_COUNT + 1))},
     ),
     "batch_norm": Known("bool", False, "batch normalization after each hidden linear layer"),
-    "dropout": Known("float", 0.0, "probability of dropping a hidden unit while training", within="[0, 1)"),
+    "dropout": Known("float", 0.0, "probability of dropping a hidden unit while training", within="[0, 1)", mixes=True),
 }
 """The hyperparameters of `mlp`. A task whose model has none of them says so by
 `parameters = {**dict.fromkeys(MODEL_PARAMETERS), ...}`."""
@@ -61,14 +61,14 @@ def mlp(params: Mapping[str, Any], features: Sequence[int], outputs: int) -> nn.
     from hpo.training.layers import SqueezeLast  # loads Torch
 
     layers: list[nn.Module] = [torch.nn.Flatten()] if len(features) > 1 else []
-    width = math.prod(features)
+    width, normed = math.prod(features), params.get("batch_norm", False)
     for units in layer_widths(params):
-        layers.append(torch.nn.Linear(width, units))
-        if params.get("batch_norm", False):
+        # Batch norm takes a bias out again: its gradient is rounding noise, which Adam would blow up to whole steps.
+        layers.append(torch.nn.Linear(width, units, bias=not normed))
+        if normed:
             layers.append(torch.nn.BatchNorm1d(units))
         layers.append(make_activation(params.get("activation", ACTIVATIONS.default)))
-        if params.get("dropout", 0.0) > 0:
-            layers.append(torch.nn.Dropout(params["dropout"]))
+        layers.append(torch.nn.Dropout(params.get("dropout", 0.0)))  # also at 0: trials of one structure stack
         width = units
     layers.append(torch.nn.Linear(width, outputs))
     if outputs == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,13 @@ from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.training.choose import choose
 from hpo.training.registry import Registry
+from hpo.training.stack import updates
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
+
+    from hpo.training.stack.hyper import Hyper
 else:
     torch = lazy_import("torch")
 
@@ -24,11 +27,13 @@ class OptimizerChoice:
 
     torch_name: its class in torch.optim.
     takes: the hyperparameters that the class accepts; no more, no less (tested against its signature).
+    update: one step of it for many models at once (hpo.training.stack.updates); None: such trials train alone.
     """
 
     name: str
     torch_name: str
     takes: tuple[str, ...]
+    update: Callable[[Tensor, Tensor, Hyper], None] | None
     aliases: tuple[str, ...] = ()
 
 
@@ -56,15 +61,15 @@ OPTIMIZERS = Registry(
     "optimizer",
     "adam",
     [
-        OptimizerChoice("sgd", "SGD", (*_ALL, "momentum", "nesterov")),
-        OptimizerChoice("adam", "Adam", (*_ALL, *_BETAS)),
-        OptimizerChoice("adamw", "AdamW", (*_ALL, *_BETAS)),
-        OptimizerChoice("rmsprop", "RMSprop", (*_ALL, "momentum", "alpha", "eps")),
-        OptimizerChoice("adagrad", "Adagrad", (*_ALL, "eps")),
-        OptimizerChoice("adadelta", "Adadelta", (*_ALL, "eps")),
-        OptimizerChoice("adamax", "Adamax", (*_ALL, *_BETAS)),
-        OptimizerChoice("nadam", "NAdam", (*_ALL, *_BETAS)),
-        OptimizerChoice("radam", "RAdam", (*_ALL, *_BETAS)),
+        OptimizerChoice("sgd", "SGD", (*_ALL, "momentum", "nesterov"), updates.sgd),
+        OptimizerChoice("adam", "Adam", (*_ALL, *_BETAS), updates.adam),
+        OptimizerChoice("adamw", "AdamW", (*_ALL, *_BETAS), updates.adamw),
+        OptimizerChoice("rmsprop", "RMSprop", (*_ALL, "momentum", "alpha", "eps"), updates.rmsprop),
+        OptimizerChoice("adagrad", "Adagrad", (*_ALL, "eps"), updates.adagrad),
+        OptimizerChoice("adadelta", "Adadelta", (*_ALL, "eps"), updates.adadelta),
+        OptimizerChoice("adamax", "Adamax", (*_ALL, *_BETAS), updates.adamax),
+        OptimizerChoice("nadam", "NAdam", (*_ALL, *_BETAS), updates.nadam),
+        OptimizerChoice("radam", "RAdam", (*_ALL, *_BETAS), updates.radam),
     ],
     OPTIMIZER_PARAMETERS,
 )

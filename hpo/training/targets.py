@@ -60,6 +60,7 @@ class PreparedTargets:
     train: the rows kept, with transformed targets (float32).
     forward: the target's own units to the model's scale. inverse: back. Both take tensors of any shape; finite in,
         finite out. What is not finite stays as it is, so that a diverged model is still seen.
+    rows: which rows of the training split those are, int64 [kept]; None: all.
     kept: rows of `train`.
     """
 
@@ -67,6 +68,7 @@ class PreparedTargets:
     forward: Map
     inverse: Map
     kept: int
+    rows: Tensor | None = None
 
 
 def prepare_targets(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
@@ -86,9 +88,25 @@ def prepare_targets(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
         told = ", ".join(f"{name}={settings[name]}" for name in ("outliers", *rule.takes))
         raise ValueError(f"at least {MINIMUM_KEPT} training rows must remain, but {told} keeps {kept} of {len(train)}")
     forward, inverse = TARGET_TRANSFORMS[settings["target_transform"]].fit(y[keep])
-    rows = torch.from_numpy(keep).to(train.x.device)
     targets = forward(torch.from_numpy(y[keep])).to(train.x.device, torch.float32)
-    return PreparedTargets(Split(train.x[rows], targets), forward, inverse, kept)
+    if kept == len(train):
+        return PreparedTargets(Split(train.x, targets), forward, inverse, kept)
+    rows = torch.from_numpy(keep.nonzero()[0]).to(train.x.device)
+    return PreparedTargets(Split(train.x[rows], targets), forward, inverse, kept, rows)
+
+
+def remembering() -> Callable[[Split, Mapping[str, Any]], PreparedTargets]:
+    """Return a `prepare_targets` for one training split that does the same work once only."""
+    names = [*OUTLIERS.known(), *TARGET_TRANSFORMS.known()]
+    known: dict[str, PreparedTargets] = {}
+
+    def prepare(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
+        key = repr([params.get(name) for name in names])
+        if key not in known:
+            known[key] = prepare_targets(train, params)
+        return known[key]
+
+    return prepare
 
 
 def _keep_all(x: NDArray[Any], y: NDArray[Any], params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:

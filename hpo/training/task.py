@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+else:
+    torch = lazy_import("torch")
 
 Kind = Literal["binary", "multiclass", "regression"]
 
@@ -83,5 +86,5 @@ class TorchTask:
 
     def batch(self, x: Tensor, params: Mapping[str, Any], generator: torch.Generator | None) -> Tensor:
         """Return a batch of rows as the model takes it: float32, normalised. `generator` draws augmentation while
-        training and is None while measuring. The default casts to float32."""
-        return x.float()
+        training and is None while measuring. The default casts to PyTorch's default type, float32."""
+        return x.to(torch.get_default_dtype())

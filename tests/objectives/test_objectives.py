@@ -172,8 +172,11 @@ def test_the_network_has_the_shape_it_is_asked_for(pictures: Path) -> None:
         "Linear(in_features=1024, out_features=64, bias=True)",
         "Linear(in_features=64, out_features=10, bias=True)",
     ]
-    assert not any("Norm" in layer or "Dropout" in layer for layer in plain)
-    assert sum("BatchNorm2d" in layer for layer in layers(batch_norm=True)) == 3
+    assert not any("Norm" in layer for layer in plain)
+    assert [layer for layer in plain if "Dropout" in layer] == ["Dropout(p=0.0, inplace=False)"]  # so that all stack
+    normed = layers(batch_norm=True)
+    assert sum("BatchNorm2d" in layer for layer in normed) == 3
+    assert sum("Conv2d" in layer and "bias=False" in layer for layer in normed) == 3
     assert sum("Dropout(p=0.3" in layer for layer in layers(dropout=0.3)) == 1
     assert "Conv2d(3, 48" in layers(width=1.5)[0]
     assert sum(layer.startswith("Tanh") for layer in layers(activation="tanh")) == 4

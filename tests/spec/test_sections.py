@@ -140,7 +140,10 @@ def test_sections(load: Load, text: str, attribute: str, expected: Any) -> None:
         ("engine: {wrkers: 3}", "engine.wrkers: unknown key 'wrkers' (did you mean 'workers'?)"),
         ("engine: {workers: -1}", "engine.workers: must be auto or at least 0, but got -1"),
         ("engine: {workers: many}", "engine.workers: must be auto or a whole number, but got 'many'"),
-        ("engine: {cohort: 4}", "engine.cohort: cohorts of 4 are not in this version"),
+        (
+            "engine: {cohort: 4}",
+            "engine.cohort: a cohort of 4 needs a Torch task: functions and programs train one by one (cohort: auto)",
+        ),
         ("confirm: {seeds: 1}", "confirm.seeds: must be at least 2, but got 1"),
         ("confirm: 5", "confirm: must be a mapping, but got 5"),
         ("baselines: {x: 1}", "baselines: must be a list, but got {'x': 1}"),

@@ -68,7 +68,7 @@ def test_same_events_where_layers_draw_from_the_global_generator() -> None:
 def test_dropout_draws_from_the_trials_noise() -> None:
     run = start(task_of("binary"), splits_of("binary"), TrialSpec(0, BUSY, 0, 1), CPU)
     layers = [module for module in run.model.modules() if isinstance(module, SeededDropout)]
-    assert [(layer.p, layer.generator) for layer in layers] == [(0.3, run.streams.noise)]
+    assert [(layer.p, layer.pool.generators) for layer in layers] == [(0.3, [run.streams.noise])]
 
 
 def test_interleaved_trials_do_not_touch_each_other() -> None:
@@ -98,7 +98,7 @@ def test_equals_a_bare_pytorch_loop() -> None:
     run = start(task_of("multiclass"), splits, TrialSpec(0, params, 4, 3), CPU)
 
     torch.manual_seed(derive_seed(4, "weights"))  # PyTorch's constructors draw what the initializer "default" draws
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3 * 5)
     order = torch.Generator().manual_seed(derive_seed(4, "order"))

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
-from hpo.events import Assignment, Decision, Event, Failed, Finished, Reported, Stopped, TrialSpec
+from hpo.events import Assignment, Decision, Event, Failed, Finished, Reported, Returned, Stopped, TrialSpec
 from hpo.objective.base import Objective
 from hpo.objective.torch_task import TorchObjective, failed
 from hpo.training.task import Splits, TorchTask
@@ -18,6 +21,7 @@ class Recorder:
 
     def __init__(self, stop: frozenset[int] = frozenset(), breaks_after: int | None = None) -> None:
         self.events: list[Event] = []
+        self.batches: list[Sequence[Event]] = []
         self.stop = stop
         self.breaks_after = breaks_after
 
@@ -25,6 +29,7 @@ class Recorder:
         if len(self.events) == self.breaks_after:
             raise ConnectionError("the driver is gone")
         self.events += events
+        self.batches += [events] if events else []
         return {event.number: Decision.STOP for event in events if event.number in self.stop}
 
     def attach(self, number: int, name: str, path: str) -> None:
@@ -59,12 +64,78 @@ def test_loads_once_and_tells_what_was_done() -> None:
     assert loads == [{"source": "here"}]
 
 
-def test_every_trial_ends_once() -> None:
+def counted(events: Sequence[Event]) -> dict[int, list[type]]:
+    kinds: dict[int, list[type]] = {}
+    for event in events:
+        kinds.setdefault(event.number, []).append(type(event))
+    return kinds
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_every_trial_ends_once(measured: bool) -> None:
     channel = Recorder(stop=frozenset({1}))
-    objective()[0].run(assignment({}, {}, {}), channel)
-    kinds = [(event.number, type(event)) for event in channel.events]
-    report, end = Reported, Finished
-    assert kinds == [(0, report), (0, report), (0, end), (1, report), (1, Stopped), (2, report), (2, report), (2, end)]
+    given = assignment({}, {}, {"optimizer": "sgd"})
+    objective()[0].run(replace(given, measured=measured), channel)
+    assert counted(channel.events) == {
+        0: [Reported, Reported, Finished],
+        1: [Reported, Stopped],
+        2: [Reported, Reported, Finished],
+    }
+
+
+def test_a_cohort_reports_all_its_trials_at_once_and_says_its_size() -> None:
+    channel = Recorder()
+    objective()[0].run(replace(assignment({}, {"loss": "focal"}, {}), measured=False), channel)
+    assert [[event.number for event in batch] for batch in channel.batches] == [[0, 2, 1]] * 3
+    assert all(event.info["cohort"] == 3 for event in channel.events if isinstance(event, Finished))
+
+
+def test_models_of_different_structure_train_in_stacks_of_their_own() -> None:
+    channel = Recorder()
+    wide = {"hidden_layers": [8]}
+    narrow = {"hidden_layers": [4]}
+    objective()[0].run(replace(assignment(wide, narrow, wide, narrow, {}), measured=False), channel)
+    sizes = {event.number: event.info.get("cohort", 1) for event in channel.events if isinstance(event, Finished)}
+    assert sizes == {0: 2, 2: 2, 1: 2, 3: 2, 4: 1}
+
+
+class Slow(nn.Module):
+    """A layer that no stack holds: it looks at its numbers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if x.sum() > 0 else x * 3
+
+
+def test_what_no_stack_holds_comes_back_with_the_reason() -> None:
+    def model(self: TorchTask, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 1), Slow(), nn.Flatten(0))
+
+    channel = Recorder()
+    task = task_of("binary", model=model, splits=lambda self, data: splits_of("binary"))
+    TorchObjective(task, {}).run(assignment({}, {}, {}), channel)
+    returned = [event for event in channel.events if isinstance(event, Returned)]
+    assert [(event.number, event.at_most) for event in returned] == [(1, 1), (2, 1)]
+    assert all(event.reason for event in returned)
+    assert counted(channel.events)[0] == [Reported, Reported, Finished]
+
+
+def test_a_stack_that_breaks_half_way_lets_its_trials_start_over_alone() -> None:
+    calls = {"count": 0}
+
+    def batch(self: TorchTask, x: torch.Tensor, params: Mapping[str, Any], generator: object) -> torch.Tensor:
+        if generator is not None and params["learning_rate"] == 0.5:
+            calls["count"] += 1
+            if calls["count"] > 1:
+                raise OSError("the picture is broken")
+        return x.float()
+
+    channel = Recorder()
+    task = task_of("binary", batch=batch, splits=lambda self, data: splits_of("binary"))
+    given = replace(assignment({}, {"learning_rate": 0.5}, {}), measured=False)
+    TorchObjective(task, {}).run(given, channel)
+    ends = {event.number: event for event in channel.events if not isinstance(event, Reported)}
+    assert [type(ends[number]) for number in range(3)] == [Finished, Failed, Finished]
+    assert "the picture is broken" in ends[1].error
 
 
 def test_one_that_raises_fails_alone() -> None:
@@ -83,4 +154,4 @@ def test_an_error_is_one_short_line() -> None:
 
 def test_a_broken_channel_ends_the_assignment() -> None:
     with pytest.raises(ConnectionError):
-        objective()[0].run(assignment({}, {}), Recorder(breaks_after=1))
+        objective()[0].run(assignment({}, {}), Recorder(breaks_after=2))

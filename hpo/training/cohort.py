@@ -1,0 +1,276 @@
+"""Cohort training: K trials as one stack, with the numbers that each would get alone.
+
+    runs = [start(task, splits, trial, device) for trial in trials]
+    for events in train_cohort(Cohort(runs)): ...
+
+One forward pass, one backward pass of the sum of the K losses, one update with each trial's own hyperparameters. What
+is random comes from each trial's own generators, drawn by the functions of the plain loop (loop.py). Measured against
+it, per-epoch metrics and final weights agree within float32's rounding (tests/training/test_cohort_equality.py).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hpo.events import Decision, Diverged, Event, Finished, Reported, Stopped
+from hpo.training.evaluation import CHUNK, check_shape
+from hpo.training.loop import CHECK_EVERY, Run
+from hpo.training.metrics import measure
+from hpo.training.optimizers import OPTIMIZERS
+from hpo.training.stack.batches import Batch, epoch_batches
+from hpo.training.stack.losses import StackedLoss
+from hpo.training.stack.model import StackedModel
+from hpo.training.stack.optimizer import Settings, StackedOptimizer
+from hpo.training.stack.slots import CannotStack, Ragged
+from hpo.training.stack.upload import upload
+from hpo.training.task import TorchTask
+
+CohortEvents = Generator[list[Event], Mapping[int, Decision] | None, None]
+
+
+class Cohort:
+    """Trials that train together. They must agree in architecture and batch size, and in nothing else."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        """Stack runs that were started and not yet trained. Leaves the runs' models as they are until a trial ends.
+
+        Raises CannotStack with the reason if they can't train as one stack.
+        """
+        first = runs[0]
+        if len({(run.batch_size, run.device, run.task.kind) for run in runs}) > 1:
+            raise CannotStack("their batch sizes differ")
+        if len({min(run.batch_size, len(run.train)) for run in runs}) > 1:
+            raise CannotStack("some have less than one full batch of rows")
+        if first.steps_per_epoch == 0:
+            raise CannotStack("there is not one batch to train on")
+        self.runs = sorted(runs, key=_likeness)  # equal choices side by side
+        self.task, self.device = first.task, first.device
+        self.model = StackedModel([run.model for run in self.runs])
+        self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
+        self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
+        self._x = first.whole_x  # of which every run uses all rows, or its `kept_rows`
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def train_epoch(self, epoch: int) -> list[dict[str, float] | None]:
+        """Take one pass over the training split. Returns each run's `train_*` metrics; None: it has diverged.
+
+        Raises CannotStack, before any run has changed, if the models turn out not to fit in a stack.
+        """
+        bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
+        rates = self._rates(epoch)
+        outputs, targets = [], []
+        self.model.begin_epoch()
+        for step, batch in enumerate(epoch_batches(self.runs)):
+            output, losses = self.step(batch, [each[step] if len(each) > 1 else each[0] for each in rates])
+            outputs.append(output.detach())
+            targets.append(batch.targets)
+            looked_at = [
+                ((epoch - 1) * run.steps_per_epoch + step) % CHECK_EVERY == 0 and step < run.steps_per_epoch
+                for run in self.runs
+            ]
+            if any(looked_at):
+                bad |= ~losses.detach().isfinite() & upload(looked_at, self.device)
+        used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
+        return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
+
+    def step(self, batch: Batch, rates: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Take one optimizer step. rates: each run's learning rate. Returns outputs [K, B, ...] and mean losses [K]."""
+        ragged = batch.ragged
+        x = self._x[batch.rows.flatten()].view(*batch.rows.shape, *self._x.shape[1:])
+        x = self._input(x, training=True, ragged=ragged)
+        resting = ragged.idle if ragged is not None else []
+        before = [tensor[resting] for tensor in self.model.running()] if resting else []
+        output = self.model(x, True, ragged)
+        if resting:
+            for tensor, rows in zip(self.model.running(), before, strict=True):
+                tensor[resting] = rows
+        self._check(output, batch.rows.shape[1])
+        losses = _mean(self.loss(output, batch.targets), ragged)
+        found = torch.autograd.grad(losses.sum(), self.model.parameters, allow_unused=True)
+        gradients = []
+        for gradient, parameter, idle in zip(found, self.model.parameters, self.model.idle(), strict=True):
+            if gradient is None and not idle:
+                raise CannotStack("some of their weights have no part in the output")
+            gradients.append(torch.zeros_like(parameter) if gradient is None else gradient)
+        self.optimizer.step(gradients, rates, ragged)
+        return output, losses
+
+    def validate(self) -> list[dict[str, float] | None]:
+        """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
+        x, rows = self.runs[0].validation.x, len(self.runs[0].validation)
+        chunk = max(1, min(CHUNK, 64 * CHUNK // len(self)))
+        with torch.no_grad():
+            outputs = torch.cat(
+                [
+                    self.model(self._input(part.expand(len(self), *part.shape), training=False), False)
+                    for part in torch.split(x, chunk)
+                ],
+                1,
+            )
+        self._check(outputs, rows)
+        shared = all(run.validation.y is self.runs[0].validation.y for run in self.runs)
+        y = self.runs[0].validation.y.expand(len(self), rows)
+        targets = y if shared else torch.stack([run.validation.y for run in self.runs])
+        bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
+        return self._measured("val", outputs, targets, [rows] * len(self), bad)
+
+    def leave(self, numbers: set[int]) -> None:
+        """Drop the trials with these numbers; their runs' models get their weights."""
+        rows = []
+        for row, run in enumerate(self.runs):
+            if run.trial.number in numbers:
+                self.model.write_back(row, run.model)
+            else:
+                rows.append(row)
+        if len(rows) in (0, len(self)):
+            self.runs = [self.runs[row] for row in rows]
+            return
+        self.runs = [self.runs[row] for row in rows]
+        self.model.select(rows)
+        self.loss.select(rows)
+        self.optimizer.select(rows, self.model.flat)
+
+    def _input(self, x: Tensor, training: bool, ragged: Ragged | None = None) -> Tensor:
+        """Return rows [K, B, ...] as the models take them."""
+        if getattr(self.task.batch, "__func__", None) is TorchTask.batch:  # the same for all
+            return self.task.batch(x, {}, None)
+        # Only a member's own rows, and none if it rests: what it draws depends on how many there are.
+        sizes = [x.shape[1]] * len(x) if ragged is None else ragged.sizes
+        global_state = torch.default_generator.get_state() if training else None
+        parts: list[Tensor | None] = []
+        for part, run, size in zip(x, self.runs, sizes, strict=True):
+            generator = run.streams.noise if training else None
+            parts.append(self.task.batch(part[:size], run.params, generator) if size else None)
+        if global_state is not None and not torch.equal(global_state, torch.default_generator.get_state()):
+            # Alone, the loop seeds it for the trial; here all members would draw from one.
+            raise CannotStack(f"{type(self.task).__name__}.batch draws from PyTorch's global generator")
+        longest = max((part for part in parts if part is not None), key=len)
+        return torch.stack([_rows_like(part, longest) for part in parts])
+
+    def _check(self, output: Tensor, rows: int) -> None:
+        if len(output) != len(self):
+            raise CannotStack(f"the stack's output has shape {tuple(output.shape)}")
+        check_shape(output[0], rows, self.runs[0].classes)
+
+    def _rates(self, epoch: int) -> list[list[float]]:
+        """Return each run's learning rates of an epoch's steps; one if they are all the same."""
+        rates = []
+        for run in self.runs:
+            begin = (epoch - 1) * run.steps_per_epoch
+            steps = self.steps_in_epoch if run.schedule.changes == "step" else 1
+            last = run.steps_per_epoch - 1
+            rates.append([run.rate(begin + min(step, last)) for step in range(steps)])
+        return rates
+
+    @property
+    def steps_in_epoch(self) -> int:
+        return max(run.steps_per_epoch for run in self.runs)
+
+    def _measured(
+        self, prefix: str, outputs: Tensor, targets: Tensor, used: Sequence[int], bad: Tensor
+    ) -> list[dict[str, float] | None]:
+        """Return every metric of one split for each run. used: how many of the rows are the run's own."""
+        ragged = Ragged(used, outputs.shape[1], self.device) if len(set(used)) > 1 else None
+        with torch.no_grad():
+            finite = outputs.isfinite().flatten(2).all(-1) if outputs.dim() > 2 else outputs.isfinite()
+            if ragged is not None:
+                finite = finite | ~ragged.mask
+            losses = _mean(self.loss(outputs, targets), ragged).double()
+            healthy = finite.all(-1) & losses.isfinite() & ~bad
+            columns: dict[str, Tensor] = {"loss": losses}
+            for size in set(used):
+                rows = [row for row, count in enumerate(used) if count == size]
+                out, target = (outputs, targets) if ragged is None else (outputs[rows, :size], targets[rows, :size])
+                for name, values in self._in_units(out, target, rows).items():
+                    columns.setdefault(name, losses.new_zeros(len(self)))[rows] = values
+            table = torch.stack([healthy.double(), *columns.values()]).T.tolist()  # one copy from the device
+        names = [f"{prefix}_{name}" for name in columns]
+        return [
+            {name: value for name, value in zip(names, values, strict=True) if math.isfinite(value)} if good else None
+            for good, *values in table
+        ]
+
+    def _in_units(self, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Return the metrics of the runs in these rows, in the target's own units."""
+        if self.task.kind == "regression":
+            units = [self.runs[row].units for row in rows]
+            outputs = torch.stack([each.inverse(output) for each, output in zip(units, outputs, strict=True)])
+            targets = torch.stack([each.inverse(target) for each, target in zip(units, targets, strict=True)])
+        return measure(self.task.kind, outputs, targets)
+
+
+def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time) -> CohortEvents:
+    """Train a cohort to the end of all its trials.
+
+    Yields lists of events: after each epoch a Reported for each trial that is well and a Diverged for each that is
+    not; send a {number: Decision} after it. Then, where trials end, their Stopped and Finished events; nothing is
+    received after these. Each trial gets the events that `hpo.training.loop.train` would yield for it.
+
+    Raises CannotStack before the first list if the models turn out not to fit in a stack.
+    """
+    epoch = 0
+    while cohort.runs:
+        epoch += 1
+        trained = cohort.train_epoch(epoch)
+        measured = cohort.validate()
+        events: list[Event] = []
+        for run, train_metrics, metrics in zip(cohort.runs, trained, measured, strict=True):
+            number = run.trial.number
+            if train_metrics is None or metrics is None:
+                events.append(Diverged(number, epoch, {"cohort": len(cohort)}))
+                continue
+            run.validation_losses.append(metrics["val_loss"])
+            events.append(Reported(number, epoch, train_metrics | metrics, clock()))
+        decisions = (yield events) or {}
+        leaving = {event.number for event in events if isinstance(event, Diverged)}
+        ended: list[Event] = []
+        for run in cohort.runs:
+            number = run.trial.number
+            if number in leaving:
+                continue
+            if decisions.get(number) is Decision.STOP:
+                ended.append(Stopped(number, {"cohort": len(cohort)}))
+            elif epoch == run.epochs:
+                ended.append(Finished(number, info={"cohort": len(cohort)}))
+        if ended:
+            yield ended
+        leaving |= {event.number for event in ended}
+        if leaving:
+            cohort.leave(leaving)
+
+
+def _likeness(run: Run) -> tuple[str, ...]:
+    """Return what to sort runs by: first what the most numbers depend on in the forward pass."""
+    names = [str(run.params.get(name, "")) for name in ("activation", "loss", "optimizer")]
+    return (*names, f"{run.trial.number:09d}")
+
+
+def _settings(run: Run) -> Settings:
+    return Settings(
+        choice=OPTIMIZERS[run.params.get("optimizer", OPTIMIZERS.default)],
+        defaults=run.optimizer.defaults,
+        clip_norm=run.params.get("grad_clip_norm"),
+        clip_value=run.params.get("grad_clip_value"),
+    )
+
+
+def _rows_like(part: Tensor | None, longest: Tensor) -> Tensor:
+    """Return rows padded with zeros to as many as the longest has; all zeros for None."""
+    if part is None:
+        return torch.zeros_like(longest)
+    missing = len(longest) - len(part)
+    return torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) if missing else part
+
+
+def _mean(losses: Tensor, ragged: Ragged | None) -> Tensor:
+    """Return each member's mean [K] over the rows that count of losses [K, B]."""
+    if ragged is None:
+        return losses.mean(1)
+    return torch.where(ragged.mask, losses, 0.0).sum(1) / ragged.counts.clamp(min=1)

@@ -1,0 +1,65 @@
+"""The losses of a stack: each kind on the members that chose it, with their own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from hpo.training.losses import Bound, LossChoice
+
+
+class StackedLoss:
+    """Per-example losses [K, B] of outputs [K, B] or [K, B, C] against targets [K, B]."""
+
+    def __init__(self, members: Sequence[tuple[LossChoice, Bound]], like: Tensor) -> None:
+        """members: each member's loss and the keyword arguments of its function. like: has the outputs' dtype and
+        device."""
+        self._members = list(members)
+        self._like = like.new_empty(0)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        kinds: dict[str, list[int]] = {}
+        for row, (choice, _) in enumerate(self._members):
+            kinds.setdefault(choice.name, []).append(row)
+        self._kinds = [
+            (self._members[rows[0]][0].function, len(rows), self._columns([self._members[row][1] for row in rows]))
+            for rows in kinds.values()
+        ]
+        order = [row for rows in kinds.values() for row in rows]
+        self._order = self._back = None  # None: members of a kind lie side by side
+        if order != sorted(order):
+            self._order = torch.tensor(order, device=self._like.device)
+            self._back = self._order.argsort()
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        sizes = [size for _, size, _ in self._kinds]
+        if self._order is not None:
+            outputs, targets = outputs[self._order], targets[self._order]
+        pieces = zip(self._kinds, torch.split(outputs, sizes), torch.split(targets, sizes), strict=True)
+        losses = [function(out, target, **bound) for (function, _, bound), out, target in pieces]
+        together = torch.cat(losses) if len(losses) > 1 else losses[0]
+        return together if self._back is None else together[self._back]
+
+    def select(self, rows: list[int]) -> None:
+        """Keep only the members in these rows."""
+        self._members = [self._members[row] for row in rows]
+        self._arrange()
+
+    def _columns(self, bounds: Sequence[Bound]) -> Bound:
+        """Return each keyword argument for all members: the value that all have, else numbers as [K, 1] and tensors
+        [C] as [K, 1, C]."""
+        columns: Bound = {}
+        for name, first in bounds[0].items():
+            values = [bound[name] for bound in bounds]
+            if isinstance(first, Tensor):
+                columns[name] = torch.stack(values).unsqueeze(1).to(self._like)
+            elif all(value == first for value in values):
+                columns[name] = first
+            else:
+                columns[name] = self._like.new_tensor(values).unsqueeze(1)
+        return columns

@@ -1,0 +1,130 @@
+"""The optimizers of a stack: every member's own, applied to slices of members that share one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from hpo.training.stack.hyper import Hyper
+from hpo.training.stack.slots import CannotStack, Ragged
+
+if TYPE_CHECKING:
+    from hpo.training.optimizers import OptimizerChoice
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one member is optimized. defaults: those of its torch.optim.Optimizer."""
+
+    choice: OptimizerChoice
+    defaults: dict[str, Any]
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+
+@dataclass
+class _Group:
+    choice: OptimizerChoice
+    rows: list[int]  # of the stack, in the order of this group
+    hyper: Hyper
+
+
+class StackedOptimizer:
+    """Clips and applies gradients to the flat parameters [K, P] of a stack.
+
+    Members lie in the stack in an order that suits the forward pass. Here those with one optimizer lie side by side,
+    in a copy of the parameters: each kind updates one contiguous slice, and one gather puts the result back.
+    """
+
+    def __init__(self, settings: Sequence[Settings], flat: Tensor) -> None:
+        """Raises CannotStack if an optimizer has no stacked form."""
+        self._settings = list(settings)
+        kinds: dict[str, list[int]] = {}
+        for row, each in enumerate(settings):
+            if each.choice.update is None:
+                raise CannotStack(f"the optimizer {each.choice.name} has no stacked form")
+            kinds.setdefault(each.choice.name, []).append(row)
+        self._groups = []
+        for rows in kinds.values():
+            defaults = [settings[row].defaults for row in rows]
+            self._groups.append(_Group(settings[rows[0]].choice, rows, Hyper(defaults, flat)))
+        self._arrange(flat)
+
+    def _arrange(self, flat: Tensor) -> None:
+        self._flat = flat
+        order = [row for group in self._groups for row in group.rows]
+        sorted_already = order == list(range(len(order)))
+        self._order = None if sorted_already else torch.tensor(order, device=flat.device)
+        self._back = None if self._order is None else self._order.argsort()
+        self._own = flat if self._order is None else flat[self._order]
+        self._gradient = torch.empty_like(flat)
+        clip_norms = [each.clip_norm for each in self._settings]
+        clip_values = [each.clip_value for each in self._settings]
+        self._clip_norm = _limits(clip_norms, flat)
+        self._clip_value = _limits(clip_values, flat)
+
+    def step(self, gradients: Sequence[Tensor], rates: Sequence[float], ragged: Ragged | None) -> None:
+        """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate.
+        Members without rows in a ragged batch stay as they are."""
+        gradient = torch.cat([each.flatten(1) for each in gradients], 1, out=self._gradient)
+        self._clip(gradient)
+        idle = [] if ragged is None else ragged.idle
+        if self._order is not None:
+            gradient = gradient.index_select(0, self._order)
+        start = 0
+        for group in self._groups:
+            stop = start + len(group.rows)
+            group.hyper.set_learning_rates([rates[row] for row in group.rows])
+            own, its = self._own[start:stop], gradient[start:stop]
+            rest = [place for place, row in enumerate(group.rows) if row in idle]
+            if len(rest) < len(group.rows):
+                _update(group, own, its, rest)
+            start = stop
+        if self._back is not None:
+            torch.index_select(self._own, 0, self._back, out=self._flat)
+
+    def _clip(self, gradient: Tensor) -> None:
+        """As torch.nn.utils.clip_grad_value_ and then clip_grad_norm_ do."""
+        if self._clip_value is not None:
+            gradient.clamp_(-self._clip_value, self._clip_value)
+        if self._clip_norm is not None:
+            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+            factor = (self._clip_norm / (norm + 1e-6)).clamp(max=1.0)
+            gradient.mul_(torch.where(self._clip_norm.isinf(), 1.0, factor))
+
+    def select(self, rows: list[int], flat: Tensor) -> None:
+        """Keep only the members in these rows of the stack, whose parameters are `flat` from now on."""
+        new_row = {row: index for index, row in enumerate(rows)}
+        self._settings = [self._settings[row] for row in rows]
+        for group in self._groups:
+            places = [place for place, row in enumerate(group.rows) if row in new_row]
+            group.rows = [new_row[group.rows[place]] for place in places]
+            group.hyper.select(places)
+        self._groups = [group for group in self._groups if group.rows]
+        self._arrange(flat)
+
+
+def _update(group: _Group, own: Tensor, gradient: Tensor, idle: list[int]) -> None:
+    """Update one slice in place; members in the places `idle` get back what they had."""
+    hyper = group.hyper
+    hyper.steps = [step + (place not in idle) for place, step in enumerate(hyper.steps)]
+    before = {name: tensor[idle] for name, tensor in hyper.state.items()} if idle else {}
+    parameters = own[idle] if idle else None
+    assert group.choice.update is not None
+    with torch.no_grad():
+        group.choice.update(own, gradient, hyper)
+        if parameters is not None:
+            own[idle] = parameters
+            for name, tensor in before.items():
+                hyper.state[name][idle] = tensor
+
+
+def _limits(limits: Sequence[float | None], flat: Tensor) -> Tensor | None:
+    """Return limits as a column, infinite where there is none; None if nobody has one."""
+    if all(limit is None for limit in limits):
+        return None
+    return flat.new_tensor([torch.inf if limit is None else limit for limit in limits]).unsqueeze(1)
