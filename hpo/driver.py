@@ -5,11 +5,12 @@ One process, one thread. It owns the ledger; workers own nothing.
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,12 +19,23 @@ from typing import Any
 from optuna.trial import TrialState
 
 from hpo.engines.base import Artifact, Engine, Message, Note, Progress
-from hpo.events import Decision, Diverged, Event, Finished, Reported, Stopped, TrialSpec
+from hpo.events import (
+    Assignment,
+    Decision,
+    Diverged,
+    Event,
+    Failed,
+    Finished,
+    Reported,
+    Returned,
+    Stopped,
+    TrialSpec,
+)
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.records import State, TrialRecord
-from hpo.plan.planner import Planner
+from hpo.plan.planner import Planner, open_at_once
 from hpo.search.pruners import decision_steps
-from hpo.search.searcher import Searcher
+from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing, Watcher
@@ -56,9 +68,12 @@ class Driver:
         self._watcher = watcher
         self._clock = clock
         self._steps = decision_steps(sweep.early_terminate, sweep.max_epochs() if sweep.reports_each_epoch else None)
-        self._planner = Planner(self._steps)
-        self._running: dict[int, _Running] = {}
+        self._ids = itertools.count()
+        self._running: dict[int, _Running] = {}  # begun and not ended; those that came back from a worker wait again
         self._lost: list[_Running] = []  # of dead workers, to be run again under their numbers
+        self._repeats: dict[int, TrialRecord] = {}  # interrupted trials, by the key of the proposal that repeats them
+        self._used_up = False  # there is nothing left to propose
+        self._reasons: set[str] = set()  # for training trials alone, as far as they were told
         self._retries: list[TrialRecord] = []  # interrupted with an earlier driver, to be run again as new trials
         self._closing = False  # no more trials are asked for
         self._interrupts = 0
@@ -125,6 +140,11 @@ class Driver:
         history, self._retries = self._ledger.start(self._notes)
         self.opened = True
         self._searcher = Searcher(self._sweep, history)
+        sweep, workers = self._sweep, self._engine.workers
+        most = sweep.most_in_cohort
+        self._planner: Planner[Proposal | _Running] = Planner(
+            most, workers, open_at_once(sweep.method, sweep.budget.trials, most, workers)
+        )
         self.standing.phase = ""
 
     def _goes_on(self) -> bool:
@@ -178,28 +198,50 @@ class Driver:
 
     def _fill(self) -> None:
         """Give the idle workers something to do."""
-        wanted = self._planner.wanted(self._engine.idle())
-        again, self._lost = self._lost[:wanted], self._lost[wanted:]
-        trials = [running.spec for running in again]
-        room = min(wanted - len(trials), self._room())
-        while len(trials) < len(again) + room and (spec := self._ask()) is not None:
-            trials.append(spec)
-        for assignment in self._planner.plan(trials):
-            self._engine.submit(assignment)
+        idle = self._engine.idle()
+        for running in self._lost[:idle]:
+            self._submit([running])  # alone: should it kill its worker again, it kills no other trial
+        idle, self._lost = max(0, idle - len(self._lost)), self._lost[idle:]
+        if self._closing:
+            self._planner.drop_new()
+        wanted = min(self._planner.wanted(idle, self._with_workers()), self._room() - self._planner.new)
+        while wanted > 0 and not self._used_up:
+            self._ask()
+            wanted -= 1
+        for group in self._planner.take(idle):
+            self._submit([self._begin(item) if isinstance(item, Proposal) else item for item in group])
+        if self._used_up and not self._planner.new:
+            self._wind_up("every configuration of the grid was tried")
 
-    def _ask(self) -> TrialSpec | None:
-        """Begin a new trial; None if the space is used up."""
+    def _submit(self, group: list[_Running]) -> None:
+        specs = tuple(running.spec for running in group)
+        measured = self._sweep.most_in_cohort is None
+        self._engine.submit(Assignment(next(self._ids), specs, self._steps, measured))
+
+    def _with_workers(self) -> int:
+        """Return how many trials workers have: all that run but for those that wait to run again."""
+        return len(self._running) - (len(self._planner) - self._planner.new) - len(self._lost)
+
+    def _ask(self) -> None:
+        """Have a new trial proposed, or note that the space is used up."""
         retry = self._retries.pop(0) if self._retries else None
         if retry is not None:
             self._searcher.enqueue(dict(retry.params))
         proposal = self._searcher.propose()
         if proposal is None:
-            self._wind_up("every configuration of the grid was tried")
-            return None
-        record = self._ledger.begin(proposal.params, retry)
+            self._used_up = True
+            return
+        if retry is not None:
+            self._repeats[proposal.key] = retry
+        urgent = retry is not None or any(proposal.params == baseline for baseline in self._sweep.baselines)
+        self._planner.add(self._sweep.shape_of(proposal.params), proposal, new=True, urgent=urgent)
+
+    def _begin(self, proposal: Proposal) -> _Running:
+        """Record a trial's start."""
+        record = self._ledger.begin(proposal.params, self._repeats.pop(proposal.key, None))
         spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs)
         self._running[record.number] = _Running(proposal.key, spec, record)
-        return spec
+        return self._running[record.number]
 
     # Tell.
 
@@ -210,16 +252,57 @@ class Driver:
         elif isinstance(message, Artifact):
             self._ledger.attach(message.number, message.name, message.path)
         elif isinstance(message, Progress):
-            decisions = {event.number: self._take_in(event) for event in message.events}
+            decisions = self._take_in(message.events)
             if message.waiting:
                 self._engine.reply(message.assignment, decisions)
 
-    def _take_in(self, event: Event) -> Decision:
-        """Make an event part of the sweep's state; return whether its trial goes on."""
+    def _take_in(self, events: Sequence[Event]) -> dict[int, Decision]:
+        """Make events part of the sweep's state; return which of their trials go on.
+
+        All reports are taken in before the pruner is asked of any: the members of a cohort arrive together.
+        """
+        reports = [event for event in events if isinstance(event, Reported)]
+        decisions = dict.fromkeys((event.number for event in events), Decision.STOP)
+        for report in reports:
+            self._report(self._running[report.number], report)
+        for report in reports:
+            decisions[report.number] = self._decide(self._running[report.number], report)
+        lost = sum(isinstance(event, Failed) and event.lost for event in events)
+        for event in events:
+            if isinstance(event, Returned):
+                self._wait_again(event)
+            elif not isinstance(event, Reported):
+                self._take_end(self._running[event.number], event, lost)
+        return decisions
+
+    def _report(self, running: _Running, event: Reported) -> None:
+        self._ledger.report(event.number, event.step, event.metrics, event.time)
+        value = event.metrics.get(self._sweep.metric.name)
+        if value is not None:
+            self._searcher.report(running.key, event.step, value)
+
+    def _decide(self, running: _Running, event: Reported) -> Decision:
+        if running.stop_reason:
+            return Decision.STOP
+        if event.step not in self._steps or self._sweep.metric.name not in event.metrics:
+            return Decision.CONTINUE
+        return self._searcher.decide(running.key, event.step)
+
+    def _wait_again(self, event: Returned) -> None:
+        """Put a trial that a worker gave back among those that wait."""
         running = self._running[event.number]
+        shape = self._sweep.shape_of(running.spec.params)
+        self._planner.limit(shape, event.at_most)
+        self._planner.add(shape, running, new=False)
+        if event.reason and event.reason not in self._reasons:
+            self._reasons.add(event.reason)
+            which = ", ".join(f"{name}={value}" for name, value in shape) or "all"
+            self._watcher.note(f"trials train one by one ({which}): {event.reason}")
+
+    def _take_end(self, running: _Running, event: Event, lost: int) -> None:
+        """Take in a trial's end. lost: trials that died with the same worker."""
+        assert not isinstance(event, Reported | Returned)
         record = running.record
-        if isinstance(event, Reported):
-            return self._report(running, event)
         record.info |= {key: fact for key, fact in event.info.items() if key != "unread"}
         if isinstance(event, Finished):
             self._finish(running, event)
@@ -229,19 +312,20 @@ class Driver:
             # Pruned, so that the sampler learns to keep away; a failed trial would teach it nothing.
             self._end(running, "pruned", diverged=event.epoch)
         elif event.lost and record.attempts < _ATTEMPTS and not self._interrupts:
-            self._ledger.again(event.number)
-            self._lost.append(running)
+            self._run_again(running, lost)
         else:
             self._end(running, "failed", error=event.error, traceback=event.traceback)
-        return Decision.STOP
 
-    def _report(self, running: _Running, event: Reported) -> Decision:
-        self._ledger.report(event.number, event.step, event.metrics, event.time)
-        value = event.metrics.get(self._sweep.metric.name)
-        decision = Decision.CONTINUE
-        if value is not None:
-            decision = self._searcher.report(running.key, event.step, value, decide=event.step in self._steps)
-        return Decision.STOP if running.stop_reason else decision
+    def _run_again(self, running: _Running, lost: int) -> None:
+        """Have a trial whose worker died run once more: first in smaller cohorts, since a large one may have been too
+        much; then alone, so that one that kills its worker takes no other with it."""
+        self._ledger.again(running.spec.number)
+        if lost == 1 or running.record.attempts == _ATTEMPTS:
+            self._lost.append(running)
+            return
+        shape = self._sweep.shape_of(running.spec.params)
+        self._planner.limit(shape, max(1, lost // 2))
+        self._planner.add(shape, running, new=False, urgent=True)
 
     def _finish(self, running: _Running, event: Finished) -> None:
         metric = self._sweep.metric.name

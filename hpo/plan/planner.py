@@ -1,27 +1,112 @@
-"""The planner groups trials into assignments: what one worker trains at a time."""
+"""The planner: how many trials are asked for at once, and which of them train together."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from hpo.events import Assignment, DecisionSteps, TrialSpec
+Item = TypeVar("Item")
+
+MOST = 128  # members of a cohort: beyond, a step gains nothing more (scripts/benchmark training)
+_PATIENCE = 8  # times that larger groups go first
 
 
-class Planner:
-    """Decides how many trials are asked for at once, and which of them form a cohort.
+@dataclass
+class _Waiting(Generic[Item]):
+    item: Item
+    new: bool
+    passed_over: int = 0
 
-    Every trial is a cohort of its own so far; fused training changes this class, and nothing else above the workers.
+
+class Planner(Generic[Item]):
+    """Holds the trials that wait for a worker, by shape, and deals them out in groups.
+
+    Only trials of one shape can train as one stack. The larger a group, the less a trial costs; but what is asked at
+    once is asked without knowing how it turns out, so the number of open trials (waiting or running) is bounded.
     """
 
-    def __init__(self, decision_steps: DecisionSteps) -> None:
-        self._decision_steps = decision_steps
-        self._ids = itertools.count()
+    def __init__(self, most: int | None, workers: int, open_at_once: int) -> None:
+        """most: of a cohort; None: as many as pays; 1: every trial trains alone.
 
-    def wanted(self, idle_workers: int) -> int:
-        """Return how many trials to ask the sampler for, so that the idle workers get something to do."""
-        return idle_workers
+        open_at_once: trials that may be open while the sampler learns from those that end; more only to give each
+        worker one.
+        """
+        self._most = MOST if most is None else most
+        self._workers = max(1, workers)
+        self._open = self._workers if self._most == 1 else max(self._workers, open_at_once)
+        self._waiting: dict[Hashable, list[_Waiting[Item]]] = {}
+        self._limits: dict[Hashable, int] = {}
 
-    def plan(self, trials: Sequence[TrialSpec]) -> list[Assignment]:
-        """Return assignments that hold each trial once, in the order in which they should start."""
-        return [Assignment(next(self._ids), (trial,), self._decision_steps) for trial in trials]
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def stacks(self) -> bool:
+        return self._most > 1
+
+    def wanted(self, idle: int, running: int) -> int:
+        """Return how many new trials to ask the sampler for. idle: workers; running: trials that workers have."""
+        if idle == 0:
+            return 0
+        return max(idle, self._open - running) - len(self)
+
+    @property
+    def new(self) -> int:
+        """How many of those that wait have not begun yet."""
+        return sum(entry.new for waiting in self._waiting.values() for entry in waiting)
+
+    def add(self, shape: Hashable, item: Item, new: bool, urgent: bool = False) -> None:
+        """Take in a trial that waits for a worker. new: it has not begun yet; urgent: it goes first."""
+        self._waiting.setdefault(shape, []).append(_Waiting(item, new, _PATIENCE if urgent else 0))
+
+    def limit(self, shape: Hashable, most: int) -> None:
+        """Take in that cohorts of a shape hold at most so many trials here, as a worker found out."""
+        self._limits[shape] = min(most, self._limits.get(shape, most))
+
+    def take(self, idle: int) -> list[list[Item]]:
+        """Return a group of trials for each idle worker, as far as there are any: the largest groups first, but no
+        trial waits for ever."""
+        share = -(-len(self) // max(1, idle))  # so that one shape is split evenly between idle workers
+        groups = []
+        for _ in range(idle):
+            if not self._waiting:
+                break
+            shape = max(self._waiting, key=lambda shape: self._urgency(shape, share))
+            waiting = self._waiting[shape]
+            size = self._size(shape, share)
+            groups.append([entry.item for entry in waiting[:size]])
+            if waiting[size:]:
+                self._waiting[shape] = waiting[size:]
+            else:
+                del self._waiting[shape]
+        for waiting in self._waiting.values():
+            for entry in waiting:
+                entry.passed_over += bool(groups)
+        return groups
+
+    def drop_new(self) -> None:
+        """Forget those that have not begun."""
+        kept = {shape: [entry for entry in waiting if not entry.new] for shape, waiting in self._waiting.items()}
+        self._waiting = {shape: waiting for shape, waiting in kept.items() if waiting}
+
+    def _size(self, shape: Hashable, share: int) -> int:
+        most = min(self._most, self._limits.get(shape, self._most))
+        return min(len(self._waiting[shape]), most, max(1, share))
+
+    def _urgency(self, shape: Hashable, share: int) -> tuple[bool, int, int]:
+        oldest = self._waiting[shape][0].passed_over
+        return oldest >= _PATIENCE, self._size(shape, share), oldest
+
+
+def open_at_once(method: str, budget: int, most: int | None, workers: int) -> int:
+    """Return how many trials may be open at a time in a sweep that trains cohorts.
+
+    A method that learns proposes less well the more trials it has not seen the end of; one that does not is not hurt.
+    With `most` given, the user has decided: every worker gets a full cohort.
+    """
+    if most is not None:
+        return most * max(1, workers)
+    if method in ("random", "grid", "qmc"):
+        return MOST * max(1, workers)
+    return max(16, min(MOST * max(1, workers), budget // 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.engines.local import plan_workers
+from hpo.plan.planner import MOST, open_at_once
 from hpo.review.display import duration, params_text
 from hpo.spec.conditions import Clause
 from hpo.spec.grammar import Asha, Hyperband, LocalEngine, NoStop
@@ -62,8 +63,28 @@ def _plan_lines(sweep: Sweep) -> list[str]:
         lines.append(f"forecast  at most {budget.trials * epochs:,} epochs")
     if isinstance(sweep.engine, LocalEngine):
         places = plan_workers(sweep.engine, budget.trials)
+        workers = max(1, len(places))
         gpus = len({place for place in places if place is not None})
         where = f"{len(places)} processes" if places else "this process"
         lines.append(f"workers   {where}" + (f" on {gpus} GPUs" if gpus else ""))
-    lines.append("cohorts   every trial trains alone")
+        lines += _cohort_lines(sweep, workers)
+    return lines
+
+
+def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
+    most, names = sweep.most_in_cohort, sweep.shape_parameters
+    if names is None:
+        return ["cohorts   none: a function or a program trains one trial at a time"]
+    if most == 1:
+        return ["cohorts   off: every trial trains alone"]
+    shapes = sweep.shapes()
+    count = f"{shapes:,} shapes" if shapes is not None else "any number of shapes"
+    same = f"trials of one shape ({', '.join(names)}: {count})" if names else "all trials"
+    at_once = min(open_at_once(sweep.method, sweep.budget.trials, most, workers), sweep.budget.trials)
+    lines = [f"cohorts   {same} train as stacks of up to {min(MOST if most is None else most, at_once)}"]
+    lines.append(
+        f"          {at_once} trials are open at a time" + (f", {at_once / shapes:.1f} a shape" if shapes else "")
+    )
+    if most is None:
+        lines.append("          a shape that a worker finds slower as a stack trains one by one")
     return lines

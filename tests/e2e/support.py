@@ -101,12 +101,12 @@ class Place:
     def home(self) -> Home:
         return Home(self.folder / "home")
 
-    def write(self, objective: str, **keys: Any) -> Path:
+    def write(self, function: str, **keys: Any) -> Path:
         """Write a sweep file over objectives.py; `keys` replace the top-level ones."""
         (self.folder / "my_objectives.py").write_text(OBJECTIVES)
         sweep = {
             "name": "small",
-            "objective": f"my_objectives.py:{objective}",
+            "objective": f"my_objectives.py:{function}",
             "metric": {"name": "score", "goal": "maximize"},
             "method": "random",
             "budget": {"trials": 6},
@@ -119,7 +119,9 @@ class Place:
         return path
 
     def command(self, *arguments: str | Path) -> list[str]:
-        return [*HPO, *map(str, arguments), "--home", str(self.home.path)]
+        """Return a command line; `--home` is its last option, where the command has one."""
+        home = [] if arguments[0] in ("check", "schema") else ["--home", str(self.home.path)]
+        return [*HPO, *map(str, arguments), *home]
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -131,8 +133,9 @@ class Place:
         self, *arguments: str | Path, env: dict[str, str] | None = None, home: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; bounded, so that a hang is a failure that shows its output."""
+        command = self.command(*arguments)
         return subprocess.run(
-            [*self.command(*arguments)[:-1], str(home or self.home.path)],
+            [*command[:-1], str(home)] if home else command,
             cwd=self.folder, env=environment() | (env or {}), text=True,
             capture_output=True, timeout=240, stdin=subprocess.DEVNULL,
         )  # fmt: skip

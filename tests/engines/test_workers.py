@@ -8,8 +8,7 @@ import pytest
 
 from hpo.engines.devices import cores, visible_gpus
 from hpo.engines.local import plan_workers
-from hpo.events import Assignment, DecisionSteps, TrialSpec
-from hpo.plan.planner import Planner
+from hpo.events import DecisionSteps
 from hpo.spec.grammar import LocalEngine
 
 
@@ -42,17 +41,6 @@ def test_never_more_workers_than_trials(gpus):
     gpus("")
     assert len(plan_workers(LocalEngine(workers=8), 3)) == 3
     assert plan_workers(LocalEngine(workers=0), 3) == []  # in this process
-
-
-def test_the_planner_plans_each_trial_once():
-    steps = DecisionSteps(steps=frozenset({3}))
-    planner = Planner(steps)
-    trials = [TrialSpec(number, {}, 0) for number in range(4)]
-    assignments = planner.plan(trials)
-    assert [trial for assignment in assignments for trial in assignment.trials] == trials
-    assert len({assignment.id for assignment in assignments + planner.plan(trials)}) == 8
-    assert all(isinstance(a, Assignment) and a.decision_steps == steps for a in assignments)
-    assert planner.wanted(3) == 3
 
 
 def test_decision_steps():

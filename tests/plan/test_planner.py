@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from hpo.plan.planner import MOST, Planner, open_at_once
+
+
+def planner(most: int | None = None, workers: int = 2, open_trials: int = 64) -> Planner[int]:
+    return Planner(most, workers, open_trials)
+
+
+def filled(*shapes: str, **settings: int | None) -> Planner[int]:
+    plan = planner(**settings)  # type: ignore[arg-type]
+    for item, shape in enumerate(shapes):
+        plan.add(shape, item, new=True)
+    return plan
+
+
+def test_without_cohorts_each_idle_worker_gets_one_trial() -> None:
+    plan = planner(most=1, workers=3)
+    assert (plan.wanted(idle=3, running=0), plan.wanted(idle=1, running=2), plan.wanted(idle=0, running=3)) == (3, 1, 0)
+    for item in range(3):
+        plan.add("a", item, new=True)
+    assert plan.take(2) == [[0], [1]] and plan.take(1) == [[2]] and plan.take(1) == []
+
+
+def test_asks_until_as_many_are_open_as_may_be() -> None:
+    plan = planner(open_trials=64)
+    assert plan.wanted(idle=2, running=0) == 64
+    plan.add("a", 0, new=True)
+    assert plan.wanted(idle=1, running=32) == 31
+
+
+def test_an_idle_worker_always_gets_something() -> None:
+    assert planner(open_trials=8).wanted(idle=1, running=20) == 1
+
+
+def test_one_shape_is_split_between_the_idle_workers() -> None:
+    assert filled(*"aaaaa").take(2) == [[0, 1, 2], [3, 4]]
+
+
+def test_the_largest_group_goes_first() -> None:
+    plan = filled(*"abbbcc")
+    assert plan.take(1) == [[1, 2, 3]]
+    assert plan.take(1) == [[4, 5]]
+
+
+def test_groups_are_of_one_shape_and_hold_each_trial_once() -> None:
+    shapes = "abcabcaabbcd" * 5
+    plan = filled(*shapes, most=4)
+    groups = [group for _ in range(100) for group in plan.take(2)]
+    assert all(len({shapes[item] for item in group}) == 1 and len(group) <= 4 for group in groups)
+    assert sorted(item for group in groups for item in group) == list(range(len(shapes)))
+    assert len(plan) == 0
+
+
+def test_no_trial_waits_for_ever() -> None:
+    plan = filled("rare")
+    for turn in range(100):
+        plan.add("common", 2 * turn + 1, new=True)
+        plan.add("common", 2 * turn + 2, new=True)
+        if [0] in plan.take(1):
+            break
+    assert 1 < turn < 20
+
+
+def test_urgent_trials_go_first() -> None:
+    plan = filled(*"aaaa")
+    plan.add("baseline", 9, new=True, urgent=True)
+    assert plan.take(1) == [[9]]
+
+
+def test_a_limit_that_a_worker_found_holds() -> None:
+    plan = filled(*"aaaabb")
+    plan.limit("a", 2)
+    plan.limit("a", 3)  # the smallest counts
+    assert [plan.take(1), plan.take(1), plan.take(1)] == [[[0, 1]], [[2, 3]], [[4, 5]]]
+    assert len(filled(*"a" * 500).take(1)[0]) == MOST
+
+
+def test_trials_that_came_back_stay_when_new_ones_are_dropped() -> None:
+    plan = filled(*"aab")
+    plan.add("a", 7, new=False)
+    assert (len(plan), plan.new) == (4, 3)
+    plan.drop_new()
+    assert (len(plan), plan.new, plan.take(2)) == (1, 0, [[7]])
+
+
+def test_how_many_are_open() -> None:
+    assert open_at_once("random", budget=10, most=None, workers=2) == 2 * MOST
+    assert open_at_once("tpe", budget=10, most=5, workers=2) == 10
+    assert open_at_once("tpe", budget=10**6, most=None, workers=2) == 2 * MOST
+    assert open_at_once("tpe", budget=40, most=None, workers=2) < 40
