@@ -161,6 +161,6 @@ def mlflow_text(value: Any) -> str:
 
 
 def _storable(text: str) -> str:
-    """Return a text with `\\udcff` and `\\0` in place of what no database takes: a file's name in an error, say, that
-    is no UTF-8, and null characters."""
+    """Return a text with escapes in place of what no database takes: halves of characters, as in a file's name that is
+    no UTF-8, and null characters."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\0")

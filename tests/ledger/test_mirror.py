@@ -1,0 +1,320 @@
+"""The mirror: orders in whatever bursts leave the same in MLflow, and no trouble of MLflow costs any of them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import random
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from e2e.support import Place
+from mlflow import MlflowClient
+from test_mlflow_ways import DIVERGED, FAILED, ONE, PRUNED, SWEEP, artifacts, assert_same, begun, tables, trial
+
+from hpo.ledger import mlflow_bulk
+from hpo.ledger.home import Home
+from hpo.ledger.mirror import Mirror
+from hpo.ledger.mirror_process import Answer, Notice, Order, Scribe, _DriverGone
+from hpo.ledger.records import TrialRecord, packed, unpacked
+
+OPEN = [Order("prepare"), Order("open", (SWEEP, []))]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Place(tmp_path).home
+
+
+def fresh(record: TrialRecord) -> TrialRecord:
+    """Return a record with another run id: MLflow's client remembers for a whole process where a run's files are."""
+    return replace(record, run_id=uuid.uuid4().hex)
+
+
+def begin(record: TrialRecord) -> Order:
+    return Order("begin", (begun(record)[0],))
+
+
+def end(record: TrialRecord) -> Order:
+    return Order("end", packed(record))
+
+
+@contextmanager
+def scribe(home: Home) -> Iterator[Connection]:
+    """The part that runs in the mirror's process, in a thread; yields the driver's end of its connection."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def work() -> None:
+        with contextlib.suppress(_DriverGone):
+            Scribe(theirs, home).work()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        thread.join()
+        theirs.close()
+
+
+def answers(connection: Connection, count: int) -> list[Answer]:
+    """Take in answers until this many orders are carried out."""
+    found: list[Answer] = []
+    while not found or found[-1].written < count:
+        assert connection.poll(60), found[-1:]  # it hangs
+        found.append(connection.recv())
+        assert len(found) < 10_000, found[-1]
+    return found
+
+
+def warnings(found: list[Answer]) -> list[Notice]:
+    return [notice for answer in found for notice in answer.notices if notice.warning]
+
+
+def some_orders(folder: Path) -> list[Order]:
+    """Orders as a ledger gives them: trials overlap, some have files, the best is told of after its trial's end."""
+    records = [fresh(record) for record in (ONE, FAILED, PRUNED, DIVERGED)] + [trial(number) for number in range(5, 40)]
+    orders = []
+    for record in records:
+        path = folder / f"{record.number}.txt"
+        path.write_text(f"printed by {record.number}")
+        orders += [begin(record), end(record)]
+        orders += [Order("attach", (record.number, "output.log", str(path)))] if record.number % 3 == 0 else []
+        orders += [Order("best", (record.number, record.value, record.ended))] if record.value else []
+    overlapping = sorted(enumerate(orders), key=lambda each: each[0] + 4 * (each[1].action != "begin"))
+    return [order for _, order in overlapping]
+
+
+def all_at_once(orders: list[Order]) -> list[list[Order]]:
+    return [orders]
+
+
+def one_by_one(orders: list[Order]) -> list[list[Order]]:
+    return [[order] for order in orders]
+
+
+def in_bursts(orders: list[Order]) -> list[list[Order]]:
+    draw, rest, bursts = random.Random(1), list(orders), []
+    while rest:
+        size = draw.choice((1, 2, 5, 20))
+        bursts.append(rest[:size])
+        rest = rest[size:]
+    return bursts
+
+
+def carry_out(home: Home, bursts: list[list[Order]], await_each: bool) -> list[Answer]:
+    """Let a scribe carry out bursts of orders; return its answers."""
+    found = []
+    with scribe(home) as connection:
+        sent = 0
+        for burst in bursts:
+            connection.send(burst)
+            sent += len(burst)
+            if await_each:
+                found += answers(connection, sent)
+        if not await_each:
+            found += answers(connection, sent)
+    return found
+
+
+@pytest.fixture(scope="module")
+def awaited_one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("single")
+    home = Place(folder).home
+    carry_out(home, one_by_one(OPEN + some_orders(folder)), await_each=True)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("way", "split", "await_each"),
+    [
+        ("bulk", all_at_once, True),
+        ("bulk", one_by_one, False),
+        ("bulk", in_bursts, True),
+        ("client", all_at_once, True),
+        ("client", in_bursts, False),
+    ],
+)
+def test_bursts_make_no_difference(
+    awaited_one_by_one: Home, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    way: str, split: Callable[[list[Order]], list[list[Order]]], await_each: bool,
+):  # fmt: skip
+    if way == "client":
+        monkeypatch.setattr(mlflow_bulk, "TESTED", ())
+    orders = OPEN + some_orders(tmp_path)
+    found = carry_out(home, split(orders), await_each)
+    assert [answer.trouble for answer in found if answer.trouble] == []
+    assert found[-1].written == len(orders)
+    assert found[-1].takes_ids == (way == "bulk")
+    assert_same(tables(awaited_one_by_one.tracking_uri), tables(home.tracking_uri))
+    kept = artifacts(home.tracking_uri)
+    assert kept == artifacts(awaited_one_by_one.tracking_uri)
+    assert kept["study 0003: output.log"] == "printed by 3"
+    told = {number: run_id for answer in found for number, run_id in answer.run_ids.items()}
+    assert told == {}  # every record has an id of its own
+
+
+def test_orders_that_come_quickly_are_written_together(home: Home, tmp_path: Path):
+    orders = OPEN + some_orders(tmp_path)
+    written = [answer.written for answer in carry_out(home, all_at_once(orders), await_each=True)]
+    assert len(set(written)) < len(orders) / 20
+
+
+@pytest.mark.parametrize("way", ["bulk", "client"])
+def test_a_refused_order_costs_no_other(home: Home, monkeypatch: pytest.MonkeyPatch, way: str):
+    if way == "client":
+        monkeypatch.setattr(mlflow_bulk, "TESTED", ())
+        bad = replace(PRUNED, steps={1: {"no//name": 1.0}})  # MLflow says that it can't be a name
+    else:
+        bad = replace(PRUNED, value=[1.0])  # a mistake of the ledger's
+    orders = [begin(ONE), end(FAILED), begin(bad), end(bad), end(ONE), begin(DIVERGED), end(DIVERGED)]
+    with scribe(home) as connection:
+        connection.send([*OPEN, *orders])
+        found = answers(connection, len(OPEN) + len(orders))
+    (notice,) = warnings(found)
+    assert notice.text.startswith("MLflow refuses what it was given to end: ")
+    assert [answer.trouble for answer in found if answer.trouble] == []  # it was not tried again
+    assert states(home) == {
+        "1": "FINISHED", "2": "FAILED", "3": "RUNNING" if way == "bulk" else "KILLED", "4": "KILLED",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["bulk", "client"])
+def test_text_that_databases_do_not_take(home: Home, monkeypatch: pytest.MonkeyPatch, way: str):
+    if way == "client":
+        monkeypatch.setattr(mlflow_bulk, "TESTED", ())
+    text = "no file \udcff\0"  # a file's name that is no UTF-8, as Python gives it; PostgreSQL takes no null
+    odd = replace(fresh(FAILED), error=text, traceback=text, params={"path": text}, info={"host": text})
+    with scribe(home) as connection:
+        connection.send([*OPEN, begin(odd), end(odd), end(ONE)])
+        found = answers(connection, len(OPEN) + 3)
+    assert [answer.trouble for answer in found if answer.trouble] == []
+    assert warnings(found) == []
+    assert states(home) == {"1": "FINISHED", "2": "FAILED"}
+    (run,) = MlflowClient(home.tracking_uri).search_runs(["1"], "tags.`hpo.trial` = '2'")
+    assert run.data.tags["hpo.error"] == run.data.params["path"] == r"no file \udcff\0"
+    assert artifacts(home.tracking_uri) == {"study 0002: traceback.txt": r"no file \udcff\0"}
+
+
+def states(home: Home) -> dict[str, str]:
+    """Return the status of each trial's run; a trial with two is an error."""
+    runs = MlflowClient(home.tracking_uri).search_runs(["1"], "tags.`hpo.kind` = 'trial'")
+    found = {run.data.tags["hpo.trial"]: run.info.status for run in runs}
+    assert len(found) == len(runs)
+    return dict(sorted(found.items()))
+
+
+@pytest.fixture
+def mirror(home: Home) -> Iterator[Mirror]:
+    """A real mirror whose sweep is open."""
+    mirror = Mirror(home)
+    mirror.open(SWEEP, [])
+    news = until(mirror, lambda: bool(mirror.parent_id) or mirror.in_trouble)
+    assert (news, mirror.in_trouble, mirror.takes_ids) == ([], False, True)
+    yield mirror
+    mirror._process.kill()
+    mirror._process.join()
+
+
+def until(mirror: Mirror, true: Callable[[], bool]) -> list[Notice]:
+    """Return what a mirror says until something is true."""
+    news = mirror.receive()
+    while not true():
+        time.sleep(0.02)
+        news += mirror.receive()
+    return news
+
+
+def close(mirror: Mirror) -> list[Notice]:
+    return mirror.close("FINISHED", {"outcome": "done", "trials": 1}, lambda: False)
+
+
+@pytest.mark.slow
+def test_what_was_held_back_is_sent_or_dropped(mirror: Mirror, home: Home):
+    mirror.hold()
+    mirror.begin(ONE)
+    mirror.end(ONE)
+    mirror.best(1, 0.5, 1.7e9)
+    mirror.let_go(send=False)
+    mirror.hold()
+    mirror.begin(FAILED)
+    mirror.end(FAILED)
+    mirror.let_go(send=True)
+    mirror.hold()
+    mirror.let_go(send=True)
+    mirror.begin(PRUNED)  # nothing is held any more
+    assert close(mirror) == []  # nothing is missing: what was dropped was never given
+    assert states(home) == {"2": "FAILED", "3": "RUNNING"}
+    assert "best_so_far_score" not in MlflowClient(home.tracking_uri).get_run(mirror.parent_id).data.metrics
+
+
+@pytest.mark.slow
+def test_a_database_that_another_writer_holds_or_that_fails_is_waited_for(mirror: Mirror, home: Home):
+    with closing(sqlite3.connect(home.mlflow_database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for record in (ONE, FAILED):
+            mirror.begin(record)
+            mirror.end(record)
+        time.sleep(2)
+        assert states(home) == {}
+        other.execute("ROLLBACK")
+        news = until(mirror, lambda: len(states(home)) == 2)
+        assert news == []
+        other.execute("ALTER TABLE metrics RENAME TO gone")
+        mirror.end(PRUNED)
+        mirror.end(DIVERGED)
+        news = until(mirror, lambda: mirror.in_trouble)
+        heard = len(news)
+        time.sleep(1)  # it is tried again, and fails again
+        news += mirror.receive()
+        assert (heard, len(news)) == (1, 1)
+        assert news[0].text.startswith("MLflow can't be written for now, the sweep goes on: ")
+        other.execute("ALTER TABLE gone RENAME TO metrics")
+    assert close(mirror) == []
+    assert states(home) == {"1": "FINISHED", "2": "FAILED", "3": "KILLED", "4": "KILLED"}
+    parent = MlflowClient(home.tracking_uri).get_run(mirror.parent_id)
+    assert (parent.info.status, parent.data.metrics["trials"]) == ("FINISHED", 1)
+
+
+@pytest.mark.slow
+def test_the_death_of_its_process_is_told_once_and_what_is_missing_at_the_end(mirror: Mirror, home: Home):
+    mirror._process.kill()
+    news = until(mirror, lambda: mirror.in_trouble)
+    assert [notice.text for notice in news] == ["the process that writes MLflow died (exit code -9); the study is safe"]
+    assert mirror.receive() == []
+    mirror.begin(ONE)
+    mirror.end(ONE)
+    assert mirror.receive() == []
+    (notice,) = close(mirror)
+    assert notice.text.startswith("3 entries have not reached MLflow; they are safe in the study")
+    assert states(home) == {}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {},
+        {1: {"a": 0.1}},
+        {3: {"a": 1.0}, 1: {"a": -0.0, "b": 1e-300}, 2: {}, 10: {"late": 1.7e308}},
+        {step: {"a": float(step)} | ({"sometimes": 1 / step} if step % 3 == 0 else {}) for step in range(1, 100)},
+    ],
+)
+def test_a_record_is_what_it_was_after_the_way_to_the_mirror(steps: dict[int, dict[str, float]]):
+    record = trial(1, steps=steps)
+    bare, history = packed(record)
+    assert (bare.steps, bare.times) == ({}, {})
+    again = unpacked(bare, history)
+    assert again == record
+    signs = [math.copysign(1, value) for step in again.steps.values() for value in step.values()]
+    assert signs == [math.copysign(1, value) for step in sorted(steps) for value in steps[step].values()]
+    assert record.steps == steps  # the ledger's own is left alone
