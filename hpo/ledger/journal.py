@@ -11,6 +11,7 @@ on, since Optuna numbers trials by their place in the file: nobody may write in 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from contextlib import contextmanager
@@ -55,10 +56,10 @@ class SafeJournal(JournalFileBackend):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write what is appended inside the block at its end, all of it or nothing; blocks may be nested.
+        """Write what is appended inside the block at its end, in one go; blocks may be nested.
 
-        An exception that leaves the block changes nothing of that: each log is whole in itself. Raises OSError with
-        the file as it was. The storage's memory is then ahead of the file, so reading and appending are refused ever
+        A process that is killed meanwhile leaves a beginning of the block, in whole logs. An exception that leaves the
+        block changes nothing: each log is whole in itself. Raises OSError with the file as it was. The storage's memory is then ahead of the file, so reading and appending are refused ever
         after; a storage that is opened anew is right.
         """
         self._depth += 1
@@ -75,8 +76,9 @@ class SafeJournal(JournalFileBackend):
         self._held, self._held_from = [], None
         try:
             end = self._write(lines)
-        except OSError as error:
-            self._failure = error
+        except BaseException as error:
+            interrupted = OSError(errno.EINTR, "interrupted while it was written")
+            self._failure = error if isinstance(error, OSError) else interrupted
             raise
         finally:
             self._file_lock.release()

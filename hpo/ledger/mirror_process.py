@@ -177,4 +177,5 @@ def _is_refusal(error: Exception, failures: int) -> bool:
     code = getattr(error, "error_code", "")
     if code == "BAD_REQUEST":  # whatever a database says against a statement; a lost connection, too
         return failures >= len(_RETRY_SECONDS)
-    return code == "INVALID_PARAMETER_VALUE" or isinstance(error, TypeError | LookupError | ArithmeticError)
+    mistakes = TypeError | LookupError | ArithmeticError | UnicodeEncodeError
+    return code == "INVALID_PARAMETER_VALUE" or isinstance(error, mistakes) or isinstance(error.__cause__, mistakes)
