@@ -59,8 +59,9 @@ class SafeJournal(JournalFileBackend):
         """Write what is appended inside the block at its end, in one go; blocks may be nested.
 
         A process that is killed meanwhile leaves a beginning of the block, in whole logs. An exception that leaves the
-        block changes nothing: each log is whole in itself. Raises OSError with the file as it was. The storage's memory is then ahead of the file, so reading and appending are refused ever
-        after; a storage that is opened anew is right.
+        block changes nothing: each log is whole in itself. Raises OSError with the file as it was. The storage's memory
+        is then ahead of the file, so reading and appending are refused ever after; a storage that is opened anew is
+        right.
         """
         self._depth += 1
         try:
