@@ -33,7 +33,7 @@ from hpo.events import (
 )
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.records import State, TrialRecord
-from hpo.plan.planner import Planner, open_at_once
+from hpo.plan.planner import Planner, opening
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.space import show
@@ -142,9 +142,7 @@ class Driver:
         self._searcher = Searcher(self._sweep, history)
         sweep, workers = self._sweep, self._engine.workers
         most = sweep.most_in_cohort
-        self._planner: Planner[Proposal | _Running] = Planner(
-            most, workers, open_at_once(sweep.method, sweep.budget.trials, most, workers)
-        )
+        self._planner: Planner[Proposal | _Running] = Planner(most, workers, opening(sweep.method, most, workers))
         self.standing.phase = ""
 
     def _goes_on(self) -> bool:
@@ -204,12 +202,19 @@ class Driver:
         idle, self._lost = max(0, idle - len(self._lost)), self._lost[idle:]
         if self._closing:
             self._planner.drop_new()
-        wanted = min(self._planner.wanted(idle, self._with_workers()), self._room() - self._planner.new)
+        wanted = min(
+            self._planner.wanted(idle, self._with_workers(), self.standing.done), self._room() - self._planner.new
+        )
         while wanted > 0 and not self._used_up:
             self._ask()
             wanted -= 1
-        for group in self._planner.take(idle):
-            self._submit([self._begin(item) if isinstance(item, Proposal) else item for item in group])
+        with self._ledger.together():
+            groups = [
+                [self._begin(item) if isinstance(item, Proposal) else item for item in group]
+                for group in self._planner.take(idle)
+            ]
+        for group in groups:
+            self._submit(group)
         if self._used_up and not self._planner.new:
             self._wind_up("every configuration of the grid was tried")
 
@@ -252,7 +257,8 @@ class Driver:
         elif isinstance(message, Artifact):
             self._ledger.attach(message.number, message.name, message.path)
         elif isinstance(message, Progress):
-            decisions = self._take_in(message.events)
+            with self._ledger.together():  # a cohort's reports are one write
+                decisions = self._take_in(message.events)
             if message.waiting:
                 self._engine.reply(message.assignment, decisions)
 

@@ -22,6 +22,7 @@ from hpo.objective.function import one_line
 from hpo.output import log_to
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
+from hpo.training.device import settle_process
 
 if TYPE_CHECKING:
     from hpo.objective.base import Objective
@@ -141,7 +142,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     # Nothing that imports numpy or Torch may come before this: the number of threads is read once.
     try:
         objective = build(setup.objective)
-        _one_thread()
+        _settle()
         notes = objective.prepare()
     except UserError as error:
         connection.send(Broken(str(error)))
@@ -202,8 +203,7 @@ def _die_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _one_thread() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None:
+def _settle() -> None:
+    if "torch" in sys.modules:
         with contextlib.suppress(AttributeError):  # a lazy module that nobody has used yet loads here
-            torch.set_num_threads(1)
+            settle_process()

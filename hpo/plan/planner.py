@@ -10,6 +10,8 @@ Item = TypeVar("Item")
 
 MOST = 128  # members of a cohort: beyond, a step gains nothing more (scripts/benchmark training)
 _PATIENCE = 8  # times that larger groups go first
+_FEW = 16  # open trials that cost a method hardly anything, however little it has learnt
+_LEARNT_FROM = 8  # ended trials for each open one beyond these
 
 
 @dataclass
@@ -26,15 +28,15 @@ class Planner(Generic[Item]):
     once is asked without knowing how it turns out, so the number of open trials (waiting or running) is bounded.
     """
 
-    def __init__(self, most: int | None, workers: int, open_at_once: int) -> None:
+    def __init__(self, most: int | None, workers: int, opening: Opening) -> None:
         """most: of a cohort; None: as many as pays; 1: every trial trains alone.
 
-        open_at_once: trials that may be open while the sampler learns from those that end; more only to give each
-        worker one.
+        opening: trials that may be open while the sampler learns from those that end; more only to give each worker
+        one.
         """
         self._most = MOST if most is None else most
         self._workers = max(1, workers)
-        self._open = self._workers if self._most == 1 else max(self._workers, open_at_once)
+        self._opening = Opening(self._workers, self._workers) if self._most == 1 else opening
         self._waiting: dict[Hashable, list[_Waiting[Item]]] = {}
         self._limits: dict[Hashable, int] = {}
 
@@ -45,11 +47,12 @@ class Planner(Generic[Item]):
     def stacks(self) -> bool:
         return self._most > 1
 
-    def wanted(self, idle: int, running: int) -> int:
-        """Return how many new trials to ask the sampler for. idle: workers; running: trials that workers have."""
+    def wanted(self, idle: int, running: int, ended: int) -> int:
+        """Return how many new trials to ask the sampler for. idle: workers; running: trials that workers have; ended:
+        complete or pruned ones."""
         if idle == 0:
             return 0
-        return max(idle, self._open - running) - len(self)
+        return max(idle, self._opening.at(ended) - running) - len(self)
 
     @property
     def new(self) -> int:
@@ -99,14 +102,27 @@ class Planner(Generic[Item]):
         return oldest >= _PATIENCE, self._size(shape, share), oldest
 
 
-def open_at_once(method: str, budget: int, most: int | None, workers: int) -> int:
-    """Return how many trials may be open at a time in a sweep that trains cohorts.
+@dataclass(frozen=True)
+class Opening:
+    """How many trials may be open (proposed and not ended) at a time."""
 
-    A method that learns proposes less well the more trials it has not seen the end of; one that does not is not hurt.
-    With `most` given, the user has decided: every worker gets a full cohort.
+    least: int
+    most: int
+
+    def at(self, ended: int) -> int:
+        """Return how many may be open once so many trials have ended."""
+        return max(self.least, min(self.most, ended // _LEARNT_FROM))
+
+
+def opening(method: str, most: int | None, workers: int) -> Opening:
+    """Return how many trials may be open in a sweep that trains cohorts.
+
+    A method that learns proposes less well the more trials it has not seen the end of, and the more so the less it has
+    seen: so their number grows with the trials that have ended (scripts/benchmark search shows what that costs).
+    Methods that don't learn lose nothing. With `most` given, the user has decided: every worker gets a full cohort.
     """
+    workers = max(1, workers)
     if most is not None:
-        return most * max(1, workers)
-    if method in ("random", "grid", "qmc"):
-        return MOST * max(1, workers)
-    return max(16, min(MOST * max(1, workers), budget // 4))
+        return Opening(most * workers, most * workers)
+    everything = MOST * workers
+    return Opening(everything if method in ("random", "grid", "qmc") else max(_FEW, workers), everything)

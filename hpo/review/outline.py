@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.engines.local import plan_workers
-from hpo.plan.planner import MOST, open_at_once
+from hpo.plan.planner import MOST, opening
 from hpo.review.display import duration, params_text
 from hpo.spec.conditions import Clause
 from hpo.spec.grammar import Asha, Hyperband, LocalEngine, NoStop
@@ -80,11 +80,11 @@ def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
     shapes = sweep.shapes()
     count = f"{shapes:,} shapes" if shapes is not None else "any number of shapes"
     same = f"trials of one shape ({', '.join(names)}: {count})" if names else "all trials"
-    at_once = min(open_at_once(sweep.method, sweep.budget.trials, most, workers), sweep.budget.trials)
-    lines = [f"cohorts   {same} train as stacks of up to {min(MOST if most is None else most, at_once)}"]
-    lines.append(
-        f"          {at_once} trials are open at a time" + (f", {at_once / shapes:.1f} a shape" if shapes else "")
-    )
+    open_trials, budget = opening(sweep.method, most, workers), sweep.budget.trials
+    first, last = min(open_trials.at(0), budget), min(open_trials.at(budget), budget)
+    lines = [f"cohorts   {same} train as stacks of up to {min(MOST if most is None else most, last)}"]
+    at_once = f"{first} trials" if first == last else f"{first} trials at first, {last} in the end,"
+    lines.append(f"          {at_once} are open at a time" + (f", {first / shapes:.1f} a shape" if shapes else ""))
     if most is None:
         lines.append("          a shape that a worker finds slower as a stack trains one by one")
     return lines

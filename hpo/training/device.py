@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ else:
     torch = lazy_import("torch")
 
 _MOST_ON_CPU = 2**30  # bytes of a stack: beyond, main memory is slower than what stacking gains
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's mallopt(3)
 _CGROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
@@ -32,3 +34,16 @@ def free_memory(device: torch.device) -> int:
     with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit ("max")
         total = min(total, int(_CGROUP.read_text()))
     return min(total // 8, _MOST_ON_CPU)
+
+
+def settle_process() -> None:
+    """Make this process train well on one core: one thread, and memory that is kept once it was had.
+
+    A small model trains slower with two threads, and a worker has one core. glibc gives large blocks back to the system
+    at once; each step of a stack would then pay for zeroed pages anew.
+    """
+    torch.set_num_threads(1)
+    with contextlib.suppress(OSError, AttributeError):  # another C library: it does as it likes
+        libc = ctypes.CDLL("libc.so.6")
+        for setting, value in ((_M_TRIM_THRESHOLD, 2**30), (_M_MMAP_THRESHOLD, 2**25), (_M_TOP_PAD, 2**24)):
+            libc.mallopt(setting, value)

@@ -20,9 +20,11 @@ from hpo.spec.contract import Goal, KnownMetric
 from hpo.training.task import Kind
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 else:
+    np = lazy_import("numpy")
     torch = lazy_import("torch")
 
 _CLASSIFICATION: dict[str, Goal] = {
@@ -153,13 +155,41 @@ def _roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
 
     It is the chance that a positive outscores a negative, ties counting half: so tied rows share their mean rank.
     """
-    ordered, order = scores.sort(-1)
-    positive = positive.gather(-1, order)
-    ordered = ordered.contiguous()
-    below = torch.searchsorted(ordered, ordered)  # of sorted values: several times as fast as of shuffled ones
-    up_to = torch.searchsorted(ordered, ordered, right=True)
-    twice_rank = below + up_to + 1  # ranks count from 1
+    quick = scores.dtype == torch.float32 and scores.device.type == "cpu"
+    twice_rank, positive = (_ranks_on_cpu if quick else _ranks)(scores, positive)
     positives = positive.sum(-1).double()
     negatives = scores.shape[-1] - positives
     wins = (twice_rank * positive).sum(-1).double() / 2 - positives * (positives + 1) / 2
     return wins / (positives * negatives)
+
+
+def _ranks(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """Return twice the mean rank (from 1) of each row in the order of the scores, and which of these are positive."""
+    ordered, order = scores.sort(-1)
+    ordered = ordered.contiguous()
+    below = torch.searchsorted(ordered, ordered)  # of sorted values: several times as fast as of shuffled ones
+    up_to = torch.searchsorted(ordered, ordered, right=True)
+    return below + up_to + 1, positive.gather(-1, order)
+
+
+def _ranks_on_cpu(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by NumPy, whose sort of whole numbers takes a twentieth of the time of Torch's argsort.
+
+    A float's bits, read as a whole number, have the floats' order but for the sign; the row's class rides in the lowest
+    bit.
+    """
+    bits = scores.contiguous().numpy().view(np.int32)
+    keys = np.where(bits < 0, np.int32(-(2**31)) - bits, bits).astype(np.int64)  # -0.0 becomes 0
+    keys = np.left_shift(keys, 1, out=keys)
+    keys |= positive.numpy()
+    keys.sort(-1)
+    positive = torch.from_numpy(keys & 1)
+    keys >>= 1
+    rows = keys.shape[-1]
+    steps = keys[..., 1:] != keys[..., :-1]
+    first, last = np.ones(keys.shape, bool), np.ones(keys.shape, bool)  # of each run of ties
+    first[..., 1:] = last[..., :-1] = steps
+    place = np.arange(rows)
+    below = np.maximum.accumulate(np.where(first, place, 0), axis=-1)
+    up_to = np.minimum.accumulate(np.where(last, place + 1, rows)[..., ::-1], axis=-1)[..., ::-1]
+    return torch.from_numpy(below + up_to + 1), positive

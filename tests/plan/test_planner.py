@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from hpo.plan.planner import MOST, Planner, open_at_once
+from hpo.plan.planner import MOST, Opening, Planner, opening
 
 
 def planner(most: int | None = None, workers: int = 2, open_trials: int = 64) -> Planner[int]:
-    return Planner(most, workers, open_trials)
+    return Planner(most, workers, Opening(open_trials, open_trials))
 
 
 def filled(*shapes: str, **settings: int | None) -> Planner[int]:
@@ -16,7 +16,8 @@ def filled(*shapes: str, **settings: int | None) -> Planner[int]:
 
 def test_without_cohorts_each_idle_worker_gets_one_trial() -> None:
     plan = planner(most=1, workers=3)
-    assert (plan.wanted(idle=3, running=0), plan.wanted(idle=1, running=2), plan.wanted(idle=0, running=3)) == (3, 1, 0)
+    wanted = [plan.wanted(idle, running, ended=100) for idle, running in ((3, 0), (1, 2), (0, 3))]
+    assert wanted == [3, 1, 0]
     for item in range(3):
         plan.add("a", item, new=True)
     assert plan.take(2) == [[0], [1]] and plan.take(1) == [[2]] and plan.take(1) == []
@@ -24,13 +25,13 @@ def test_without_cohorts_each_idle_worker_gets_one_trial() -> None:
 
 def test_asks_until_as_many_are_open_as_may_be() -> None:
     plan = planner(open_trials=64)
-    assert plan.wanted(idle=2, running=0) == 64
+    assert plan.wanted(idle=2, running=0, ended=0) == 64
     plan.add("a", 0, new=True)
-    assert plan.wanted(idle=1, running=32) == 31
+    assert plan.wanted(idle=1, running=32, ended=0) == 31
 
 
 def test_an_idle_worker_always_gets_something() -> None:
-    assert planner(open_trials=8).wanted(idle=1, running=20) == 1
+    assert planner(open_trials=8).wanted(idle=1, running=20, ended=0) == 1
 
 
 def test_one_shape_is_split_between_the_idle_workers() -> None:
@@ -85,7 +86,8 @@ def test_trials_that_came_back_stay_when_new_ones_are_dropped() -> None:
 
 
 def test_how_many_are_open() -> None:
-    assert open_at_once("random", budget=10, most=None, workers=2) == 2 * MOST
-    assert open_at_once("tpe", budget=10, most=5, workers=2) == 10
-    assert open_at_once("tpe", budget=10**6, most=None, workers=2) == 2 * MOST
-    assert open_at_once("tpe", budget=40, most=None, workers=2) < 40
+    assert [opening("random", most=None, workers=2).at(ended) for ended in (0, 1000)] == [2 * MOST] * 2
+    assert [opening("tpe", most=5, workers=2).at(ended) for ended in (0, 1000)] == [10] * 2
+    learning = opening("tpe", most=None, workers=2)
+    assert [learning.at(ended) for ended in (0, 100, 400, 10**6)] == [16, 16, 50, 2 * MOST]
+    assert opening("tpe", most=None, workers=40).at(0) == 40

@@ -180,4 +180,4 @@ def _add_quotient(target: Tensor, above: Tensor, below: Tensor, factor: float | 
     if isinstance(factor, float):
         target.addcdiv_(above, below, value=factor)
     else:
-        target.add_(torch.div(above, below).mul_(factor))
+        target.addcmul_(torch.div(above, below), factor)

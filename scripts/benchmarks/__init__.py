@@ -1,0 +1,1 @@
+"""Benchmarks of the platform: one module a suite, see __main__.py."""
