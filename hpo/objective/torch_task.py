@@ -76,10 +76,8 @@ class TorchObjective:
         try:
             most = self._limit(structure, runs, measured)
             cohort = self._stack(runs[:most]) if min(most, len(runs)) > 1 else None
-        except CannotStack as error:
-            most, reason = 1, str(error)
-        except (RuntimeError, NotImplementedError) as error:  # Torch's own words for what it can't vectorise
-            most, reason = 1, one_line(error)
+        except (CannotStack, RuntimeError) as error:  # RuntimeError: Torch's own words for what it can't vectorise
+            most, reason = 1, _why(error)
         except Exception:  # of one of the trials, most likely: alone, each fails for itself
             traceback.print_exc()
             for run in runs:
@@ -90,7 +88,7 @@ class TorchObjective:
         if cohort is None:
             self._train_alone(runs[0].trial, channel)
         else:
-            self._train_cohort(cohort, channel)
+            self._train_cohort(structure, cohort, channel)
 
     def _limit(self, structure: Hashable, runs: Sequence[Run], measured: bool) -> int:
         from hpo.training.probe import probe
@@ -105,9 +103,11 @@ class TorchObjective:
 
         return Cohort(runs)
 
-    def _train_cohort(self, cohort: Cohort, channel: Channel) -> None:
-        """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails."""
+    def _train_cohort(self, structure: Hashable, cohort: Cohort, channel: Channel) -> None:
+        """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails. What a
+        probe's few steps don't show (a short batch, how the models measure) shows in the first epoch: then as there."""
         from hpo.training.cohort import train_cohort
+        from hpo.training.stack.slots import CannotStack
 
         specs = {run.trial.number: run.trial for run in cohort.runs}
         training = train_cohort(cohort)
@@ -117,8 +117,13 @@ class TorchObjective:
                 events = training.send(decisions)
             except StopIteration:
                 return
-            except Exception:
+            except Exception as error:
                 traceback.print_exc()  # to the worker's log
+                if decisions is None and isinstance(error, CannotStack | RuntimeError):
+                    self._limits[structure] = 1
+                    first, *others = sorted(specs)
+                    channel.exchange([Returned(number, 1, _why(error)) for number in others])
+                    specs = {first: specs[first]}
                 break
             for event in events:
                 if not isinstance(event, Reported):
@@ -163,6 +168,13 @@ def _structure(run: Run) -> Hashable:
         return run.batch_size, structure_of(run.model)
     except CannotStack as error:
         return run.batch_size, str(error)
+
+
+def _why(error: Exception) -> str:
+    """Return why there can be no stack: CannotStack's message, or Torch's with its type."""
+    from hpo.training.stack.slots import CannotStack
+
+    return str(error) if isinstance(error, CannotStack) else one_line(error)
 
 
 def failed(number: int, error: Exception) -> Failed:

@@ -22,6 +22,7 @@ from hpo.training.evaluation import CHUNK, check_shape
 from hpo.training.loop import CHECK_EVERY, Run
 from hpo.training.metrics import measure
 from hpo.training.optimizers import OPTIMIZERS
+from hpo.training.seeding import global_generators
 from hpo.training.stack.batches import Batch, epoch_batches
 from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
@@ -83,17 +84,17 @@ class Cohort:
     def step(self, batch: Batch, rates: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one optimizer step. rates: each run's learning rate. Returns outputs [K, B, ...] and mean losses [K]."""
         ragged = batch.ragged
-        x = self._x[batch.rows.flatten()].view(*batch.rows.shape, *self._x.shape[1:])
+        x = self._x.index_select(0, batch.rows.flatten()).view(*batch.rows.shape, *self._x.shape[1:])
         x = self._input(x, training=True, ragged=ragged)
         resting = ragged.idle if ragged is not None else []
         before = [tensor[resting] for tensor in self.model.running()] if resting else []
         output = self.model(x, True, ragged)
-        if resting:
-            for tensor, rows in zip(self.model.running(), before, strict=True):
-                tensor[resting] = rows
         self._check(output, batch.rows.shape[1])
         losses = _mean(self.loss(output, batch.targets), ragged)
         found = torch.autograd.grad(losses.sum(), self.model.parameters, allow_unused=True)
+        if resting:  # not before: the gradients depend on frozen weights
+            for tensor, rows in zip(self.model.running(), before, strict=True):
+                tensor[resting] = rows
         gradients = []
         for gradient, parameter, idle in zip(found, self.model.parameters, self.model.idle(), strict=True):
             if gradient is None and not idle:
@@ -143,12 +144,13 @@ class Cohort:
             return self.task.batch(x, {}, None)
         # Only a member's own rows, and none if it rests: what it draws depends on how many there are.
         sizes = [x.shape[1]] * len(x) if ragged is None else ragged.sizes
-        global_state = torch.default_generator.get_state() if training else None
+        generators = global_generators(self.device) if training else []
+        states = [generator.get_state() for generator in generators]  # on the host, also a GPU's
         parts: list[Tensor | None] = []
         for part, run, size in zip(x, self.runs, sizes, strict=True):
             generator = run.streams.noise if training else None
             parts.append(self.task.batch(part[:size], run.params, generator) if size else None)
-        if global_state is not None and not torch.equal(global_state, torch.default_generator.get_state()):
+        if any(not each.get_state().equal(state) for each, state in zip(generators, states, strict=True)):
             # Alone, the loop seeds it for the trial; here all members would draw from one.
             raise CannotStack(f"{type(self.task).__name__}.batch draws from PyTorch's global generator")
         longest = max((part for part in parts if part is not None), key=len)

@@ -44,6 +44,13 @@ def streams(seed: int, device: torch.device) -> Streams:
     )
 
 
+def global_generators(device: torch.device) -> list[torch.Generator]:
+    """Return the generators that code without one draws from: the CPU's, and the device's."""
+    if device.type == "cuda":
+        return [torch.default_generator, torch.cuda.default_generators[device.index or 0]]
+    return [torch.default_generator]
+
+
 @contextmanager
 def global_seed(seed: int, device: torch.device) -> Iterator[None]:
     """Seed PyTorch's global generator inside the block and put its state back afterwards.
@@ -51,9 +58,7 @@ def global_seed(seed: int, device: torch.device) -> Iterator[None]:
     For code that takes no generator: constructors of layers, `torch.nn.functional.dropout` in a user's model.
     """
     # Not torch.manual_seed and fork_rng: they visit every kind of device, which costs more than a small model's epoch.
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
+    generators = global_generators(device)
     states = [generator.get_state() for generator in generators]
     for generator in generators:
         generator.manual_seed(seed)

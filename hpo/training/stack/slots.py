@@ -7,6 +7,7 @@ for one member never depends on another's numbers: not even on a NaN in them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -315,7 +316,7 @@ class MappedSlot(Slot):
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__(modules)
-        self._like = modules[0]
+        self._like = deepcopy(modules[0])  # torch.func leaves traces in one that has the same layer twice
         if any(isinstance(module, SeededDropout) and module.p > 0 for module in self._like.modules()):
             raise CannotStack(f"{type(self._like).__name__} drops out inside a module of its own")
         frozen = {name for name, parameter in self._like.named_parameters() if not parameter.requires_grad}
