@@ -11,7 +11,7 @@ from hpo.objective.function import one_line
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.contract import contract_of
-from hpo.training.device import pick_device
+from hpo.training.device import pick_device, warm_up
 from hpo.training.evaluation import to_device
 from hpo.training.loop import Run, start, train
 from hpo.training.targets import remembering
@@ -39,7 +39,8 @@ class TorchObjective:
         return self.task.check_data(self.data)
 
     def prepare(self) -> list[str]:
-        """Load the splits, without the test split, to the device that will train. Loads once."""
+        """Load the splits, without the test split, to the device that will train, and what of Torch comes late."""
+        warm_up()
         return list(self._loaded().notes)
 
     def run(self, assignment: Assignment, channel: Channel) -> None:

@@ -257,7 +257,7 @@ def _likeness(run: Run) -> tuple[str, ...]:
 def _settings(run: Run) -> Settings:
     return Settings(
         choice=OPTIMIZERS[run.params.get("optimizer", OPTIMIZERS.default)],
-        defaults=run.optimizer.defaults,
+        defaults=run.optimizer_defaults,
         clip_norm=run.params.get("grad_clip_norm"),
         clip_value=run.params.get("grad_clip_value"),
     )

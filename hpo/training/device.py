@@ -47,3 +47,10 @@ def settle_process() -> None:
         libc = ctypes.CDLL("libc.so.6")
         for setting, value in ((_M_TRIM_THRESHOLD, 2**30), (_M_MMAP_THRESHOLD, 2**25), (_M_TOP_PAD, 2**24)):
             libc.mallopt(setting, value)
+
+
+def warm_up() -> None:
+    """Load what Torch itself loads with the first optimizer and its first step: seconds that no trial should pay."""
+    weight = torch.zeros(1, requires_grad=True)
+    weight.sum().backward()  # type: ignore[no-untyped-call]
+    torch.optim.SGD([weight]).step()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Decision, Diverged, Finished, Reported, Stopped, TrialSpec
@@ -19,7 +20,7 @@ from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, all_metrics, check_shape, predict, to_device
 from hpo.training.initializers import INITIALIZERS, initialize
 from hpo.training.losses import Bound, LossChoice, bind_loss
-from hpo.training.optimizers import make_optimizer
+from hpo.training.optimizers import make_optimizer, optimizer_defaults
 from hpo.training.schedules import Progress, ScheduleChoice, make_schedule
 from hpo.training.seeding import Streams, derive_seed, global_seed, streams
 from hpo.training.targets import PreparedTargets, prepare_targets
@@ -54,8 +55,7 @@ class Run:
     units: Units
     model: nn.Module
     loss_choice: tuple[LossChoice, Bound]
-    optimizer: torch.optim.Optimizer
-    learning_rate: float  # before the schedule
+    optimizer_defaults: Mapping[str, Any]
     schedule: ScheduleChoice
     factor: Callable[[Progress], float]
     epochs: int
@@ -65,6 +65,16 @@ class Run:
     whole_x: Tensor  # the rows of the training split before outliers were dropped
     kept_rows: Tensor | None  # which of them `train` has; None: all
     validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The plain loop's; a stack has its own, for all of its members."""
+        return make_optimizer(self.params, self.model.parameters())
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate before the schedule."""
+        return float(self.optimizer_defaults["lr"])
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
@@ -124,7 +134,6 @@ def start(
     model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)
     seed_dropout(model, random.noise)
     schedule, factor = make_schedule(params)
-    optimizer = make_optimizer(params, model.parameters())
     batch_size, skip_single = int(params.get("batch_size", 32)), has_batch_norm(model)
     return Run(
         task=task,
@@ -138,8 +147,7 @@ def start(
         units=units,
         model=model,
         loss_choice=bind_loss(task.kind, params, training, splits.outputs),
-        optimizer=optimizer,
-        learning_rate=optimizer.defaults["lr"],
+        optimizer_defaults=optimizer_defaults(params),
         schedule=schedule,
         factor=factor,
         epochs=epochs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,13 @@ def optimizer_arguments(params: Mapping[str, Any]) -> tuple[OptimizerChoice, dic
         # Without momentum Nesterov's step is plain SGD's, where torch raises; a search may well meet momentum 0.
         arguments["nesterov"] = arguments["nesterov"] and arguments["momentum"] > 0
     return choice, arguments
+
+
+def optimizer_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `defaults` that the optimizer of `params` would have, without making one. Raises as above."""
+    choice, arguments = optimizer_arguments(params)
+    signature = inspect.signature(getattr(torch.optim, choice.torch_name))
+    return {name: each.default for name, each in signature.parameters.items() if name != "params"} | arguments
 
 
 def make_optimizer(params: Mapping[str, Any], model_parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

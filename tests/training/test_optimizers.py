@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.training.optimizers import OPTIMIZER_PARAMETERS, OPTIMIZERS, OptimizerChoice, make_optimizer
+from hpo.training.optimizers import (
+    OPTIMIZER_PARAMETERS,
+    OPTIMIZERS,
+    OptimizerChoice,
+    make_optimizer,
+    optimizer_defaults,
+)
 
 TORCH_ARGUMENT = {"learning_rate": "lr", "beta1": "betas", "beta2": "betas"}
 VALUES: dict[str, Any] = {
@@ -72,3 +78,11 @@ def test_contract_values_are_allowed_values(choice: OptimizerChoice) -> None:
     for name in choice.takes:
         assert known[name].objection(VALUES[name]) == ""
         assert known[name].default is None or known[name].objection(known[name].default) == ""
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_defaults_are_those_of_the_optimizer_that_would_be_made(name: str) -> None:
+    for params in ({}, {"weight_decay": 0.1, "learning_rate": 0.5}):
+        params |= {"optimizer": name}
+        made = make_optimizer(params, [torch.nn.Parameter(torch.zeros(1))])
+        assert {key: made.defaults[key] for key in optimizer_defaults(params)} == optimizer_defaults(params)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ class Settings:
     """How one member is optimized. defaults: those of its torch.optim.Optimizer."""
 
     choice: OptimizerChoice
-    defaults: dict[str, Any]
+    defaults: Mapping[str, Any]
     clip_norm: float | None = None
     clip_value: float | None = None
 
