@@ -3,8 +3,9 @@
 All train the same MLP on the same tensors for 20 epochs in batches of 32, search the same 5 hyperparameters by TPE and
 prune nothing. The peers log 3 metrics an epoch, this project 14. Each has run some trials before its time is taken.
 
-- This project: N trials after `--extend N` (of a study with 300 trials; with `cohort: 64` and off, of 10), over the time from the first one's start until the sweep is closed, with
-  every run written to MLflow. So the start of work and its slow end (idle workers, the last writes) count.
+- This project: N trials after `--extend N` (of a study with 300 trials; with `cohort: 64` or off: 10), over the time
+  from the first one's start until the sweep is closed, with every run written to MLflow. So the start of work and its
+  slow end (idle workers, the last writes) count.
 - Peers: the rate between the end of the warm-up and the moment when the first of their processes has no more work. So
   neither counts; this favours them.
 - "whole command": the wall time of the process with its imports, start and end.
