@@ -221,7 +221,7 @@ class Driver:
     def _submit(self, group: list[_Running]) -> None:
         specs = tuple(running.spec for running in group)
         measured = self._sweep.most_in_cohort is None
-        self._engine.submit(Assignment(next(self._ids), specs, self._steps, measured))
+        self._engine.submit(Assignment(next(self._ids), specs, self._steps, measured, self._sweep.engine.compile))
 
     def _with_workers(self) -> int:
         """Return how many trials workers have: all that run but for those that wait to run again."""

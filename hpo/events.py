@@ -50,6 +50,7 @@ class Assignment:
     trials: tuple[TrialSpec, ...]
     decision_steps: DecisionSteps = DecisionSteps()
     measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
+    compile: bool = False  # have torch.compile make a stack's passes
 
 
 @dataclass(frozen=True)

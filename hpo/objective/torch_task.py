@@ -67,16 +67,16 @@ class TorchObjective:
             self._train_alone(first.trial, channel)
             return
         for structure, runs in groups.items():
-            self._train_group(structure, runs, assignment.measured, channel)
+            self._train_group(structure, runs, assignment, channel)
 
-    def _train_group(self, structure: Hashable, runs: list[Run], measured: bool, channel: Channel) -> None:
+    def _train_group(self, structure: Hashable, runs: list[Run], assignment: Assignment, channel: Channel) -> None:
         """Train runs of one structure: as many as fit into a stack; the others are returned."""
         from hpo.training.stack.slots import CannotStack
 
         most, reason, cohort = 1, "", None
         try:
-            most = self._limit(structure, runs, measured)
-            cohort = self._stack(runs[:most]) if min(most, len(runs)) > 1 else None
+            most = self._limit(structure, runs, assignment.measured)
+            cohort = self._stack(runs[:most], assignment.compile) if min(most, len(runs)) > 1 else None
         except (CannotStack, RuntimeError) as error:  # RuntimeError: Torch's own words for what it can't vectorise
             most, reason = 1, _why(error)
         except Exception:  # of one of the trials, most likely: alone, each fails for itself
@@ -99,10 +99,10 @@ class TorchObjective:
             self._limits[structure] = gain.most if gain.pays or not measured else 1
         return self._limits[structure]
 
-    def _stack(self, runs: Sequence[Run]) -> Cohort:
+    def _stack(self, runs: Sequence[Run], compile: bool) -> Cohort:
         from hpo.training.cohort import Cohort
 
-        return Cohort(runs)
+        return Cohort(runs, compile)
 
     def _train_cohort(self, structure: Hashable, cohort: Cohort, channel: Channel) -> None:
         """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails. What a

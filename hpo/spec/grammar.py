@@ -123,6 +123,7 @@ class LocalEngine(Section):
     workers: Literal["auto"] | Natural = Field("auto", description="processes; auto: one a core or GPU; 0: in-process")
     workers_per_gpu: PositiveInt = Field(1, description="workers that share one GPU")
     cohort: Literal["auto", "off", False] | PositiveInt = Field("auto", description="trials that train as one stack")
+    compile: bool = Field(False, description="torch.compile for stacks: tens of seconds for each, for long trials")
 
 
 class RayEngine(Section):
@@ -133,6 +134,7 @@ class RayEngine(Section):
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     resources: dict[str, float] = {}
     cohort: Literal["auto", "off", False] | PositiveInt = "auto"
+    compile: bool = False
 
 
 Engine = Annotated[LocalEngine | RayEngine, Field(discriminator="type")]

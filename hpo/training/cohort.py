@@ -24,6 +24,7 @@ from hpo.training.metrics import measure
 from hpo.training.optimizers import OPTIMIZERS
 from hpo.training.seeding import global_generators
 from hpo.training.stack.batches import Batch, epoch_batches
+from hpo.training.stack.compiled import compiled
 from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
@@ -37,8 +38,11 @@ CohortEvents = Generator[list[Event], Mapping[int, Decision] | None, None]
 class Cohort:
     """Trials that train together. They must agree in architecture and batch size, and in nothing else."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], compile: bool = False) -> None:
         """Stack runs that were started and not yet trained. Leaves the runs' models as they are until a trial ends.
+
+        compile: have torch.compile make the forward and backward pass; until the first member leaves, since compiling
+        anew for fewer members would take longer than it saves.
 
         Raises CannotStack with the reason if they can't train as one stack.
         """
@@ -54,6 +58,7 @@ class Cohort:
         self.model = StackedModel([run.model for run in self.runs])
         self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
+        self._forward = compiled(self._evaluate) if compile else self._evaluate
         self._x = first.whole_x  # of which every run uses all rows, or its `kept_rows`
 
     def __len__(self) -> int:
@@ -88,9 +93,7 @@ class Cohort:
         x = self._input(x, training=True, ragged=ragged)
         resting = ragged.idle if ragged is not None else []
         before = [tensor[resting] for tensor in self.model.running()] if resting else []
-        output = self.model(x, True, ragged)
-        self._check(output, batch.rows.shape[1])
-        losses = _mean(self.loss(output, batch.targets), ragged)
+        output, losses = (self._forward if ragged is None else self._evaluate)(x, batch.targets, ragged)
         found = torch.autograd.grad(losses.sum(), self.model.parameters, allow_unused=True)
         if resting:  # not before: the gradients depend on frozen weights
             for tensor, rows in zip(self.model.running(), before, strict=True):
@@ -102,6 +105,12 @@ class Cohort:
             gradients.append(torch.zeros_like(parameter) if gradient is None else gradient)
         self.optimizer.step(gradients, rates, ragged)
         return output, losses
+
+    def _evaluate(self, x: Tensor, targets: Tensor, ragged: Ragged | None) -> tuple[Tensor, Tensor]:
+        """Return outputs [K, B, ...] and mean losses [K] of a training batch."""
+        output = self.model(x, True, ragged)
+        self._check(output, x.shape[1])
+        return output, _mean(self.loss(output, targets), ragged)
 
     def validate(self) -> list[dict[str, float] | None]:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
@@ -134,6 +143,7 @@ class Cohort:
             self.runs = [self.runs[row] for row in rows]
             return
         self.runs = [self.runs[row] for row in rows]
+        self._forward = self._evaluate
         self.model.select(rows)
         self.loss.select(rows)
         self.optimizer.select(rows, self.model.flat)
