@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -18,7 +19,7 @@ from hpo.training.task import Splits, TorchTask
 
 MEMBERS = 8  # of the stack that is timed: enough to see whether stacking pays, few enough to cost next to nothing
 _WORTH = 0.85  # of the time alone: a smaller gain is within what two measurements differ by
-_STEPS = 4  # of which the first is not counted
+_STEPS = 12  # of each, by turns; the fastest counts, so that what else the machine does decides nothing
 _STATES = 6  # copies of the weights: weights, gradients, the optimizer's two moments and two passing ones
 _ACTIVATIONS = 3  # copies of an activation: forward, its gradient, and what autograd keeps
 
@@ -45,27 +46,23 @@ def probe(task: TorchTask, splits: Splits, trials: Sequence[TrialSpec], device: 
     alone = start(task, splits, trials[0], device)
     rows = draw_batches(len(alone.train), alone.batch_size, alone.streams.order, alone.skip_single, device)
     alone.model.train()
-    one = _fastest(lambda step: train_step(alone, rows[step % len(rows)], step), device)
-
     cohort = Cohort([start(task, splits, trial, device) for trial in trials])
     cohort.model.begin_epoch()
     batches = list(epoch_batches(cohort.runs))
     rates = [run.learning_rate for run in cohort.runs]
-    together = _fastest(lambda step: cohort.step(batches[step % len(batches)], rates), device)
+    one = together = math.inf
+    for step in range(_STEPS):
+        one = min(one, _seconds(partial(train_step, alone, rows[step % len(rows)], step), device))
+        together = min(together, _seconds(partial(cohort.step, batches[step % len(batches)], rates), device))
 
     numbers = _STATES * cohort.model.flat.shape[1] + _ACTIVATIONS * cohort.model.activation_numbers
     most = free_memory(device) // (numbers * cohort.model.flat.element_size())
     return Gain(one, together / len(cohort), max(1, int(most)))
 
 
-def _fastest(step: Callable[[int], object], device: torch.device) -> float:
-    """Return the seconds of the fastest step but the first: what the machine can do when nothing is in the way."""
-    fastest = math.inf
-    for index in range(_STEPS):
-        began = time.perf_counter()
-        step(index)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if index > 0:
-            fastest = min(fastest, time.perf_counter() - began)
-    return fastest
+def _seconds(step: Callable[[], object], device: torch.device) -> float:
+    began = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
