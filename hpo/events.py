@@ -16,6 +16,16 @@ class Decision(enum.Enum):
 
     CONTINUE = "continue"
     STOP = "stop"  # the trial ends now and is recorded as pruned
+    PAUSE = "pause"  # the trial may keep a checkpoint and end here, to go on later from there; not STOP: it isn't over
+
+
+class FailureKind(enum.Enum):
+    """Why a trial failed. Each kind has a retry rule in the sweep file (`retry`)."""
+
+    ERROR = "error"  # the objective raised, or its program ended with an error
+    OUT_OF_MEMORY = "out_of_memory"  # of a GPU or of the host
+    TIMEOUT = "timeout"  # it took longer than budget.trial_seconds, or was silent for longer than budget.stall_seconds
+    DIED = "died"  # its worker did, by a signal or by exiting
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class TrialSpec:
     params: Mapping[str, Any]  # active hyperparameters only
     seed: int
     epochs: int | None = None  # None: the objective itself knows when it is done
+    checkpoint: str = ""  # the file in which a long trial keeps how far it is; "": it keeps nothing
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Assignment:
     decision_steps: DecisionSteps = DecisionSteps()
     measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
     compile: bool = False  # have torch.compile make a stack's passes
+    checkpoint_seconds: float = 60  # of training between two checkpoints of a trial
 
 
 @dataclass(frozen=True)
@@ -91,12 +103,20 @@ class Diverged:
 
 @dataclass(frozen=True)
 class Failed:
-    """The trial raised, its program exited with an error, or its worker died (`lost`: worth another run)."""
+    """The trial raised, its program exited with an error, it took too long, or its worker died."""
 
     number: int
     error: str  # one line: type and message
     traceback: str = ""
-    lost: bool = False
+    kind: FailureKind = FailureKind.ERROR
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The trial obeyed `Decision.PAUSE`: its checkpoint says how far it came, and it goes on from there later."""
+
+    number: int
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -112,7 +132,7 @@ class Returned:
     reason: str = ""
 
 
-Event = Reported | Finished | Stopped | Diverged | Failed | Returned
+Event = Reported | Finished | Stopped | Diverged | Failed | Paused | Returned
 
 
 class Channel(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo.objective.base import Objective
-from hpo.objective.function import one_line
+from hpo.objective.failures import one_line
 from hpo.objective.locate import locate
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named

@@ -7,12 +7,12 @@ import operator
 import random
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
 from hpo.objective.base import Pruned
+from hpo.objective.failures import RAISED, failed
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
@@ -174,8 +174,8 @@ class FunctionObjective:
             return Diverged(spec.number, diverged.step)
         except Pruned:
             return Stopped(spec.number)
-        except (Exception, SystemExit) as error:
-            return Failed(spec.number, one_line(error), traceback.format_exc())
+        except RAISED as error:
+            return failed(spec.number, error)
         unread = sorted(set(spec.params) - trial.params.read - {"seed"})
         if value is not None and not math.isfinite(value):
             return Diverged(spec.number, max(trial._reported, default=0))
@@ -193,13 +193,6 @@ class FunctionObjective:
             said = f"reported only {', '.join(sorted(trial.seen))}" if trial.seen else "reported nothing"
             raise ValueError(f"the objective returned None and {said}: return or report {self._metric!r}")
         return None
-
-
-def one_line(error: BaseException) -> str:
-    """Return `Type: message` (or `Type`, if there is none) on one line, at most 500 characters."""
-    message = " ".join(str(error).split())
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return text if len(text) <= 500 else text[:497] + "..."
 
 
 def seed_everything(seed: int) -> None:

@@ -14,7 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
+from hpo.events import (
+    Assignment,
+    Channel,
+    Decision,
+    Diverged,
+    Failed,
+    FailureKind,
+    Finished,
+    Reported,
+    Stopped,
+    TrialSpec,
+)
+from hpo.objective.failures import says_memory
 from hpo.objective.program_command import DEFAULT_COMMAND, Command, args_json
 from hpo.objective.program_output import LOG_NAME, OutputLog, Report, parse_report
 from hpo.objective.program_process import ProgramProcess
@@ -167,9 +179,11 @@ class _Run:
     def _ending(self, code: int) -> Ending:
         number = self._trial.number
         if code < 0:
-            return Failed(number, f"the program was killed by {_signal_name(-code)}{self._last()}", self._log.tail)
+            text = f"the program was killed by {_signal_name(-code)}{self._last()}"
+            return Failed(number, text, self._log.tail, FailureKind.DIED)
         if code > 0:
-            return Failed(number, f"the program exited with code {code}{self._last()}", self._log.tail)
+            kind = FailureKind.OUT_OF_MEMORY if says_memory(self._log.last_line) else FailureKind.ERROR
+            return Failed(number, f"the program exited with code {code}{self._last()}", self._log.tail, kind)
         if self._metric not in self._seen:
             return Failed(number, self._no_metric(), self._log.tail)
         return Finished(number)

@@ -6,14 +6,15 @@ import traceback
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import Assignment, Channel, Decision, Event, Failed, Reported, Returned, TrialSpec
-from hpo.objective.function import one_line
+from hpo.events import Assignment, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
+from hpo.objective.alone import forget, train_alone
+from hpo.objective.failures import RAISED, failed, kind_of, one_line
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.contract import contract_of
 from hpo.training.device import pick_device, warm_up
 from hpo.training.evaluation import to_device
-from hpo.training.loop import Run, start, train
+from hpo.training.loop import Run, start
 from hpo.training.targets import remembering
 from hpo.training.task import Splits, TorchTask
 
@@ -48,7 +49,7 @@ class TorchObjective:
         others go on; those that would hold up a stack come back as Returned. What the channel raises passes, for then
         nobody listens."""
         if len(assignment.trials) == 1:
-            self._train_alone(assignment.trials[0], channel)
+            self._train_alone(assignment.trials[0], channel, assignment.checkpoint_seconds)
             return
         groups: dict[Hashable, list[Run]] = {}
         remember = remembering()
@@ -56,7 +57,7 @@ class TorchObjective:
             try:
                 run = start(self.task, self._loaded(), trial, pick_device(), remember)
                 structure = _structure(run)
-            except Exception as error:
+            except RAISED as error:
                 channel.exchange([failed(trial.number, error)])
                 continue
             groups.setdefault(structure, []).append(run)
@@ -64,7 +65,7 @@ class TorchObjective:
             # Classes made inside a function, say: no two trials would ever share a structure.
             (first, *others), reason = (runs[0] for runs in groups.values()), "each has a model of another structure"
             channel.exchange([Returned(run.trial.number, 1, reason) for run in others])
-            self._train_alone(first.trial, channel)
+            self._train_alone(first.trial, channel, assignment.checkpoint_seconds)
             return
         for structure, runs in groups.items():
             self._train_group(structure, runs, assignment, channel)
@@ -74,22 +75,23 @@ class TorchObjective:
         from hpo.training.stack.slots import CannotStack
 
         most, reason, cohort = 1, "", None
+        checkpoint_seconds = assignment.checkpoint_seconds
         try:
             most = self._limit(structure, runs, assignment.measured)
             cohort = self._stack(runs[:most], assignment.compile) if min(most, len(runs)) > 1 else None
         except (CannotStack, RuntimeError) as error:  # RuntimeError: Torch's own words for what it can't vectorise
             most, reason = 1, _why(error)
-        except Exception:  # of one of the trials, most likely: alone, each fails for itself
+        except RAISED:  # of one of the trials, most likely: alone, each fails for itself
             traceback.print_exc()
             for run in runs:
-                self._train_alone(run.trial, channel)
+                self._train_alone(run.trial, channel, checkpoint_seconds)
             return
         self._limits[structure] = most
         channel.exchange([Returned(run.trial.number, most, reason) for run in runs[most:]])
         if cohort is None:
-            self._train_alone(runs[0].trial, channel)
+            self._train_alone(runs[0].trial, channel, checkpoint_seconds)
         else:
-            self._train_cohort(structure, cohort, channel)
+            self._train_cohort(structure, cohort, channel, checkpoint_seconds)
 
     def _limit(self, structure: Hashable, runs: Sequence[Run], measured: bool) -> int:
         from hpo.training.probe import probe
@@ -104,9 +106,10 @@ class TorchObjective:
 
         return Cohort(runs, compile)
 
-    def _train_cohort(self, structure: Hashable, cohort: Cohort, channel: Channel) -> None:
-        """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails. What a
-        probe's few steps don't show (a short batch, how the models measure) shows in the first epoch: then as there."""
+    def _train_cohort(self, structure: Hashable, cohort: Cohort, channel: Channel, checkpoint_seconds: float) -> None:
+        """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails; should
+        it find too little memory, they come back, to train in smaller ones. What a probe's few steps don't show (a
+        short batch, how the models measure) shows in the first epoch: then as there."""
         from hpo.training.cohort import train_cohort
         from hpo.training.stack.slots import CannotStack
 
@@ -118,8 +121,12 @@ class TorchObjective:
                 events = training.send(decisions)
             except StopIteration:
                 return
-            except Exception as error:
+            except RAISED as error:
                 traceback.print_exc()  # to the worker's log
+                if kind_of(error) is FailureKind.OUT_OF_MEMORY:
+                    forget()
+                    channel.exchange([Returned(number, max(1, len(specs) // 2)) for number in specs])
+                    return
                 if decisions is None and isinstance(error, CannotStack | RuntimeError):
                     self._limits[structure] = 1
                     first, *others = sorted(specs)
@@ -131,21 +138,10 @@ class TorchObjective:
                     del specs[event.number]
             decisions = channel.exchange(events)
         for trial in specs.values():
-            self._train_alone(trial, channel)
+            self._train_alone(trial, channel, checkpoint_seconds)
 
-    def _train_alone(self, trial: TrialSpec, channel: Channel) -> None:
-        training = train(self.task, self._loaded(), trial, pick_device())
-        decision: Decision | None = None
-        while True:
-            event: Event
-            try:
-                event = training.send(decision)
-            except StopIteration:
-                return
-            except Exception as error:
-                channel.exchange([failed(trial.number, error)])
-                return
-            decision = channel.exchange([event]).get(trial.number, Decision.CONTINUE)
+    def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
+        train_alone(lambda: start(self.task, self._loaded(), trial, pick_device()), trial, channel, checkpoint_seconds)
 
     def _loaded(self) -> Splits:
         if self._splits is None:
@@ -176,8 +172,3 @@ def _why(error: Exception) -> str:
     from hpo.training.stack.slots import CannotStack
 
     return str(error) if isinstance(error, CannotStack) else one_line(error)
-
-
-def failed(number: int, error: Exception) -> Failed:
-    """Return the event for a trial that raised: "Type: message" on one line, and the traceback."""
-    return Failed(number, one_line(error), "".join(traceback.format_exception(error)))

@@ -62,6 +62,19 @@ class Budget(Section):
     epochs: PositiveInt | None = Field(None, description="epochs of a trial, where `epochs` is no parameter")
     seconds: Positive | None = Field(None, description="wall time, over all the times that the sweep was run")
     failures: Natural | None = Field(None, description="failed trials after which the sweep stops (default: trials/2)")
+    trial_seconds: Positive | None = Field(None, description="wall time of one trial; then it fails (timeout)")
+    stall_seconds: Positive | None = Field(
+        None, description="time without any report after which a trial fails (timeout) and its worker is replaced"
+    )
+
+
+class Retry(Section):
+    """How often a trial that failed is run again, by the kind of its failure."""
+
+    error: Natural = Field(0, description="the objective raised: the same parameters and seed mostly raise again")
+    out_of_memory: Natural = Field(1, description="run again alone, after the batch was split if that is possible")
+    timeout: Natural = Field(0, description="it took too long: it would again")
+    died: Natural = Field(2, description="its worker was killed or exited")
 
 
 class NoStop(Section):
@@ -122,6 +135,7 @@ class LocalEngine(Section):
     type: Literal["local"] = "local"
     workers: Literal["auto"] | Natural = Field("auto", description="processes; auto: one a core or GPU; 0: in-process")
     workers_per_gpu: PositiveInt = Field(1, description="workers that share one GPU")
+    memory_gb: Positive | None = Field(None, description="host memory that a worker may allocate; then: MemoryError")
     cohort: Literal["auto", "off", False] | PositiveInt = Field("auto", description="trials that train as one stack")
     compile: bool = Field(False, description="torch.compile for stacks: tens of seconds for each, for long trials")
 
@@ -184,6 +198,9 @@ class SweepKeys(Section):
     method: Method = "tpe"
     early_terminate: EarlyTerminate = NoStop(type="none")
     budget: Budget = Budget()
+    retry: Retry = Retry()
+    duplicates: Literal["skip", "replicate"] = Field("skip", description="whether one configuration is trained twice")
+    checkpoint_seconds: Natural = Field(60, description="training time between two checkpoints of a trial; 0: none")
     run_cap: PositiveInt | None = Field(None, description="W&B's name of budget.trials")
     seed: Natural = Field(0, description="seeds the sampler and, with its number, each trial")
     trial_seed: Seed | None = Field(None, description="one seed for all trials, instead of one drawn for each")
@@ -237,6 +254,7 @@ def _known_keys(key: str, value: Any) -> list[str]:
     models: list[type[Section]] = {
         "metric": [Metric],
         "budget": [Budget],
+        "retry": [Retry],
         "confirm": [Confirm],
         "engine": [LocalEngine, RayEngine],
         "early_terminate": [NoStop, Asha, Hyperband, Median, Percentile, Patience],

@@ -113,6 +113,9 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
         seed=keys["seed"],
         trial_seed=keys["trial_seed"],
         baselines=tuple(baselines),
+        retry=keys["retry"],
+        duplicates=keys["duplicates"],
+        checkpoint_seconds=keys["checkpoint_seconds"],
         engine=keys["engine"],
         confirm=keys["confirm"],
         description=keys["description"] or "",
@@ -198,7 +201,7 @@ def _limits(
     elif epochs is None and contract is not None:
         epochs = contract.default_epochs
     failures = budget.failures if budget.failures is not None else max(5, trials // 2)
-    return Limits(trials, epochs, budget.seconds, failures)
+    return Limits(trials, epochs, budget.seconds, failures, budget.trial_seconds, budget.stall_seconds)
 
 
 def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...] | None:
@@ -218,6 +221,9 @@ def _remarks(sweep: Sweep) -> list[str]:
         remarks.append("early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous")
     if isinstance(rule, Asha | Hyperband) and epochs is not None and not rungs(rule, epochs):
         remarks.append(f"{rule.type} never stops a trial: min_iter={first_rung(rule)} with {epochs} epochs")
+    size = sweep.space.size() if sweep.duplicates == "skip" and sweep.method != "grid" else None
+    if size is not None and size < sweep.budget.trials:
+        remarks.append(f"the space has {size:,} configurations, fewer than budget.trials: the sweep ends with the last")
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]
     if weighted and sweep.method == "grid":
         remarks.append(f"the probabilities of {', '.join(weighted)} have no effect in a grid")

@@ -6,10 +6,21 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hpo.spec.contract import Goal
-from hpo.spec.grammar import Asha, Confirm, Hyperband, LocalEngine, Median, NoStop, Patience, Percentile, RayEngine
+from hpo.spec.grammar import (
+    Asha,
+    Confirm,
+    Hyperband,
+    LocalEngine,
+    Median,
+    NoStop,
+    Patience,
+    Percentile,
+    RayEngine,
+    Retry,
+)
 from hpo.spec.paths import absolute_reference, resolve_path
 from hpo.spec.space import Space
 
@@ -41,6 +52,8 @@ class Limits:
     epochs: int | None = None  # of one trial; None: the objective's own
     seconds: float | None = None
     failures: int = 0  # failed trials that are borne before the sweep stops
+    trial_seconds: float | None = None  # of one trial; then it fails
+    stall_seconds: float | None = None  # without a report; then it fails
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,9 @@ class Sweep:
     seed: int = 0
     trial_seed: int | None = None  # of every trial; None: drawn from `seed` and the trial's number
     baselines: tuple[Params, ...] = ()  # complete active configurations
+    retry: Retry = field(default_factory=lambda: Retry())
+    duplicates: Literal["skip", "replicate"] = "skip"
+    checkpoint_seconds: int = 60  # of training between two checkpoints of a trial; 0: none
     engine: LocalEngine | RayEngine = field(default_factory=lambda: LocalEngine())
     confirm: Confirm | None = None
     description: str = ""
@@ -144,6 +160,9 @@ class Sweep:
             "seed": self.seed,
             "trial_seed": self.trial_seed,
             "baselines": [_plain(baseline) for baseline in self.baselines],
+            "retry": self.retry.model_dump(),
+            "duplicates": self.duplicates,
+            "checkpoint_seconds": self.checkpoint_seconds,
             "engine": self.engine.model_dump(),
             "confirm": self.confirm.model_dump() if self.confirm else None,
         }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import Decision, Diverged, Finished, Reported, Stopped, TrialSpec
+from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped, TrialSpec
 from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, all_metrics, check_shape, predict, to_device
@@ -29,11 +29,13 @@ from hpo.training.task import Split, Splits, TorchTask
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from hpo.training.checkpoint import Keeper
 else:
     torch = lazy_import("torch")
 
 CHECK_EVERY = 50  # steps between two looks at whether the loss is finite: each look waits for the device
-Events = Generator[Reported | Finished | Stopped | Diverged, Decision | None, None]
+Events = Generator[Reported | Finished | Stopped | Diverged | Paused, Decision | None, None]
 
 
 class NotFinite(Exception):
@@ -64,6 +66,7 @@ class Run:
     steps_per_epoch: int
     whole_x: Tensor  # the rows of the training split before outliers were dropped
     kept_rows: Tensor | None  # which of them `train` has; None: all
+    parts: int = 1  # in which a batch goes through the model, its gradients added up; more take less memory
     validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
 
     @cached_property
@@ -174,19 +177,37 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
-def train_run(run: Run, clock: Callable[[], float] = time.time) -> Events:
-    """Train a run that was started. Yields, receives and raises as `train`."""
+def train_run(run: Run, clock: Callable[[], float] = time.time, keeper: Keeper | None = None) -> Events:
+    """Train a run that was started. Yields, receives and raises as `train`.
+
+    keeper: keeps a checkpoint now and then, and has one to go on from: then the reports up to there are yielded again,
+    and training goes on as if it had never ended. A Decision PAUSE after a Reported ends a trial that has much before
+    it with Paused; without a keeper it is ignored.
+    """
     number = run.trial.number
-    for epoch in range(1, run.epochs + 1):
+    reports = keeper.restore(run) if keeper is not None else []
+    for report in reports:
+        if (yield report) is Decision.STOP:
+            yield Stopped(number)
+            return
+    for epoch in range(len(reports) + 1, run.epochs + 1):
         try:
             metrics = train_epoch(run, epoch) | validate(run)
         except NotFinite:
             yield Diverged(number, epoch)
             return
         run.validation_losses.append(metrics["val_loss"])
-        decision = yield Reported(number, epoch, metrics, clock())
+        reports.append(Reported(number, epoch, metrics, clock()))
+        decision = yield reports[-1]
         if decision is Decision.STOP:
             yield Stopped(number)
+            return
+        if keeper is None or epoch == run.epochs:
+            continue
+        keeper.epoch_trained()
+        pausing = decision is Decision.PAUSE and keeper.worth(run.epochs - epoch)
+        if (pausing or keeper.due) and keeper.save(run, reports) and pausing:
+            yield Paused(number)
             return
     yield Finished(number)
 
@@ -215,17 +236,37 @@ def train_step(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """
     clip_norm, clip_value = run.params.get("grad_clip_norm"), run.params.get("grad_clip_value")
     set_learning_rate(run, step)
-    output = run.model(run.task.batch(run.train.x[rows], run.params, run.streams.noise))
-    check_shape(output, len(rows), run.classes)
-    loss = run.loss(output, run.train.y[rows])
     run.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    if run.parts == 1:
+        output, loss = _forward(run, rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+    else:
+        output, loss = _in_parts(run, rows)
     if clip_value is not None:
         torch.nn.utils.clip_grad_value_(run.model.parameters(), clip_value)
     if clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
     run.optimizer.step()
     return output.detach(), loss.detach()
+
+
+def _forward(run: Run, rows: Tensor) -> tuple[Tensor, Tensor]:
+    output = run.model(run.task.batch(run.train.x[rows], run.params, run.streams.noise))
+    check_shape(output, len(rows), run.classes)
+    return output, run.loss(output, run.train.y[rows])
+
+
+def _in_parts(run: Run, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Add up a batch's gradients part by part. The same loss, since it is a mean over rows; not for batch norm, which
+    would see smaller batches, and with other dropout masks."""
+    outputs, total = [], torch.zeros((), device=run.device)
+    for part in torch.chunk(rows, run.parts):
+        output, loss = _forward(run, part)
+        share = loss * (len(part) / len(rows))
+        share.backward()  # type: ignore[no-untyped-call]
+        outputs.append(output.detach())
+        total += share.detach()
+    return torch.cat(outputs), total
 
 
 def draw_batches(

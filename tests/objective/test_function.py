@@ -16,8 +16,20 @@ import pytest
 import torch
 
 import hpo
-from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Reported, Stopped, TrialSpec
-from hpo.objective.function import FunctionObjective, TrackedParams, Trial, as_number, one_line
+from hpo.events import (
+    Assignment,
+    Decision,
+    Diverged,
+    Event,
+    Failed,
+    FailureKind,
+    Finished,
+    Reported,
+    Stopped,
+    TrialSpec,
+)
+from hpo.objective.failures import one_line
+from hpo.objective.function import FunctionObjective, TrackedParams, Trial, as_number
 
 
 class RecordingChannel:
@@ -65,7 +77,7 @@ def failure(function: Callable[[Trial], Any]) -> str:
     event = ending(function)
     assert isinstance(event, Failed) and event.number == 7
     assert event.error in " ".join(event.traceback.split()) or "..." in event.error
-    assert not event.lost
+    assert event.kind is FailureKind.ERROR
     return event.error
 
 

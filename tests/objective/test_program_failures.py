@@ -6,7 +6,7 @@ from pathlib import Path
 
 from program_support import run
 
-from hpo.events import Failed
+from hpo.events import Failed, FailureKind
 
 
 def test_failure_says_code_and_last_line(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_failure_says_code_and_last_line(tmp_path: Path) -> None:
     assert len(ending.traceback.splitlines()) == 20
     assert ending.traceback.endswith("ValueError: bad shape")
     assert "Traceback" in ending.traceback
-    assert not ending.lost
+    assert ending.kind is FailureKind.ERROR
 
 
 def test_failure_without_output(tmp_path: Path) -> None:

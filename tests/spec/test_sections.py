@@ -30,7 +30,10 @@ def test_defaults(load: Load) -> None:
     )
     assert sweep.engine == LocalEngine()
     assert (sweep.confirm, sweep.data, sweep.baselines, sweep.description) == (None, {}, (), "")
-    assert sweep.notes == ("no budget in the file: 100 trials (set budget.trials)",)
+    assert sweep.notes == (
+        "no budget in the file: 100 trials (set budget.trials)",
+        "the space has 2 configurations, fewer than budget.trials: the sweep ends with the last",
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,21 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.events import Assignment, Decision, Event, Failed, Finished, Reported, Returned, Stopped, TrialSpec
+from hpo.events import (
+    Assignment,
+    Decision,
+    Event,
+    Failed,
+    FailureKind,
+    Finished,
+    Reported,
+    Returned,
+    Stopped,
+    TrialSpec,
+)
 from hpo.objective.base import Objective
-from hpo.objective.torch_task import TorchObjective, failed
+from hpo.objective.failures import failed
+from hpo.objective.torch_task import TorchObjective
 from hpo.training.task import Splits, TorchTask
 
 from .tiny import splits_of, task_of
@@ -143,7 +155,7 @@ def test_one_that_raises_fails_alone() -> None:
     objective()[0].run(assignment({"optimizer": "adam", "momentum": 0.9}, {}), channel)
     first = channel.events[0]
     assert isinstance(first, Failed) and first.error.startswith("ValueError: optimizer 'adam' takes")
-    assert "\n" not in first.error and "Traceback" in first.traceback and not first.lost
+    assert "\n" not in first.error and "Traceback" in first.traceback and first.kind is FailureKind.ERROR
     assert channel.events[-1] == Finished(1)
 
 

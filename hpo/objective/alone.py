@@ -1,0 +1,96 @@
+"""One Torch trial by itself: with checkpoints, and with its batches split where memory is too small for them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpo.events import Channel, Decision, Event, Failed, FailureKind, Finished, TrialSpec
+from hpo.lazy import lazy_import
+from hpo.objective.failures import RAISED, failed
+from hpo.training.checkpoint import Keeper, UnusableCheckpoint
+from hpo.training.loop import Events, Run, train_run
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_import("torch")
+
+PARTS = 2  # into which a batch is split that is too large for the memory
+
+
+class _CannotSplit(Exception):
+    """The model looks at a batch as a whole."""
+
+
+def train_alone(begin: Callable[[], Run], trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
+    """Train one trial by the plain loop and hand each event to the channel, one final event among them.
+
+    A trial that finds too little memory starts over, with each batch in two parts, unless its model normalizes over
+    the batch. What the channel raises passes.
+
+    begin: returns the trial's run before its first step.
+    """
+    failure = _attempt(begin, trial, channel, checkpoint_seconds, parts=1)
+    if failure is not None and failure.kind is FailureKind.OUT_OF_MEMORY:
+        forget()
+        again = _attempt(begin, trial, channel, checkpoint_seconds, PARTS)
+        if again is None:
+            return
+        failure = replace(failure, error=f"{failure.error}; {again.error}")
+    if failure is not None:
+        channel.exchange([failure])
+
+
+def forget() -> None:
+    """Give back the memory of what was tried."""
+    gc.collect()  # a traceback's frames held tensors
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _attempt(
+    begin: Callable[[], Run], trial: TrialSpec, channel: Channel, checkpoint_seconds: float, parts: int
+) -> Failed | None:
+    """Train a trial; tell every event but a failure, which is returned."""
+    keeper = Keeper(Path(trial.checkpoint), checkpoint_seconds) if trial.checkpoint else None
+    training = _training(begin, keeper, parts)
+    decision: Decision | None = None
+    while True:
+        event: Event
+        try:
+            event = training.send(decision)
+        except StopIteration:
+            return None
+        except RAISED as error:
+            return _failure(trial, error, parts)
+        if isinstance(event, Finished) and parts > 1:
+            event = replace(event, info={**event.info, "batch_parts": parts})
+        decision = channel.exchange([event]).get(trial.number, Decision.CONTINUE)
+
+
+def _training(begin: Callable[[], Run], keeper: Keeper | None, parts: int) -> Events:
+    for _ in range(2):
+        run = begin()
+        if parts > 1 and run.skip_single:
+            raise _CannotSplit("its batch can't be split: the model has batch norm")
+        run.parts = parts
+        try:
+            yield from train_run(run, keeper=keeper)
+            return
+        except UnusableCheckpoint:  # nothing was trained yet, and the file is gone
+            continue
+
+
+def _failure(trial: TrialSpec, error: BaseException, parts: int) -> Failed:
+    event = failed(trial.number, error)
+    if isinstance(error, _CannotSplit):
+        return replace(event, error=str(error))
+    if event.kind is FailureKind.OUT_OF_MEMORY:
+        size = trial.params.get("batch_size", "the default")
+        what = f"batch_size {size}" + (f" in {parts} parts" if parts > 1 else "")
+        return replace(event, error=f"{event.error} ({what})")
+    return event

@@ -1,0 +1,117 @@
+"""Checkpoints of a trial: what its training needs to go on in another process, as if nothing had happened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.events import Reported
+from hpo.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+
+    from hpo.training.loop import Run
+else:
+    torch = lazy_import("torch")
+
+_FORMAT = 1
+_WORTH = 5.0  # seconds of training still to come from which a pause saves more than it costs
+
+
+class Keeper:
+    """Keeps one trial's checkpoint in a file, and takes it up again.
+
+    A file is written whole or not at all (a draft, then a rename), and there is only ever one. It is read as plain
+    tensors and numbers (torch.load with weights_only): nothing in it can run code.
+    """
+
+    def __init__(self, path: Path, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """seconds: of training between two checkpoints."""
+        self._path = path
+        self._seconds = seconds
+        self._clock = clock
+        self._began = self._kept = clock()
+        self._trained = 0  # epochs since
+
+    def restore(self, run: Run) -> list[Reported]:
+        """Bring a run that was just started to where its checkpoint is; return its reports up to there, [] if there is
+        no checkpoint, or none of exactly this trial."""
+        if not self._path.exists():
+            return []
+        try:
+            kept = torch.load(self._path, map_location=run.device, weights_only=True)
+            if kept["trial"] != _identity(run):
+                return []
+            run.model.load_state_dict(kept["model"])
+            run.optimizer.load_state_dict(kept["optimizer"])
+            for name, generator in _generators(run).items():
+                generator.set_state(kept["generators"][name].cpu())
+        except Exception as error:  # another release's, or not a checkpoint at all: the trial starts over
+            print(f"the checkpoint {self._path} can't be used: {type(error).__name__}: {error}", file=sys.stderr)
+            self._path.unlink(missing_ok=True)
+            raise UnusableCheckpoint from error
+        run.validation_losses.extend(kept["validation_losses"])
+        return [Reported(run.trial.number, **report) for report in kept["reports"]]
+
+    def epoch_trained(self) -> None:
+        """Take in that an epoch was trained in this process."""
+        self._trained += 1
+
+    @property
+    def due(self) -> bool:
+        return self._clock() - self._kept >= self._seconds
+
+    def worth(self, epochs_left: int) -> bool:
+        """Whether to stop here and go on another time saves more than it costs."""
+        return epochs_left * (self._clock() - self._began) / max(1, self._trained) > _WORTH
+
+    def save(self, run: Run, reports: Sequence[Reported]) -> bool:
+        """Keep a run as it is after the last of its reports. Returns whether it could be written: a full disk must not
+        end the trial."""
+        self._kept = self._clock()
+        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        kept = {
+            "trial": _identity(run),
+            "model": run.model.state_dict(),
+            "optimizer": run.optimizer.state_dict(),
+            "generators": {name: generator.get_state() for name, generator in _generators(run).items()},
+            "validation_losses": list(run.validation_losses),
+            "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in reports],
+        }
+        try:
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                torch.save(kept, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+        except (OSError, RuntimeError) as error:  # Torch's writer raises RuntimeError on a full disk
+            print(f"the checkpoint {self._path} can't be written: {type(error).__name__}: {error}", file=sys.stderr)
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            return False
+        return True
+
+
+class UnusableCheckpoint(Exception):
+    """A checkpoint could be read only in part: it was removed, and the run has to be started anew."""
+
+
+def _generators(run: Run) -> Mapping[str, torch.Generator]:
+    return {"weights": run.streams.weights, "order": run.streams.order, "noise": run.streams.noise}
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    """Return what a checkpoint must have in common with a trial that goes on from it."""
+    params = {name: repr(value) for name, value in sorted(run.params.items())}
+    return {
+        "format": _FORMAT, "torch": str(torch.__version__), "params": params, "seed": run.trial.seed,
+        "epochs": run.epochs, "parts": run.parts, "rows": len(run.train), "device": run.device.type,
+    }  # fmt: skip
