@@ -53,7 +53,7 @@ class Engine(Protocol):
     """Runs assignments on workers. Called from the driver's thread only; keeps nothing that can't be lost.
 
     The engine owns its workers: it replaces those that die and reports the trials that died with them as
-    `Failed(lost=True)`. It decides nothing about trials.
+    Failed, of the kind DIED (or OUT_OF_MEMORY, where the system says so). It decides nothing about trials.
     """
 
     @property
@@ -86,6 +86,18 @@ class Engine(Protocol):
 
     def stop(self, numbers: Collection[int]) -> None:
         """Have running trials stop at their next report, without having asked."""
+        ...
+
+    def pause(self, numbers: Collection[int]) -> None:
+        """Have running trials end with Paused at their next report, if they can and if it saves much."""
+        ...
+
+    def kill(self, assignment: int, reasons: Mapping[int, str]) -> bool:
+        """Kill the worker that has an assignment, and replace it. Returns whether that is possible here.
+
+        Its trials end as Failed: those in `reasons` of the kind TIMEOUT, with that text; the others, which only were in
+        the same cohort, of the kind DIED.
+        """
         ...
 
     def close(self, at_once: bool = False) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
+
+_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 
 
 def cores() -> int:
@@ -28,3 +31,17 @@ def visible_gpus() -> list[str]:
         return []  # a driver without a device: nothing to train on
     count = sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
     return [str(index) for index in range(count)]
+
+
+def oom_kills() -> int:
+    """Return how many processes the system has killed for want of memory: in this container, or else at all; 0 where
+    it doesn't say. A worker that dies while it grows died of that, as far as anybody can tell."""
+    for path in _COUNTERS:
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        found = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+        if found:
+            return found[0]
+    return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -15,13 +16,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from hpo.engines.base import Artifact, Done, EngineError, Message, Note, Progress
-from hpo.engines.devices import cores, visible_gpus
-from hpo.engines.worker import Attached, Broken, Cancel, Idle, Ready, Reply, Sent, WorkerSetup, run_worker
-from hpo.events import Assignment, Decision, Failed, Reported
+from hpo.engines.devices import cores, oom_kills, visible_gpus
+from hpo.engines.worker import NO_MEMORY, Attached, Broken, Idle, Order, Ready, Reply, Sent, WorkerSetup, run_worker
+from hpo.events import Assignment, Decision, Failed, FailureKind, Reported
+from hpo.output import trim
 from hpo.spec.grammar import LocalEngine as LocalEngineKeys
 from hpo.spec.load import Named
 
 _DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more
+_SECONDS_BETWEEN_TRIMS = 2.0
 _GRACE = 5.0  # seconds that a worker has to end by itself
 
 
@@ -35,10 +38,22 @@ class _Worker:
     ready: bool = False
     assignment: Assignment | None = None
     unfinished: set[int] = field(default_factory=set)
+    sentenced: bool = False  # it is being killed
+    sentence: Mapping[int, str] = field(default_factory=dict)  # why, by trial
 
     def waitables(self) -> list[Connection | int]:
         """Return what becomes readable when there is news; a process's end is news too."""
         return [self.connection, self.process.sentinel] if isinstance(self.process, BaseProcess) else [self.connection]
+
+    @property
+    def dead(self) -> bool:
+        return isinstance(self.process, BaseProcess) and not self.process.is_alive()
+
+    def end_group(self) -> None:
+        """Kill whatever the worker's process started and left behind."""
+        if isinstance(self.process, BaseProcess) and self.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
@@ -60,6 +75,9 @@ class LocalEngine:
         """trials: the most that can run at a time; logs: the folder for what workers print."""
         self._objective = objective
         self._logs = logs
+        self._memory = None if keys.memory_gb is None else int(keys.memory_gb * 2**30)
+        self._kills = oom_kills()
+        self._trimmed = time.monotonic()
         places = plan_workers(keys, trials)
         self._in_process = not places
         self._places = places or [None]
@@ -80,7 +98,8 @@ class LocalEngine:
     def _spawn(self, index: int) -> _Worker:
         name = f"worker-{index}"
         log = None if self._in_process else self._logs / f"{name}.log"
-        setup = WorkerSetup(self._objective, name, self._places[index], log, own_process=not self._in_process)
+        memory = None if self._in_process else self._memory
+        setup = WorkerSetup(self._objective, name, self._places[index], log, memory, own_process=not self._in_process)
         ours, theirs = self._context.Pipe()
         process: BaseProcess | threading.Thread
         if self._in_process:
@@ -105,10 +124,14 @@ class LocalEngine:
         raise RuntimeError("there is no idle worker")
 
     def poll(self, timeout: float) -> list[Message]:
+        if time.monotonic() - self._trimmed > _SECONDS_BETWEEN_TRIMS:
+            self._trimmed = time.monotonic()
+            self._trim_logs()
         news = wait([thing for worker in self._workers for thing in worker.waitables()], timeout)
         messages: list[Message] = []
         for index, worker in enumerate(self._workers):
-            if any(thing in news for thing in worker.waitables()):
+            # A process that the objective started may hold a dead worker's end of the pipes, so that they say nothing.
+            if worker.dead or any(thing in news for thing in worker.waitables()):
                 messages += self._receive(index, worker)
         return messages
 
@@ -116,7 +139,9 @@ class LocalEngine:
         """Take one message of a worker, or all that it left if it has died."""
         messages: list[Message] = []
         try:
-            dead = isinstance(worker.process, BaseProcess) and not worker.process.is_alive()
+            dead = worker.dead
+            if dead:
+                worker.end_group()  # first: with another writer alive, half a message would be waited for
             while worker.connection.poll():
                 messages += self._translate(worker, worker.connection.recv())
                 if not dead:
@@ -153,12 +178,24 @@ class LocalEngine:
             self._deaths_at_start += 1
             if self._deaths_at_start >= _DEATHS_AT_START:
                 raise EngineError(f"workers die while they start: {cause}; see {worker.setup.log}")
+        kind = FailureKind.DIED
+        if (kills := oom_kills()) != self._kills:
+            self._kills, kind = kills, FailureKind.OUT_OF_MEMORY
+            cause += "; the system killed a process for want of memory"
+        elif isinstance(worker.process, BaseProcess) and worker.process.exitcode == NO_MEMORY:
+            kind, cause = FailureKind.OUT_OF_MEMORY, "its memory was spent (engine.memory_gb)"
         messages: list[Message] = []
         if worker.assignment is not None:
-            where = {"worker": worker.setup.name}
-            lost = [Failed(n, f"WorkerDied: {cause}", lost=True, info=where) for n in sorted(worker.unfinished)]
+            info = {"worker": worker.setup.name}
+            lost = [
+                Failed(number, worker.sentence[number], kind=FailureKind.TIMEOUT, info=info)
+                if number in worker.sentence
+                else Failed(number, f"WorkerDied: {cause}", kind=kind, info=info)
+                for number in sorted(worker.unfinished)
+            ]
             messages += [Progress(worker.assignment.id, lost), Done(worker.assignment.id)]
-        messages.append(Note(f"{worker.setup.name} died ({cause}) and was replaced", warning=True))
+        what = "was killed, since a trial took too long," if worker.sentenced else f"died ({cause})"
+        messages.append(Note(f"{worker.setup.name} {what} and was replaced", warning=True))
         self._workers[index] = self._spawn(index)
         return messages
 
@@ -168,9 +205,24 @@ class LocalEngine:
                 self._send(worker, Reply(decisions))
 
     def stop(self, numbers: Collection[int]) -> None:
+        self._order(Decision.STOP, numbers)
+
+    def pause(self, numbers: Collection[int]) -> None:
+        self._order(Decision.PAUSE, numbers)
+
+    def _order(self, decision: Decision, numbers: Collection[int]) -> None:
         for worker in self._workers:
             if mine := worker.unfinished & set(numbers):
-                self._send(worker, Cancel(frozenset(mine)))
+                self._send(worker, Order(decision, frozenset(mine)))
+
+    def kill(self, assignment: int, reasons: Mapping[int, str]) -> bool:
+        for worker in self._workers:
+            if worker.assignment is not None and worker.assignment.id == assignment:
+                if not isinstance(worker.process, BaseProcess):
+                    return False
+                worker.sentence, worker.sentenced = dict(reasons), True
+                worker.process.kill()  # the next poll sees it, and replaces it
+        return True
 
     def _send(self, worker: _Worker, message: object) -> None:
         with contextlib.suppress(OSError):  # it has died: the next poll sees that, and reports its trials as lost
@@ -188,8 +240,15 @@ class LocalEngine:
             if isinstance(worker.process, BaseProcess) and worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+            worker.end_group()
             worker.connection.close()
+        self._trim_logs()
         self._workers = []
+
+    def _trim_logs(self) -> None:
+        for worker in self._workers:
+            if worker.setup.log is not None:
+                trim(worker.setup.log)
 
 
 def _cause_of_death(process: BaseProcess | threading.Thread) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 import threading
@@ -16,9 +17,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Reported, Stopped
+from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Paused, Reported, Stopped
 from hpo.objective.build import build
-from hpo.objective.function import one_line
+from hpo.objective.failures import failed, one_line
 from hpo.output import log_to
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
@@ -26,6 +27,9 @@ from hpo.training.device import settle_process
 
 if TYPE_CHECKING:
     from hpo.objective.base import Objective
+
+
+NO_MEMORY = 71  # the exit code of a worker whose memory is spent
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class WorkerSetup:
     name: str
     gpu: str | None = None  # CUDA_VISIBLE_DEVICES; None: leave it as it is
     log: Path | None = None  # standard output and error go here; None: they stay where they are
+    memory: int | None = None  # bytes that it may allocate; None: as many as there are
     own_process: bool = True
 
 
@@ -77,7 +82,10 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Cancel:
+class Order:
+    """What running trials are to do at their next report, without having asked: STOP or PAUSE."""
+
+    decision: Decision
     numbers: frozenset[int]
 
 
@@ -92,11 +100,14 @@ class PipeChannel:
         self._connection = connection
         self._steps = assignment.decision_steps
         self._info = info
-        self._cancelled: set[int] = set()
+        self._ordered: dict[int, Decision] = {}
+        self._pid = os.getpid()
         self._begun = dict.fromkeys((trial.number for trial in assignment.trials), time.time())
         self.unfinished = {trial.number for trial in assignment.trials}
 
     def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the objective forked and that came back from it: the pipe is its parent's
         events = [self._completed(event) for event in events]
         self.unfinished -= {event.number for event in events if not isinstance(event, Reported)}
         reported = [event for event in events if isinstance(event, Reported)]
@@ -107,20 +118,22 @@ class PipeChannel:
         except (EOFError, OSError):
             raise DriverGone from None
         for event in reported:
-            decisions.setdefault(event.number, Decision.CONTINUE)
-            if event.number in self._cancelled:
-                decisions[event.number] = Decision.STOP
+            decision = decisions.setdefault(event.number, Decision.CONTINUE)
+            if decision is Decision.CONTINUE and event.number in self._ordered:
+                decisions[event.number] = self._ordered[event.number]
         return decisions
 
     def attach(self, number: int, name: str, path: str) -> None:
         self._connection.send(Attached(number, name, path))
 
     def _receive(self, waiting: bool) -> dict[int, Decision]:
-        """Take what the driver sent: cancellations at any time, and the reply if one is due."""
+        """Take what the driver sent: orders at any time, and the reply if one is due."""
         while waiting or self._connection.poll():
             message = self._connection.recv()
-            if isinstance(message, Cancel):
-                self._cancelled |= message.numbers
+            if isinstance(message, Order):
+                orders = dict.fromkeys(message.numbers, message.decision)
+                stops = {number for number, order in self._ordered.items() if order is Decision.STOP}
+                self._ordered |= {number: order for number, order in orders.items() if number not in stops}
             elif isinstance(message, Reply):
                 return dict(message.decisions)
             else:
@@ -129,7 +142,7 @@ class PipeChannel:
 
     def _completed(self, event: Event) -> Event:
         """Add where it ran and how long it took to a final event."""
-        if isinstance(event, Finished | Stopped | Diverged | Failed):
+        if isinstance(event, Finished | Stopped | Diverged | Failed | Paused):
             seconds = round(time.time() - self._begun[event.number], 4)
             return replace(event, info={"train_seconds": seconds, **self._info, **event.info})
         return event
@@ -139,6 +152,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     """Serve assignments until told to end, or until the driver is gone."""
     if setup.own_process:
         _enter_process(setup)
+    folder = Path.cwd()
     # Nothing that imports numpy or Torch may come before this: the number of threads is read once.
     try:
         objective = build(setup.objective)
@@ -153,7 +167,8 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     try:
         connection.send(Ready(tuple(notes)))
         while (assignment := _next_assignment(connection)) is not None:
-            _run(assignment, objective, connection, _where(setup))
+            _run(assignment, objective, connection, _where(setup), setup.own_process)
+            _put_back(setup, folder)
             connection.send(Idle())
     except (EOFError, OSError, DriverGone):
         return  # the driver is gone or wants no more; it has all that counts
@@ -163,17 +178,39 @@ def _next_assignment(connection: Connection) -> Assignment | None:
     while True:
         message = connection.recv()
         if message is None or isinstance(message, Assignment):
-            return message  # a Cancel that came too late is dropped: its trial has ended
+            return message  # an Order that came too late is dropped: its trial has ended
 
 
-def _run(assignment: Assignment, objective: Objective, connection: Connection, info: Mapping[str, Any]) -> None:
+def _run(
+    assignment: Assignment, objective: Objective, connection: Connection, info: Mapping[str, Any], own_process: bool
+) -> None:
     channel = PipeChannel(connection, assignment, info)
+    failure = Failed(0, "the objective ended without a result for this trial")
     try:
         objective.run(assignment, channel)
-        error, trace = "the objective ended without a result for this trial", ""
-    except Exception as raised:
-        error, trace = one_line(raised), traceback.format_exc()
-    channel.exchange([Failed(number, error, trace) for number in sorted(channel.unfinished)])
+    except DriverGone:
+        raise
+    except BaseException as error:  # asyncio's CancelledError, say: it fails its trial, not the worker
+        if own_process and isinstance(error, MemoryError):
+            os._exit(NO_MEMORY)  # there was not even enough to tell what happened
+        failure = failed(0, error)
+    channel.exchange([replace(failure, number=number) for number in sorted(channel.unfinished)])
+
+
+def _put_back(setup: WorkerSetup, folder: Path) -> None:
+    """Undo what an objective may have done to its process, so that it does no harm to the trials after it."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    if setup.log is not None and (sys.stdout.closed or sys.stderr.closed or not (_is_open(1) and _is_open(2))):
+        log_to(setup.log)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _where(setup: WorkerSetup) -> dict[str, Any]:
@@ -184,7 +221,9 @@ def _where(setup: WorkerSetup) -> dict[str, Any]:
 
 
 def _enter_process(setup: WorkerSetup) -> None:
-    """Make this process a good child: quiet, single-threaded, deaf to Ctrl-C, gone when the driver is."""
+    """Make this process a good child: quiet, single-threaded, deaf to Ctrl-C, gone when the driver is, with all that it
+    started."""
+    os.setpgid(0, 0)  # what it starts ends with it: the engine kills the group
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     if setup.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
@@ -192,15 +231,18 @@ def _enter_process(setup: WorkerSetup) -> None:
         os.environ.setdefault(name, "1")  # a small model trains slower with two threads, and a worker has one core
     if setup.log is not None:
         log_to(setup.log)
+    if setup.memory is not None:
+        # Data, not address space: Torch and CUDA reserve far more addresses than they use.
+        resource.setrlimit(resource.RLIMIT_DATA, (setup.memory, setup.memory))
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
 
 
 def _die_with(sentinel: int) -> None:
-    """End this process when the driver's has ended, even in the middle of a long step."""
+    """End this process, and those that it started, when the driver's has ended, even in the middle of a long step."""
     wait([sentinel])
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _settle() -> None:

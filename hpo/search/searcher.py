@@ -27,6 +27,7 @@ from hpo.spec.sweep import Sweep
 
 _DRAWS = 10_000  # random draws before the allowed configurations are looked for one by one
 _ATTEMPTS = 100  # draws from the sampler before forbidden proposals are replaced by random allowed ones
+_REPEATS = 8  # proposals that were tried before, until a new one is drawn at random
 _COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -54,14 +55,17 @@ class Searcher:
     The same seed, history and calls give the same proposals and decisions.
     """
 
-    def __init__(self, sweep: Sweep, history: Iterable[FrozenTrial] = ()) -> None:
-        """history: the finished trials of the study of record, in order."""
+    def __init__(self, sweep: Sweep, history: Iterable[FrozenTrial] = (), stream: int = 0) -> None:
+        """history: the finished trials of the study of record, in order.
+
+        stream: a number that differs between drivers that share a study, so that their proposals differ, too.
+        """
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._space = sweep.space
         self._sign = -1 if sweep.metric.goal == "maximize" else 1  # stoppers take less for better
         finished = list(history)
         # A stream of its own for each continuation: the same draws again would repeat trials.
-        self._seed = (sweep.seed * 1_000_003 + len(finished)) % 2**32
+        self._seed = (sweep.seed * 1_000_003 + len(finished) + stream * 0x9E3779B1) % 2**32
         sampler = make_sampler(sweep.method, sweep.space, self._seed)
         self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, BOUNDS[sweep.method], self._seed)
         self._copy.add(finished)
@@ -72,9 +76,14 @@ class Searcher:
         self._running: dict[int, _Running] = {}
         self._baselines = [dict(baseline) for baseline in sweep.baselines]
         self._rng = random.Random(self._seed)
-        self._rare: list[dict[str, Any]] = []  # the allowed configurations, once drawing has missed them for long
+        self._rest: list[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
         self._queue: deque[dict[str, Any]] = deque()
         tried = [decode_params(self._space, trial.params) for trial in finished]
+        self._tried: set[str] | None = None if sweep.duplicates == "replicate" else set()
+        self._elsewhere: set[str] = set()  # configurations that other drivers train or have trained
+        self._note_tried(
+            params for params, trial in zip(tried, finished, strict=True) if not trial.user_attrs.get("interrupted")
+        )
         self._queue.extend(baseline for baseline in self._baselines if not _among(baseline, tried))
         tried += self._queue
         self._grid: Iterator[dict[str, Any]] | None = None
@@ -94,39 +103,76 @@ class Searcher:
             self._stopper.report(course, step, course.values[step])
         self._stopper.end(course, trial.state == TrialState.COMPLETE)
 
+    def learn(self, ended: Iterable[FrozenTrial]) -> None:
+        """Take in trials that other drivers of a shared study have ended."""
+        trials = list(ended)
+        self._copy.learn(trials)
+        for trial in trials:
+            key, self._next = self._next, self._next + 1
+            self._replay(key, trial)
+
+    def avoid(self, configurations: Iterable[dict[str, Any]]) -> None:
+        """Propose no more what other drivers train."""
+        listed = list(configurations)
+        self._note_tried(listed)
+        self._elsewhere.update(map(_name, listed))
+        self._queue = deque(params for params in self._queue if not _among(params, listed))
+
     def enqueue(self, params: dict[str, Any]) -> None:
         """Have a configuration proposed before anything else."""
         self._queue.appendleft(params)
 
     def propose(self) -> Proposal | None:
-        """Return a configuration to train next; None if the space is used up (a grid)."""
+        """Return a configuration to train next; None if the space is used up (a grid; any space that is countable, if
+        no configuration may be trained twice)."""
         fixed = self._queue.popleft() if self._queue else None
         if fixed is None and self._grid is not None:
-            fixed = next(self._grid, None)
+            fixed = next((params for params in self._grid if _name(params) not in self._elsewhere), None)
             if fixed is None:
                 return None
         if fixed is not None:
             return self._begin(self._copy.fix(fixed), fixed)
         starting = self._startup if self._next < STARTUP_TRIALS else None
-        for _ in range(_ATTEMPTS):
-            number, params = self._copy.ask(starting)
-            if self._space.allowed(params):
-                return self._begin(number, params)
-            self._copy.reject(number)
-        params = self._draw_allowed()
-        return self._begin(self._copy.fix(params), params)
+        repeats: list[int] = []  # left running until something new was found: samplers keep away from what runs
+        try:
+            for _ in range(_ATTEMPTS):
+                number, params = self._copy.ask(starting)
+                if self._wanted(params):
+                    return self._begin(number, params)
+                if self._space.allowed(params):
+                    repeats.append(number)
+                else:
+                    self._copy.reject(number)
+                if len(repeats) == _REPEATS:
+                    break
+        finally:
+            for number in repeats:
+                self._copy.reject(number)
+        drawn = self._draw_wanted()
+        return None if drawn is None else self._begin(self._copy.fix(drawn), drawn)
 
-    def _draw_allowed(self) -> dict[str, Any]:
-        """Draw an allowed configuration at random. Ends: a space without any was refused when the file was read."""
-        while not self._rare:
+    def _wanted(self, params: dict[str, Any]) -> bool:
+        """Whether a configuration is allowed, and none that was proposed before where that counts."""
+        return self._space.allowed(params) and (self._tried is None or _name(params) not in self._tried)
+
+    def _note_tried(self, configurations: Iterable[dict[str, Any]]) -> None:
+        if self._tried is not None:
+            self._tried.update(map(_name, configurations))
+
+    def _draw_wanted(self) -> dict[str, Any] | None:
+        """Draw a wanted configuration at random; None if there is none left."""
+        if self._rest is None:
             for _ in range(_DRAWS):
-                if self._space.allowed(params := self._space.draw(self._rng)):
+                if self._wanted(params := self._space.draw(self._rng)):
                     return params
-            self._rare = list(self._space.survivors())
-        return self._rng.choice(self._rare)
+            self._rest = list(self._space.survivors())
+        if self._tried is not None:
+            self._rest = [params for params in self._rest if self._wanted(params)]
+        return self._rng.choice(self._rest) if self._rest else None
 
     def _begin(self, number: int, params: dict[str, Any]) -> Proposal:
         key, self._next = self._next, self._next + 1
+        self._note_tried([params])
         self._running[key] = _Running(number, Course(key), _among(params, self._baselines))
         return Proposal(key, params)
 
@@ -169,6 +215,11 @@ class Searcher:
             value if state == TrialState.COMPLETE else None,
             None if last is None else (last[0], self._sign * last[1]),
         )
+
+
+def _name(params: dict[str, Any]) -> str:
+    """Return a text that two configurations share if they are the same: `True` is not `1`."""
+    return repr(sorted(params.items()))
 
 
 def _among(params: dict[str, Any], others: Iterable[dict[str, Any]]) -> bool:

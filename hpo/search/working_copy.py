@@ -44,6 +44,14 @@ class WorkingCopy:
             self._settle(number, trial.state)
         self._thin_out()
 
+    def learn(self, ended: Iterable[FrozenTrial]) -> None:
+        """Take over trials that another driver ended while this one works."""
+        self._study.sampler = self._sampler
+        for trial in ended:
+            self._sampler.after_trial(self._study, trial, trial.state, trial.values)
+            self._settle(self._memory.create_new_trial(_STUDY, trial), trial.state)
+        self._thin_out()
+
     def ask(self, sampler: BaseSampler | None = None) -> tuple[int, dict[str, Any]]:
         """Draw an active configuration, from the sampler or from another one; it may be a forbidden one."""
         self._study.sampler = sampler or self._sampler

@@ -25,6 +25,7 @@ def sweep_of(
     goal: Any = "maximize",
     rule: EarlyTerminate | None = None,
     epochs: int | None = None,
+    duplicates: Any = "skip",
 ) -> Sweep:
     return Sweep(
         name="study",
@@ -35,6 +36,7 @@ def sweep_of(
         budget=Limits(100, epochs),
         objective="thing",
         method=method,
+        duplicates=duplicates,
         seed=seed,
         baselines=tuple(baselines),
         early_terminate=rule or NoStop(type="none"),

@@ -1,0 +1,74 @@
+"""Keeps the standing of a sweep: how many trials ended how, and which is the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpo.driver.breaker import alike
+from hpo.ledger.records import TrialRecord
+from hpo.spec.space import show
+from hpo.spec.sweep import Sweep
+from hpo.standing import Standing
+
+
+class Tally:
+    """Counts and ranks trials in a Standing."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self.standing = Standing(sweep.name, sweep.metric.name, sweep.metric.goal, sweep.budget.trials)
+
+    def take(self, record: TrialRecord) -> bool:
+        """Take in an ended trial; return whether it is the best so far."""
+        self._count(record)
+        return self._rank(record)
+
+    def _count(self, record: TrialRecord) -> None:
+        standing = self.standing
+        if record.interrupted:
+            return  # it is run again: neither a result nor a failure of the objective
+        standing.complete += record.state == "complete"
+        standing.pruned += record.state == "pruned"
+        standing.failed += record.state == "failed"
+        standing.diverged += record.diverged is not None
+        if record.state == "failed":
+            standing.errors[alike(record.error)] += 1
+
+    def _rank(self, record: TrialRecord) -> bool:
+        standing = self.standing
+        if record.state != "complete" or record.value is None:
+            return False
+        if standing.baseline is None and self._sweep.baselines and record.params == self._sweep.baselines[0]:
+            standing.baseline = record
+        best = standing.best.value if standing.best else None
+        if best is not None and not self._sweep.metric.better(record.value, best):
+            return False
+        standing.best = record
+        return True
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """Return what MLflow's parent run says of the sweep in the end. seconds: of all the times that it was run."""
+        standing = self.standing
+        summary: dict[str, Any] = {
+            "trials_complete": standing.complete,
+            "trials_pruned": standing.pruned,
+            "trials_failed": standing.failed,
+            "trials_diverged": standing.diverged,
+            "sweep_seconds": round(seconds, 3),
+            "ended_by": standing.reason or "the budget",
+            "outcome": self._outcome(),
+        }
+        if standing.best is not None:
+            summary["best_trial"] = standing.best.number
+        if standing.baseline is not None and standing.baseline.value is not None:
+            summary[f"baseline_{standing.metric}"] = standing.baseline.value
+        return summary
+
+    def _outcome(self) -> str:
+        """Return the outcome in words, for the parent run's page."""
+        standing, best = self.standing, self.standing.best
+        text = f"{standing.complete} complete, {standing.pruned} pruned, {standing.failed} failed"
+        if best is None:
+            return f"{text}; no trial finished"
+        listed = ", ".join(f"{name}={show(value)}" for name, value in best.params.items())
+        return f"{text}; best {standing.metric} {show(best.value)} in trial {best.number}: {listed}"
