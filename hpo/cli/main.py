@@ -17,6 +17,7 @@ _COMMANDS = {
     "check": "Validate a sweep file and show what it would do; trains nothing.",
     "list": "List the studies.",
     "best": "Show the best trial of a study.",
+    "doctor": "Compare a study with its MLflow and its files; repair them.",
     "ui": "Open the MLflow UI and the Optuna dashboard.",
     "data": "Download a data set.",
     "schema": "Print the JSON schema of sweep files, for editors.",

@@ -19,6 +19,7 @@ from hpo.cli.options import find_sweep_file, home_options, sweep_file_options
 @click.option("--engine", "engine", metavar="TYPE", help="the same as -o engine.type=TYPE")
 @click.option("--workers", metavar="N", help="the same as -o engine.workers=N; 0 trains in this process")
 @click.option("--extend", type=click.IntRange(min=1), metavar="N", help="N trials more than the study has")
+@click.option("--join", is_flag=True, help="share the study with other drivers (PostgreSQL or MySQL, each with --join)")
 @click.option("--json", "as_json", is_flag=True, help="end with one line of JSON on standard output")
 @click.option("--quiet", is_flag=True, help="print nothing but errors")
 @home_options
@@ -28,6 +29,7 @@ def command(
     engine: str | None,
     workers: str | None,
     extend: int | None,
+    join: bool,
     as_json: bool,
     quiet: bool,
     home: str,
@@ -47,23 +49,38 @@ def command(
     from hpo.engines.make import make_engine
     from hpo.ledger.home import make_home
     from hpo.ledger.ledger import Ledger
+    from hpo.ledger.owners import refuse_join
+    from hpo.ledger.succession import find_place, settle_in
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text
     from hpo.spec.faults import UserError
 
+    if join and extend is not None:
+        raise UserError("--extend counts from what is done, which changes as others work: say -o budget.trials=N")
     place = make_home(home, storage)
+    if join:
+        refuse_join(place.storage)
     place.prepare()
-    ledger = Ledger(sweep, place)
+    course = find_place(sweep, place)
+    notes = settle_in(course, place)
+    sweep = course.sweep
+    ledger = Ledger(sweep, place, join=join, storage=course.storage)
     if extend is not None:
         sweep = ledger.extend(extend)
     out = sys.stdout
     stream = sys.stderr if as_json else out
     with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:
-        for note in sweep.notes:
+        for note in (*sweep.notes, *notes):
             display.note(note)
         if ledger.continued:
             display.note(f"going on with study {sweep.name!r}: {ledger.done} of {sweep.budget.trials} trials are done")
-        driver = Driver(sweep, ledger, make_engine(sweep, place.logs / sweep.name), display)
+        for note in ledger.take_notes():
+            display.note(note)
+        logs = place.logs / sweep.name
+        if join:
+            display.note(f"this is driver {ledger.number} of study {sweep.name!r}")
+            logs /= f"driver-{ledger.number}"
+        driver = Driver(sweep, ledger, make_engine(sweep, logs), display)
         try:
             standing = driver.run()
         except EngineError as error:

@@ -9,6 +9,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from hpo.spec.faults import UserError
 
@@ -35,34 +36,62 @@ class FileLock:
             self._descriptor = None
 
 
+_PATIENCE = 1.0  # seconds in which an owner that has just taken a lock writes down who it is
+
+
 class Ownership:
     """Says that one driver runs a study. Held from `take` to `give_up`, or to the death of the process."""
 
-    def __init__(self, folder: Path, study: str) -> None:
-        self._path = folder / f"{study}.owner"
+    # What a database's owners have besides (owners.py): nobody shares a journal, and nobody loses a lock.
+    number = 0
+    alone = True
+    estate: frozenset[int] = frozenset()
+
+    def __init__(self, path: Path, study: str) -> None:
+        """path: the lock file, the same for all drivers of the study."""
+        self._path = path
         self._study = study
         self._descriptor: int | None = None
+        self.taken_over: list[Any] = []
 
     def take(self) -> None:
         """Become the owner. Raises UserError, naming the owner and since when, if there is another."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(f"the lock file {self._path} can't be written: {error.strerror or error}") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(descriptor, 200).decode(errors="replace").strip()
+            owner = _owner(descriptor)
             os.close(descriptor)
             remedy = "wait for it, stop it, or choose another name with -o name=..."
-            raise UserError(
-                f"the study {self._study!r} is being run by {owner or 'another process'} ({remedy})"
-            ) from None
+            raise UserError(f"the study {self._study!r} is being run by {owner} ({remedy})") from None
         os.ftruncate(descriptor, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode())
         self._descriptor = descriptor
+
+    def renew(self) -> None:
+        """Nothing to say: the lock is held."""
+
+    def leave(self) -> bool:
+        """Return whether there is nobody else."""
+        return True
 
     def give_up(self) -> None:
         """End the ownership, if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _owner(descriptor: int) -> str:
+    """Return what the owner of a lock file wrote into it."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if owner := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
+            return owner
+        time.sleep(0.02)
+    return "another process"

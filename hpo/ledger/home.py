@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,11 @@ from typing import TYPE_CHECKING
 from hpo.spec.faults import UserError
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
+
+_TRIES = 10
+# What databases say while another process makes the tables, too.
+_BEING_MADE = ("already exists", "duplicate key", "unique constraint", "database is locked", "duplicate entry")
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,28 @@ class Home:
         return (self.path.resolve() / "artifacts").as_uri()
 
     @property
+    def checkpoints(self) -> Path:
+        return self.path.resolve() / "checkpoints"
+
+    @property
     def locks(self) -> Path:
         return self.path / "locks"
 
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def database(self) -> str | None:
+        """The URL of the database with the studies; None where they are in a journal file."""
+        return self.storage if self.storage is not None and "://" in self.storage else None
+
+    def owner_file(self, study: str) -> Path:
+        """Return the file whose lock says who runs a study of a journal: the same from whichever home it is used."""
+        journal = Path(self.storage_url).resolve()
+        if journal.name == self.journal.name:
+            return journal.parent / self.locks.name / f"{study}.owner"
+        return journal.with_name(f"{journal.name}.{study}.owner")
 
     def prepare(self) -> None:
         """Make the folder and see that it can be written. Raises UserError with the reason."""
@@ -84,20 +106,39 @@ def make_home(path: str | Path | None, storage: str | None) -> Home:
 
 def open_storage(home: Home) -> BaseStorage:
     """Open the Optuna storage of a home. Raises UserError if it can't be opened."""
-    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages import JournalStorage
 
     from hpo.ledger.journal import SafeJournal
 
+    if home.database is not None:
+        return open_database(home.database)
     try:
-        if home.storage is not None and "://" in home.storage:
-            return RDBStorage(home.storage)
         return JournalStorage(SafeJournal(home.storage_url))
-    except Exception as error:  # SQLAlchemy's, a driver's, the operating system's: all mean that it can't be used
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"the storage {_without_password(home.storage_url)} can't be opened: {reason}") from None
+    except Exception as error:  # the operating system's, a line that is no log: all mean that it can't be used
+        raise _unusable(home.storage_url, error) from None
 
 
-def _without_password(url: str) -> str:
+def open_database(url: str) -> RDBStorage:
+    """Open the Optuna storage in a database; make its tables if there are none. Raises UserError if it can't be."""
+    from optuna.storages import RDBStorage
+
+    for left in reversed(range(_TRIES)):
+        try:
+            return RDBStorage(url)
+        except Exception as error:  # SQLAlchemy's, a driver's: all mean that it can't be used
+            if not left or not any(sign in str(error).lower() for sign in _BEING_MADE):
+                raise _unusable(url, error) from None
+        time.sleep(random.uniform(0.1, 0.5))
+    raise AssertionError("the last try returns or raises")
+
+
+def _unusable(url: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:300]
+    return UserError(f"the storage {without_password(url)} can't be opened: {reason}")
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown."""
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     if not separator or not at:

@@ -42,9 +42,11 @@ class SafeJournal(JournalFileBackend):
         self._held: list[str] = []  # appended inside `together`, not yet in the file
         self._held_from: int | None = None  # the number of the first of them; None: nothing was read since
         self._failure: OSError | None = None
+        self.mended = False  # whether half a line was cut off when it was opened
         if os.access(path, os.W_OK) and self._is_torn():
             with self._locked():
                 self._mend()
+            self.mended = True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

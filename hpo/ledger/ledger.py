@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,16 +10,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from hpo.ledger import provenance
-from hpo.ledger.file_lock import Ownership
+from hpo.ledger.checkpoints import Checkpoints
 from hpo.ledger.home import Home
 from hpo.ledger.mirror import Mirror
 from hpo.ledger.mirror_process import Notice as Notice
+from hpo.ledger.others import News, Others
+from hpo.ledger.others import Refusal as Refusal
+from hpo.ledger.owners import OWNER_SECONDS, OwnershipLost, own_study
 from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
-from hpo.ledger.study import StudyBook, ended_copy, forget_history
-from hpo.search.distributions import decode_params
+from hpo.ledger.restored import origin_of
+from hpo.ledger.settling import settle, to_be_repeated
+from hpo.ledger.settling import trial_seed as trial_seed
+from hpo.ledger.study import StudyBook, ended_copy, facts_of, forget_history
 from hpo.spec.sweep import Sweep
 
 _RUN_ID_PATIENCE = 20.0  # seconds that a trial's end waits for a run id that MLflow gives, while MLflow works
@@ -29,27 +36,43 @@ _SECONDS_BETWEEN_BEATS = 10.0  # between notes of how long the sweep has run
 class Ledger:
     """Owns a sweep's state: which trials run, how they ended, and that both records say so."""
 
-    def __init__(self, sweep: Sweep, home: Home, clock: Callable[[], float] = time.time) -> None:
-        """Become the study's only driver and look at what is there; records nothing until `start`.
+    def __init__(
+        self,
+        sweep: Sweep,
+        home: Home,
+        clock: Callable[[], float] = time.time,
+        join: bool = False,
+        storage: BaseStorage | None = None,
+    ) -> None:
+        """Become the study's driver and look at what is there; records nothing until `start`.
 
-        Raises UserError if another driver runs the study, or if the study is another sweep's.
+        join: become one of several drivers, which share the study and its budget. storage: the home's, if it is open.
+        Raises UserError if another driver runs the study and doesn't share it, or if the study is another sweep's.
         """
         self._sweep = sweep
         self._home = home
         self._clock = clock
-        self._ownership = Ownership(home.locks, sweep.name)
-        self._ownership.take()
+        self._ownership, storage = own_study(sweep, home, join, storage)
         try:
-            self._book = StudyBook(sweep, home)
-            self._book.refuse_if_owned(clock())
+            self._book = StudyBook(sweep, home, storage, self._ownership.number if join else 0)
             self._trials = self._book.trials()
         except BaseException:
             self._ownership.give_up()
             raise
+        self.lost = False  # whether another driver has taken the study over
+        self._seen = clock()  # when this driver last said that it lives
+        self._others: Others | None = None
+        self._estate: frozenset[int] = frozenset()  # drivers whose trials this one has seen to
+        self._last = True  # whether no other driver is left
         self._mirror: Mirror | None = None
         self._records: dict[int, TrialRecord] = {}  # running
         self._ending: dict[int, tuple[TrialRecord, float]] = {}  # ended, state not yet written; since when it waits
         self._together = False
+        self._origins: dict[int, int] = {}  # the first of the trials that a trial repeats
+        if join:  # what others are about to end is news then
+            self._trials = [trial for trial in self._trials if trial.state.is_finished()]
+            known = [trial.number for trial in self._trials]
+            self._others = Others(self._book, sweep.space, self._ownership.number, known)
         records = [record_of(trial, history=False) for trial in self._trials]
         self.ended = [record for record in records if record.state != "running"]  # without their steps
         self._done = sum(record.state in ("complete", "pruned") for record in self.ended)
@@ -66,6 +89,31 @@ class Ledger:
     def continued(self) -> bool:
         """Whether the study was there before."""
         return self._book.exists
+
+    @property
+    def joined(self) -> bool:
+        """Whether other drivers may run the study at the same time."""
+        return self._others is not None
+
+    @property
+    def number(self) -> int:
+        """This driver's number among all that ever ran a study of a database."""
+        return self._ownership.number
+
+    @property
+    def stream(self) -> int:
+        """What makes this driver's proposals differ from those of others; 0 for one that found the study free."""
+        return 0 if self._ownership.alone else self._ownership.number
+
+    @property
+    def elsewhere(self) -> int:
+        """Trials of other drivers that use up the budget and of whose ends `news` has not told yet."""
+        return self._others.open if self._others is not None else 0
+
+    def take_notes(self) -> list[str]:
+        """Return what the user should know of dead drivers; each thing is returned once."""
+        owners, self._ownership.taken_over = self._ownership.taken_over, []
+        return [f"took over from {owner}, which is dead or silent" for owner in owners]
 
     @property
     def done(self) -> int:
@@ -103,27 +151,26 @@ class Ledger:
         sweep = self._sweep
         self._book.create(
             {
-                "objective": sweep.objective or sweep.program,
-                "metric": f"{sweep.metric.goal} {sweep.metric.name}",
-                "id": self._book.attributes.get("id", uuid.uuid4().hex),
-                "identity": sweep.identity(),
-                "sweep": sweep.config(),
-                "sweep_file": sweep.text,
-                "hpo_version": provenance.hpo_version(),
+                **facts_of(sweep, self._book.attributes.get("id", uuid.uuid4().hex)),
+                "origin": origin_of(sweep),
                 **({"data_notes": list(notes)} if notes else {}),
             }
         )
-        self._book.claim(self._clock())
+        self._checkpoints = Checkpoints(self._home.checkpoints / self._book.attributes["id"])
         trials, self._trials = self._trials, []
         settled = {trial.number: self._settle(trial) for trial in trials if not trial.state.is_finished()}
         records = [settled.get(trial.number) or record_of(trial, history=False) for trial in trials]
-        self._require_mirror().open(
-            self._sweep_record(notes), [record for record in records if record.number not in settled]
-        )
+        level = records if self._ownership.alone else []  # the settled too: the best-so-far curve counts them
+        self._require_mirror().open(self._sweep_record(notes), level)
         for record in settled.values():
             self._begin_ending(record)
-        retried = {record.retry_of for record in records}
-        again = [record for record in records if record.interrupted and record.number not in retried]
+        again = to_be_repeated(records)
+        for record in records:
+            self._note_origin(record)
+        if self._others is None:
+            self._checkpoints.keep({self._origins.get(record.number, record.number) for record in again})
+        else:
+            again = []  # `news` tells which of them are this driver's
         pairs = zip(trials, records, strict=True)
         ended = [ended_copy(trial, record) if trial.number in settled else trial for trial, record in pairs]
         for trial in ended:
@@ -131,21 +178,8 @@ class Ledger:
         return ended, again
 
     def _settle(self, trial: FrozenTrial) -> TrialRecord:
-        """Note the end of a trial that a dead driver left running, before the sampler takes it for one that runs for
-        ever.
-
-        If its outcome was noted, only its state is missing; else it is interrupted, and is run again.
-        """
-        self._book.adopt(trial)
-        record = record_of(trial)
-        if record.state == "running":
-            record.state, record.error, record.interrupted = "failed", "the sweep was interrupted", True
-            record.ended = self._clock()
-            record.params = decode_params(self._sweep.space, trial.params)
-            if record.retry_of is None:  # its driver may have died before it had written the seed
-                record.seed = trial_seed(self._sweep, record.number, record.params)
-            self._book.note_end(record)
-        return record
+        """Note the end of a trial that a dead driver left running."""
+        return settle(self._book, self._sweep, trial, self._clock())
 
     def _begin_ending(self, record: TrialRecord) -> None:
         """Write the state of a trial that was settled, or let it wait until MLflow has given it a run."""
@@ -172,7 +206,38 @@ class Ledger:
             commit=provenance.git_commit(),
             user=provenance.user(),
             began=self._began,
+            shared=self.joined,
         )
+
+    def news(self) -> News:
+        """Look at what other drivers do, and settle what dead ones left. For a shared study; call it every few seconds,
+        after `start`."""
+        assert self._others is not None
+        others, news = self._others, News()
+        if new := self._ownership.estate - self._estate:
+            others.look()
+            news = self._inherit(new)
+            self._estate |= new
+        others.look()
+        found = others.news()
+        found.ended += news.ended
+        self._done += sum(record.state in ("complete", "pruned") for _, record in found.ended)
+        return News(found.ended, found.begun, news.again, self.take_notes())
+
+    def _inherit(self, drivers: frozenset[int]) -> News:
+        """Settle the trials of drivers that are gone, and find those that are to be run again."""
+        assert self._others is not None
+        running, again = self._others.left(drivers)
+        news = News(again=again)
+        self._require_mirror().look_again()  # they may have runs of which this driver's mirror knows nothing
+        for trial in running:
+            record = self._settle(trial)
+            self._begin_ending(record)
+            news.ended.append((ended_copy(trial, record), record))
+            news.again += [record] if record.interrupted else []
+        for record in news.again:
+            self._note_origin(record)
+        return news
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -198,8 +263,14 @@ class Ledger:
             if mirror is not None:
                 mirror.let_go(send=not self._book.failed)
 
-    def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord:
-        """Record a trial's start. retry: the interrupted trial that this one repeats, with its seed."""
+    def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord | Refusal:
+        """Record a trial's start. retry: the interrupted trial that this one repeats, with its seed.
+
+        In a shared study the trials of other drivers may forbid it; no trace of the trial counts then.
+        """
+        self._stay_owner()
+        if refusal := self._refusal(params, retry):
+            return refusal
         mirror = self._require_mirror()
         number = self._book.next_number
         record = TrialRecord(
@@ -216,25 +287,54 @@ class Ledger:
             if record.number != number and not retry:  # somebody else writes into the study
                 record.seed = trial_seed(self._sweep, record.number, params)
                 self._book.set_trial_attribute(record.number, "seed", record.seed)
+            if refusal := self._refusal(params, retry, record.number):
+                self._book.withdraw(record.number, refusal.value)
+                return refusal
             self._records[record.number] = record
             mirror.begin(record)
+        self._note_origin(record)
         return record
+
+    def _refusal(
+        self, params: Mapping[str, Any], retry: TrialRecord | None, number: float = math.inf
+    ) -> Refusal | None:
+        """Return why a trial of a shared study must not run. number: that it has got."""
+        if self._others is None:
+            return None
+        sweep = self._sweep
+        once = sweep.duplicates == "skip" or sweep.method == "grid" or params in sweep.baselines
+        self._others.look()
+        return self._others.refusal(dict(params), sweep.budget.trials, once and retry is None, number)
+
+    def _note_origin(self, record: TrialRecord) -> None:
+        if record.retry_of is not None:
+            self._origins[record.number] = self._origins.get(record.retry_of, record.retry_of)
+
+    def checkpoint_of(self, record: TrialRecord) -> str:
+        """Return the file in which a running trial may keep how far it is; trials that repeat it go on from there."""
+        if not self._sweep.checkpoint_seconds:
+            return ""
+        return str(self._checkpoints.of(self._origins.get(record.number, record.number)))
 
     def again(self, number: int) -> TrialRecord:
         """Record that a trial starts over, because its worker died; its steps will come again."""
         record = self._records[number]
         record.attempts += 1
+        record.steps.clear()  # it may report fewer this time
+        record.times.clear()
         return record
 
     def report(self, number: int, step: int, metrics: Mapping[str, float], moment: float) -> None:
         """Record a trial's metrics at a step. A step that comes again, after a worker's death, replaces the first."""
+        self._stay_owner()
         record = self._records[number]
         values = finite(metrics)
         known = step in record.steps
         record.steps[step] = values
         record.times[step] = moment
         if self._sweep.metric.name in values and not known:
-            self._book.report(number, step, values[self._sweep.metric.name])
+            with self._unless_settled():
+                self._book.report(number, step, values[self._sweep.metric.name])
 
     def end(self, number: int, state: State, **facts: Any) -> TrialRecord:
         """Record a trial's end; facts are fields of TrialRecord.
@@ -242,11 +342,12 @@ class Ledger:
         All of it is in the study when this returns, or at the end of the `together` around it; but for the state,
         where it is MLflow that gives the run's id, which comes first.
         """
+        self._stay_owner()
         record = self._records[number]
         record.state, record.ended = state, self._clock()
         for name, fact in facts.items():
             setattr(record, name, fact)
-        with self.together():
+        with self.together(), self._unless_settled():
             self._book.note_end(record)
             del self._records[number]
             if record.run_id:
@@ -254,6 +355,8 @@ class Ledger:
             else:
                 self._ending[number] = record, self._clock()
         self._done += state in ("complete", "pruned")
+        if not record.interrupted:
+            self._checkpoints.remove(self._origins.get(number, number))
         return record
 
     def attach(self, number: int, name: str, path: str) -> None:
@@ -289,18 +392,66 @@ class Ledger:
         self._require_mirror().end(record)
 
     def _beat(self) -> None:
-        """Note how long the sweep has run, and that this driver lives."""
+        """Note how long the sweep has run, and that this driver lives. Raises OwnershipLost."""
+        self._say_alive()
         self._seconds_written = self._clock()
         self._book.set_attribute("seconds", round(self.seconds, 3))
-        self._book.claim(self._clock())
+
+    def _say_alive(self) -> None:
+        try:
+            self._ownership.renew()
+        except OwnershipLost:
+            self.lost = True
+            raise
+        self._seen = self._clock()
+
+    def _stay_owner(self) -> None:
+        """See before a write that the study is still this driver's, after a sleep in which it may have been taken over.
+
+        Raises OwnershipLost.
+        """
+        if self._clock() - self._seen > OWNER_SECONDS / 2:
+            self._say_alive()
+
+    @contextmanager
+    def _unless_settled(self) -> Iterator[None]:
+        """Write to a running trial inside the block. Raises OwnershipLost if another driver has ended it as a dead
+        one's."""
+        try:
+            yield
+        except UpdateFinishedTrialError:
+            self._say_alive()
+            raise
+
+    def leave(self, hurry: Callable[[], bool]) -> tuple[bool, list[Notice]]:
+        """Leave a shared study, once all is written. Returns whether no other driver is left, and what the user should
+        know. `news` still tells, then `close` comes."""
+        mirror = self._require_mirror()
+        notices = self._write_ends(hurry) + mirror.wait(hurry)
+        self._last = self._ownership.leave()
+        return self._last, notices
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
-        """Write everything that is left and end the parent run (`FINISHED`, `KILLED` or `FAILED`).
+        """Write everything that is left and end the parent run (`FINISHED`, `KILLED` or `FAILED`), unless other drivers
+        still write into it.
 
         hurry: whether MLflow is not to be waited for any longer.
         Returns what the user should know, such as trials that MLflow could not be told of yet.
         """
         mirror = self._require_mirror()
+        warnings = self._write_ends(hurry) if self._last else []
+        if self._last and self._others is not None:  # what drivers that died did not get to
+            self._others.look()
+            ended = [trial for trial in self._others.trials if trial.state.is_finished()]
+            mirror.level([record_of(trial, history=False) for trial in ended])
+        warnings += mirror.close(status if self._last else "", summary, hurry)
+        if mirror.parent_id and self._last:
+            self._book.set_attribute("mlflow_run_id", mirror.parent_id)
+        self._ownership.give_up()
+        return warnings
+
+    def _write_ends(self, hurry: Callable[[], bool]) -> list[Notice]:
+        """Write the ends of all trials into the study."""
         deadline = self._clock() + _RUN_ID_PATIENCE
         warnings = self.pump()
         while self._ending and self._clock() < deadline and not hurry():
@@ -309,25 +460,8 @@ class Ledger:
         warnings += self.pump(force=True)
         with self.together():
             self._beat()
-        warnings += mirror.close(status, summary, hurry)
-        with self.together():
-            if mirror.parent_id:
-                self._book.set_attribute("mlflow_run_id", mirror.parent_id)
-            self._book.disclaim()
-        self._ownership.give_up()
         return warnings
 
     def _require_mirror(self) -> Mirror:
         assert self._mirror is not None, "start() comes first"
         return self._mirror
-
-
-def trial_seed(sweep: Sweep, number: int, params: Mapping[str, Any]) -> int:
-    """Return a trial's own seed: its hyperparameter `seed`, else the file's `trial_seed`, else one drawn from the
-    sweep's seed and the trial's number."""
-    if "seed" in params:
-        return int(params["seed"])
-    if sweep.trial_seed is not None:
-        return sweep.trial_seed
-    digest = hashlib.sha256(f"{sweep.seed}:{number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1  # 31 bits: what every library takes

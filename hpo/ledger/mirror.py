@@ -72,6 +72,14 @@ class Mirror:
         except OSError:
             self.in_trouble = True  # its process died; said at the end, made good by the next sweep
 
+    def look_again(self) -> None:
+        """Have the runs found that other drivers made, before the next is written."""
+        self._order("look_again")
+
+    def level(self, finished: Sequence[TrialRecord]) -> None:
+        """Write those of the study's finished trials that MLflow lacks."""
+        self._order("level", finished)
+
     def begin(self, record: TrialRecord) -> None:
         self._order("begin", replace(record, steps={}, times={}))
 
@@ -115,11 +123,23 @@ class Mirror:
             self._process.join()
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
-        """End the parent run and the process; wait while MLflow makes progress, unless told to `hurry`.
+        """End the parent run (status "": leave it as it is) and the process; wait while MLflow makes progress, unless
+        told to `hurry`.
 
         Returns news for the user.
         """
         self._order("close", status, dict(summary))
+        news = self.wait(hurry)
+        self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
+        self._process.join()
+        if self._written < self._given:
+            missing = f"{self._given - self._written} entries have not reached MLflow; they are safe in the study"
+            news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them"))
+        self._connection.close()
+        return news
+
+    def wait(self, hurry: Callable[[], bool]) -> list[Notice]:
+        """Wait until all orders are carried out, while MLflow makes progress. Returns news for the user."""
         news = self.receive()
         heard, since = self._heard, time.monotonic()
         while self._written < self._given and self._process.is_alive():
@@ -129,10 +149,4 @@ class Mirror:
                 break
             self._connection.poll(0.2)
             news += self.receive()
-        self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
-        self._process.join()
-        if self._written < self._given:
-            missing = f"{self._given - self._written} entries have not reached MLflow; they are safe in the study"
-            news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them"))
-        self._connection.close()
         return news

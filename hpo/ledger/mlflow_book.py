@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ from hpo.ledger.mlflow_rows import (
     Point,
     RunOrder,
     begun_rows,
+    best_curve,
     best_point,
     ended_rows,
     milliseconds,
     mlflow_key,
 )
 from hpo.ledger.mlflow_search import search_runs
+from hpo.ledger.owners import one_at_a_time
 from hpo.ledger.records import SweepRecord, TrialRecord, record_of
 from hpo.spec.source import dump_source
 
@@ -84,19 +86,54 @@ class MlflowBook:
         finished: records of the study's finished trials, without their steps, which are read from the study if needed.
         """
         self._sweep = sweep
-        self._experiment = self._find_experiment(sweep.study)
-        self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
-        self.batch = self._writer.batch
-        self._open_parent(sweep)
+        with self._alone(sweep):
+            self._experiment = self._find_experiment(sweep.study)
+            self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
+            self.batch = self._writer.batch
+            self._open_parent(sweep)
+        return self.level(finished)
+
+    def _alone(self, sweep: SweepRecord) -> AbstractContextManager[None]:
+        """Keep drivers of a shared study from making a parent run each."""
+        database = self._home.database
+        return one_at_a_time(database, sweep.study_id) if sweep.shared and database else contextlib.nullcontext()
+
+    def look_again(self) -> None:
+        """Take in before the next write that others have made runs."""
+        self._uncertain = True
+
+    def level(self, finished: Sequence[TrialRecord]) -> list[str]:
+        """Write those of the study's finished trials that are missing. Returns notes for the user."""
         known = self._writer.children(self.parent_id)
         self._runs = {number: child.run_id for number, child in known.items()}
         behind = {r.number for r in finished if r.number not in known or known[r.number].status != STATUS[r.state]}
-        for records in _chunks(self._whole(behind)):
+        self._write_whole(behind)
+        if points := best_curve(self._sweep, finished):  # always: a writer may die between a run's end and its point
+            self._writer.add_points(self.parent_id, points)
+        return [f"MLflow brought level with the study: {len(behind)} trials written"] if behind else []
+
+    def adopt(self, sweep: SweepRecord, parent_id: str) -> None:
+        """Work on a sweep's parent run that is there, in place of `open`; nothing is written to it."""
+        self._sweep, self.parent_id = sweep, parent_id
+        self._experiment = self._find_experiment(sweep.study)
+        self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
+
+    def rewrite(self, numbers: set[int]) -> None:
+        """Write the runs of ended trials as the study has them, whether there are such runs or not."""
+        self._runs = {number: child.run_id for number, child in self._writer.children(self.parent_id).items()}
+        self._write_whole(numbers)
+
+    def redraw_best_curve(self, ended: Sequence[TrialRecord]) -> None:
+        """Write the best-so-far curve anew, from the trials' own ends."""
+        key = best_point(self._sweep, 0, 0.0, 0.0).key
+        self._writer.replace_points(self.parent_id, key, best_curve(self._sweep, ended))
+
+    def _write_whole(self, numbers: set[int]) -> None:
+        for records in _chunks(self._whole(numbers)):
+            ids = {r.run_id: r.number for r in records if r.run_id and r.number not in self._runs}
+            self._runs |= {ids[run_id]: run_id for run_id in self._writer.revive(list(ids))}
             self.write([(record, True) for record in records], [])
             self._alive()
-        if behind:
-            self._draw_best_curve(finished)
-        return [f"MLflow brought level with the study: {len(behind)} trials written"] if behind else []
 
     def _whole(self, numbers: set[int]) -> Iterable[TrialRecord]:
         """Yield trials' records with their steps, read from the study."""
@@ -139,21 +176,6 @@ class MlflowBook:
         self._client.log_dict(self.parent_id, dict(sweep.versions), "versions.json")
         if sweep.notes:
             self._client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
-
-    def _draw_best_curve(self, finished: Sequence[TrialRecord]) -> None:
-        """Write the best-so-far curve from the trials' own ends."""
-        sign = 1.0 if self._sweep.goal == "maximize" else -1.0
-        best = -math.inf
-        ended = sorted(
-            (r for r in finished if r.state in ("complete", "pruned")), key=lambda record: record.ended or 0.0
-        )
-        points = []
-        for step, record in enumerate(ended, start=1):
-            if record.state == "complete" and record.value is not None and sign * record.value > best:
-                best = sign * record.value
-                points.append(best_point(self._sweep, step, record.value, record.ended or 0.0))
-        if points:
-            self._writer.add_points(self.parent_id, points)
 
     def write(self, trials: Sequence[tuple[TrialRecord, bool]], best: Sequence[tuple[int, float, float]]) -> None:
         """Bring trials' runs to the states of their records, each with all its steps if it has ended (True).
@@ -203,7 +225,9 @@ class MlflowBook:
         return []
 
     def close(self, status: str, summary: dict[str, Any]) -> None:
-        """Write the sweep's summary and end the parent run."""
+        """Write the sweep's summary and end the parent run. status "": other drivers do so."""
+        if not status:
+            return
         moment = milliseconds(time.time())
         metrics = [Metric(mlflow_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]

@@ -28,7 +28,7 @@ from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from hpo.ledger.mlflow_database import spare_fsyncs
-from hpo.ledger.mlflow_rows import Point, RunOrder
+from hpo.ledger.mlflow_rows import Point, RunOrder, latest_points
 from hpo.ledger.mlflow_search import Child
 
 TESTED = ((3, 17),)  # releases of MLflow
@@ -52,9 +52,13 @@ _COLUMNS = {
 
 def why_not(client: MlflowClient) -> str:
     """Return why a client's store can't be written in bulk; "" if it can."""
-    store = _store(client)
-    if type(store) is not SqlAlchemyStore:
+    if type(_store(client)) is not SqlAlchemyStore:
         return "MLflow is not a database here"
+    return untested()
+
+
+def untested() -> str:
+    """Return why no database is written in bulk with this release of MLflow; "" if they are."""
     if tuple(int(part) for part in mlflow.__version__.split(".")[:2]) not in TESTED:
         return f"MLflow {mlflow.__version__} was not tested for it"
     for table in (_RUNS, _TAGS, _PARAMS, _METRICS, _LATEST):
@@ -108,7 +112,7 @@ class BulkWriter:
             _TAGS: [row for rows in tags for row in rows],
             _PARAMS: [row for order in orders for row in _keyed(order, order.rows.params)],
             _METRICS: [_metric(run_id, point) for run_id, own in points.items() for point in own],
-            _LATEST: [_metric(run_id, point) for run_id, own in points.items() for point in _latest(own)],
+            _LATEST: [_metric(run_id, point) for run_id, own in points.items() for point in latest_points(own)],
         }
         with self._store.ManagedSessionMaker(read_only=False) as session:
             connection = session.connection()
@@ -157,8 +161,28 @@ class BulkWriter:
             for keys in _chunks(dict.fromkeys(row["key"] for row in rows[table])):
                 connection.execute(delete(table).where(table.c.run_uuid.in_(run_ids), table.c.key.in_(keys)))
 
+    def revive(self, run_ids: Sequence[str]) -> list[str]:
+        """Return which of these runs are there although no child has their id; deleted ones are no more so."""
+        with self._store.ManagedSessionMaker(read_only=False) as session:
+            connection = session.connection()
+            query = select(_RUNS.c.run_uuid).where(_RUNS.c.run_uuid.in_(run_ids))
+            found = [run_id for (run_id,) in connection.execute(query)]
+            alive = {"lifecycle_stage": "active", "deleted_time": None}
+            connection.execute(update(_RUNS).where(_RUNS.c.run_uuid.in_(found)).values(alive))
+        return found
+
+    def replace_points(self, run_id: str, key: str, points: Sequence[Point]) -> None:
+        """Let a metric of a run have these values and no others."""
+        with self._store.ManagedSessionMaker(read_only=False) as session:
+            connection = session.connection()
+            for table in (_METRICS, _LATEST):
+                connection.execute(delete(table).where(table.c.run_uuid == run_id, table.c.key == key))
+        self.add_points(run_id, points)
+
     def add_points(self, run_id: str, points: Sequence[Point]) -> None:
         """Add values of metrics to a run; those that it has are not doubled."""
+        if not points:
+            return
         keys = list({point.key for point in points})
         with self._store.ManagedSessionMaker(read_only=False) as session:
             connection = session.connection()
@@ -177,7 +201,7 @@ class BulkWriter:
             if new:
                 connection.execute(insert(_METRICS), [_metric(run_id, point) for point in new])
                 connection.execute(delete(_LATEST).where(_LATEST.c.run_uuid == run_id, _LATEST.c.key.in_(keys)))
-                latest = _latest([*found[_LATEST], *new])
+                latest = latest_points([*found[_LATEST], *new])
                 connection.execute(insert(_LATEST), [_metric(run_id, point) for point in latest])
 
     def _artifacts_of(self, run_id: str) -> str:
@@ -199,16 +223,6 @@ def _keyed(order: RunOrder, values: Mapping[str, str]) -> list[dict[str, Any]]:
 def _metric(run_id: str, point: Point) -> dict[str, Any]:
     key, value, timestamp, step = point
     return {"run_uuid": run_id, "key": key, "value": value, "timestamp": timestamp, "step": step, "is_nan": False}
-
-
-def _latest(points: Iterable[Point]) -> Iterable[Point]:
-    """Return each metric's latest point, as MLflow decides which that is."""
-    latest: dict[str, Point] = {}
-    for point in points:
-        known = latest.get(point.key)
-        if known is None or (point.step, point.timestamp, point.value) > (known.step, known.timestamp, known.value):
-            latest[point.key] = point
-    return latest.values()
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -62,9 +62,18 @@ class ClientWriter:
             if rows.end is not None:
                 self._client.set_terminated(order.run_id, rows.status, rows.end or int(time.time() * 1000))
 
+    def revive(self, run_ids: Sequence[str]) -> list[str]:
+        """Return which of these runs are there after all: none, since MLflow gives the ids."""
+        return []
+
+    def replace_points(self, run_id: str, key: str, points: Sequence[Point]) -> None:
+        """Let a metric of a run have these values; a client can't take others back."""
+        self.add_points(run_id, points)
+
     def add_points(self, run_id: str, points: Sequence[Point]) -> None:
         """Add values of metrics to a run; those that it has are not doubled."""
-        self._client.log_batch(run_id, metrics=_metrics(points))
+        if points:
+            self._client.log_batch(run_id, metrics=_metrics(points))
 
 
 def _metrics(points: Sequence[Point]) -> list[Metric]:

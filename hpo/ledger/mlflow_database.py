@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sqlite3
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, NullPool, create_engine, event
+
+from hpo.ledger.file_lock import FileLock
 
 
 def make_database(path: Path) -> None:
@@ -26,11 +27,46 @@ def make_database(path: Path) -> None:
         shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
         with closing(sqlite3.connect(whole)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # for good: readers and the writer never wait for each other
-        with contextlib.suppress(FileExistsError):  # another sweep in this home was quicker
-            os.link(whole, path)
+        lock = FileLock(path)
+        lock.acquire()
+        try:
+            if not path.exists():  # else another sweep in this home was quicker
+                for orphan in sidecars(path):
+                    orphan.unlink(missing_ok=True)
+                os.link(whole, path)
+        finally:
+            lock.release()
     finally:
-        for leftover in (draft, whole):
+        for leftover in (draft, *sidecars(draft), whole):
             leftover.unlink(missing_ok=True)
+
+
+def sidecars(path: Path) -> list[Path]:
+    """Return the files that SQLite keeps beside a database. It would apply them to any other of the same name."""
+    return [path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "shm", "journal")]
+
+
+def complete_database(uri: str) -> None:
+    """Make the tables that a database lacks, as MLflow's own `db upgrade` does. Raises whatever stops it."""
+    from mlflow.store.db import utils
+
+    engine = create_engine(uri, poolclass=NullPool)
+    try:
+        utils._safe_initialize_tables(engine)
+        utils._upgrade_db(engine)  # type: ignore[no-untyped-call]
+    finally:
+        engine.dispose()
+
+
+def set_aside(path: Path) -> Path:
+    """Move a database that is of no use out of the way; return where to."""
+    number = 1
+    while (kept := path.with_name(f"{path.name}.broken-{number}")).exists():
+        number += 1
+    for old, new in zip((path, *sidecars(path)), (kept, *sidecars(kept)), strict=True):
+        if old.exists():
+            old.replace(new)
+    return kept
 
 
 def spare_fsyncs(engine: Engine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -86,6 +86,29 @@ def best_point(sweep: SweepRecord, step: int, value: float, moment: float) -> Po
     return Point(mlflow_key(f"best_so_far_{sweep.metric}"), value, milliseconds(moment), step)
 
 
+def best_curve(sweep: SweepRecord, ended: Sequence[TrialRecord]) -> list[Point]:
+    """Return the whole best-so-far curve, from the trials' own ends. ended: in any order, without steps."""
+    sign = 1.0 if sweep.goal == "maximize" else -1.0
+    best = -math.inf
+    counted = sorted((r for r in ended if r.state in ("complete", "pruned")), key=lambda record: record.ended or 0.0)
+    points = []
+    for step, record in enumerate(counted, start=1):
+        if record.state == "complete" and record.value is not None and sign * record.value > best:
+            best = sign * record.value
+            points.append(best_point(sweep, step, record.value, record.ended or 0.0))
+    return points
+
+
+def latest_points(points: Iterable[Point]) -> Iterable[Point]:
+    """Return each metric's latest point, as MLflow decides which that is."""
+    latest: dict[str, Point] = {}
+    for point in points:
+        known = latest.get(point.key)
+        if known is None or (point.step, point.timestamp, point.value) > (known.step, known.timestamp, known.value):
+            latest[point.key] = point
+    return latest.values()
+
+
 def _params(params: Mapping[str, Any]) -> dict[str, str]:
     written: dict[str, str] = {}
     for name, value in params.items():
@@ -115,11 +138,15 @@ def _tags(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> dict[str, 
 
 
 def _end_tags(record: TrialRecord) -> dict[str, str]:
-    tags = {f"hpo.{key}": str(record.info[key]) for key in ("worker", "host", "gpu") if key in record.info}
+    tags = {f"hpo.{key}": str(record.info[key]) for key in ("worker", "host", "gpu", "cohort") if key in record.info}
     if record.diverged is not None:
         tags["diverged"] = f"epoch {record.diverged}"
     if record.error:
         tags["hpo.error"] = record.error
+    if record.failure:
+        tags["hpo.failure"] = record.failure
+    if record.attempts > 1:
+        tags["hpo.attempts"] = str(record.attempts)
     if record.stopped_by:
         tags["hpo.stopped_by"] = record.stopped_by
     return tags

@@ -15,12 +15,12 @@ class Child(NamedTuple):
     status: str
 
 
-def search_runs(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
+def search_runs(client: MlflowClient, experiment: str, condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
     """Return all runs of an experiment that meet a condition."""
     runs: list[Run] = []
     token = None
     while True:
-        page = client.search_runs([experiment], condition, ViewType.ACTIVE_ONLY, 1000, page_token=token)
+        page = client.search_runs([experiment], condition, view, 1000, page_token=token)
         runs += page
         token = page.token
         if not token:

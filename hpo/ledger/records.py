@@ -34,6 +34,7 @@ class TrialRecord:
     times: dict[int, float] = field(default_factory=dict)  # when each step was reported
     error: str = ""
     traceback: str = ""
+    failure: str = ""  # the kind of a failure (hpo.events.FailureKind)
     diverged: int | None = None  # the epoch in which a value was not finite
     stopped_by: str = ""  # "" or what cut the trial off other than the pruner, e.g. "budget.seconds"
     interrupted: bool = False  # the sweep was stopped; the trial is to be run again
@@ -72,6 +73,7 @@ class SweepRecord:
     commit: str = ""
     user: str = ""
     began: float = 0.0  # seconds since the Unix epoch
+    shared: bool = False  # other drivers may write into the same parent run
 
 
 def start_attributes(record: TrialRecord) -> dict[str, Any]:
@@ -100,13 +102,14 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
     optional = {
         "error": record.error,
         "traceback": record.traceback,
+        "failure": record.failure,
         "diverged": record.diverged,
         "stopped_by": record.stopped_by,
-        "interrupted": record.interrupted,
+        "interrupted": record.interrupted or None,
         "attempts": record.attempts if record.attempts > 1 else None,
         "info": record.info,
     }
-    known |= {key: value for key, value in optional.items() if value not in (None, "", False, {})}
+    known |= {key: value for key, value in optional.items() if value not in (None, "", {})}
     return known | {"outcome": {"state": record.state, "value": record.value, "ended": record.ended}}
 
 
@@ -168,6 +171,7 @@ def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
         times=dict(zip(noted["steps"], noted["times"], strict=True)),
         error=attributes.get("error", ""),
         traceback=attributes.get("traceback", ""),
+        failure=attributes.get("failure", ""),
         diverged=attributes.get("diverged"),
         stopped_by=attributes.get("stopped_by", ""),
         interrupted=attributes.get("interrupted", False),
@@ -176,6 +180,17 @@ def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
         info=attributes.get("info", {}),
         run_id=attributes.get("mlflow_run_id", ""),
     )
+
+
+def is_surplus(trial: FrozenTrial) -> bool:
+    """Whether a trial was withdrawn before it ran, since a shared study's budget was spent or another driver had the
+    same one. It is no trial of the sweep's: not counted, not shown, not in MLflow."""
+    return "surplus" in trial.user_attrs
+
+
+def driver_of(trial: FrozenTrial) -> int:
+    """Return the number of the driver that sees to a trial in a shared study; 0 where drivers had none."""
+    return int(trial.user_attrs.get("driver", 0))
 
 
 def _seconds(moment: datetime | None) -> float | None:

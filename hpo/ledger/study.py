@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hpo.ledger import provenance
 from hpo.ledger.home import Home, open_storage
 from hpo.ledger.journal import SafeJournal
-from hpo.ledger.records import TrialRecord, end_attributes, local_time, start_attributes
+from hpo.ledger.records import TrialRecord, end_attributes, is_surplus, local_time, start_attributes
+from hpo.ledger.space_change import differences
 from hpo.search.distributions import searched_params
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
-_OWNER_SECONDS = 60.0  # without a sign of life after which an owner on another machine counts as dead
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+_MOST_LINES = 20  # of differences that are shown
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class StudyBook:
-    """Writes one sweep's trials into an Optuna storage. The only writer of that study."""
+    """Writes one driver's trials into an Optuna storage."""
 
-    def __init__(self, sweep: Sweep, home: Home) -> None:
-        """Open the storage and, if there is one, the study. Creates nothing.
+    def __init__(self, sweep: Sweep, home: Home, storage: BaseStorage | None = None, driver: int = 0) -> None:
+        """Open the storage, unless it is given, and, if there is one, the study. Creates nothing.
 
+        driver: this driver's number in a study that several share; its trials bear it.
         Raises UserError if a study of this name exists with another space, objective, metric or data.
         """
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._sweep = sweep
-        self._storage = open_storage(home)
-        self._shared = home.storage is not None
+        self._storage = storage or open_storage(home)
+        self._marks = {"driver": driver} if driver else {}
         backend = getattr(self._storage, "_backend", None)
         self._journal = backend if isinstance(backend, SafeJournal) else None
         self._ids: dict[int, int] = {}  # of running trials
@@ -47,23 +52,21 @@ class StudyBook:
         self.attributes: dict[str, Any] = dict(existing[0].user_attrs) if existing else {}
         if existing:
             self._check_identity()
+            if existing[0].direction.name.lower() != sweep.metric.goal:
+                raise UserError(f"the study {sweep.name!r} was not made to {sweep.metric.goal} anything")
 
     def _check_identity(self) -> None:
         theirs, ours = self.attributes.get("identity"), self._sweep.identity()
         name = self._sweep.name
-        if theirs is None:
+        if theirs is None:  # nor an empty one that somebody else made (owners.py)
             raise UserError(f"the study {name!r} was not made by hpo; choose another name with -o name=...")
-        differences = list(_differences(theirs, ours))
-        if differences:
-            shown = "\n".join(f"  {line}" for line in differences[:20])
-            raise UserError(
-                f"{self._sweep.source}: the study {name!r} exists with another definition:\n{shown}\n"
-                f"choose another name for this sweep (-o name={name}-2), or go back to the study's own file"
-            )
+        if lines := list(differences(theirs, ours)):
+            raise another_definition(self._sweep, name, lines)
 
     @property
     def exists(self) -> bool:
-        return self._study_id is not None
+        """Whether a driver has begun to record something."""
+        return "sweep" in self.attributes
 
     def create(self, attributes: Mapping[str, Any]) -> None:
         """Create the study if there is none; set its attributes."""
@@ -85,26 +88,9 @@ class StudyBook:
             self._storage.set_study_user_attr(self._id, key, value)
             self.attributes[key] = value
 
-    # Who runs the study, for storages that several machines share; on one machine, a lock says it (file_lock.py).
-
-    def refuse_if_owned(self, now: float) -> None:
-        """Raise UserError if another driver was alive a moment ago."""
-        owner = self.attributes.get("owner") or {}
-        if owner and now - owner["seen"] < _OWNER_SECONDS and self._shared and not _died_here(owner):
-            remedy = f"wait for it, stop it, or choose another name; if it died, try again in {_OWNER_SECONDS:.0f} s"
-            raise UserError(
-                f"the study {self._sweep.name!r} is being run by process {owner['pid']} on {owner['host']} ({remedy})"
-            )
-
-    def claim(self, now: float) -> None:
-        """Say that this driver is alive."""
-        if self._shared:
-            self.set_attribute("owner", {"host": os.uname().nodename, "pid": os.getpid(), "seen": now})
-
-    def disclaim(self) -> None:
-        """Say that nobody runs the study."""
-        if self._shared:
-            self.set_attribute("owner", {})
+    def set_attribute_of(self, study: str, key: str, value: Any) -> None:
+        """Set an attribute of another study of this storage."""
+        self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), key, value)
 
     @property
     def _id(self) -> int:
@@ -121,10 +107,10 @@ class StudyBook:
         return self._journal is not None and self._journal.failed
 
     def trials(self) -> list[FrozenTrial]:
-        """Return all trials in order."""
-        trials = self._storage.get_all_trials(self._id, deepcopy=False) if self.exists else []
+        """Return all trials in order, but for the surplus ones of a shared study."""
+        trials = self._storage.get_all_trials(self._id, deepcopy=False) if self._study_id is not None else []
         self.next_number = len(trials)
-        return trials
+        return [trial for trial in trials if not is_surplus(trial)]
 
     def begin(self, record: TrialRecord) -> int:
         """Add a running trial, in one write; return its number.
@@ -136,7 +122,7 @@ class StudyBook:
             state=TrialState.RUNNING,
             params=params,
             distributions=distributions,
-            user_attrs=start_attributes(record),
+            user_attrs=start_attributes(record) | self._marks,
         )
         template.datetime_start = local_time(record.started)
         trial_id = self._storage.create_new_trial(self._id, template_trial=template)
@@ -147,9 +133,23 @@ class StudyBook:
             self._named.add(number)
         return number
 
+    def add(self, trial: FrozenTrial) -> None:
+        """Add a trial that has ended elsewhere, as it is but for its number."""
+        self._storage.create_new_trial(self._id, template_trial=trial)
+
+    def withdraw(self, number: int, reason: str) -> None:
+        """Take back a trial that must not run. It stays in the study as a failed one with the attribute `surplus`,
+        which says why; it is no trial of the sweep's, and MLflow has no run of it."""
+        trial_id = self._ids.pop(number)
+        self._named.discard(number)
+        self._storage.set_trial_user_attr(trial_id, "surplus", reason)
+        self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
     def adopt(self, trial: FrozenTrial) -> None:
         """Take over a running trial that an earlier driver left, in order to end it."""
         self._ids[trial.number] = trial._trial_id
+        for key, value in self._marks.items():
+            self._storage.set_trial_user_attr(trial._trial_id, key, value)
         if "mlflow_run_id" in trial.user_attrs:
             self._named.add(trial.number)
 
@@ -183,25 +183,34 @@ class StudyBook:
             forget_history(self._storage.get_trial(trial_id))
 
 
+def facts_of(sweep: Sweep, study_id: str) -> dict[str, Any]:
+    """Return the attributes that say what a study is."""
+    return {
+        "objective": sweep.objective or sweep.program,
+        "metric": f"{sweep.metric.goal} {sweep.metric.name}",
+        "id": study_id,
+        "identity": sweep.identity(),
+        "sweep": sweep.config(),
+        "sweep_file": sweep.text,
+        "hpo_version": provenance.hpo_version(),
+    }
+
+
+def another_definition(sweep: Sweep, study: str, lines: Sequence[str]) -> UserError:
+    """Return the error that a file and a study differ. lines: one a difference."""
+    shown = "\n".join(f"  {line}" for line in lines[:_MOST_LINES])
+    return UserError(
+        f"{sweep.source}: the study {study!r} exists with another definition:\n{shown}\n"
+        f"choose another name for this sweep (-o name={study}-2), or go back to the study's own file"
+    )
+
+
 def forget_history(trial: FrozenTrial) -> None:
     """Drop the largest part of an ended trial, which nobody in the driver reads again, from the storage's memory.
 
     A journal's storage keeps every trial that it has seen, and hands out its own objects.
     """
     trial.user_attrs.pop("history", None)
-
-
-def _died_here(owner: Mapping[str, Any]) -> bool:
-    """Whether an owner was a process of this machine and is no more."""
-    if owner["host"] != os.uname().nodename:
-        return False
-    try:
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
@@ -211,12 +220,3 @@ def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
     ended.values = [record.value] if record.value is not None and record.state == "complete" else None
     ended.datetime_complete = local_time(record.ended or record.started)
     return ended
-
-
-def _differences(theirs: Any, ours: Any, path: str = "") -> Any:
-    """Yield one line a difference between two plain structures."""
-    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        for key in dict.fromkeys([*theirs, *ours]):
-            yield from _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else str(key))
-    elif theirs != ours:
-        yield f"{path}: the study has {theirs!r}, the file has {ours!r}"

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.home import Home, open_storage
-from hpo.ledger.records import TrialRecord, record_of
-from hpo.spec.faults import UserError, did_you_mean
+from hpo.ledger.records import TrialRecord, is_surplus, record_of
+from hpo.ledger.restored import find_study
+from hpo.spec.faults import UserError
 from hpo.spec.source import dump_source
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def list_studies(home: Home) -> list[StudyLine]:
     storage = open_storage(home)
     lines = []
     for study in storage.get_all_studies():
-        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+        trials = [t for t in storage.get_all_trials(study._study_id, deepcopy=False) if not is_surplus(t)]
         records = [record_of(trial) for trial in trials]
         states = Counter(record.state for record in records if not record.interrupted)
         best = _best(study, trials)
@@ -60,15 +61,17 @@ def list_studies(home: Home) -> list[StudyLine]:
 
 def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord]:
     """Return a study's resolved sweep and its best trial. Raises UserError if there is no such study or trial."""
-    studies = {study.study_name: study for study in open_storage(home).get_all_studies()} if home.exists() else {}
-    if name not in studies:
-        remedy = did_you_mean(name, studies) or "there is none yet: run hpo sweep"
-        raise UserError(f"there is no study {name!r} in {home.storage_url} ({remedy})")
-    study = studies[name]
-    best = _best(study, open_storage(home).get_all_trials(study._study_id, deepcopy=False))
+    storage, study = find_study(home, name)
+    best = _best(study, storage.get_all_trials(study._study_id, deepcopy=False))
     if best is None:
         raise UserError(f"the study {name!r} has no complete trial yet")
     return _config(study), record_of(best)
+
+
+def successor_of(home: Home, name: str) -> str:
+    """Return the study in which another goes on with another space, "" if there is none."""
+    _, study = find_study(home, name)
+    return str(study.user_attrs.get("successor", ""))
 
 
 def rerun_file(config: dict[str, Any], trial: TrialRecord) -> str:

@@ -42,9 +42,8 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
     lines.append("")
     lines += [f"study     {home.storage_url}", f"mlflow    {home.tracking_uri}", f"logs      {home.logs / sweep.name}"]
     lines.append("")
-    option = "" if str(home.path) == "mlruns" else f" --home {shlex.quote(str(home.path))}"
-    option += f" --storage {shlex.quote(home.storage)}" if home.storage else ""
-    hpo = _command()
+    option = home_options(home)
+    hpo = hpo_command()
     if standing.interrupted:
         lines.append(f"continue  {hpo} sweep {shlex.quote(str(sweep.source))}{option}")
     if standing.best is not None:
@@ -54,7 +53,13 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
     return "\n".join(lines)
 
 
-def _command() -> str:
+def home_options(home: Home) -> str:
+    """Return the options that lead a command to this home; "" where it finds it by itself."""
+    option = "" if str(home.path) == "mlruns" else f" --home {shlex.quote(str(home.path))}"
+    return option + (f" --storage {shlex.quote(home.storage)}" if home.storage else "")
+
+
+def hpo_command() -> str:
     """Return how this command is called from here: `hpo` where the shell finds it, else with its path."""
     if shutil.which("hpo"):
         return "hpo"

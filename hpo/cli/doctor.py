@@ -1,0 +1,33 @@
+"""`hpo doctor`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from hpo.cli.options import home_options
+
+
+@click.command("doctor")
+@click.argument("study")
+@click.option("--fix", is_flag=True, help="repair everything from the study")
+@click.option(
+    "--json", "as_json", is_flag=True, help="print one line of JSON; the lines for people go to standard error"
+)
+@home_options
+def command(study: str, fix: bool, as_json: bool, home: str, storage: str | None) -> int:
+    """Compare a study with its MLflow and its files, one to one.
+
+    Exit code 0 if all agree (with --fix: in the end), 1 if something does not, 2 for bad input.
+    """
+    from hpo.ledger.home import make_home
+    from hpo.review.doctor import diagnose, json_of, lines_of
+
+    place = make_home(home, storage)
+    diagnosis = diagnose(place, study, fix)
+    for line in lines_of(diagnosis, place):
+        click.echo(line, err=as_json)
+    if as_json:
+        click.echo(json.dumps(json_of(diagnosis)))
+    return 1 if len(diagnosis.after) else 0

@@ -1,0 +1,180 @@
+"""Does MLflow say what the study says? Trial by trial, one run each, value by value."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hpo.ledger.findings import Findings
+from hpo.ledger.mlflow_compare import differences
+from hpo.ledger.mlflow_found import FoundRun, Reader
+from hpo.ledger.mlflow_rows import RunRows, best_curve, ended_rows, mlflow_key
+from hpo.ledger.records import SweepRecord, TrialRecord
+
+_AT_ONCE = 500  # trials whose steps are held at a time
+
+
+@dataclass
+class MlflowState:
+    """What there is of the study in MLflow, and what has to be done to it."""
+
+    takes_ids: bool = True
+    parent: str = ""  # run id; "": there is none
+    parent_active: bool = True
+    parent_status: str = ""
+    write: set[int] = field(default_factory=set)  # trials whose runs have to be written, or written again
+    replace: dict[int, str] = field(default_factory=dict)  # runs that have what must go
+    misnamed: dict[int, str] = field(default_factory=dict)  # runs with other ids than the study says
+    delete: list[str] = field(default_factory=list)  # runs that should not be there
+    curve: bool = False  # whether the best-so-far curve has to be drawn again
+    notes: list[str] = field(default_factory=list)
+
+
+def audit_mlflow(
+    reader: Reader,
+    sweep: SweepRecord,
+    noted_parent: str,
+    records: Sequence[TrialRecord],
+    whole: Callable[[int], TrialRecord],
+    foreign: Collection[int],
+    findings: Findings,
+) -> MlflowState:
+    """Compare MLflow with the study; add what differs to the findings.
+
+    noted_parent: the parent run's id as the study has it. records: of trials, without their steps. whole: gives a
+    trial's record with its steps. foreign: trials of which nobody knows what MLflow should say.
+    Raises whatever the reader raises.
+    """
+    audit = _Audit(reader, sweep, findings)
+    audit.find_family(noted_parent)
+    audit.match(records, foreign)
+    audit.compare(records, whole)
+    audit.compare_curve(records)
+    if text := reader.compared():
+        audit.state.notes.append(text)
+    return audit.state
+
+
+class _Audit:
+    def __init__(self, reader: Reader, sweep: SweepRecord, findings: Findings) -> None:
+        self._reader = reader
+        self._sweep = sweep
+        self._findings = findings
+        self._runs: dict[str, FoundRun] = {}
+        self._parents: set[str] = set()
+        self._own: dict[int, FoundRun] = {}  # the run of each trial
+        self.state = MlflowState(takes_ids=reader.takes_ids)
+
+    def find_family(self, noted_parent: str) -> None:
+        """Find the experiment and the parent run."""
+        found = self._reader.experiment(self._sweep.study)
+        if found is None or not found[1]:
+            what = "there is no experiment" if found is None else "somebody deleted the experiment"
+            self._findings.add("mlflow.experiment", f"{what} {self._sweep.study!r}")
+        runs = self._reader.runs(found[0]) if found is not None else []
+        self._runs = {run.run_id: run for run in runs}
+        parents = [run for run in runs if run.kind == "sweep" and run.study_id == self._sweep.study_id]
+        self._parents = {run.run_id for run in parents}
+        parents.sort(key=lambda run: (not run.active, run.run_id != noted_parent))
+        if not parents:
+            self._findings.add("mlflow.parent", "there is no parent run of the sweep")
+            return
+        first, *others = parents
+        state = self.state
+        state.parent, state.parent_active, state.parent_status = first.run_id, first.active, first.status
+        if not first.active:
+            self._findings.add("mlflow.parent", f"somebody deleted the parent run {first.run_id}")
+        elif first.status in ("RUNNING", "SCHEDULED"):
+            self._findings.add("mlflow.parent", f"the parent run is {first.status}, but nobody runs the sweep")
+        for other in others:
+            if other.active:
+                self._findings.add("mlflow.parent", f"the run {other.run_id} is another parent run of the same sweep")
+                self.state.delete.append(other.run_id)
+
+    def match(self, records: Sequence[TrialRecord], foreign: Collection[int]) -> None:
+        """Find each trial's run, and the runs that are too many."""
+        children: dict[str, list[FoundRun]] = defaultdict(list)
+        for run in self._runs.values():
+            if run.active and run.parent in self._parents:
+                children[run.trial].append(run)
+        for record in records:
+            named = self._runs.get(record.run_id)
+            candidates = children.pop(str(record.number), [])
+            if named is not None and named.active and named not in candidates:  # its tags are wrong
+                candidates.append(named)
+            self._choose(record, candidates, named)
+        for number in foreign:
+            children.pop(str(number), None)
+        for trial, runs in children.items():
+            for run in runs:
+                of = f"trial {trial}, which the study does not have" if trial else "no trial"
+                self._findings.add("mlflow.extra", f"the run {run.run_id} is under the parent run, but of {of}")
+                self.state.delete.append(run.run_id)
+
+    def _choose(self, record: TrialRecord, candidates: list[FoundRun], named: FoundRun | None) -> None:
+        number, state = record.number, self.state
+        candidates.sort(key=lambda run: (run.run_id != record.run_id, run.parent != state.parent, run.run_id))
+        for run in candidates[1:]:
+            what = f"it has another run in MLflow, {run.run_id} besides {candidates[0].run_id}"
+            self._findings.add("mlflow.doubled", what, number)
+            state.delete.append(run.run_id)
+        if candidates:
+            self._own[number] = candidates[0]
+            self._check_id(record, candidates[0])
+            return
+        state.write.add(number)
+        gone = f"somebody deleted its run {named.run_id}" if named is not None else "it has no run"
+        self._findings.add("mlflow.missing", f"{gone} in MLflow", number)
+
+    def _check_id(self, record: TrialRecord, run: FoundRun) -> None:
+        """Compare ids, where those of the study are MLflow's."""
+        if not record.run_id or run.run_id == record.run_id:
+            return
+        if self.state.takes_ids:
+            what = f"its run in MLflow is {run.run_id}, the study says {record.run_id}"
+            self._findings.add("mlflow.id", what, record.number)
+            self.state.misnamed[record.number] = run.run_id
+        else:
+            self.state.notes = ["runs that were written anew have other ids than the study says; their tags find them"]
+
+    def compare(self, records: Sequence[TrialRecord], whole: Callable[[int], TrialRecord]) -> None:
+        """Compare what runs hold, those of the trials that have ended."""
+        ended = [record for record in records if record.state != "running" and record.number in self._own]
+        for start in range(0, len(ended), _AT_ONCE):
+            numbers = [record.number for record in ended[start : start + _AT_ONCE]]
+            rows = {number: ended_rows(self._sweep, self.state.parent, whole(number)) for number in numbers}
+            self._compare(rows)
+        told = {record.number for record in records if record.state == "failed" and record.traceback}
+        runs = {self._own[number].run_id: number for number in sorted(told & self._own.keys())}
+        for run_id in runs.keys() - self._reader.texts(runs, "traceback.txt"):
+            self._findings.add("disk.traceback", "its run in MLflow has no traceback.txt", runs[run_id])
+            self.state.write.add(runs[run_id])
+
+    def _compare(self, rows: Mapping[int, RunRows]) -> None:
+        contents = self._reader.contents([(self._own[number].run_id, its) for number, its in rows.items()])
+        for (number, its), content in zip(rows.items(), contents, strict=True):
+            run = self._own[number]
+            for difference in differences(its, run.status, content):
+                self._findings.add(f"mlflow.{difference.kind}", difference.text, number)
+                self.state.write.add(number)
+                if difference.wrong:
+                    self.state.replace[number] = run.run_id
+
+    def compare_curve(self, records: Sequence[TrialRecord]) -> None:
+        """Compare the parent run's best-so-far curve. Drivers that share a study each draw points of their own."""
+        if not self.state.parent or self._sweep.shared:
+            return
+        for text in self._curve_differences(records):
+            self._findings.add("mlflow.curve", text)
+            self.state.curve = True
+
+    def _curve_differences(self, records: Sequence[TrialRecord]) -> Iterator[str]:
+        key = mlflow_key(f"best_so_far_{self._sweep.metric}")
+        ours = {(point.step, point.value) for point in best_curve(self._sweep, records)}
+        theirs = self._reader.values(self.state.parent, key)
+        for step, value in sorted(ours - theirs):
+            yield f"the parent run's {key} at step {step}: the study has {value!r}, MLflow does not have it"
+        if self.state.takes_ids:  # elsewhere nobody can take a value back
+            for step, value in sorted(theirs - ours):
+                yield f"the parent run's {key} at step {step}: the study does not have {value!r}, MLflow has it"

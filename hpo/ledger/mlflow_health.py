@@ -1,0 +1,137 @@
+"""Whether MLflow's database can be used at all, found out without MLflow, which would make or change tables."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from hpo.ledger.home import Home, without_password
+
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TABLES = {"experiments", "runs", "tags", "params", "metrics", "latest_metrics", "alembic_version"}
+
+
+class Ailment(NamedTuple):
+    """What is wrong with a store of MLflow's."""
+
+    kind: str  # missing, broken, unfinished (a schema that is not whole), release (another MLflow's), unreachable
+    text: str
+
+
+def is_database(uri: str) -> bool:
+    """Whether a tracking URI is a database's, which is read without MLflow."""
+    return uri.partition("://")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def database_file(home: Home) -> Path | None:
+    """Return the file of a SQLite database, None for other stores."""
+    if home.mlflow_database is not None:
+        return home.mlflow_database
+    scheme, _, rest = home.tracking_uri.partition(":///")
+    return Path(unquote(rest.partition("?")[0])) if scheme.startswith("sqlite") and rest else None
+
+
+def ailment_of(home: Home) -> Ailment | None:
+    """Return what keeps MLflow's database from being used; None if nothing does, and of servers."""
+    path = database_file(home)
+    if path is None:
+        return _ailment_of_schema(home.tracking_uri) if is_database(home.tracking_uri) else None
+    try:
+        if not path.exists():
+            return Ailment("missing", f"there is no database {path}")
+        return _ailment_of_file(path) or _ailment_of_schema(home.tracking_uri)
+    except sqlite3.DatabaseError as error:
+        return Ailment("broken" if _is_broken(error) else "unreachable", f"the database {path}: {error}")
+    except OSError as error:
+        return Ailment("unreachable", f"the database {path}: {error.strerror or error}")
+
+
+def ailment_in(home: Home, error: Exception) -> Ailment:
+    """Return what an error tells that came while MLflow was read."""
+    cause = getattr(error, "orig", None) or error
+    shown = without_password(home.tracking_uri)
+    what = f"MLflow ({shown}) can't be read: {_reason(error)}"
+    garbage = isinstance(cause, sqlite3.Error) and (_is_broken(cause) or "decode" in str(cause))
+    return Ailment("broken" if garbage else "unreachable", what)
+
+
+def drafts(home: Home) -> list[Path]:
+    """Return files of databases that a process began to make and that is no more (mlflow_database.make_database)."""
+    if home.mlflow_database is None:
+        return []
+    found = sorted(home.mlflow_database.parent.glob(f"{home.mlflow_database.name}.new-*"))
+    return [path for path in found if not _makes_it(path)]
+
+
+def _makes_it(draft: Path) -> bool:
+    number = re.match(r"\d+", draft.name.rpartition(".new-")[2])
+    try:
+        os.kill(int(number[0]) if number else 0, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return number is not None
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BROKEN
+
+
+def _ailment_of_file(path: Path) -> Ailment | None:
+    with closing(sqlite3.connect(path, timeout=20)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            return Ailment("broken", f"the database {path} is empty")
+        if not tables >= _TABLES:
+            return Ailment("unfinished", f"the database {path} lacks tables: {', '.join(sorted(_TABLES - tables))}")
+        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        return None if verdict == "ok" else Ailment("broken", f"the database {path}: {' '.join(verdict.split())}")
+
+
+def _ailment_of_schema(uri: str) -> Ailment | None:
+    """Return how a database's tables differ from those that the installed MLflow works with."""
+    from sqlalchemy import NullPool, create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    utils, shown = _mlflow_utils(), without_password(uri)
+    engine = create_engine(uri, poolclass=NullPool)
+    try:
+        if utils._is_empty_database(engine):
+            return Ailment("missing", f"the database {shown} has no tables of MLflow's")
+        whole = utils._all_tables_exist(engine)
+        there, wanted = utils._get_schema_version(engine), utils._get_latest_schema_revision()
+    except SQLAlchemyError as error:
+        return Ailment("unreachable", f"the database {shown}: {_reason(error)}")
+    finally:
+        engine.dispose()
+    if there == wanted:
+        return None if whole else Ailment("unfinished", f"the database {shown} lacks tables of MLflow's")
+    if there is None or there in _revisions(uri):
+        what = f"the schema of the database {shown} is not whole, or of an older MLflow"
+        return Ailment("unfinished", f"{what} ({there or 'no version'}, not {wanted})")
+    return Ailment("release", f"the schema of the database {shown} is of another MLflow ({there}, not {wanted})")
+
+
+def _mlflow_utils() -> Any:
+    """Return MLflow's own tools for its schema, which have no types."""
+    from mlflow.store.db import utils
+
+    return utils
+
+
+def _revisions(uri: str) -> set[str]:
+    """Return the versions of the schema that the installed MLflow knows."""
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(_mlflow_utils()._get_alembic_config(uri))
+    return {revision.revision for revision in script.walk_revisions()}
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "orig", None) or error).split())[:300]

@@ -1,0 +1,113 @@
+"""The other drivers of a study that several share (`--join`), as far as the study tells of them.
+
+The total budget holds exactly although nobody leads. A driver that wants to begin a trial adds it as running, and looks
+at the trials with lower numbers: if those that count (complete, pruned or running) fill the budget, it withdraws its
+own. Numbers are given in the order in which trials become visible, and a trial that has ceased to count never counts
+again; so of the trials that count in the end, the last one saw all the others.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.ledger.records import TrialRecord, driver_of, record_of
+from hpo.ledger.study import StudyBook, forget_history
+from hpo.search.distributions import decode_params, searched_params
+from hpo.spec.space import Space
+
+_COUNT = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
+class Refusal(enum.Enum):
+    """Why a trial did not begin."""
+
+    FULL = "the budget is used up by trials with lower numbers"  # for now: running ones may fail
+    DOUBLE = "a trial with a lower number has the same configuration"
+
+
+@dataclass
+class News:
+    """What happened in a shared study since the last look."""
+
+    ended: list[tuple[FrozenTrial, TrialRecord]] = field(default_factory=list)  # trials of other drivers
+    begun: list[dict[str, Any]] = field(default_factory=list)  # configurations that other drivers train
+    again: list[TrialRecord] = field(default_factory=list)  # interrupted trials that are now this driver's to run again
+    notes: list[str] = field(default_factory=list)  # for the user
+
+
+class Others:
+    """Looks at what other drivers write into the study."""
+
+    def __init__(self, book: StudyBook, space: Space, me: int, known: Iterable[int]) -> None:
+        """me: this driver's number; known: ended trials that it has taken in."""
+        self._book = book
+        self._space = space
+        self._me = me
+        self._known = set(known)
+        self._told = set(self._known)  # trials of which the configuration was told
+        self._ended: list[FrozenTrial] = []
+        self._begun: list[dict[str, Any]] = []
+        self.trials: list[FrozenTrial] = []
+        self.running = 0
+
+    def look(self) -> None:
+        """Read what is new in the study."""
+        self.trials = self._book.trials()
+        for trial in self.trials:
+            if trial.state.is_finished():
+                forget_history(trial)
+        others = [trial for trial in self.trials if driver_of(trial) != self._me]
+        self.running = sum(not trial.state.is_finished() for trial in others)
+        for trial in others:
+            if trial.number not in self._told:
+                self._told.add(trial.number)
+                self._begun.append(decode_params(self._space, trial.params))
+            if trial.state.is_finished() and trial.number not in self._known:
+                self._known.add(trial.number)
+                self._ended.append(trial)
+
+    @property
+    def open(self) -> int:
+        """Trials of others that use up the budget and of whose ends `news` has not told."""
+        return self.running + sum(trial.state in _COUNT for trial in self._ended)
+
+    def news(self) -> News:
+        """Return what `look` has found; each thing is returned once."""
+        records = [(trial, record_of(trial, history=False)) for trial in self._ended]
+        news = News([pair for pair in records if pair[1].state != "running"], self._begun)  # running: not hpo's
+        self._ended, self._begun = [], []
+        return news
+
+    def refusal(self, params: dict[str, Any], budget: int, once: bool, number: float = math.inf) -> Refusal | None:
+        """Return why a trial of this number (default: the next) must not run, None if it may.
+
+        once: no two trials may have the same configuration.
+        """
+        earlier = [trial for trial in self.trials if trial.number < number and trial.state in _COUNT]
+        if len(earlier) >= budget:
+            return Refusal.FULL
+        if once:
+            values, _ = searched_params(self._space, params)
+            if any(trial.params == values for trial in earlier if driver_of(trial) != self._me):
+                return Refusal.DOUBLE
+        return None
+
+    def left(self, drivers: Collection[int]) -> tuple[list[FrozenTrial], list[TrialRecord]]:
+        """Return the trials that these drivers left running, and those that they left to be run again."""
+        running = [t for t in self.trials if not t.state.is_finished() and driver_of(t) in drivers]
+        retried = {trial.user_attrs.get("retry_of") for trial in self.trials}
+        interrupted = [
+            record_of(trial, history=False)
+            for trial in self.trials
+            if trial.state.is_finished()
+            and trial.user_attrs.get("interrupted")
+            and driver_of(trial) in drivers
+            and trial.number not in retried
+        ]
+        return running, interrupted

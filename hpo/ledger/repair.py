@@ -1,0 +1,193 @@
+"""The repairs behind `hpo doctor --fix`: the study is the truth, all else is made as it says.
+
+Whoever repairs owns the study. Everything can be called again: what is right already is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.ledger.audit import Audit
+from hpo.ledger.audit_mlflow import MlflowState
+from hpo.ledger.file_lock import Ownership
+from hpo.ledger.home import Home, without_password
+from hpo.ledger.mlflow_health import ailment_of, database_file
+from hpo.ledger.owners import SharedOwnership, own_study
+from hpo.ledger.records import TrialRecord, record_of
+from hpo.ledger.settling import settle
+from hpo.ledger.study import StudyBook
+from hpo.spec.faults import UserError
+from hpo.spec.sweep import Sweep
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from hpo.ledger.mlflow_book import MlflowBook
+
+_RUNNING = ("RUNNING", "SCHEDULED")
+Summarize = Callable[[Sweep, Sequence[TrialRecord], float], Mapping[str, Any]]
+
+
+@contextmanager
+def owned(home: Home, sweep: Sweep, storage: BaseStorage | None = None) -> Iterator[Ownership | SharedOwnership]:
+    """Own a study inside the block, as a driver does. Raises UserError if somebody runs it."""
+    ownership, _ = own_study(sweep, home, storage=storage)
+    try:
+        yield ownership
+    finally:
+        ownership.give_up()
+
+
+def mend_store(home: Home, found: Audit) -> list[str]:
+    """Make MLflow usable where it is not: replace a database, bring an experiment back. What is in it is for `repair`.
+
+    Returns what was done; after anything, the audit has to be made again.
+    """
+    kind = found.ailment.kind if found.ailment is not None else ""
+    if kind in ("missing", "broken", "unfinished") and (home.mlflow_database is not None or kind == "missing"):
+        return _mend_database(home, kind)
+    if found.mlflow is not None and found.findings.counts["mlflow.experiment"]:
+        return _restore_experiment(home, found.sweep.name)
+    return []
+
+
+def _mend_database(home: Home, kind: str) -> list[str]:
+    from hpo.ledger.mlflow_book import MlflowBook
+    from hpo.ledger.mlflow_database import complete_database, set_aside
+
+    path = database_file(home)
+    if kind == "unfinished" and path is not None:
+        with contextlib.suppress(Exception):  # whatever stops it: then the database is replaced
+            complete_database(home.tracking_uri)
+        if ailment_of(home) is None:
+            return [f"MLflow's tables in {path} were completed"]
+    moved = [f"{path} was moved to {set_aside(path)}"] if path is not None and path.exists() else []
+    if path is None:
+        complete_database(home.tracking_uri)
+    else:
+        MlflowBook(home).prepare()
+    others = "other studies: hpo doctor STUDY --fix for each"
+    return [*moved, f"the database {without_password(home.tracking_uri)} was made anew ({others})"]
+
+
+def _restore_experiment(home: Home, name: str) -> list[str]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(home.tracking_uri)
+    found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage != "deleted":
+        return []
+    client.restore_experiment(found.experiment_id)
+    return [f"the experiment {name!r} was restored"]
+
+
+def repair(home: Home, found: Audit, alive: Callable[[], object], summarize: Summarize) -> list[str]:
+    """Make MLflow and the disk as the study says; return what was done.
+
+    alive: called now and then. summarize: what the parent run says in the end, of the sweep, its trials and seconds.
+    """
+    study = StudyBook(found.sweep, home)
+    done: list[str] = []
+    left = {trial.number for trial in found.left}
+    with study.together():
+        settled = [settle(study, found.sweep, trial, time.time()) for trial in study.trials() if trial.number in left]
+        for record in settled:
+            if record.run_id:
+                study.end(record)
+            what = "interrupted, the next hpo sweep runs it again" if record.interrupted else record.state
+            done.append(f"trial {record.number} was settled: {what}")
+    nameless = [record for record in settled if not record.run_id]
+    mlflow = _MlflowRepair(home, found, study, alive)
+    try:
+        done += mlflow.carry_out({record.number for record in settled}, summarize)
+    except UserError:  # the study is another's by now
+        raise
+    except Exception as error:  # what is left undone, the next audit finds
+        done.append(f"MLflow could not be repaired: {' '.join(str(error).split())[:300]}")
+    with study.together():
+        for record in nameless:
+            record.run_id = mlflow.run_ids.get(record.number, "")
+            study.end(record)
+        if mlflow.parent:
+            study.set_attribute("mlflow_run_id", mlflow.parent)
+    return done + _remove(found.leftovers)
+
+
+def _remove(leftovers: Sequence[Path]) -> list[str]:
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds others
+            if path.parent.parent.name == "checkpoints":
+                path.parent.rmdir()
+    return [f"{path} was removed" for path in leftovers]
+
+
+class _MlflowRepair:
+    """Writes into MLflow what the audit found missing or wrong."""
+
+    def __init__(self, home: Home, found: Audit, study: StudyBook, alive: Callable[[], object]) -> None:
+        self._home = home
+        self._found = found
+        self._study = study
+        self._alive = alive
+        self.run_ids: dict[int, str] = {}  # that MLflow gave
+        self.parent = ""
+
+    def carry_out(self, settled: set[int], summarize: Summarize) -> list[str]:
+        """Return what was done. settled: trials whose ends were noted after the audit."""
+        state = self._found.mlflow
+        if state is None or not (settled or self._has_to_do(state)):
+            return []
+        from hpo.ledger.mlflow_book import MlflowBook
+
+        book = MlflowBook(self._home, self._alive)
+        book.prepare()
+        done = self._clear(state, book.takes_ids)
+        done += self._open_parent(book, state)
+        write = state.write | settled | (state.misnamed.keys() if book.takes_ids else set())
+        records = {t.number: record_of(t, history=False) for t in self._study.trials()}
+        book.rewrite({number for number in write if records[number].state != "running"})
+        self.run_ids = book.new_run_ids()
+        done += [f"the runs of {len(write)} trials were written"] if write else []
+        ended = [record for record in records.values() if record.state != "running"]
+        if state.curve or not state.parent or settled:
+            book.redraw_best_curve(ended)
+        if not state.parent or state.parent_status in _RUNNING:
+            full = sum(record.state in ("complete", "pruned") for record in ended) >= self._found.sweep.budget.trials
+            seconds = float(self._found.attributes.get("seconds", 0.0))
+            summary = summarize(self._found.sweep, ended, seconds)
+            book.close("FINISHED" if full else "KILLED", dict(summary))
+            done.append("the parent run was ended")
+        return done
+
+    def _has_to_do(self, state: MlflowState) -> bool:
+        parent = state.parent and state.parent_active and state.parent_status not in _RUNNING
+        noted = self._found.attributes.get("mlflow_run_id") == state.parent
+        return bool(state.write or state.misnamed or state.delete or state.curve or not parent or not noted)
+
+    def _clear(self, state: MlflowState, takes_ids: bool) -> list[str]:
+        """Delete runs that are too many, or that can't be put right."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self._home.tracking_uri)
+        wrong = state.misnamed if takes_ids else state.replace
+        gone = list(dict.fromkeys([*state.delete, *wrong.values()]))
+        for run_id in gone:
+            client.delete_run(run_id)
+            self._alive()
+        if state.parent and not state.parent_active:
+            client.restore_run(state.parent)
+        return [f"{len(gone)} runs were deleted (MLflow keeps them as deleted): {', '.join(gone[:5])}"] if gone else []
+
+    def _open_parent(self, book: MlflowBook, state: MlflowState) -> list[str]:
+        if state.parent:
+            book.adopt(self._found.sweep_record, state.parent)
+        else:
+            book.open(self._found.sweep_record, [])
+        self.parent = book.parent_id
+        return [] if state.parent else ["the parent run was made"]

@@ -1,0 +1,104 @@
+"""A sweep as its study has it, for who has no sweep file: enough to settle its trials and to rebuild its MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.ledger import provenance
+from hpo.ledger.home import Home, open_storage, without_password
+from hpo.ledger.records import SweepRecord
+from hpo.spec.faults import UserError, did_you_mean
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
+from hpo.spec.sweep import Limits, Sweep, Target
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study._frozen import FrozenStudy
+
+
+def find_study(home: Home, name: str) -> tuple[BaseStorage, FrozenStudy]:
+    """Open the storage of a study. Raises UserError if there is no such study."""
+    storage = open_storage(home) if home.exists() else None
+    studies = {study.study_name: study for study in storage.get_all_studies()} if storage else {}
+    if storage is None or name not in studies:
+        remedy = did_you_mean(name, studies) or "there is none yet: run hpo sweep"
+        raise UserError(f"there is no study {name!r} in {without_password(home.storage_url)} ({remedy})")
+    return storage, studies[name]
+
+
+def origin_of(sweep: Sweep) -> dict[str, Any]:
+    """Return what MLflow's parent run says of a sweep and nothing else in the study tells."""
+    return {
+        "source": str(sweep.source),
+        "description": sweep.description,
+        "versions": provenance.versions(),
+        "commit": provenance.git_commit(),
+        "user": provenance.user(),
+    }
+
+
+def sweep_record_of(name: str, attributes: Mapping[str, Any], began: float) -> SweepRecord:
+    """Return what MLflow's parent run says of a sweep. attributes: the study's."""
+    identity, origin = attributes["identity"], attributes.get("origin", {})
+    return SweepRecord(
+        study=name,
+        study_id=attributes["id"],
+        metric=identity["metric"]["name"],
+        goal=identity["metric"]["goal"],
+        objective=identity["objective"] or identity["program"] or "",
+        source=origin.get("source", ""),
+        text=attributes.get("sweep_file", ""),
+        config=attributes["sweep"],
+        description=origin.get("description", ""),
+        notes=tuple(attributes.get("data_notes", ())),
+        versions=origin.get("versions", {}),
+        commit=origin.get("commit", ""),
+        user=origin.get("user", ""),
+        began=began,
+    )
+
+
+def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
+    """Return the sweep of a study: all that makes its trials what they are, not how they were searched or trained.
+
+    attributes: the study's. Raises UserError if it was not made by hpo.
+    """
+    identity, config = attributes.get("identity"), attributes.get("sweep")
+    if not identity or not config:
+        raise UserError(f"the study {name!r} was not made by hpo")
+    known = {field.name for field in dataclasses.fields(Limits)}
+    metric = identity["metric"]
+    parameters = (_parameter(key, entry) for key, entry in identity["parameters"].items())
+    return Sweep(
+        name=name,
+        source=Path(attributes.get("origin", {}).get("source", "")),
+        text=attributes.get("sweep_file", ""),
+        metric=Target(metric["name"], metric["goal"], config.get("target")),
+        space=Space(tuple(parameters), tuple(identity["forbid"])),
+        budget=Limits(**{key: value for key, value in config["budget"].items() if key in known}),
+        objective=identity["objective"],
+        program=identity["program"],
+        command=tuple(identity["command"]),
+        data=config["data"],
+        written_data=identity["data"],
+        seed=config["seed"],
+        trial_seed=config["trial_seed"],
+        baselines=tuple(config["baselines"]),
+    )
+
+
+def _parameter(name: str, entry: Mapping[str, Any]) -> Parameter:
+    """Return a parameter from its entry in Sweep.identity(), which leaves out what is None."""
+    facts = {key: value for key, value in entry.items() if key not in ("type", "when")}
+    domain: Domain
+    if entry["type"] == "constant":
+        domain = Constant(facts.get("value"))
+    elif entry["type"] == "categorical":
+        shares = facts.get("probabilities")
+        domain = Categorical(tuple(facts["values"]), tuple(shares) if shares else None)
+    else:
+        domain = Range(**facts)
+    return Parameter(name, domain, entry.get("when", {}))

@@ -1,0 +1,171 @@
+"""Successors: a sweep file whose space has changed goes on in a study of its own, which starts from the old trials.
+
+Studies form a chain by their attributes `successor` and `predecessor`; all but the last are history. A successor has
+`copied`, the number of its first trials, from the moment when they are all there. A database takes them one by one; who
+finds `copied` missing adds the rest. Only then does the old study name its successor.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.ledger.home import Home, open_storage
+from hpo.ledger.owners import own_study
+from hpo.ledger.records import TrialRecord, is_surplus, record_of
+from hpo.ledger.restored import sweep_of
+from hpo.ledger.space_change import alike, differences, fits, obstacles
+from hpo.ledger.study import StudyBook, another_definition, facts_of
+from hpo.search.distributions import searched_params
+from hpo.spec.faults import UserError
+from hpo.spec.sweep import Sweep
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+_OF_THE_OLD_STUDY = ("retry_of", "driver", "mlflow_run_id")  # attributes that mean nothing in another
+_MOST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sweep runs."""
+
+    sweep: Sweep  # by the name of its study
+    storage: BaseStorage | None  # opened on the way; None: there is none yet
+    predecessor: str = ""  # the study that this one has to be made from first
+    notes: tuple[str, ...] = ()  # for the user
+
+
+def find_place(sweep: Sweep, home: Home) -> Place:
+    """Return the study in which a sweep runs: that of its name, or the last of the chain that begins there. Writes
+    nothing.
+
+    Raises UserError if the file differs from that study so that none of its trials would mean the same, or if it is the
+    file of an older one.
+    """
+    storage = open_storage(home) if home.exists() else None
+    if storage is None:
+        return Place(sweep, None)
+    studies = {study.study_name: study.user_attrs for study in storage.get_all_studies()}
+    chain = _chain(studies, sweep.name)
+    if not chain or "sweep" not in studies[chain[-1]]:  # none, not made by hpo, or never begun
+        return Place(sweep, storage)
+    last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
+    if alike(theirs, ours):
+        notes = (f"study {sweep.name!r} goes on as {last!r}, since its space was changed",) if last != chain[0] else ()
+        return Place(replace(sweep, name=last), storage, notes=notes)
+    _refuse_an_older_one(sweep, chain, studies)
+    if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
+        raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
+    changed = [f"  {line}" for line in differences(theirs, ours)][:_MOST_LINES]
+    notes = ("\n".join([f"the file has changed since study {last!r} began:", *changed]),)
+    return Place(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, notes)
+
+
+def _chain(studies: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
+    chain: list[str] = []
+    while name in studies and name not in chain:
+        chain.append(name)
+        name = studies[name].get("successor", "")
+    return chain
+
+
+def _refuse_an_older_one(sweep: Sweep, chain: list[str], studies: Mapping[str, Mapping[str, Any]]) -> None:
+    ours = sweep.identity()
+    for name in chain:
+        if alike(studies[name].get("identity"), ours):
+            raise UserError(
+                f"{sweep.source}: this is the file of study {name!r}, which went on with another space as "
+                f"{studies[name]['successor']!r} (run the changed file, or choose another name: "
+                f"-o name={sweep.name}-again)"
+            )
+
+
+def _next_name(studies: Mapping[str, Mapping[str, Any]], sweep: Sweep, last: str) -> str:
+    """Return the name of the last study's successor, which may have been begun."""
+    number = 2
+    while (theirs := studies.get(name := f"{sweep.name}.{number}")) is not None:
+        if theirs.get("predecessor") == last and alike(theirs.get("identity"), sweep.identity()):
+            return name
+        number += 1
+    return name
+
+
+def settle_in(place: Place, home: Home) -> list[str]:
+    """Make the study of a place, if it has to be made from another; return notes for the user.
+
+    Raises UserError if somebody runs the other study, or if none of its trials fits into the new space.
+    """
+    notes = list(place.notes)
+    if not place.predecessor:
+        return notes
+    old, _ = own_study(replace(place.sweep, name=place.predecessor), home, storage=place.storage)
+    try:
+        new, storage = own_study(place.sweep, home, storage=place.storage)
+        try:
+            return [*notes, _copy(place, StudyBook(place.sweep, home, storage or place.storage))]
+        finally:
+            new.give_up()
+    finally:
+        old.give_up()
+
+
+def _copy(place: Place, book: StudyBook) -> str:
+    """Copy the old study's trials into the new one; return what there is to say."""
+    records = _results(place)
+    kept = [(trial, record) for trial, record in records if fits(place.sweep.space, record.params)]
+    name = place.sweep.name
+    if records and not kept:
+        raise UserError(
+            f"{place.sweep.source}: none of the {len(records)} trials of study {place.predecessor!r} is one of the "
+            f"changed space (choose another name: -o name={place.predecessor}-2)"
+        )
+    with book.together():
+        book.create(
+            facts_of(place.sweep, book.attributes.get("id", uuid.uuid4().hex)) | {"predecessor": place.predecessor}
+        )
+        done = {trial.user_attrs.get("copied_from", {}).get("number") for trial in book.trials()}
+        for trial, record in kept:
+            if trial.number not in done:
+                book.add(_copied(trial, record, place))
+        book.set_attribute("copied", len(kept))
+        book.set_attribute_of(place.predecessor, "successor", name)
+    left = len(records) - len(kept)
+    left_out = f"; {left} outside the changed space are left out" if left else ""
+    return f"it goes on as study {name!r}, with {len(kept)} of {len(records)} trials{left_out}"
+
+
+def _results(place: Place) -> list[tuple[FrozenTrial, TrialRecord]]:
+    """Return the old study's complete and pruned trials. What failed or was interrupted stays behind."""
+    assert place.storage is not None
+    study_id = place.storage.get_study_id_from_name(place.predecessor)
+    trials = [t for t in place.storage.get_all_trials(study_id, deepcopy=False) if not is_surplus(t)]
+    pairs = [(trial, record_of(trial, history=False)) for trial in trials]
+    return [(trial, record) for trial, record in pairs if record.state in _STATES]
+
+
+def _copied(trial: FrozenTrial, record: TrialRecord, place: Place) -> FrozenTrial:
+    """Return a trial as the new study has it."""
+    params, distributions = searched_params(place.sweep.space, dict(record.params))
+    attributes = {key: value for key, value in trial.user_attrs.items() if key not in _OF_THE_OLD_STUDY}
+    attributes["copied_from"] = {"study": place.predecessor, "number": trial.number}
+    attributes["mlflow_run_id"] = uuid.uuid4().hex
+    values = trial.values
+    if values is None and record.state == "complete":  # its driver died before it had written the state
+        values = [record.value]
+    copied = create_trial(
+        state=_STATES[record.state],
+        values=values,
+        params=params,
+        distributions=distributions,
+        user_attrs=attributes,
+        intermediate_values=trial.intermediate_values,
+    )
+    copied.datetime_start, copied.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return copied

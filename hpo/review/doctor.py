@@ -1,0 +1,112 @@
+"""What `hpo doctor` says, and how its parts follow one another."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.ledger.findings import BEYOND_REPAIR, Findings
+from hpo.ledger.home import Home
+from hpo.ledger.mirror_process import restrain_mlflow
+from hpo.ledger.records import TrialRecord
+from hpo.ledger.restored import find_study, sweep_of
+from hpo.review.summary import home_options, hpo_command
+from hpo.spec.sweep import Sweep
+
+
+@dataclass
+class Diagnosis:
+    """What was found, what was done about it, and what is left."""
+
+    study: str
+    before: Findings
+    after: Findings  # the same, if nothing was done
+    trials: int
+    waiting: int  # interrupted trials that the next sweep runs again
+    notes: list[str]
+    done: list[str] | None = None  # None: nothing was to be repaired
+
+
+def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
+    """Compare a study's records and, if told so, repair them. Raises UserError if there is no such study, or if
+    somebody runs it."""
+    restrain_mlflow()
+    storage, study = find_study(home, name)
+    sweep = sweep_of(name, study.user_attrs)
+
+    from hpo.ledger.audit import audit
+    from hpo.ledger.repair import mend_store, owned, repair
+
+    with owned(home, sweep, storage) as ownership:
+        found = first = audit(home, name, storage)
+        done: list[str] | None = None
+        if fix and found.findings.repairable:
+            done = mend_store(home, found)
+            found = audit(home, name, storage) if done else found
+            done += repair(home, found, ownership.renew, _summary)
+            found = audit(home, name, storage)
+    notes = list(dict.fromkeys([*first.notes, *found.notes]))
+    return Diagnosis(name, first.findings, found.findings, len(found.trials), found.waiting, notes, done)
+
+
+def _summary(sweep: Sweep, ended: Sequence[TrialRecord], seconds: float) -> Mapping[str, Any]:
+    """Return what a driver would have written into the parent run."""
+    from hpo.driver.tally import Tally
+
+    tally = Tally(sweep)
+    for record in ended:
+        tally.take(record)
+    if tally.standing.done < sweep.budget.trials:
+        tally.standing.reason = "interrupted"
+    return tally.summary(seconds)
+
+
+def lines_of(diagnosis: Diagnosis, home: Home) -> list[str]:
+    """Return the lines to print; the last one says what to do."""
+    lines = list(diagnosis.before.lines())
+    if diagnosis.done is not None:
+        lines += [f"fixed: {what}" for what in diagnosis.done]
+        lines += [f"left: {line}" for line in diagnosis.after.lines()]
+    last, notes = _last_line(diagnosis, home), [f"note: {note}" for note in diagnosis.notes]
+    return [*lines, *notes, last] if lines else ["; ".join([last, *notes])]
+
+
+def _last_line(diagnosis: Diagnosis, home: Home) -> str:
+    left = diagnosis.after
+    waiting = _waiting(diagnosis.waiting)
+    if not len(left):
+        count = f"{diagnosis.trials:,} trial{'s' if diagnosis.trials != 1 else ''}"
+        return f"{diagnosis.study}: study, MLflow and disk agree ({count}){waiting}"
+    verdict = f"{len(left):,} disagreement{'s' if len(left) != 1 else ''}"
+    if diagnosis.done is not None:
+        verdict += " left"
+    remedies = [f"{kind}: {why}" for kind, why in BEYOND_REPAIR.items() if kind in left.counts]
+    if left.repairable:
+        why = "to repair from the study" if diagnosis.done is None else "see above why, then again"
+        remedies.insert(0, f"{why}: {hpo_command()} doctor {shlex.quote(diagnosis.study)} --fix{home_options(home)}")
+    return f"{diagnosis.study}: {verdict}; {'; '.join(remedies)}{waiting}"
+
+
+def _waiting(count: int) -> str:
+    if not count:
+        return ""
+    return f"; {count} interrupted trial{'s' if count != 1 else ''} will be run again by the next hpo sweep"
+
+
+def json_of(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return the object that `hpo doctor --json` prints."""
+    return {
+        "study": diagnosis.study,
+        "trials": diagnosis.trials,
+        "interrupted": diagnosis.waiting,
+        "found": dict(diagnosis.before.counts),
+        "findings": [
+            {"kind": finding.kind, "trial": finding.trial, "text": finding.text} for finding in diagnosis.before.shown
+        ],
+        "fixed": diagnosis.done or [],
+        "left": dict(diagnosis.after.counts),
+        "notes": diagnosis.notes,
+        "agree": not len(diagnosis.after),
+    }

@@ -1,0 +1,256 @@
+"""Who runs a study in a database: entries that are changed in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Callable
+from multiprocessing.pool import Pool
+from pathlib import Path
+
+import optuna
+import pytest
+from postgresql import postgresql
+
+from hpo.ledger import owners
+from hpo.ledger.file_lock import Ownership
+from hpo.ledger.home import Home, open_database
+from hpo.ledger.owners import Owner, OwnershipLost, SharedOwnership, one_at_a_time, refuse_join
+from hpo.spec.faults import UserError
+from hpo.spec.space import Parameter, Range, Space
+from hpo.spec.sweep import Limits, Sweep, Target
+
+MAXIMIZE = Target("score", "maximize")
+
+
+def make_sweep() -> Sweep:
+    space = Space((Parameter("x", Range(0.0, 1.0)),))
+    return Sweep("s", Path("s.yaml"), "", MAXIMIZE, space, Limits(5), objective="m")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'studies.db'}"
+
+
+@pytest.fixture
+def driver(url: str) -> Callable[..., SharedOwnership]:
+    """`driver(join=False)`: one that has not entered yet, with a connection of its own."""
+    return lambda join=False: SharedOwnership(open_database(url), make_sweep(), join)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The database's clock, as a list of one number."""
+    clock = [1_000_000.0]
+    monkeypatch.setattr(owners, "_now", lambda connection: clock[0])
+    return clock
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, name: str = "far") -> None:
+    """Enter from another machine from now on."""
+    monkeypatch.setattr(owners, "_machine", lambda: name)
+
+
+def test_the_second_is_told_who_holds_it_since_when_and_how_long_ago_it_was_seen(driver, now):
+    driver().take()
+    now[0] += 7
+    with pytest.raises(
+        UserError, match=rf"'s' is being run by process {os.getpid()} on .* since .*, last seen 7 s ago"
+    ):
+        driver().take()
+
+
+def test_a_study_that_was_given_up_is_free_and_renewal_keeps_it(driver, now, monkeypatch):
+    elsewhere(monkeypatch)  # so that time alone says who is dead
+    first = driver()
+    first.take()
+    for _ in range(3):
+        now[0] += 50
+        first.renew()
+        with pytest.raises(UserError):
+            driver().take()
+    first.give_up()
+    driver().take()
+
+
+def test_an_owner_without_a_sign_of_life_is_taken_over_and_must_stop(driver, now, monkeypatch):
+    elsewhere(monkeypatch)
+    first, second = driver(), driver()
+    first.take()
+    now[0] += owners.OWNER_SECONDS + 1
+    second.take()
+    assert [owner.number for owner in second.taken_over] == [1]
+    assert second.estate == {0, 1}  # all that ran before
+    with pytest.raises(OwnershipLost, match=f"taken over by process {os.getpid()} on .* gave no sign of life"):
+        first.renew()
+    first.give_up()  # not what is another's now
+    second.renew()
+
+
+def test_an_owner_whose_process_is_gone_is_taken_over_at_once(driver, monkeypatch):
+    with subprocess.Popen(["true"]) as process:
+        monkeypatch.setattr(owners.os, "getpid", lambda: process.pid)
+        driver().take()
+        monkeypatch.undo()
+        process.wait()
+    driver().take()
+
+
+def test_a_process_that_nobody_has_waited_for_is_gone_too():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert owners._is_alive(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+        assert not owners._is_alive(process.pid)
+
+
+def test_a_pid_means_nothing_on_another_machine_of_the_same_name():
+    gone = 2**22 + 1  # more than a pid can be
+    here, there = (Owner(1, os.uname().nodename, where, gone, 0.0, 100.0, False) for where in (owners._machine(), "x"))
+    assert here.dead(101.0)
+    assert not there.dead(101.0)
+
+
+def test_drivers_share_a_study_only_if_all_do(driver):
+    alone = driver()
+    alone.take()
+    with pytest.raises(UserError, match="it was started without --join"):
+        driver(join=True).take()
+    alone.give_up()
+    first, second = driver(join=True), driver(join=True)
+    first.take()
+    second.take()
+    assert (first.alone, second.alone) == (True, False)
+    assert first.number != second.number
+    with pytest.raises(UserError, match=r"and 1 more \(take part with --join"):
+        driver().take()
+
+
+def test_the_estate_of_a_dead_driver_goes_to_exactly_one_of_the_others(driver, now, monkeypatch):
+    elsewhere(monkeypatch)
+    drivers = [driver(join=True) for _ in range(4)]
+    for each in drivers:
+        each.take()
+    assert drivers[0].estate == {0}
+    now[0] += owners.OWNER_SECONDS - 5
+    for each in (drivers[2], drivers[1]):
+        each.renew()
+    now[0] += 10  # the first and the last are dead now
+    for each in (drivers[2], drivers[1]):
+        each.renew()
+    assert (drivers[2].estate, drivers[1].estate) == ({0, 1, 4}, set())
+    assert drivers[2].leave() is False
+    drivers[1].renew()
+    assert drivers[1].estate == {0, 1, 3, 4}
+    assert drivers[1].leave() is True  # nobody is left
+    with pytest.raises(OwnershipLost):
+        drivers[0].renew()
+
+
+def test_a_study_that_nothing_was_recorded_in_goes_with_its_driver(driver, url):
+    first = driver()
+    first.take()
+    assert len(open_database(url).get_all_studies()) == 1
+    first.give_up()
+    assert open_database(url).get_all_studies() == []
+
+
+@pytest.mark.parametrize("recorded", ["trial", "attribute"])
+def test_a_study_with_a_record_stays(driver, url, recorded):
+    first = driver()
+    first.take()
+    study = optuna.load_study(study_name="s", storage=url)
+    study.ask() if recorded == "trial" else study.set_user_attr("sweep", {})
+    first.give_up()
+    assert len(open_database(url).get_all_studies()) == 1
+
+
+def test_the_first_driver_says_what_the_study_is(driver, url):
+    driver().take()
+    attributes = optuna.load_study(study_name="s", storage=url).user_attrs
+    assert attributes["identity"] == make_sweep().identity()
+    assert len(attributes["id"]) == 32
+
+
+def test_only_a_database_with_many_writers_is_shared(tmp_path):
+    for storage in (None, str(tmp_path / "a.journal"), "sqlite:///a.db"):
+        with pytest.raises(UserError, match="--join needs a database that many can write at once"):
+            refuse_join(storage)
+    refuse_join("postgresql://host/db")
+
+
+def test_a_journal_has_one_lock_from_whichever_home_it_is_used(tmp_path):
+    own, given = Home(tmp_path), Home(tmp_path / "other", storage=str(tmp_path / "studies.journal"))
+    assert own.owner_file("s").resolve() == given.owner_file("s")
+    lock = Ownership(Home(tmp_path, storage=str(tmp_path / "a.log")).owner_file("s"), "s")
+    lock.take()
+    with pytest.raises(UserError, match=f"'s' is being run by process {os.getpid()} on .* since 2"):
+        Ownership(Home(tmp_path / "other", storage=str(tmp_path / "a.log")).owner_file("s"), "s").take()
+
+
+def _try_to_take(url: str) -> str:
+    """In a process of its own: return "" as the owner, else what was said."""
+    ownership = SharedOwnership(open_database(url), make_sweep())
+    try:
+        ownership.take()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _race(pool: Pool, url: str) -> None:
+    said = pool.map(_try_to_take, [url] * 4, chunksize=1)
+    assert said.count("") == 1, said
+    assert all("is being run by process" in text for text in said if text)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        pool.map(_import, range(8), chunksize=1)
+        yield pool
+
+
+def _import(_: int) -> None:
+    import sqlalchemy  # noqa: F401
+
+
+@pytest.mark.slow
+def test_of_four_that_start_at_the_same_moment_one_gets_a_new_study_in_sqlite(pool, tmp_path):
+    for attempt in range(5):
+        _race(pool, f"sqlite:///{tmp_path / f'{attempt}.db'}")
+
+
+@pytest.mark.slow
+def test_of_four_that_start_at_the_same_moment_one_gets_a_new_study_in_postgresql(pool):
+    with postgresql() as url:
+        _race(pool, url)  # makes the tables, too
+        storage = open_database(url)
+        for _ in range(10):
+            storage.delete_study(storage.get_study_id_from_name("s"))
+            _race(pool, url)
+        storage.engine.dispose()
+
+
+@pytest.mark.slow
+def test_a_named_lock_is_held_by_one_at_a_time(tmp_path):
+    with postgresql() as url:
+        with one_at_a_time(url, "a"), one_at_a_time(url, "b"):
+            started = multiprocessing.get_context("spawn").Process(target=_hold, args=(url, tmp_path / "held"))
+            started.start()
+            started.join(3)
+            assert not (tmp_path / "held").exists()
+        started.join(10)
+        assert (tmp_path / "held").exists()
+        with contextlib.suppress(RuntimeError), one_at_a_time(url, "a"):
+            raise RuntimeError
+        with one_at_a_time(url, "a"):
+            pass
+
+
+def _hold(url: str, path: Path) -> None:
+    with one_at_a_time(url, "a"):
+        path.touch()

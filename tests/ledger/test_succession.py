@@ -1,0 +1,291 @@
+"""Which changes of a space old trials survive, and how a successor gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from hpo.ledger.home import Home, open_storage
+from hpo.ledger.records import TrialRecord, record_of
+from hpo.ledger.space_change import fits, obstacles
+from hpo.ledger.study import StudyBook, facts_of
+from hpo.ledger.succession import Place, find_place, settle_in
+from hpo.spec.conditions import Clause
+from hpo.spec.faults import UserError
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
+from hpo.spec.sweep import Limits, Sweep, Target
+
+ADAM, SGD = {"optimizer": "adam", "x": 0.5}, {"optimizer": "sgd", "x": 0.1, "momentum": 0.9}
+X, OPTIMIZER = Parameter("x", Range(0.0, 1.0)), Parameter("optimizer", Categorical(("adam", "sgd")))
+MOMENTUM = Parameter("momentum", Range(0.0, 0.99), {"optimizer": "sgd"})
+
+
+def make_sweep(*parameters: Parameter, forbid: tuple[Clause, ...] = (), **changes: Any) -> Sweep:
+    space = Space(parameters or (OPTIMIZER, X, MOMENTUM), forbid)
+    keys = {"name": "s", "source": Path("s.yaml"), "text": "", "metric": Target("score", "maximize"), "space": space}
+    return Sweep(**{**keys, "budget": Limits(9, epochs=3), "objective": "m", **changes})
+
+
+OLD = make_sweep()
+
+
+def stand_in_the_way(new: Sweep, old: Sweep = OLD) -> list[str]:
+    return obstacles(old.identity(), new.identity(), old.space, new.space)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fit", "unfit"),
+    [
+        (Range(0.0, 1.0), Range(-1.0, 2.0), [0.0, 1.0], []),  # wider
+        (Range(0.0, 1.0), Range(0.5, 2.0), [0.5, 1.0], [0.0, 0.4]),  # shifted
+        (Range(0.0, 1.0), Range(0.0, 1.0, step=0.25), [0.0, 0.25], [0.3]),
+        (Range(1, 8, integer=True), Range(0, 8, integer=True, step=2), [2, 8], [1, 7]),
+        (Range(1e-5, 1.0, log=True), Range(1e-6, 1.0, log=True), [1e-5], []),
+        (Categorical(("a", "b")), Categorical(("b", "c", "a")), ["a", "b"], []),
+        (Categorical(("a", "b")), Categorical(("b", "c")), ["b"], ["a"]),
+        (Categorical((1, 2)), Categorical((1, 2), (0.3, 0.7)), [1, 2], []),  # weights shape the search only
+        (Categorical(([64], [32, 32])), Categorical(([64], [128])), [[64]], [[32, 32]]),
+        (Constant(3), Categorical((3, 5)), [3], []),
+        (Constant(0.5), Range(0.0, 1.0), [0.5], []),
+        (Range(0.0, 1.0), Constant(0.5), [0.5], [0.4]),
+        (Categorical(("a", "b")), Constant("b"), ["b"], ["a"]),
+    ],
+)
+def test_a_domain_that_shares_values_keeps_the_trials_with_them(old: Domain, new: Domain, fit: list, unfit: list):
+    before, after = make_sweep(Parameter("p", old)), make_sweep(Parameter("p", new))
+    assert stand_in_the_way(after, before) == []
+    assert all(fits(after.space, {"p": value}) for value in fit)
+    assert not any(fits(after.space, {"p": value}) for value in unfit)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (Range(0.0, 1.0), Range(2.0, 3.0)),  # nothing in common
+        (Range(1, 8, integer=True), Range(1.0, 8.0)),
+        (Range(0.1, 1.0), Range(0.1, 1.0, log=True)),
+        (Range(1, 8, integer=True), Categorical((1, 2, 4, 8))),
+        (Categorical(("a", "b")), Categorical(("c",))),
+        (Categorical((True, False)), Categorical((1, 0))),
+        (Constant(3), Constant(5)),
+        (Constant(3), Range(4, 8, integer=True)),
+    ],
+)
+def test_a_domain_of_another_kind_is_refused(old: Domain, new: Domain):
+    before, after = make_sweep(Parameter("p", old)), make_sweep(Parameter("p", new))
+    lines = stand_in_the_way(after, before)
+    assert lines and all(line.startswith("parameters.p") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": "other"},
+        {"written_data": {"csv": "b.csv"}},
+        {"metric": Target("score", "minimize")},
+        {"metric": Target("loss", "maximize")},
+        {"budget": Limits(9, epochs=4)},
+        {"program": "train.py", "objective": None},
+    ],
+)
+def test_what_a_trial_is_may_not_change(changes: dict):
+    (line, *_) = stand_in_the_way(make_sweep(**changes))
+    assert ": the study has " in line
+
+
+def test_budget_method_and_seed_are_no_differences():
+    assert OLD.identity() == make_sweep(budget=Limits(99, epochs=3), method="gp", seed=7).identity()
+
+
+def test_parameters_that_come_and_go():
+    always = Parameter("y", Range(0.0, 1.0))
+    nesterov = Parameter("nesterov", Categorical((True, False)), {"optimizer": "sgd"})
+    assert "only" not in stand_in_the_way(make_sweep(OPTIMIZER, X, MOMENTUM, always))[0]
+    assert stand_in_the_way(make_sweep(OPTIMIZER, X, MOMENTUM, always)) == [
+        "parameters.y: no trial of the study has it, the file always does"
+    ]
+    assert stand_in_the_way(make_sweep(OPTIMIZER, MOMENTUM)) == [
+        "parameters.x: all trials of the study have it, the file does not"
+    ]
+    more, less = make_sweep(OPTIMIZER, X, MOMENTUM, nesterov), make_sweep(OPTIMIZER, X)
+    for new in (more, less):
+        assert stand_in_the_way(new) == []
+        assert fits(new.space, ADAM)
+        assert not fits(new.space, SGD)
+    unconditional = make_sweep(OPTIMIZER, X, replace(MOMENTUM, when={}))
+    assert stand_in_the_way(unconditional) == []
+    assert fits(unconditional.space, SGD)
+    assert not fits(unconditional.space, ADAM)
+
+
+def test_clauses_of_forbid_come_and_go():
+    strict = make_sweep(forbid=({"optimizer": "sgd", "momentum": {">": 0.5}},))
+    assert stand_in_the_way(strict) == [] == stand_in_the_way(OLD, strict)
+    assert [fits(strict.space, params) for params in (ADAM, SGD)] == [True, False]
+
+
+@pytest.fixture
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    kind = getattr(request, "param", "journal")
+    return Home(tmp_path, storage=f"sqlite:///{tmp_path / 's.db'}" if kind == "sqlite" else None)
+
+
+both = pytest.mark.parametrize("home", ["journal", "sqlite"], indirect=True)
+
+
+@pytest.fixture
+def old(home: Home) -> StudyBook:
+    """A study of six trials: complete, pruned, failed, interrupted, one that repeats it, and one left running."""
+    book = StudyBook(OLD, home)
+    book.create(facts_of(OLD, "1" * 32))
+    for params, facts in (
+        (ADAM, {"state": "complete", "value": 0.5}),
+        (SGD, {"state": "pruned"}),
+        (ADAM | {"x": 0.2}, {"state": "failed", "error": "bad"}),
+        (ADAM | {"x": 0.3}, {"state": "failed", "interrupted": True}),
+        (ADAM | {"x": 0.3}, {"state": "complete", "value": 0.75, "retry_of": 3}),
+        (ADAM | {"x": 0.4}, {}),
+    ):
+        record = TrialRecord(-1, params, 7, 3, 1_700_000_000.0, run_id="r", retry_of=facts.get("retry_of"))
+        record.number = book.begin(record)
+        for step, value in ((1, 0.25), (2, facts.get("value", 0.5))):
+            record.steps[step], record.times[step] = {"score": value, "loss": 1.0}, 1_700_000_001.0 + step
+            book.report(record.number, step, value)
+        for name, fact in facts.items():
+            setattr(record, name, fact)
+        record.ended = 1_700_000_100.0
+        if facts:
+            book.note_end(record)
+            book.end(record)
+    return book
+
+
+def trials(home: Home, study: str) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=study, storage=open_storage(home)).trials
+
+
+def attributes(home: Home, study: str) -> dict[str, Any]:
+    return optuna.load_study(study_name=study, storage=open_storage(home)).user_attrs
+
+
+WIDER = make_sweep(OPTIMIZER, Parameter("x", Range(0.0, 5.0)), MOMENTUM)
+
+
+def succeed(sweep: Sweep, home: Home) -> tuple[Place, list[str]]:
+    place = find_place(sweep, home)
+    return place, settle_in(place, home)
+
+
+@both
+def test_a_successor_starts_from_the_results(home: Home, old: StudyBook):
+    place, notes = succeed(WIDER, home)
+    assert place.sweep.name == "s.2"
+    assert notes == [
+        "the file has changed since study 's' began:\n  parameters.x.high: the study has 1.0, the file has 5.0",
+        "it goes on as study 's.2', with 3 of 3 trials",
+    ]
+    copies, originals = trials(home, "s.2"), trials(home, "s")
+    assert [copy.number for copy in copies] == [0, 1, 2]
+    for copy, number in zip(copies, (0, 1, 4), strict=True):
+        original = originals[number]
+        for attribute in ("state", "values", "params", "intermediate_values", "datetime_start", "datetime_complete"):
+            assert getattr(copy, attribute) == getattr(original, attribute), attribute
+        assert copy.user_attrs["copied_from"] == {"study": "s", "number": number}
+        assert copy.user_attrs["mlflow_run_id"] != original.user_attrs["mlflow_run_id"]
+        assert copy.distributions["x"].high == 5.0
+        theirs, ours = record_of(original), record_of(copy)
+        assert replace(ours, number=number, run_id="r", retry_of=theirs.retry_of) == theirs
+        assert ours.retry_of is None  # the trial that it repeated stayed behind
+    assert (attributes(home, "s")["successor"], attributes(home, "s.2")["predecessor"]) == ("s.2", "s")
+    assert attributes(home, "s.2")["copied"] == 3
+    assert attributes(home, "s.2")["id"] != attributes(home, "s")["id"]
+    assert len(originals) == 6
+
+
+def test_the_changed_file_goes_on_there_and_may_change_again(home: Home, old: StudyBook):
+    succeed(WIDER, home)
+    place, notes = succeed(WIDER, home)
+    assert (place.sweep.name, place.predecessor) == ("s.2", "")
+    assert notes == ["study 's' goes on as 's.2', since its space was changed"]
+    widest = make_sweep(OPTIMIZER, Parameter("x", Range(-5.0, 5.0)), MOMENTUM)
+    assert succeed(widest, home)[0].sweep.name == "s.3"
+    assert trials(home, "s.3")[2].user_attrs["copied_from"] == {"study": "s.2", "number": 2}
+    for sweep, successor in ((OLD, "s.2"), (WIDER, "s.3")):
+        with pytest.raises(UserError, match=f"went on with another space as '{successor}' .*-o name=s-again"):
+            find_place(sweep, home)
+    assert find_place(replace(OLD, name="other"), home).sweep.name == "other"
+
+
+def test_trials_outside_are_left_out_and_counted(home: Home, old: StudyBook):
+    narrow = make_sweep(OPTIMIZER, X, MOMENTUM, forbid=({"optimizer": "sgd"},))
+    _, notes = succeed(narrow, home)
+    assert notes[-1] == "it goes on as study 's.2', with 2 of 3 trials; 1 outside the changed space are left out"
+    assert [trial.params["optimizer"] for trial in trials(home, "s.2")] == ["adam", "adam"]
+
+
+@both
+def test_a_space_without_any_of_the_trials_is_refused_and_leaves_nothing(home: Home, old: StudyBook):
+    elsewhere = make_sweep(OPTIMIZER, Parameter("x", Range(0.9, 5.0)), MOMENTUM)
+    with pytest.raises(UserError, match="none of the 3 trials of study 's' is one of the changed space"):
+        succeed(elsewhere, home)
+    assert [study.study_name for study in open_storage(home).get_all_studies()] == ["s"]
+    assert "successor" not in attributes(home, "s")
+
+
+def test_an_obstacle_is_refused_with_all_differences(home: Home, old: StudyBook):
+    other = replace(WIDER, objective="other")
+    with pytest.raises(UserError) as caught:
+        find_place(other, home)
+    text = str(caught.value)
+    assert "objective: the study has 'm', the file has 'other'\n" in text
+    assert "parameters.x.high: the study has 1.0, the file has 5.0\n" in text
+    assert "-o name=s-2" in text
+
+
+@both
+def test_a_study_that_is_being_run_is_not_copied(home: Home, old: StudyBook):
+    from hpo.ledger.owners import own_study
+
+    ownership, _ = own_study(OLD, home)
+    with pytest.raises(UserError, match="the study 's' is being run by process"):
+        succeed(WIDER, home)
+    ownership.give_up()
+    assert succeed(WIDER, home)[0].sweep.name == "s.2"
+
+
+@both
+@pytest.mark.parametrize("after", [0, 2, 3])
+def test_a_copy_that_was_cut_off_is_completed(home: Home, old: StudyBook, after: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(StudyBook, "add", _fail_after(StudyBook.add, after))
+    if after == 3:
+        monkeypatch.setattr(StudyBook, "set_attribute_of", _fail_after(StudyBook.set_attribute_of, 0))
+    with pytest.raises(KeyboardInterrupt):
+        succeed(WIDER, home)
+    monkeypatch.undo()
+    place, _ = succeed(WIDER, home)
+    assert place.sweep.name == "s.2"
+    found = [trial.user_attrs["copied_from"]["number"] for trial in trials(home, "s.2")]
+    assert found == [0, 1, 4]
+    assert attributes(home, "s")["successor"] == "s.2"
+
+
+def _fail_after(method: Callable[..., Any], count: int) -> Callable[..., Any]:
+    calls = []
+
+    def failing(*arguments: Any) -> Any:
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return method(*arguments)
+
+    return failing
+
+
+def test_a_name_that_others_took_is_passed_over(home: Home, old: StudyBook):
+    optuna.create_study(study_name="s.2", storage=open_storage(home))
+    assert succeed(WIDER, home)[0].sweep.name == "s.3"
