@@ -1,0 +1,225 @@
+"""Several drivers on one study: on purpose in PostgreSQL, and by accident."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial
+from postgresql import postgresql
+
+from e2e.support import Place, assert_records_agree
+from hpo.ledger.home import open_database
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class SharedPlace(Place):
+    """A home whose studies are in a database."""
+
+    url: str = ""
+    started: list[Popen[str]] = field(default_factory=list)
+
+    def driver(self, path: Path, *arguments: str) -> Popen[str]:
+        self.started.append(self.start("sweep", path, "--storage", self.url, *arguments))
+        return self.started[-1]
+
+    def all_trials(self, study: str = "small") -> list[FrozenTrial]:
+        storage = open_database(self.url)
+        try:
+            return storage.get_all_trials(storage.get_study_id_from_name(study))
+        except KeyError:  # not made yet
+            return []
+        finally:
+            storage.engine.dispose()
+
+    def trials(self, study: str = "small") -> list[FrozenTrial]:
+        return [trial for trial in self.all_trials(study) if "surplus" not in trial.user_attrs]
+
+    def wait_for(self, count: int, driver: int = 0, states: str = "COMPLETE PRUNED", seconds: float = 60) -> None:
+        """Wait for so many trials in these states, of one driver if one is given."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = [trial for trial in self.trials() if trial.state.name in states.split()]
+            if len([t for t in found if driver in (0, t.user_attrs.get("driver"))]) >= count:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"no {count} trials within {seconds} s")
+
+    def wait_for_half_a_trial(self, driver: Popen[str], seconds: float = 60) -> None:
+        """Wait until a driver is in the middle of a trial."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for trial in self.trials():
+                owner = self.owners().get(trial.user_attrs["driver"])
+                if owner == driver.pid and not trial.state.is_finished() and 0 < len(trial.intermediate_values) < 5:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"process {driver.pid} trains nothing within {seconds} s")
+
+    def owners(self, study: str = "small") -> dict[int, int]:
+        """Return the pids of the drivers by their numbers."""
+        storage = open_database(self.url)
+        noted = storage.get_study_user_attrs(storage.get_study_id_from_name(study))["owners"]
+        storage.engine.dispose()
+        return {driver["number"]: driver["pid"] for driver in noted["drivers"]}
+
+    def drivers(self, count: int, path: Path, *arguments: str) -> list[Popen[str]]:
+        """Start drivers at the same moment."""
+        return [self.driver(path, *arguments) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgresql() as url:
+        yield url
+
+
+@pytest.fixture
+def shared(server: str, tmp_path: Path) -> Iterator[SharedPlace]:
+    place = SharedPlace(tmp_path, url=server)
+    yield place
+    for driver in place.started:
+        driver.kill()
+        driver.communicate()
+    storage = open_database(server)
+    for study in storage.get_all_studies():
+        storage.delete_study(study._study_id)
+    storage.engine.dispose()
+
+
+def ends(drivers: list[Popen[str]]) -> list[tuple[int, str, str]]:
+    """Wait for drivers to end; return their exit codes, outputs and errors."""
+    found = []
+    for driver in drivers:
+        output, errors = driver.communicate(timeout=120)
+        found.append((driver.returncode, output, errors))
+    return found
+
+
+def write(place: SharedPlace, function: str, trials: int, **keys: Any) -> Path:
+    return place.write(function, budget={"trials": trials}, engine={"workers": 1}, **keys)
+
+
+def assert_sound(place: SharedPlace, trials: int) -> None:
+    """The budget is met exactly, nothing is left running, nothing was trained twice, and the records agree."""
+    found = place.trials()
+    states = Counter(trial.state.name for trial in found)
+    assert states["COMPLETE"] + states["PRUNED"] == trials, states
+    assert states["RUNNING"] == 0
+    counted = [trial for trial in found if trial.state.name != "FAIL"]
+    assert len({trial.params["x"] for trial in counted}) == len(counted)
+    assert len({trial.user_attrs["seed"] for trial in counted}) == len(counted)
+    assert_records_agree(place)
+
+
+def test_three_drivers_share_a_new_study(shared: SharedPlace):
+    path = write(shared, "slow", 9, method="tpe", baselines=[{"x": 1.0}])
+    found = ends(shared.drivers(3, path, "--join"))
+    assert [code for code, _, _ in found] == [0, 0, 0], found
+    assert_sound(shared, 9)
+    assert len({trial.user_attrs["driver"] for trial in shared.trials()}) == 3
+    assert [trial.params["x"] for trial in shared.trials()].count(1.0) == 1
+    assert all("9 complete" in output for _, output, _ in found)  # each knows of all trials
+    best = max(trial.value or 0.0 for trial in shared.trials())
+    assert all(f"best score {best:.6g} " in output for _, output, _ in found)
+    parent, _ = shared.runs()
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trials_complete"] == 9
+
+
+def test_the_trials_of_a_driver_that_is_killed_are_run_by_another(shared: SharedPlace):
+    path = write(shared, "slow", 15)
+    drivers = shared.drivers(3, path, "--join")
+    victim = drivers.pop(0)
+    shared.wait_for_half_a_trial(victim)
+    victim.kill()  # its worker and its mirror end with it
+    victim.communicate()
+    found = ends(drivers)
+    assert [code for code, _, _ in found] == [0, 0], found
+    assert "took over from process " + str(victim.pid) in "".join(output for _, output, _ in found)
+    trials = shared.trials()
+    (interrupted,) = [trial for trial in trials if trial.user_attrs.get("interrupted")]
+    (again,) = [trial for trial in trials if trial.user_attrs.get("retry_of") == interrupted.number]
+    assert (again.state.name, again.params) == ("COMPLETE", interrupted.params)
+    assert again.user_attrs["seed"] == interrupted.user_attrs["seed"]
+    states = Counter(trial.state.name for trial in trials)
+    assert (states["COMPLETE"], states["FAIL"], states["RUNNING"]) == (15, 1, 0)
+    assert_records_agree(shared)
+
+
+def test_a_driver_waits_for_the_last_trials_of_others_and_trains_those_that_fail(shared: SharedPlace):
+    path = write(shared, "slow", 2)
+    first, second = shared.drivers(2, path, "--join")
+    shared.wait_for(2, states="RUNNING")
+    third = shared.driver(path, "--join")
+    time.sleep(0.2)
+    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGINT)
+    found = ends([first, second, third])
+    assert sorted(code for code, _, _ in found) in ([0, 0, 0], [0, 0, 130]), found
+    assert_sound(shared, 2)
+
+
+def test_drivers_deal_a_grid_out_among_themselves(shared: SharedPlace):
+    path = write(shared, "slow", 30, method="grid", parameters={"x": {"values": list(range(8))}})
+    found = ends(shared.drivers(2, path, "--join"))
+    assert [code for code, _, _ in found] == [0, 0], found
+    assert_sound(shared, 8)
+    assert all("8 complete" in output for _, output, _ in found)
+
+
+def test_drivers_that_do_not_share(shared: SharedPlace, tmp_path: Path):
+    path = write(shared, "slow", 2)
+    for url in (shared.url, f"sqlite:///{tmp_path / 'fresh.db'}"):
+        shared.url = url
+        found = ends(shared.drivers(4, path))
+        assert sorted(code for code, _, _ in found) == [0, 2, 2, 2], found
+        for code, _, errors in found:
+            assert code == 0 or "the study 'small' is being run by process" in errors
+            assert "Traceback" not in errors
+        assert [trial.state.name for trial in shared.trials()] == ["COMPLETE"] * 2
+
+
+def test_a_driver_that_slept_too_long_stops_without_another_write(shared: SharedPlace, tmp_path: Path):
+    path = write(shared, "slow", 6)
+    sleeper = shared.driver(path)
+    shared.wait_for(1)
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    storage = open_database(shared.url)
+    study = storage.get_study_id_from_name("small")
+    noted = storage.get_study_user_attrs(study)["owners"]
+    noted["drivers"][0] |= {"seen": noted["drivers"][0]["seen"] - 100}  # as if it had slept for long
+    storage.set_study_user_attr(study, "owners", noted)
+    storage.engine.dispose()
+    other = shared.run("sweep", path, "--storage", shared.url)
+    assert other.returncode == 0, other.stderr
+    assert f"took over from process {sleeper.pid}" in other.stdout
+    before = [(t.number, t.state, t.user_attrs) for t in shared.trials()]
+    os.kill(sleeper.pid, signal.SIGCONT)
+    ((code, _, errors),) = ends([sleeper])
+    assert code == 2
+    assert "the study 'small' was taken over by" in errors
+    assert "Traceback" not in errors
+    assert [(t.number, t.state, t.user_attrs) for t in shared.trials()] == before
+    assert_sound(shared, 6)
+
+
+def test_what_can_not_be_joined_is_refused(place: Place, tmp_path: Path):
+    path = place.write("parabola")
+    for arguments in ((), ("--storage", f"sqlite:///{tmp_path / 'a.db'}"), ("--storage", str(tmp_path / "a.log"))):
+        done = place.run("sweep", path, "--join", *arguments)
+        assert done.returncode == 2
+        assert "--join needs a database that many can write at once" in done.stderr
+    done = place.run("sweep", path, "--join", "--extend", "2")
+    assert done.returncode == 2
+    assert "-o budget.trials=N" in done.stderr

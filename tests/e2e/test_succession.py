@@ -1,0 +1,40 @@
+"""A sweep file whose space changes between runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2e.support import Place, assert_records_agree
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_wider_space_goes_on_in_a_successor(place: Place):
+    first = place.write("parabola")
+    old = place.sweep(first)["best"]
+    wider = place.write("parabola", budget={"trials": 9}, parameters={"x": {"min": -5.0, "max": 9.0}})
+    done = place.run("sweep", wider)
+    assert done.returncode == 0, done.stderr
+    assert "note: the file has changed since study 'small' began:" in done.stdout
+    assert "  parameters.x.high: the study has 5.0, the file has 9.0" in done.stdout
+    assert "note: it goes on as study 'small.2', with 6 of 6 trials" in done.stdout
+    assert "small.2: 9 complete" in done.stdout
+    trials = place.trials("small.2")
+    assert [trial.user_attrs.get("copied_from", {}).get("number") for trial in trials] == [*range(6), None, None, None]
+    assert len(place.trials()) == 6
+    assert_records_agree(place)
+    assert_records_agree(place, "small.2")
+
+    again = place.sweep(wider, "-o", "budget.trials=10")  # the changed file goes on there
+    assert (again["study"], again["trials"]["complete"]) == ("small.2", 10)
+    assert_records_agree(place, "small.2")
+
+    place.write("parabola")
+    refused = place.run("sweep", first)
+    assert refused.returncode == 2
+    assert "this is the file of study 'small', which went on with another space as 'small.2'" in refused.stderr
+
+    assert {line.split()[0] for line in place.run("list").stdout.splitlines()} >= {"small", "small.2"}
+    best = place.run("best", "small").stdout
+    assert f"trial {old['number']}" in best
+    assert "this study went on with another space as 'small.2'" in best

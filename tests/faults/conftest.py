@@ -1,0 +1,13 @@
+"""Fixtures of the fault-injection suite. HPO_LONG=1 makes it long: many more kills, much more output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from e2e.support import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)

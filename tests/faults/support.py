@@ -1,0 +1,116 @@
+"""What the fault-injection suites share: who belongs to a sweep, and what must hold after any fault."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+
+import psutil
+from e2e.support import Place, assert_records_agree
+from optuna.trial import FrozenTrial
+
+LONG = os.environ.get("HPO_LONG", "") not in ("", "0")
+
+
+def wait_for(true: Callable[[], bool], what: str, process: Popen[str] | None = None, seconds: float = 120) -> None:
+    """Wait until something holds; bounded, so that a hang is a failure that says what was waited for.
+
+    process: it must not end meanwhile.
+    """
+    deadline = time.monotonic() + seconds
+    while not true():
+        if process is not None and process.poll() is not None:
+            output, errors = process.communicate()
+            raise AssertionError(f"the sweep ended ({process.returncode}) before: {what}\n{output}{errors}")
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def ended(place: Place) -> int:
+    """Return how many trials the journal has outcomes of, without opening it as a study: that would mend it."""
+    return place.home.journal.read_bytes().count(b'"outcome"') if place.home.journal.exists() else 0
+
+
+def family(driver: int) -> dict[str, list[psutil.Process]]:
+    """Return the processes below a driver by what they write: `worker`, `mirror` (MLflow's writer), `other`."""
+    found: dict[str, list[psutil.Process]] = {"worker": [], "mirror": [], "other": []}
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(driver).children():
+            log = ""
+            with suppress(OSError):
+                log = Path(f"/proc/{child.pid}/fd/1").readlink().name
+            part = "worker" if log.startswith("worker-") else "mirror" if log == "mlflow.log" else "other"
+            found[part].append(child)
+    return found
+
+
+def everybody(driver: int) -> list[psutil.Process]:
+    """Return a driver and all processes below it."""
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(driver)
+        return [root, *root.children(recursive=True)]
+    return []
+
+
+def kill(processes: Sequence[psutil.Process]) -> int:
+    """SIGKILL processes in this order; return how many there were."""
+    killed = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+    return killed
+
+
+def assert_gone(processes: Sequence[psutil.Process]) -> None:
+    """None of these processes stays, whoever of them died first."""
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+@contextmanager
+def started(place: Place, *arguments: str | Path) -> Iterator[Popen[str]]:
+    """Start a command; whatever happens in the block, nothing of it is left after it."""
+    process = place.start(*arguments)
+    try:
+        yield process
+    finally:
+        kill(everybody(process.pid))
+        with suppress(TimeoutExpired, ValueError):
+            process.communicate(timeout=30)
+
+
+def finish(place: Place, path: Path, code: int = 0) -> str:
+    """Run a sweep's command to its end; return what it said."""
+    done = place.run("sweep", path)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def how(trial: FrozenTrial) -> str:
+    """Return how a trial ended: complete, pruned, diverged, or the kind of its failure."""
+    if "diverged" in trial.user_attrs:
+        return "diverged" if trial.state.name == "PRUNED" else f"diverged but {trial.state.name}"
+    if trial.state.name == "FAIL":
+        return str(trial.user_attrs.get("failure") or "failed without a kind")
+    return trial.state.name.lower()
+
+
+def assert_whole(place: Place, budget: int, study: str = "small", all_ids: bool = True) -> Counter[str]:
+    """After everything: the exact budget, nothing running anywhere, both records equal. Returns trials by state."""
+    states = Counter(trial.state.name for trial in place.trials(study))
+    assert states["COMPLETE"] + states["PRUNED"] == budget, states
+    assert states["RUNNING"] == states["WAITING"] == 0, states
+    _, children = place.runs(study)
+    assert "RUNNING" not in {run.info.status for run in children.values()}
+    assert_records_agree(place, study, all_ids)
+    doctor = place.run("doctor", study)
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    assert not list(place.home.checkpoints.rglob("*.pt*"))
+    return states

@@ -1,0 +1,127 @@
+"""Long Torch trials whose driver or worker is killed, or that are interrupted, go on from their checkpoints."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.support import Place
+
+from .support import assert_gone, assert_whole, everybody, family, finish, kill, started, wait_for
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 44
+TASK = """
+import os, time
+from pathlib import Path
+import hpo
+
+class Slow(hpo.TorchTask):
+    '''One batch an epoch, which takes a while; each is counted in a file.'''
+    kind = "binary"
+
+    def splits(self, data):
+        import numpy as np
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(120, 4)).astype("float32")
+        return hpo.split_arrays(x, (x[:, 0] + x[:, 1] > 0).astype(int), self.kind)
+
+    def model(self, params, features, outputs):
+        return hpo.mlp(params, features, outputs)
+
+    def batch(self, x, params, generator):
+        if generator is not None:
+            with Path(f"trained-{params['optimizer']}").open("a") as file:
+                file.write("x")
+            time.sleep(float(os.environ.get("HPO_TEST_SLEEP", "0.25")))
+        return x.float()
+
+slow = Slow
+"""
+
+
+def write(place: Place) -> Path:
+    (place.folder / "slow.py").write_text(TASK)
+    return place.write(
+        "none",
+        objective="slow.py:slow",
+        metric={"name": "val_accuracy"},
+        method="grid",
+        budget={"epochs": EPOCHS},
+        engine={"workers": 2, "cohort": "off"},
+        checkpoint_seconds=1,
+        parameters={
+            "optimizer": {"values": ["adam", "sgd"]},
+            "batch_size": {"value": 128},
+            "dropout": {"value": 0.2},
+            "hidden_layers": {"value": [8]},
+            "learning_rate": {"value": 0.01},
+        },
+    )
+
+
+def metrics(place: Place) -> dict[str, Any]:
+    """Return the completed trials' metrics of every epoch, by optimizer."""
+    trials = [trial for trial in place.trials() if trial.state.name == "COMPLETE"]
+    assert len(trials) == 2
+    return {trial.params["optimizer"]: trial.user_attrs["history"]["metrics"] for trial in trials}
+
+
+def trained(place: Place) -> Counter[str]:
+    """Return how many epochs were trained in all, by optimizer."""
+    found = place.folder.glob("trained-*")
+    return Counter({path.name.removeprefix("trained-"): path.stat().st_size for path in found})
+
+
+def kept(place: Place) -> dict[str, float]:
+    """Return when each checkpoint was last written."""
+    return {path.name: path.stat().st_mtime for path in place.home.checkpoints.rglob("*.pt")}
+
+
+def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = write(place)
+    with started(place, "sweep", path) as process:
+        wait_for(lambda: len(kept(place)) == 2, "a checkpoint of each trial", process)
+        everyone = everybody(process.pid)
+        kill(everyone[:1])
+        assert_gone(everyone)
+    first, first_kept = trained(place), kept(place)
+    assert all(count < EPOCHS for count in first.values()), "the driver was killed too late"
+
+    with started(place, "sweep", path) as process:
+        # Both go on, and one worker is killed when each has a newer checkpoint.
+        wait_for(lambda: all(kept(place).get(name, 0) > moment for name, moment in first_kept.items()), "more", process)
+        (victim, _) = family(process.pid)["worker"]
+        kill([victim])
+        wait_for(lambda: _worker_is_new(process.pid, victim.pid), "another worker", process)
+        before = trained(place)
+        wait_for(lambda: all(count > before[name] for name, count in trained(place).items()), "epochs", process)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, output + errors
+    assert "Traceback" not in output + errors
+    assert kept(place), "neither trial was near its end"
+    attempts = [trial.user_attrs.get("attempts", 1) for trial in place.trials()]
+    assert sorted(attempts)[-2:] == [1, 2]
+
+    assert "Traceback" not in finish(place, path)
+    assert_whole(place, 2)
+    for name, count in trained(place).items():
+        # Each of three interruptions costs at most what was trained since the checkpoint.
+        assert count < EPOCHS + 3 * 8, (name, count)
+
+    (tmp_path / "whole").mkdir()
+    whole = Place(tmp_path / "whole")
+    monkeypatch.setenv("HPO_TEST_SLEEP", "0")
+    finish(whole, write(whole))
+    assert trained(whole) == {"adam": EPOCHS, "sgd": EPOCHS}
+    assert metrics(place) == metrics(whole)  # bit for bit
+
+
+def _worker_is_new(driver: int, old: int) -> bool:
+    workers = family(driver)["worker"]
+    return len(workers) == 2 and old not in [worker.pid for worker in workers]

@@ -1,0 +1,219 @@
+"""A real MLflow server that comes late, answers nonsense, is killed, hangs: the sweep goes on, nothing is missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import socketserver
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from e2e.support import Place, assert_records_agree
+
+from .support import LONG, ended, started, wait_for
+
+pytestmark = pytest.mark.slow
+
+TRIALS = 400 if LONG else 120  # more than can be trained meanwhile: the test ends the sweep by Ctrl-C
+
+
+class Server:
+    """MLflow's own server on the database of a place's home."""
+
+    def __init__(self, place: Place) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._place = place
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
+        command += ["--backend-store-uri", self._place.home.tracking_uri]
+        command += ["--artifacts-destination", str(self._place.folder / "artifacts")]
+        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        log = self._place.folder / "server.log"
+        with log.open("a") as output:
+            self._process = subprocess.Popen(
+                command, cwd=self._place.folder, env=env, stdout=output, stderr=output, start_new_session=True
+            )
+        wait_for(lambda: _answers(f"http://127.0.0.1:{self.port}"), f"a server; see {log}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server and its workers."""
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """Hands connections on to a server; while `broken`, answers each with 500 itself."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    broken = False
+    refused = 0
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target = port
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        proxy = self.server
+        assert isinstance(proxy, Proxy)
+        with suppress(OSError):
+            first = self.request.recv(65536)
+            if proxy.broken:
+                proxy.refused += 1
+                self.request.sendall(b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\nConnection: close\r\n\r\nOops")
+                return
+            with socket.create_connection(("127.0.0.1", proxy.target)) as server:
+                # One request a connection, so that the next one finds out whether the proxy is broken.
+                head, separator, rest = first.partition(b"\r\n")
+                server.sendall(head + separator + b"Connection: close\r\n" + _without_keeping(rest))
+                back = threading.Thread(target=_copy, args=(server, self.request), daemon=True)
+                back.start()
+                _copy(self.request, server)
+                back.join(120)
+
+
+def _without_keeping(head: bytes) -> bytes:
+    return head.replace(b"Connection: keep-alive\r\n", b"")
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := source.recv(65536):
+            target.sendall(chunk)
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def serving(place: Place) -> Iterator[tuple[Server, Proxy]]:
+    server = Server(place)
+    with Proxy(server.port) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        try:
+            yield server, proxy
+        finally:
+            server.stop()
+            proxy.shutdown()
+
+
+def finished_runs(place: Place) -> int:
+    """Return how many trials' runs have ended, as the server's database says."""
+    database = place.home.mlflow_database
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
+        (count,) = connection.execute(
+            "select count(*) from runs where status != 'RUNNING' and name like 'small %'"
+        ).fetchone()
+        return int(count)
+
+
+def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.write("slow", budget={"trials": TRIALS})
+    with serving(place) as (server, proxy):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+
+        def catches_up(what: str) -> None:
+            known = ended(place)
+            wait_for(lambda: finished_runs(place) >= known, f"{known} runs after {what}", process)
+
+        def goes_on() -> None:
+            known = ended(place)
+            wait_for(lambda: ended(place) >= known + 4, "trials without MLflow", process)
+
+        with started(place, "sweep", path) as process:
+            goes_on()  # the server is not there yet
+            server.start()
+            catches_up("the server came late")
+
+            proxy.broken = True
+            goes_on()
+            proxy.broken = False
+            assert proxy.refused > 0
+            catches_up("answers of 500")
+
+            server.stop()
+            goes_on()
+            server.start()
+            catches_up("the server was killed")
+
+            server.signal(signal.SIGSTOP)
+            goes_on()
+            time.sleep(4)  # longer than a request waits
+            server.signal(signal.SIGCONT)
+            catches_up("the server hung")
+
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=120)
+        assert process.returncode == 130, output + errors
+        assert "Traceback" not in output + errors
+        assert "have not reached MLflow" not in output + errors
+        assert (output + errors).count("MLflow can't be written for now, the sweep goes on") >= 3
+        agree(place, proxy)
+
+
+def test_what_waits_is_told_and_sent_by_doctor_or_by_the_next_sweep(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.write("parabola", budget={"trials": 6})
+    with serving(place) as (server, proxy):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+        proxy.broken = True
+        with started(place, "sweep", path) as process:
+            wait_for(lambda: ended(place) == 6, "all trials", process)
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)  # it would wait for MLflow for half a minute
+            output, errors = process.communicate(timeout=120)
+        assert process.returncode in (0, 130), output + errors
+        assert "have not reached MLflow; they are safe in the study" in output + errors
+        proxy.broken = False
+        server.start()
+        assert place.run("doctor", "small").returncode == 1
+        fixed = place.run("doctor", "small", "--fix")
+        assert fixed.returncode == 0, fixed.stdout + fixed.stderr
+        agree(place, proxy)
+        if not LONG:
+            return
+        proxy.broken = True
+        done = place.run("sweep", path, "-o", "budget.trials=9")
+        assert done.returncode == 0, done.stdout + done.stderr
+        proxy.broken = False
+        again = place.run("sweep", path, "-o", "budget.trials=9")
+        assert again.returncode == 0, again.stdout + again.stderr
+        agree(place, proxy)
+
+
+def agree(place: Place, proxy: Proxy) -> None:
+    """The study, and the database behind the server, hold the same; so says doctor by way of the server."""
+    assert_records_agree(place, all_ids=False)
+    doctor = place.run("doctor", "small", env={"MLFLOW_TRACKING_URI": proxy.address})
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr

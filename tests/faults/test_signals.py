@@ -1,0 +1,27 @@
+"""SIGTERM is Ctrl-C; what Ctrl-C does, and what it does twice, is in tests/e2e/test_continuing.py."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from e2e.support import Place
+
+from .support import assert_gone, assert_whole, ended, everybody, finish, started, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def test_sigterm_ends_a_sweep_as_ctrl_c_does(place: Place):
+    path = place.write("slow", budget={"trials": 8})
+    with started(place, "sweep", path) as process:
+        wait_for(lambda: ended(place) >= 2, "two trials", process)
+        everyone = everybody(process.pid)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, output + errors
+    assert "Traceback" not in output + errors
+    assert_gone(everyone)
+    assert {trial.state.name for trial in place.trials()} == {"COMPLETE"}
+    finish(place, path)
+    assert_whole(place, 8)
