@@ -148,12 +148,14 @@ def test_the_trials_of_a_driver_that_is_killed_are_run_by_another(shared: Shared
     assert [code for code, _, _ in found] == [0, 0], found
     assert "took over from process " + str(victim.pid) in "".join(output for _, output, _ in found)
     trials = shared.trials()
-    (interrupted,) = [trial for trial in trials if trial.user_attrs.get("interrupted")]
-    (again,) = [trial for trial in trials if trial.user_attrs.get("retry_of") == interrupted.number]
-    assert (again.state.name, again.params) == ("COMPLETE", interrupted.params)
-    assert again.user_attrs["seed"] == interrupted.user_attrs["seed"]
+    left = [trial for trial in trials if trial.user_attrs.get("interrupted")]  # none, if it died between two trials
+    for interrupted in left:
+        # None, if the other driver was quicker to fill its place in the budget with a new trial.
+        for again in [trial for trial in trials if trial.user_attrs.get("retry_of") == interrupted.number]:
+            assert (again.state.name, again.params) == ("COMPLETE", interrupted.params)
+            assert again.user_attrs["seed"] == interrupted.user_attrs["seed"]
     states = Counter(trial.state.name for trial in trials)
-    assert (states["COMPLETE"], states["FAIL"], states["RUNNING"]) == (15, 1, 0)
+    assert (states["COMPLETE"], states["FAIL"], states["RUNNING"]) == (15, len(left), 0)
     assert_records_agree(shared)
 
 
