@@ -106,8 +106,7 @@ class Driver:
                 while self._goes_on():
                     self._look_around()
                     self._fill()
-                    for message in self._engine.poll(_TICK):
-                        self._handle(message)
+                    self._take_in_all(self._engine.poll(_TICK))
                     self.standing.seconds = self._clock() - began
                     self._watcher.tick(self.standing)
             except BaseException as error:
@@ -308,7 +307,19 @@ class Driver:
 
     # Tell.
 
-    def _handle(self, message: Message) -> None:
+    def _take_in_all(self, messages: Sequence[Message]) -> None:
+        """Take in what has happened. What comes together is one write; who waits is answered when it is written."""
+        waiting: dict[int, dict[int, Decision]] = {}
+        with self._ledger.together():
+            for message in messages:
+                decisions = self._handle(message)
+                if isinstance(message, Progress) and message.waiting:
+                    waiting[message.assignment] = decisions
+        for assignment, decisions in waiting.items():
+            self._engine.reply(assignment, decisions)
+
+    def _handle(self, message: Message) -> dict[int, Decision]:
+        """Take in a message; return which of its trials go on."""
         if isinstance(message, Note):
             self._notes += [] if message.warning else [message.text]
             self._watcher.note(message.text, message.warning)
@@ -319,10 +330,8 @@ class Driver:
         elif isinstance(message, Progress):
             ended = [event.number for event in message.events if not isinstance(event, Reported)]
             self._watchdog.heard(message.assignment, ended)
-            with self._ledger.together():  # a cohort's reports are one write
-                decisions = self._take_in(message.events)
-            if message.waiting:
-                self._engine.reply(message.assignment, decisions)
+            return self._take_in(message.events)
+        return {}
 
     def _take_in(self, events: Sequence[Event]) -> dict[int, Decision]:
         """Make events part of the sweep's state; return which of their trials go on.
@@ -491,7 +500,9 @@ class Driver:
     def _end_overdue(self) -> None:
         """Stop trials that take too long; kill their workers if they don't."""
         now = self._clock()
-        if (away := now - self._watched) > _AWAY:
+        if (away := now - self._watched) < _TICK:
+            return  # with many workers a look takes longer than what has just happened
+        if away > _AWAY:
             self._watchdog.forgive(away)
         self._watched = now
         for overdue in self._watchdog.overdue():

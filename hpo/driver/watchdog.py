@@ -67,6 +67,8 @@ class Watchdog:
 
     def overdue(self) -> list[Overdue]:
         """Return what has to be done now; each thing is returned once."""
+        if self._trial_seconds is None and self._stall_seconds is None:
+            return []
         found = [self._look_at(number, watched) for number, watched in self._watched.items() if watched.open]
         return [overdue for overdue in found if overdue is not None]
 

@@ -19,6 +19,8 @@ class Checkpoints:
 
     def remove(self, number: int) -> None:
         """Remove a trial's file, and the folder with the last one."""
+        if not self._folder.exists():  # as in most sweeps: no trial took long enough to keep anything
+            return
         for leftover in (self.of(number), *self._folder.glob(f"{number}.pt.*")):  # .*: one that was being written
             leftover.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there is none, or it holds others
