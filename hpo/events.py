@@ -26,6 +26,7 @@ class FailureKind(enum.Enum):
     OUT_OF_MEMORY = "out_of_memory"  # of a GPU or of the host
     TIMEOUT = "timeout"  # it took longer than budget.trial_seconds, or was silent for longer than budget.stall_seconds
     DIED = "died"  # its worker did, by a signal or by exiting
+    LOST = "lost"  # its worker went away with its machine, or was out of reach: no fault of the trial
 
 
 @dataclass(frozen=True)

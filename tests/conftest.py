@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,14 @@ from hpo.spec.contract import Contract
 from hpo.spec.faults import SpecError
 from hpo.spec.load import Inspection, load_sweep
 from hpo.spec.sweep import Sweep
+
+# Ray reads these when it is imported: its clusters in tests are on loopback, and know those who have the token.
+os.environ |= {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(16),
+}
 
 
 @pytest.fixture

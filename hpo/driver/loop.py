@@ -398,7 +398,8 @@ class Driver:
 
     def _take_failure(self, running: _Running, event: Failed, lost: int) -> None:
         """Run a failed trial again, if the rule for its kind of failure says so; else it has failed."""
-        if self._interrupts and event.kind is FailureKind.DIED:  # perhaps of the same Ctrl-C
+        gone = event.kind in (FailureKind.DIED, FailureKind.LOST)
+        if self._interrupts and gone:  # perhaps of the same Ctrl-C
             self._end(running, "failed", error=event.error, interrupted=True)
             return
         running.failures[event.kind] += 1
@@ -409,6 +410,9 @@ class Driver:
             return
         self._ledger.again(running.spec.number)
         running.stop_reason = ""
+        if event.kind is FailureKind.LOST:
+            self._planner.add(self._sweep.shape_of(running.spec.params), running, new=False, urgent=True)
+            return
         # First in smaller cohorts, since a large one may have been too much; then alone, so that one that kills its
         # worker takes no other with it.
         if event.kind is not FailureKind.DIED or lost == 1 or running.failures[event.kind] == allowed:

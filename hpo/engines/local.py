@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -71,16 +71,29 @@ def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
 class LocalEngine:
     """Runs assignments in processes of this machine (hpo.engines.base.Engine)."""
 
-    def __init__(self, objective: Named, keys: LocalEngineKeys, trials: int, logs: Path) -> None:
-        """trials: the most that can run at a time; logs: the folder for what workers print."""
+    def __init__(
+        self,
+        objective: Named,
+        places: Sequence[str | None],
+        logs: Path,
+        memory_gb: float | None = None,
+        *,
+        first: int = 0,
+        threads: int = 1,
+    ) -> None:
+        """places: the GPU of each worker (`plan_workers`); logs: the folder for what workers print.
+
+        first: the number in the name of the first worker; threads: with which each trains.
+        """
         self._objective = objective
         self._logs = logs
-        self._memory = None if keys.memory_gb is None else int(keys.memory_gb * 2**30)
+        self._memory = None if memory_gb is None else int(memory_gb * 2**30)
+        self._first = first
+        self._threads = threads
         self._kills = oom_kills()
         self._trimmed = time.monotonic()
-        places = plan_workers(keys, trials)
         self._in_process = not places
-        self._places = places or [None]
+        self._places = list(places) or [None]
         self._workers: list[_Worker] = []
         self._deaths_at_start = 0
         self._noted = False
@@ -96,10 +109,12 @@ class LocalEngine:
         self._workers = [self._spawn(index) for index in range(len(self._places))]
 
     def _spawn(self, index: int) -> _Worker:
-        name = f"worker-{index}"
+        name = f"worker-{self._first + index}"
         log = None if self._in_process else self._logs / f"{name}.log"
         memory = None if self._in_process else self._memory
-        setup = WorkerSetup(self._objective, name, self._places[index], log, memory, own_process=not self._in_process)
+        setup = WorkerSetup(
+            self._objective, name, self._places[index], log, memory, self._threads, own_process=not self._in_process
+        )
         ours, theirs = self._context.Pipe()
         process: BaseProcess | threading.Thread
         if self._in_process:
@@ -123,11 +138,15 @@ class LocalEngine:
                 return
         raise RuntimeError("there is no idle worker")
 
+    def waitables(self) -> list[Connection | int]:
+        """Return what multiprocessing.connection.wait can wait for: one of it is ready when `poll` has something."""
+        return [thing for worker in self._workers for thing in worker.waitables()]
+
     def poll(self, timeout: float) -> list[Message]:
         if time.monotonic() - self._trimmed > _SECONDS_BETWEEN_TRIMS:
             self._trimmed = time.monotonic()
             self._trim_logs()
-        news = wait([thing for worker in self._workers for thing in worker.waitables()], timeout)
+        news = wait(self.waitables(), timeout)
         messages: list[Message] = []
         for index, worker in enumerate(self._workers):
             # A process that the objective started may hold a dead worker's end of the pipes, so that they say nothing.

@@ -41,6 +41,7 @@ class WorkerSetup:
     gpu: str | None = None  # CUDA_VISIBLE_DEVICES; None: leave it as it is
     log: Path | None = None  # standard output and error go here; None: they stay where they are
     memory: int | None = None  # bytes that it may allocate; None: as many as there are
+    threads: int = 1
     own_process: bool = True
 
 
@@ -156,7 +157,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     # Nothing that imports numpy or Torch may come before this: the number of threads is read once.
     try:
         objective = build(setup.objective)
-        _settle()
+        _settle(setup.threads)
         notes = objective.prepare()
     except UserError as error:
         connection.send(Broken(str(error)))
@@ -228,7 +229,8 @@ def _enter_process(setup: WorkerSetup) -> None:
     if setup.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # a small model trains slower with two threads, and a worker has one core
+        # A small model trains slower with two threads, and a worker has one core unless the user gives it more.
+        os.environ.setdefault(name, str(setup.threads))
     if setup.log is not None:
         log_to(setup.log)
     if setup.memory is not None:
@@ -245,7 +247,7 @@ def _die_with(sentinel: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _settle() -> None:
+def _settle(threads: int) -> None:
     if "torch" in sys.modules:
         with contextlib.suppress(AttributeError):  # a lazy module that nobody has used yet loads here
-            settle_process()
+            settle_process(threads)

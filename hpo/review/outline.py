@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.engines.local import plan_workers
+from hpo.engines.ray_cluster import demand_of
 from hpo.plan.planner import MOST, opening
 from hpo.review.display import duration, params_text
 from hpo.spec.conditions import Clause
@@ -68,6 +69,12 @@ def _plan_lines(sweep: Sweep) -> list[str]:
         where = f"{len(places)} processes" if places else "this process"
         lines.append(f"workers   {where}" + (f" on {gpus} GPUs" if gpus else ""))
         lines += _cohort_lines(sweep, workers)
+    else:
+        keys = sweep.engine
+        count = "as many as there is room for" if keys.workers == "auto" else f"{keys.workers}"
+        demand = ", ".join(f"{name} {amount:g}" for name, amount in demand_of(keys).items() if name != "memory")
+        lines.append(f"workers   on Ray ({keys.address}): {count}, each with {demand}")
+        lines += _cohort_lines(sweep, 1 if keys.workers == "auto" else keys.workers)
     return lines
 
 

@@ -5,6 +5,7 @@ These models are the one place of that knowledge: validation, `hpo schema` and t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -75,6 +76,9 @@ class Retry(Section):
     out_of_memory: Natural = Field(1, description="run again alone, after the batch was split if that is possible")
     timeout: Natural = Field(0, description="it took too long: it would again")
     died: Natural = Field(2, description="its worker was killed or exited")
+    lost: Natural = Field(
+        10, description="Ray only: the machine of its worker went away, which is no fault of the trial"
+    )
 
 
 class NoStop(Section):
@@ -140,15 +144,34 @@ class LocalEngine(Section):
     compile: bool = Field(False, description="torch.compile for stacks: tens of seconds for each, for long trials")
 
 
+def _whole_above_one(amount: float) -> float:
+    if amount > 1 and not float(amount).is_integer():
+        raise ValueError(f"must be a whole number where it is above 1, but got {amount:g}")
+    return amount
+
+
+def _address(address: str) -> str:
+    if address in ("auto", "local") or re.fullmatch(r"[^\s:/]+:\d{1,5}", address):
+        return address
+    raise ValueError(f"must be auto, local or host:port (the port of `ray start --head`), but got {address!r}")
+
+
+Share = Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)]  # of something that Ray hands out
+
+
 class RayEngine(Section):
     type: Literal["ray"]
-    address: str = "auto"
-    workers: Literal["auto"] | PositiveInt = "auto"
-    cpus_per_worker: Positive = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
-    resources: dict[str, float] = {}
-    cohort: Literal["auto", "off", False] | PositiveInt = "auto"
-    compile: bool = False
+    address: Annotated[str, AfterValidator(_address)] = Field(
+        "auto", description="host:port of a cluster; local: start one here; auto: the one that runs, else local"
+    )
+    workers: Literal["auto"] | PositiveInt = Field("auto", description="auto: as many as the cluster has room for")
+    cpus_per_worker: Annotated[Share, Field(gt=0)] = Field(1, description="cores; as many threads train")
+    gpus_per_worker: Share = Field(0, description="e.g. 0.25: four workers share a GPU; 0: none is used")
+    resources: dict[str, Share] = Field({}, description="custom resources of Ray that a worker takes, e.g. {a100: 1}")
+    memory_gb: Positive | None = Field(None, description="memory a worker takes and may allocate; then: MemoryError")
+    files: list[str] = Field([], description="further files and folders that the objective reads: sent to the workers")
+    cohort: Literal["auto", "off", False] | PositiveInt = Field("auto", description="trials that train as one stack")
+    compile: bool = Field(False, description="torch.compile for stacks: tens of seconds for each, for long trials")
 
 
 Engine = Annotated[LocalEngine | RayEngine, Field(discriminator="type")]

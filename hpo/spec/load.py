@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from hpo.spec import rules
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault, SpecError, did_you_mean
-from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, RayEngine, SweepKeys, validate_section
+from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, SweepKeys, validate_section
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Categorical, Constant, Space
@@ -85,9 +85,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
         baselines.append(params)
         faults += found
 
-    if isinstance(keys["engine"], RayEngine):
-        faults.append(Fault("the engine 'ray' is not in this version", ("engine",), remedy="use {type: local}"))
-    elif contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
+    if contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))

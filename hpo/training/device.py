@@ -36,13 +36,13 @@ def free_memory(device: torch.device) -> int:
     return min(total // 8, _MOST_ON_CPU)
 
 
-def settle_process() -> None:
-    """Make this process train well on one core: one thread, and memory that is kept once it was had.
+def settle_process(threads: int = 1) -> None:
+    """Make this process train well on its share of the cores: as many threads, and memory that is kept once it was had.
 
-    A small model trains slower with two threads, and a worker has one core. glibc gives large blocks back to the system
-    at once; each step of a stack would then pay for zeroed pages anew.
+    A small model trains slower with two threads, and a worker has one core unless the user gives it more. glibc gives
+    large blocks back to the system at once; each step of a stack would then pay for zeroed pages anew.
     """
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     with contextlib.suppress(OSError, AttributeError):  # another C library: it does as it likes
         libc = ctypes.CDLL("libc.so.6")
         for setting, value in ((_M_TRIM_THRESHOLD, 2**30), (_M_MMAP_THRESHOLD, 2**25), (_M_TOP_PAD, 2**24)):

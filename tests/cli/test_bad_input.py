@@ -100,8 +100,9 @@ def fault_of(hpo: Hpo, tmp_path: Path, text: str | bytes, *overrides: str) -> st
         ),
         (
             "engine: {workers: 0}",
-            "engine: {type: ray}",
-            "bad.yaml:11: engine: the engine 'ray' is not in this version (use {type: local})",
+            "engine: {type: ray, address: head}",
+            "bad.yaml:11: engine.address: must be auto, local or host:port (the port of `ray start --head`), but got "
+            "'head'",
         ),
         (
             "objectives.binary",
@@ -159,7 +160,7 @@ def test_what_is_no_sweep_file(hpo: Hpo, tmp_path: Path, text: str | bytes, faul
         ("bugdet.trials=3", "bugdet: unknown key 'bugdet' (did you mean 'budget'?)"),
         ("budget.trials=many", "budget.trials: must be a whole number, but got 'many'"),
         ("parameters.lerning_rate={value: 0.1}", "parameters.lerning_rate: the objective knows no hyperpar"),
-        ("engine.type=ray", "engine: the engine 'ray' is not in this version (use {type: local})"),
+        ("engine.type=spark", "engine.type: unknown type 'spark' (did you mean "),
         ("budget", "an override is written key.path=value"),
     ],
 )
@@ -172,7 +173,8 @@ def test_engine_and_workers_options(hpo: Hpo, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(SOUND.replace("engine: {workers: 0}\n", ""))
     for options, fault in (
-        (("--engine", "ray"), "the engine 'ray' is not in this version"),
+        (("--engine", "spark"), "engine.type: unknown type 'spark'"),
+        (("--engine", "ray", "--workers", "0"), "engine.workers: must be auto or greater than 0, but got 0"),
         (("--workers", "many"), "engine.workers: must be "),
         (("--extend", "0"), "Invalid value for '--extend'"),
     ):

@@ -138,7 +138,15 @@ def test_sections(load: Load, text: str, attribute: str, expected: Any) -> None:
         ("budget: {trails: 3}", "budget.trails: unknown key 'trails' (did you mean 'trials'?)"),
         ("run_cap: many", "run_cap: must be a whole number, but got 'many'"),
         ("{budget: {trials: 3}, run_cap: 4}", "run_cap: run_cap is 4, but budget.trials is 3 (keep one)"),
-        ("engine: {type: ray}", "engine: the engine 'ray' is not in this version (use {type: local})"),
+        (
+            "engine: {type: ray, address: 'head'}",
+            "engine.address: must be auto, local or host:port (the port of `ray start --head`), but got 'head'",
+        ),
+        ("engine: {type: ray, workers: 0}", "engine.workers: must be auto or greater than 0, but got 0"),
+        (
+            "engine: {type: ray, gpus_per_worker: 1.5}",
+            "engine.gpus_per_worker: must be a whole number where it is above 1, but got 1.5",
+        ),
         ("engine: {type: loacl}", "engine.type: unknown type 'loacl' (did you mean 'local'?)"),
         ("engine: {wrkers: 3}", "engine.wrkers: unknown key 'wrkers' (did you mean 'workers'?)"),
         ("engine: {workers: -1}", "engine.workers: must be auto or at least 0, but got -1"),
@@ -191,7 +199,7 @@ def test_all_faults_at_once_by_line(faults: Faults) -> None:
           batch_size: {values: [0]}
         forbid: [{optimizer: adam}]
         budget: {trials: few}
-        engine: {type: ray}
+        engine: {type: spark}
         """,
         "seed=x",
         contract=TOY,
@@ -203,7 +211,7 @@ def test_all_faults_at_once_by_line(faults: Faults) -> None:
         ["6", "parameters.lerning_rate"],
         ["7", "parameters.batch_size.values[0]"],
         ["9", "budget.trials"],
-        ["10", "engine"],
+        ["10", "engine.type"],
         ["-o seed=x", "seed"],
     ]
 
