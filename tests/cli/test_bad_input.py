@@ -160,7 +160,7 @@ def test_what_is_no_sweep_file(hpo: Hpo, tmp_path: Path, text: str | bytes, faul
         ("bugdet.trials=3", "bugdet: unknown key 'bugdet' (did you mean 'budget'?)"),
         ("budget.trials=many", "budget.trials: must be a whole number, but got 'many'"),
         ("parameters.lerning_rate={value: 0.1}", "parameters.lerning_rate: the objective knows no hyperpar"),
-        ("engine.type=spark", "engine.type: unknown type 'spark' (did you mean "),
+        ("engine.type=spark", "engine.type: unknown type 'spark' (one of: local, ray)"),
         ("budget", "an override is written key.path=value"),
     ],
 )
@@ -191,7 +191,7 @@ def test_many_faults_at_once(hpo: Hpo, tmp_path: Path) -> None:
         .replace("max: 0.9", "max: -1.0")
         .replace("val_accuracy", "val_acuracy")
         .replace("synthetic", "syntetic")
-        .replace("workers: 0", "type: ray")
+        .replace("workers: 0", "type: spark")
     )
     *faults, end = assert_refused(hpo, tmp_path, str(path))
     assert [int(fault.split(":")[1]) for fault in faults] == [3, 4, 5, 8, 9, 11]
