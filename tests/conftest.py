@@ -22,6 +22,16 @@ os.environ |= {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(16),
 }
+# Before Torch is loaded. Two threads of it on a busy core wait for each other by spinning: tiny models then train ten
+# times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files of slow tests first (with xdist: --no-loadscope-reorder): what is left for the end is short, so that no
+    core waits while another has a long file to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture
