@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler
 from optuna.trial import TrialState
 
 from hpo.search.keep import Bound
+from hpo.search.tpe import SharingTPESampler
 from hpo.spec.space import Categorical, Space
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ class WeightedRandomSampler(RandomSampler):
         return choices[self._rng.rng.choice(len(choices), p=weights)]
 
 
-class GroupedTPESampler(TPESampler):
+class GroupedTPESampler(SharingTPESampler):
     """TPE that models conditional parameters, instead of drawing them at random, by groups of those that are active
     together. Optuna works the groups out from all trials at each ask; they change only with a new combination."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True)
+        super().__init__(seed, STARTUP_TRIALS, group=True)
         self._combinations: set[frozenset[str]] = set()  # of the parameters that were active in trials that ended
         self._grouped: dict[str, BaseDistribution] | None = None
 
@@ -67,7 +68,7 @@ class GroupedTPESampler(TPESampler):
 def _tpe(space: Space, seed: int) -> BaseSampler:
     if any(parameter.when for parameter in space.parameters):
         return GroupedTPESampler(seed)
-    return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True)
+    return SharingTPESampler(seed, STARTUP_TRIALS)
 
 
 METHODS: dict[str, Callable[[Space, int], BaseSampler]] = {

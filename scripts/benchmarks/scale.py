@@ -2,10 +2,10 @@
 
 1,000 workers train nothing: an epoch passes when the clock is set forward (hpo/engines/simulated.py). What is left is
 the driver's own work. Trials have up to 27 epochs of 3 metrics, ASHA stops most of them, 3 % diverge, 1 % fail, and
-0.2 % take their worker with them. A time is processor time of the driver's process, less the simulation's own, so that
-neither other processes nor the disk's latency count; an event is a report or a trial's end, and "events/s" is what that
-leaves room for on one core. MLflow's writer is a process of its own; "behind" is how many entries it has not written yet
-when so many trials have ended, as the simulation runs far ahead of any real sweep.
+0.2 % take their worker with them. A time is processor time of the driver's process, less the simulation's own: neither
+other processes nor the disk's latency count. An event is a report or a trial's end, and "events/s" is what that leaves
+room for on one core. MLflow's writer is a process of its own; "behind" is how many entries it has not written yet when
+so many trials have ended, as the simulation runs far ahead of any real sweep.
 
 `--resume` goes on with the study when it is done: the time from the start to the first ask.
 """
@@ -114,7 +114,8 @@ def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
          "s of the simulation", "s of wall time", "s until MLflow is written", "most MB of the driver"],
         [
             [job.method, "yes" if job.mlflow else "no",
-             *(f"{found[key]:,}" for key in ("complete", "pruned", "failed")), found["simulated"] / 86400, found["cpu"], found["simulation"], found["wall"], found["closing"],
+             *(f"{found[key]:,}" for key in ("complete", "pruned", "failed")), found["simulated"] / 86400, found["cpu"],
+             found["simulation"], found["wall"], found["closing"],
              found["peak_mb"]]
             for job, found in measured
         ],

@@ -1,4 +1,4 @@
-"""Fifty workers in simulated time: driver, planner, searcher, study and MLflow are real, only the training is missing."""
+"""Fifty workers in simulated time: driver, planner, searcher, study and MLflow are real, training is missing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,153 @@
+"""Optuna's TPESampler, with what one ask has in common with the next computed once.
+
+Between two asks mostly nothing has ended: the best trials and their density are the same, and the others have grown by
+those that run. Optuna sorts, encodes and fits everything at each ask. The proposals are the same, number for number
+(tests/search/test_tpe.py); only the time tells which of the two is at work.
+
+This rests on what TPESampler does inside, so with releases that it was not tested with, it does what TPESampler does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.search.density import Choices, Density, Floats, Interval, axes_of, scaled
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+
+TESTED = ((5, 0),)  # releases of Optuna
+_ROUNDING = 1e-7  # more than hpo/search/density.py differs from Optuna by
+_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+_inside: Any = importlib.import_module(TPESampler.__module__)
+
+
+def tested() -> bool:
+    """Whether this release of Optuna is one that this was tested with."""
+    return tuple(int(part) for part in optuna.__version__.split(".")[:2]) in TESTED
+
+
+@dataclass
+class _Fit:
+    """What the ended trials say of one search space."""
+
+    search_space: dict[str, BaseDistribution]
+    ended: Sequence[FrozenTrial]
+    axes: Sequence[Choices | Interval]
+    mixture: Any  # the best ones' density, as Optuna has it: samples are drawn from it
+    best: Density  # the same
+    numbers: list[int]  # of the others that have all these parameters
+    others: Floats  # their values, a row for each parameter
+    rows: dict[int, list[float] | None] = field(default_factory=dict)  # of running trials; None: it lacks parameters
+
+
+class SharingTPESampler(TPESampler):
+    """TPE for studies of one objective in which a trial has all its parameters before the next one is asked for."""
+
+    def __init__(self, seed: int, n_startup_trials: int, group: bool = False) -> None:
+        super().__init__(
+            seed=seed, n_startup_trials=n_startup_trials, multivariate=True, group=group, constant_liar=True
+        )
+        self._fits: dict[tuple[str, ...], _Fit] = {}
+        self._shares = tested()
+
+    def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        if not self._shares:
+            return super()._sample(study, trial, search_space)
+        ended, running = [], []
+        for other in study._get_trials(deepcopy=False, states=_STATES, use_cache=False):
+            if other.state != TrialState.RUNNING:
+                ended.append(other)
+            elif other.number != trial.number:
+                running.append(other)
+        fit = self._fit(study, search_space, ended)
+        others = self._with_running(study, fit, running)
+        samples: Floats = fit.mixture.sample(self._rng.rng, self._n_ei_candidates)
+        rest = Density(fit.axes, scaled(fit.axes, others.copy()), _weights(others.shape[1]))
+        gains = fit.best.log(samples) - rest.log(samples)
+        if not _is_clear(samples, gains):  # Optuna's last bits decide
+            by_name = dict(zip(search_space, samples.T, strict=True))
+            gains = fit.mixture.log_pdf(samples) - self._estimator(search_space, others).log_pdf(by_name)
+        chosen = zip(search_space, samples[np.argmax(gains)].tolist(), strict=True)
+        return {name: search_space[name].to_external_repr(value) for name, value in chosen}
+
+    def _estimator(self, search_space: dict[str, BaseDistribution], places: Floats) -> Any:
+        """Return Optuna's density of trials. places: their values, a row for each parameter."""
+        observations = dict(zip(search_space, places, strict=True))
+        return self._parzen_estimator_cls(observations, search_space, self._parzen_estimator_parameters)
+
+    def _fit(self, study: Study, search_space: dict[str, BaseDistribution], ended: list[FrozenTrial]) -> _Fit:
+        """Return what ended trials say of a search space: the last answer, if neither has changed."""
+        key = tuple(search_space)
+        fit = self._fits.get(key)
+        if fit is not None and fit.ended == ended and fit.search_space == search_space:
+            return fit
+        below, above = _inside._split_trials(study, ended, _inside.default_gamma(len(ended)))
+        axes, (_, best), (numbers, others) = (
+            axes_of(search_space),
+            _rows(below, search_space),
+            _rows(above, search_space),
+        )
+        places = _columns(best, len(axes))
+        mixture = self._estimator(search_space, places)._mixture_distribution
+        density = Density(axes, scaled(axes, places.copy()), _weights(len(best)))
+        fit = _Fit(dict(search_space), ended, axes, mixture, density, numbers, _columns(others, len(axes)))
+        self._fits[key] = fit
+        return fit
+
+    def _with_running(self, study: Study, fit: _Fit, running: list[FrozenTrial]) -> Floats:
+        """Return the values of all trials that are not among the best, in the order of their numbers."""
+        numbers, found = [], []
+        for trial in running:
+            if trial.number not in fit.rows:
+                fit.rows[trial.number] = _row(self._get_params(trial, study), fit.search_space)
+            if (row := fit.rows[trial.number]) is not None:
+                numbers.append(trial.number)
+                found.append(row)
+        if not numbers:
+            return fit.others
+        together = np.concatenate([fit.others, _columns(found, len(fit.axes))], axis=1)
+        if not fit.numbers or numbers[0] > fit.numbers[-1]:
+            return together
+        return together[:, np.argsort(fit.numbers + numbers)]
+
+
+def _is_clear(samples: Floats, gains: Floats) -> bool:
+    """Whether a sample is best by more than what is lost to rounding: choices that were tried equally often tie."""
+    if not np.isfinite(gains).all():
+        return False
+    close = samples[gains >= gains.max() - _ROUNDING]
+    return bool((close == close[0]).all())
+
+
+def _weights(observations: int) -> Floats:
+    weights = np.append(_inside.default_weights(observations), [1.0])
+    return np.asarray(weights / weights.sum())
+
+
+def _columns(rows: list[list[float]], parameters: int) -> Floats:
+    """Return the values of trials (a row each) with a row for each parameter."""
+    flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * parameters)
+    return np.ascontiguousarray(flat.reshape(len(rows), parameters).T)
+
+
+def _rows(trials: list[FrozenTrial], search_space: dict[str, BaseDistribution]) -> tuple[list[int], list[list[float]]]:
+    """Return the numbers and the values of those trials that have all parameters of a search space."""
+    found = [(trial.number, row) for trial in trials if (row := _row(trial.params, search_space)) is not None]
+    return [number for number, _ in found], [row for _, row in found]
+
+
+def _row(params: dict[str, Any], search_space: dict[str, BaseDistribution]) -> list[float] | None:
+    if not search_space.keys() <= params.keys():
+        return None
+    return [distribution.to_internal_repr(params[name]) for name, distribution in search_space.items()]
