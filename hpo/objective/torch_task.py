@@ -72,7 +72,7 @@ class TorchObjective:
 
     def _train_group(self, structure: Hashable, runs: list[Run], assignment: Assignment, channel: Channel) -> None:
         """Train runs of one structure: as many as fit into a stack; the others are returned."""
-        from hpo.training.stack.slots import CannotStack
+        from hpo.training.stack.slot import CannotStack
 
         most, reason, cohort = 1, "", None
         checkpoint_seconds = assignment.checkpoint_seconds
@@ -111,7 +111,7 @@ class TorchObjective:
         it find too little memory, they come back, to train in smaller ones. What a probe's few steps don't show (a
         short batch, how the models measure) shows in the first epoch: then as there."""
         from hpo.training.cohort import train_cohort
-        from hpo.training.stack.slots import CannotStack
+        from hpo.training.stack.slot import CannotStack
 
         specs = {run.trial.number: run.trial for run in cohort.runs}
         training = train_cohort(cohort)
@@ -159,7 +159,7 @@ class TorchObjective:
 def _structure(run: Run) -> Hashable:
     """Return what runs must share to be tried as one stack; a model that no stack can hold has a key of its own."""
     from hpo.training.stack.model import structure_of
-    from hpo.training.stack.slots import CannotStack
+    from hpo.training.stack.slot import CannotStack
 
     try:
         return run.batch_size, structure_of(run.model)
@@ -169,6 +169,6 @@ def _structure(run: Run) -> Hashable:
 
 def _why(error: Exception) -> str:
     """Return why there can be no stack: CannotStack's message, or Torch's with its type."""
-    from hpo.training.stack.slots import CannotStack
+    from hpo.training.stack.slot import CannotStack
 
     return str(error) if isinstance(error, CannotStack) else one_line(error)

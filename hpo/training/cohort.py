@@ -28,7 +28,7 @@ from hpo.training.stack.compiled import compiled
 from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
-from hpo.training.stack.slots import CannotStack, Ragged
+from hpo.training.stack.slot import CannotStack, Ragged
 from hpo.training.stack.upload import upload
 from hpo.training.task import TorchTask
 
@@ -58,7 +58,7 @@ class Cohort:
         self.model = StackedModel([run.model for run in self.runs])
         self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
-        self._forward = compiled(self._evaluate) if compile else self._evaluate
+        self._differentiable = compiled(self._evaluate) if compile else None
         self._x = first.whole_x  # of which every run uses all rows, or its `kept_rows`
 
     def __len__(self) -> int:
@@ -74,27 +74,26 @@ class Cohort:
         outputs, targets = [], []
         self.model.begin_epoch()
         for step, batch in enumerate(epoch_batches(self.runs)):
-            output, losses = self.step(batch, [each[step] if len(each) > 1 else each[0] for each in rates])
-            outputs.append(output.detach())
+            output = self.step(batch, [each[step] if len(each) > 1 else each[0] for each in rates])
+            outputs.append(output)
             targets.append(batch.targets)
             looked_at = [
                 ((epoch - 1) * run.steps_per_epoch + step) % CHECK_EVERY == 0 and step < run.steps_per_epoch
                 for run in self.runs
             ]
             if any(looked_at):
-                bad |= ~losses.detach().isfinite() & upload(looked_at, self.device)
+                bad |= ~self._losses(output, batch).isfinite() & upload(looked_at, self.device)
         used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
         return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
 
-    def step(self, batch: Batch, rates: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """Take one optimizer step. rates: each run's learning rate. Returns outputs [K, B, ...] and mean losses [K]."""
+    def step(self, batch: Batch, rates: Sequence[float]) -> Tensor:
+        """Take one optimizer step. rates: each run's learning rate. Returns the outputs [K, B, ...] before it."""
         ragged = batch.ragged
         x = self._x.index_select(0, batch.rows.flatten()).view(*batch.rows.shape, *self._x.shape[1:])
         x = self._input(x, training=True, ragged=ragged)
         resting = ragged.idle if ragged is not None else []
         before = [tensor[resting] for tensor in self.model.running()] if resting else []
-        output, losses = (self._forward if ragged is None else self._evaluate)(x, batch.targets, ragged)
-        found = torch.autograd.grad(losses.sum(), self.model.parameters, allow_unused=True)
+        output, found = self._gradients(x, batch)
         if resting:  # not before: the gradients depend on frozen weights
             for tensor, rows in zip(self.model.running(), before, strict=True):
                 tensor[resting] = rows
@@ -104,26 +103,41 @@ class Cohort:
                 raise CannotStack("some of their weights have no part in the output")
             gradients.append(torch.zeros_like(parameter) if gradient is None else gradient)
         self.optimizer.step(gradients, rates, ragged)
-        return output, losses
+        return output
 
-    def _evaluate(self, x: Tensor, targets: Tensor, ragged: Ragged | None) -> tuple[Tensor, Tensor]:
-        """Return outputs [K, B, ...] and mean losses [K] of a training batch."""
-        output = self.model(x, True, ragged)
+    def _gradients(self, x: Tensor, batch: Batch) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """Return the outputs [K, B, ...] of a batch, and each run's mean loss derived by each parameter."""
+        if self._differentiable is not None and batch.ragged is None:
+            output, losses = self._differentiable(x, batch.targets)
+            return output.detach(), torch.autograd.grad(losses.sum(), self.model.parameters, allow_unused=True)
+        output = self.model.record(x, batch.ragged)
         self._check(output, x.shape[1])
-        return output, _mean(self.loss(output, targets), ragged)
+        with torch.no_grad():
+            gradient = _of_mean(self.loss.derivative(output, batch.targets), batch.ragged)
+        return output, self.model.backward(gradient)
+
+    def _evaluate(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs [K, B, ...] and mean losses [K] of a training batch, by differentiable operations."""
+        output = self.model(x)
+        self._check(output, x.shape[1])
+        return output, _mean(self.loss(output, targets), None)
+
+    def _losses(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss [K] of a batch."""
+        with torch.no_grad():
+            return _mean(self.loss(output, batch.targets), batch.ragged)
 
     def validate(self) -> list[dict[str, float] | None]:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
         x, rows = self.runs[0].validation.x, len(self.runs[0].validation)
         chunk = max(1, min(CHUNK, 64 * CHUNK // len(self)))
-        with torch.no_grad():
-            outputs = torch.cat(
-                [
-                    self.model(self._input(part.expand(len(self), *part.shape), training=False), False)
-                    for part in torch.split(x, chunk)
-                ],
-                1,
-            )
+        outputs = torch.cat(
+            [
+                self.model.infer(self._input(part.expand(len(self), *part.shape), training=False))
+                for part in torch.split(x, chunk)
+            ],
+            1,
+        )
         self._check(outputs, rows)
         shared = all(run.validation.y is self.runs[0].validation.y for run in self.runs)
         y = self.runs[0].validation.y.expand(len(self), rows)
@@ -143,7 +157,7 @@ class Cohort:
             self.runs = [self.runs[row] for row in rows]
             return
         self.runs = [self.runs[row] for row in rows]
-        self._forward = self._evaluate
+        self._differentiable = None
         self.model.select(rows)
         self.loss.select(rows)
         self.optimizer.select(rows, self.model.flat)
@@ -286,3 +300,12 @@ def _mean(losses: Tensor, ragged: Ragged | None) -> Tensor:
     if ragged is None:
         return losses.mean(1)
     return torch.where(ragged.mask, losses, 0.0).sum(1) / ragged.counts.clamp(min=1)
+
+
+def _of_mean(derivatives: Tensor, ragged: Ragged | None) -> Tensor:
+    """Return derivatives of the mean over the rows that count, of those of each row [K, B, ...]."""
+    if ragged is None:
+        return derivatives.div_(derivatives.shape[1])
+    shape = (*ragged.mask.shape, *(1,) * (derivatives.dim() - 2))
+    counts = ragged.counts.clamp(min=1).view(-1, *(1,) * (derivatives.dim() - 1))
+    return torch.where(ragged.mask.view(shape), derivatives, 0.0) / counts

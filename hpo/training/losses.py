@@ -41,6 +41,8 @@ class LossChoice:
 
     function: the per-example loss, as described above.
     bind: turns the hyperparameters and the training split into the function's keyword arguments.
+    derivative: that of the function by its outputs, with the same arguments; None: autograd finds it. Only stacks use
+    it, where autograd's bookkeeping costs more than the numbers.
     """
 
     name: str
@@ -48,6 +50,7 @@ class LossChoice:
     takes: tuple[str, ...] = ()
     bind: Callable[[Mapping[str, Any], Split, int], Bound] = _as_given
     aliases: tuple[str, ...] = ()
+    derivative: Callable[..., Tensor] | None = None
 
 
 # --- binary: outputs are logits, targets 0 or 1 --------------------------------------------------------------------
@@ -58,10 +61,19 @@ def bce(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.nn.functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
 
 
+def _bce_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
+    return torch.sigmoid(outputs).sub_(targets)
+
+
 def weighted_bce(outputs: Tensor, targets: Tensor, pos_weight: float | Tensor) -> Tensor:
     """Binary cross-entropy with positives weighted; torch.nn.BCEWithLogitsLoss(pos_weight=...)."""
     softplus = torch.nn.functional.softplus
     return pos_weight * targets * softplus(-outputs) + (1 - targets) * softplus(outputs)
+
+
+def _weighted_bce_derivative(outputs: Tensor, targets: Tensor, pos_weight: float | Tensor) -> Tensor:
+    sigmoid = torch.sigmoid
+    return (1 - targets) * sigmoid(outputs) - pos_weight * targets * sigmoid(-outputs)
 
 
 def focal(
@@ -72,14 +84,36 @@ def focal(
     return weight * _focal_of_margin(outputs * (2 * targets - 1), focal_gamma)
 
 
+def _focal_derivative(
+    outputs: Tensor, targets: Tensor, focal_gamma: float | Tensor, focal_alpha: float | Tensor
+) -> Tensor:
+    sign = 2 * targets - 1
+    margin = outputs * sign
+    others = torch.sigmoid(-margin)  # 1 - p_t
+    log_p = torch.nn.functional.logsigmoid(margin)
+    power = torch.exp(focal_gamma * (log_p - margin))  # (1 - p_t)^gamma, since 1 - p_t = p_t / exp(margin)
+    weight = focal_alpha * targets + (1 - focal_alpha) * (1 - targets)
+    return weight * sign * power * (focal_gamma * (1 - others) * log_p - others)
+
+
 def hinge(outputs: Tensor, targets: Tensor) -> Tensor:
     """max(0, 1 - margin), the support vector machine's loss; sklearn.metrics.hinge_loss."""
     return torch.relu(1 - outputs * (2 * targets - 1))
 
 
+def _hinge_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
+    sign = 2 * targets - 1
+    return torch.where(outputs * sign < 1, -sign, 0.0)
+
+
 def binary_mse(outputs: Tensor, targets: Tensor) -> Tensor:
     """Squared error of the probability; the Brier score, sklearn.metrics.brier_score_loss."""
     return (torch.sigmoid(outputs) - targets).square()
+
+
+def _binary_mse_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
+    p = torch.sigmoid(outputs)
+    return 2 * (p - targets) * p * (1 - p)
 
 
 def _focal_of_margin(margin: Tensor, gamma: float | Tensor) -> Tensor:
@@ -108,6 +142,11 @@ def _of_target(values: Tensor, targets: Tensor) -> Tensor:
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy; torch.nn.CrossEntropyLoss."""
     return -_of_target(outputs.log_softmax(-1), targets)
+
+
+def _cross_entropy_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
+    found = outputs.softmax(-1)
+    return found.scatter_add_(-1, targets.unsqueeze(-1), found.new_full((1,), -1.0).expand(*targets.shape, 1))
 
 
 def weighted_cross_entropy(outputs: Tensor, targets: Tensor, class_weight: Tensor) -> Tensor:
@@ -157,6 +196,10 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).square()
 
 
+def _mse_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).mul_(2)
+
+
 def mae(outputs: Tensor, targets: Tensor) -> Tensor:
     """Absolute error; torch.nn.L1Loss."""
     return (outputs - targets).abs()
@@ -191,11 +234,11 @@ LOSSES: dict[Kind, Registry[LossChoice]] = {
         "loss",
         "bce",
         [
-            LossChoice("bce", bce),
-            LossChoice("weighted_bce", weighted_bce, ("pos_weight",), _pos_weight),
-            LossChoice("focal", focal, ("focal_gamma", "focal_alpha")),
-            LossChoice("hinge", hinge),
-            LossChoice("mse", binary_mse),
+            LossChoice("bce", bce, derivative=_bce_derivative),
+            LossChoice("weighted_bce", weighted_bce, ("pos_weight",), _pos_weight, derivative=_weighted_bce_derivative),
+            LossChoice("focal", focal, ("focal_gamma", "focal_alpha"), derivative=_focal_derivative),
+            LossChoice("hinge", hinge, derivative=_hinge_derivative),
+            LossChoice("mse", binary_mse, derivative=_binary_mse_derivative),
         ],
         {
             "pos_weight": Known(
@@ -209,7 +252,7 @@ LOSSES: dict[Kind, Registry[LossChoice]] = {
         "loss",
         "cross_entropy",
         [
-            LossChoice("cross_entropy", cross_entropy),
+            LossChoice("cross_entropy", cross_entropy, derivative=_cross_entropy_derivative),
             LossChoice("weighted_cross_entropy", weighted_cross_entropy, ("class_weight_power",), _class_weight),
             LossChoice("label_smoothing", label_smoothing, ("smoothing",)),
             LossChoice("focal", multiclass_focal, ("focal_gamma", "focal_alpha")),
@@ -228,7 +271,7 @@ LOSSES: dict[Kind, Registry[LossChoice]] = {
         "loss",
         "mse",
         [
-            LossChoice("mse", mse),
+            LossChoice("mse", mse, derivative=_mse_derivative),
             LossChoice("mae", mae),
             LossChoice("huber", huber, ("huber_delta",)),
             LossChoice("quantile", quantile, ("quantile",)),

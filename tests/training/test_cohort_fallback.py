@@ -19,7 +19,7 @@ from hpo.training.layers import SqueezeLast
 from hpo.training.loop import start
 from hpo.training.probe import probe
 from hpo.training.stack.model import StackedModel, structure_of
-from hpo.training.stack.slots import CannotStack
+from hpo.training.stack.slot import CannotStack
 from hpo.training.task import Splits, TorchTask
 
 from .test_cohort_equality import OUTLIER_PARAMS, ragged_splits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hpo.training.stack.slots import Ragged
+from hpo.training.stack.slot import Ragged
 
 if TYPE_CHECKING:
     from hpo.training.loop import Run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,9 +27,10 @@ class StackedLoss:
         for row, (choice, _) in enumerate(self._members):
             kinds.setdefault(choice.name, []).append(row)
         self._kinds = [
-            (self._members[rows[0]][0].function, len(rows), self._columns([self._members[row][1] for row in rows]))
+            (self._members[rows[0]][0], self._columns([self._members[row][1] for row in rows]))
             for rows in kinds.values()
         ]
+        self._sizes = [len(rows) for rows in kinds.values()]
         order = [row for rows in kinds.values() for row in rows]
         self._order = self._back = None  # None: members of a kind lie side by side
         if order != sorted(order):
@@ -37,12 +38,20 @@ class StackedLoss:
             self._back = self._order.argsort()
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        sizes = [size for _, size, _ in self._kinds]
+        return self._by_kind(outputs, targets, lambda choice: choice.function)
+
+    def derivative(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the derivative of each example's loss by its outputs, in the shape of the outputs."""
+        return self._by_kind(outputs, targets, lambda choice: choice.derivative or _by_autograd(choice))
+
+    def _by_kind(
+        self, outputs: Tensor, targets: Tensor, function_of: Callable[[LossChoice], Callable[..., Tensor]]
+    ) -> Tensor:
         if self._order is not None:
             outputs, targets = outputs[self._order], targets[self._order]
-        pieces = zip(self._kinds, torch.split(outputs, sizes), torch.split(targets, sizes), strict=True)
-        losses = [function(out, target, **bound) for (function, _, bound), out, target in pieces]
-        together = torch.cat(losses) if len(losses) > 1 else losses[0]
+        pieces = zip(self._kinds, torch.split(outputs, self._sizes), torch.split(targets, self._sizes), strict=True)
+        found = [function_of(choice)(out, target, **bound) for (choice, bound), out, target in pieces]
+        together = torch.cat(found) if len(found) > 1 else found[0]
         return together if self._back is None else together[self._back]
 
     def select(self, rows: list[int]) -> None:
@@ -63,3 +72,15 @@ class StackedLoss:
             else:
                 columns[name] = self._like.new_tensor(values).unsqueeze(1)
         return columns
+
+
+def _by_autograd(choice: LossChoice) -> Callable[..., Tensor]:
+    """Return a loss's derivative as autograd finds it."""
+
+    def derivative(outputs: Tensor, targets: Tensor, **bound: Any) -> Tensor:
+        leaf = outputs.detach().requires_grad_()
+        with torch.enable_grad():
+            total = choice.function(leaf, targets, **bound).sum()
+        return torch.autograd.grad(total, leaf)[0]
+
+    return derivative

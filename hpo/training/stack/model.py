@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from types import BuiltinFunctionType, FunctionType
 
 import torch
@@ -10,17 +10,10 @@ from torch import Tensor, nn
 
 from hpo.training.activations import ACTIVATIONS
 from hpo.training.layers import SeededDropout
-from hpo.training.stack.slots import (
-    ELEMENTWISE,
-    SLOTS,
-    CannotStack,
-    FlattenSlot,
-    MappedSlot,
-    MixedSlot,
-    Ragged,
-    Slot,
-    kind_of,
-)
+from hpo.training.stack.activations import ActivationSlot
+from hpo.training.stack.mapped import MappedSlot
+from hpo.training.stack.slot import CannotStack, Ragged, Slot
+from hpo.training.stack.slots import SLOTS
 
 ACTIVATION_TYPES: frozenset[type[nn.Module]] = frozenset(getattr(nn, choice.torch_name) for choice in ACTIVATIONS)
 _MODULES_OWN = frozenset(vars(nn.Module()))
@@ -63,12 +56,43 @@ class StackedModel:
     def __len__(self) -> int:
         return len(self.flat)
 
-    def __call__(self, x: Tensor, training: bool, ragged: Ragged | None = None) -> Tensor:
-        numbers = 0
+    def __call__(self, x: Tensor, ragged: Ragged | None = None) -> Tensor:
+        """Return the outputs of a training batch by differentiable operations."""
         for slot in self.slots:
-            x = slot.forward(x, training, ragged)
-            numbers += x.numel()
+            x = slot.forward(x, True, ragged)
+        return x
+
+    def record(self, x: Tensor, ragged: Ragged | None = None) -> Tensor:
+        """Return the outputs of a training batch, and keep what `backward` needs."""
+        numbers, own = 0, False
+        with torch.no_grad():
+            for slot in self.slots:
+                x = slot.record(x, ragged, own)
+                own = slot.fresh
+                numbers += x.numel()
         self.activation_numbers = max(self.activation_numbers, numbers // len(self))
+        return x
+
+    def backward(self, gradient: Tensor) -> list[Tensor | None]:
+        """Return the gradient of each of `parameters`, None for one without a part in the output. Once for each
+        `record`. gradient: that of the outputs; may be written over."""
+        found: list[list[Tensor | None]] = [[None] * len(slot.trained) for slot in self.slots]
+        first = next(index for index, slot in enumerate(self.slots) if slot.trained)
+        below: Tensor | None = gradient
+        for index in reversed(range(first, len(self.slots))):
+            if below is None:
+                break
+            with torch.no_grad():
+                below, found[index] = self.slots[index].backward(below, needed=index > first)
+        return [each for several in found for each in several]
+
+    def infer(self, x: Tensor) -> Tensor:
+        """Return the outputs for evaluation, without autograd."""
+        own = False
+        with torch.no_grad():
+            for slot in self.slots:
+                x = slot.infer(x, own)
+                own = slot.fresh
         return x
 
     def begin_epoch(self) -> None:
@@ -104,14 +128,8 @@ def make_slot(modules: Sequence[nn.Module]) -> Slot:
     """Return the slot of one layer of all members."""
     first = modules[0]
     if all(map(_is_activation, modules)):
-        return MixedSlot(modules) if len({kind_of(module) for module in modules}) > 1 else _alone(first)(modules)
-    if _is_known(first):
-        return _alone(first)(modules)
-    return MappedSlot(modules)
-
-
-def _alone(module: nn.Module) -> Callable[[Sequence[nn.Module]], Slot]:
-    return FlattenSlot if type(module) is nn.Flatten else SLOTS.get(type(module), Slot)
+        return ActivationSlot(modules)
+    return SLOTS[type(first)](modules) if _is_known(first) else MappedSlot(modules)
 
 
 def _is_activation(module: nn.Module) -> bool:
@@ -128,7 +146,7 @@ def _is_known(module: nn.Module) -> bool:
         return False
     if isinstance(module, nn.PReLU) and module.weight.numel() > 1:
         return False
-    return type(module) in {*SLOTS, *ELEMENTWISE, nn.Flatten} and _is_simple(module)
+    return type(module) in SLOTS and _is_simple(module)
 
 
 def _is_simple(module: nn.Module) -> bool:

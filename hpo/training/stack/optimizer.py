@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hpo.training.stack.hyper import Hyper
-from hpo.training.stack.slots import CannotStack, Ragged
+from hpo.training.stack.slot import CannotStack, Ragged
 
 if TYPE_CHECKING:
     from hpo.training.optimizers import OptimizerChoice

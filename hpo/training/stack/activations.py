@@ -1,0 +1,203 @@
+"""Activations of a stack: each kind on the members that chose it, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hpo.training.stack.slot import Ragged, Slot, stacked
+
+
+def leaky(x: Tensor, slope: Tensor) -> Tensor:
+    """x [K, ...] where it is positive, elsewhere times the member's slope [K, 1]."""
+    return torch.where(x > 0, x, slope.view(-1, *(1,) * (x.dim() - 1)) * x)
+
+
+def kind_of(module: nn.Module) -> tuple[type[nn.Module], str]:
+    """Return an activation's type and settings."""
+    return type(module), module.extra_repr()
+
+
+def not_in_place(modules: Sequence[nn.Module]) -> None:
+    """Have activations leave their input alone, which gives the same numbers: slices can't be written to."""
+    for module in modules:
+        if getattr(module, "inplace", False):
+            setattr(module, "inplace", False)  # noqa: B010 (of any module type)
+
+
+class ActivationSlot(Slot):
+    """Activations, of one kind or several: each kind on its own slice.
+
+    Members of a kind should lie side by side; then a slice is no copy.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__(modules)
+        not_in_place(modules)
+        self._sort()
+        slopes = [module.weight if isinstance(module, nn.PReLU) else None for module in modules]
+        if given := [slope for slope in slopes if slope is not None]:
+            # Every member has a slope, as all tensors have a row for each; those of other kinds are never used.
+            self.trained["weight"] = stacked([given[0] if slope is None else slope for slope in slopes])
+
+    def _sort(self) -> None:
+        kinds: dict[tuple[type[nn.Module], str], list[int]] = {}
+        for row, module in enumerate(self.modules):
+            kinds.setdefault(kind_of(module), []).append(row)
+        self._kinds = [self.modules[rows[0]] for rows in kinds.values()]
+        self._sizes = [len(rows) for rows in kinds.values()]
+        self.idle = not any(isinstance(module, nn.PReLU) for module in self.modules)  # the last one may have left
+        order = [row for rows in kinds.values() for row in rows]
+        self._order = order if order != sorted(order) else []  # []: they lie side by side
+        self._back = [order.index(row) for row in range(len(order))]
+        known = [derivative_of(module) for module in self._kinds]
+        self._derivatives = [] if self._order or None in known else [each for each in known if each is not None]
+        self._recorded: list[tuple[Tensor, Tensor | None]] = []  # what each kind's derivative needs; its slope
+
+    def select(self, rows: list[int]) -> None:
+        super().select(rows)
+        self._sort()
+
+    def forward(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
+        pieces = torch.split(x[self._order] if self._order else x, self._sizes)
+        slopes: Sequence[Tensor | None] = [None] * len(pieces)
+        if "weight" in self.trained:
+            weight = self.trained["weight"]
+            slopes = torch.split(weight[self._order] if self._order else weight, self._sizes)
+        outs = [
+            leaky(piece, slope) if isinstance(module, nn.PReLU) and slope is not None else module(piece)
+            for module, piece, slope in zip(self._kinds, pieces, slopes, strict=True)
+        ]
+        out = torch.cat(outs) if len(outs) > 1 else outs[0]
+        return out[self._back] if self._order else out
+
+    def infer(self, x: Tensor, own: bool) -> Tensor:
+        return self._by_hand(x, own, keep=False) if self._derivatives else super().infer(x, own)
+
+    def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
+        return self._by_hand(x, own, keep=True) if self._derivatives else super().record(x, ragged, own)
+
+    def _by_hand(self, x: Tensor, own: bool, keep: bool) -> Tensor:
+        out = x if own else torch.empty_like(x)
+        self._recorded = []
+        pieces = zip(
+            self._derivatives, self._kinds, torch.split(x, self._sizes), torch.split(out, self._sizes), strict=True
+        )
+        for (derivative, module, given, made), slope in zip(pieces, self._slopes(), strict=True):
+            if keep:
+                needed = made if derivative.of_result else given.clone() if own else given
+                self._recorded.append((needed, slope))
+            derivative.apply(module if slope is None else slope, given, made)
+        return out
+
+    def _slopes(self) -> Sequence[Tensor | None]:
+        """Return each kind's slopes, None where it has none."""
+        if self.idle:
+            return [None] * len(self._kinds)
+        pieces = torch.split(self.trained["weight"], self._sizes)
+        return [piece if isinstance(kind, nn.PReLU) else None for kind, piece in zip(self._kinds, pieces, strict=True)]
+
+    def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
+        if not self._derivatives:
+            return super().backward(gradient, needed)
+        gradient = gradient.contiguous()
+        of_slopes = torch.zeros_like(self.trained["weight"]) if "weight" in self.trained else None
+        begin = 0
+        pieces = zip(self._derivatives, self._kinds, torch.split(gradient, self._sizes), self._recorded, strict=True)
+        for derivative, module, piece, (recorded, slope) in pieces:
+            if slope is not None and of_slopes is not None:
+                below_zero = torch.where(recorded > 0, 0.0, recorded)
+                of_slopes[begin : begin + len(piece)] = (piece * below_zero).flatten(1).sum(1, keepdim=True)
+            derivative.pull(module if slope is None else slope, recorded, piece)
+            begin += len(piece)
+        self._recorded = []
+        return gradient, [] if "weight" not in self.trained else [None if self.idle else of_slopes]
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """An activation and its derivative, by PyTorch's own kernels.
+
+    apply(module, x, out): write the activation of x to out, which may be x.
+    pull(module, recorded, gradient): multiply a gradient in place by the derivative.
+    of_result: whether `recorded` is the activation's result, or else its input.
+    For nn.PReLU the members' slopes take the module's place.
+    """
+
+    apply: Callable[[Any, Tensor, Tensor], Any]
+    pull: Callable[[Any, Tensor, Tensor], Any]
+    of_result: bool
+
+
+def derivative_of(module: nn.Module) -> Derivative | None:
+    """Return what is known of an activation's derivative; None: autograd has to find it."""
+    if getattr(module, "negative_slope", 1.0) <= 0 or getattr(module, "alpha", 1.0) <= 0:
+        return None  # the result does not tell on which side of zero the input was
+    return _DERIVATIVES.get(type(module))
+
+
+_A: Any = torch.ops.aten
+_SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # alpha and scale (Klambauer et al. 2017)
+
+_DERIVATIVES: dict[type[nn.Module], Derivative] = {
+    nn.ReLU: Derivative(
+        lambda _, x, out: _A.relu.out(x, out=out),
+        lambda _, y, g: _A.threshold_backward.grad_input(g, y, 0, grad_input=g),
+        of_result=True,
+    ),
+    nn.LeakyReLU: Derivative(
+        lambda m, x, out: _A.leaky_relu.out(x, m.negative_slope, out=out),
+        lambda m, y, g: _A.leaky_relu_backward.grad_input(g, y, m.negative_slope, True, grad_input=g),
+        of_result=True,
+    ),
+    nn.PReLU: Derivative(
+        lambda slope, x, out: out.copy_(leaky(x, slope)),
+        lambda slope, x, g: g.copy_(torch.where(x > 0, g, slope.view(-1, *(1,) * (g.dim() - 1)) * g)),
+        of_result=False,
+    ),
+    nn.ELU: Derivative(
+        lambda m, x, out: _A.elu.out(x, m.alpha, out=out),
+        lambda m, y, g: _A.elu_backward.grad_input(g, m.alpha, 1.0, 1.0, True, y, grad_input=g),
+        of_result=True,
+    ),
+    nn.SELU: Derivative(
+        lambda _, x, out: _A.elu.out(x, *_SELU, out=out),
+        lambda _, y, g: _A.elu_backward.grad_input(g, *_SELU, 1.0, True, y, grad_input=g),
+        of_result=True,
+    ),
+    nn.GELU: Derivative(
+        lambda m, x, out: _A.gelu.out(x, approximate=m.approximate, out=out),
+        lambda m, x, g: _A.gelu_backward.grad_input(g, x, approximate=m.approximate, grad_input=g),
+        of_result=False,
+    ),
+    nn.SiLU: Derivative(
+        lambda _, x, out: _A.silu.out(x, out=out),
+        lambda _, x, g: _A.silu_backward.grad_input(g, x, grad_input=g),
+        of_result=False,
+    ),
+    nn.Mish: Derivative(
+        lambda _, x, out: _A.mish.out(x, out=out),
+        lambda _, x, g: g.copy_(_A.mish_backward(g, x)),
+        of_result=False,
+    ),
+    nn.Softplus: Derivative(
+        lambda m, x, out: _A.softplus.out(x, m.beta, m.threshold, out=out),
+        lambda m, x, g: _A.softplus_backward.grad_input(g, x, m.beta, m.threshold, grad_input=g),
+        of_result=False,
+    ),
+    nn.Tanh: Derivative(
+        lambda _, x, out: torch.tanh(x, out=out),
+        lambda _, y, g: _A.tanh_backward.grad_input(g, y, grad_input=g),
+        of_result=True,
+    ),
+    nn.Sigmoid: Derivative(
+        lambda _, x, out: torch.sigmoid(x, out=out),
+        lambda _, y, g: _A.sigmoid_backward.grad_input(g, y, grad_input=g),
+        of_result=True,
+    ),
+    nn.Identity: Derivative(lambda _, x, out: out.copy_(x), lambda _, y, g: g, of_result=True),
+}
