@@ -74,14 +74,10 @@ class Cohort:
         outputs, targets = [], []
         self.model.begin_epoch()
         for step, batch in enumerate(epoch_batches(self.runs)):
-            output = self.step(batch, [each[step] if len(each) > 1 else each[0] for each in rates])
+            output = self.step(batch, rates[min(step, len(rates) - 1)])
             outputs.append(output)
             targets.append(batch.targets)
-            looked_at = [
-                ((epoch - 1) * run.steps_per_epoch + step) % CHECK_EVERY == 0 and step < run.steps_per_epoch
-                for run in self.runs
-            ]
-            if any(looked_at):
+            if any(looked_at := self._looked_at(epoch, step)):
                 bad |= ~self._losses(output, batch).isfinite() & upload(looked_at, self.device)
         used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
         return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
@@ -185,15 +181,24 @@ class Cohort:
             raise CannotStack(f"the stack's output has shape {tuple(output.shape)}")
         check_shape(output[0], rows, self.runs[0].classes)
 
+    def _looked_at(self, epoch: int, step: int) -> list[bool]:
+        """Return for each run whether the plain loop would look at its loss at this step of an epoch."""
+        spans = {
+            span: step < span and ((epoch - 1) * span + step) % CHECK_EVERY == 0
+            for span in {run.steps_per_epoch for run in self.runs}
+        }
+        return [spans[run.steps_per_epoch] for run in self.runs] if any(spans.values()) else []
+
     def _rates(self, epoch: int) -> list[list[float]]:
-        """Return each run's learning rates of an epoch's steps; one if they are all the same."""
-        rates = []
+        """Return the runs' learning rates at each of an epoch's steps; of one step if they stay as they are."""
+        changing = any(run.schedule.changes == "step" for run in self.runs)
+        by_run = []
         for run in self.runs:
-            begin = (epoch - 1) * run.steps_per_epoch
+            begin, last = (epoch - 1) * run.steps_per_epoch, run.steps_per_epoch - 1
             steps = self.steps_in_epoch if run.schedule.changes == "step" else 1
-            last = run.steps_per_epoch - 1
-            rates.append([run.rate(begin + min(step, last)) for step in range(steps)])
-        return rates
+            rates = [run.rate(begin + min(step, last)) for step in range(steps)]
+            by_run.append(rates if len(rates) > 1 or not changing else rates * self.steps_in_epoch)
+        return [list(rates) for rates in zip(*by_run, strict=True)]
 
     @property
     def steps_in_epoch(self) -> int:

@@ -62,30 +62,36 @@ class StackedOptimizer:
         self._back = None if self._order is None else self._order.argsort()
         self._own = flat if self._order is None else flat[self._order]
         self._gradient = torch.empty_like(flat)
-        clip_norms = [each.clip_norm for each in self._settings]
-        clip_values = [each.clip_value for each in self._settings]
-        self._clip_norm = _limits(clip_norms, flat)
-        self._clip_value = _limits(clip_values, flat)
+        self._clip_norm = _limits([self._settings[row].clip_norm for row in order], flat)
+        self._clip_value = _limits([self._settings[row].clip_value for row in order], flat)
 
     def step(self, gradients: Sequence[Tensor], rates: Sequence[float], ragged: Ragged | None) -> None:
         """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate.
         Members without rows in a ragged batch stay as they are."""
-        gradient = torch.cat([each.flatten(1) for each in gradients], 1, out=self._gradient)
-        self._clip(gradient)
+        self._gather([each.flatten(1) for each in gradients])
+        self._clip(self._gradient)
         idle = [] if ragged is None else ragged.idle
-        if self._order is not None:
-            gradient = gradient.index_select(0, self._order)
         start = 0
         for group in self._groups:
             stop = start + len(group.rows)
             group.hyper.set_learning_rates([rates[row] for row in group.rows])
-            own, its = self._own[start:stop], gradient[start:stop]
-            rest = [place for place, row in enumerate(group.rows) if row in idle]
+            own, its = self._own[start:stop], self._gradient[start:stop]
+            rest = [place for place, row in enumerate(group.rows) if row in idle] if idle else []
             if len(rest) < len(group.rows):
                 _update(group, own, its, rest)
             start = stop
         if self._back is not None:
             torch.index_select(self._own, 0, self._back, out=self._flat)
+
+    def _gather(self, gradients: Sequence[Tensor]) -> None:
+        """Put gradients [K, ...] side by side, in the order of the groups."""
+        if self._order is None:
+            torch.cat(list(gradients), 1, out=self._gradient)
+            return
+        begin = 0
+        for each in gradients:
+            torch.index_select(each, 0, self._order, out=self._gradient[:, begin : begin + each.shape[1]])
+            begin += each.shape[1]
 
     def _clip(self, gradient: Tensor) -> None:
         """As torch.nn.utils.clip_grad_value_ and then clip_grad_norm_ do."""

@@ -50,6 +50,16 @@ def adamw(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 
 
 def _adam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
+    if _fuses(p, hyper, "beta1", "beta2", "eps"):
+        # One pass instead of eight. It knows one learning rate only: it adds m / (sqrt(v) + eps) to zeros, unscaled.
+        step = torch.zeros_like(p)
+        torch._fused_adam_(
+            [step], [g], [hyper.moment("mean")], [hyper.moment("square")], [], [torch.tensor(float(hyper.steps[0]))],
+            lr=-1.0, beta1=float(hyper["beta1"]), beta2=float(hyper["beta2"]), eps=float(hyper["eps"]),
+            weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip
+        _add(p, step, hyper.down)
+        return
     mean, square = _moments(g, hyper)
     beta1, beta2 = hyper.values("beta1"), hyper.values("beta2")
     first = [lr / (1 - b**t) for lr, b, t in zip(hyper.learning_rates, beta1, hyper.steps, strict=True)]
@@ -73,6 +83,14 @@ def rmsprop(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 def adagrad(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """torch.optim.Adagrad without learning-rate decay."""
     _decay(p, g, hyper)
+    if _fuses(p, hyper, "eps"):
+        step = torch.zeros_like(p)
+        torch._fused_adagrad_(
+            [step], [g], [hyper.moment("sum")], [torch.tensor(1.0)],
+            lr=-1.0, lr_decay=0.0, weight_decay=0.0, eps=float(hyper["eps"]), maximize=False,
+        )  # fmt: skip
+        _add(p, step, hyper.down)
+        return
     total = hyper.moment("sum").addcmul_(g, g)
     _add_quotient(p, g, total.sqrt().add_(hyper["eps"]), hyper.down)
 
@@ -149,6 +167,12 @@ def radam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
         _add(p, mean, hyper.column(plain))
     if any(rectified):
         _add_quotient(p, mean, square.sqrt().add_(hyper["eps"]), hyper.column(rectified))
+
+
+def _fuses(p: Tensor, hyper: Hyper, *names: str) -> bool:
+    """Whether PyTorch's fused kernels can serve: on a CPU, if all members have the same of these, and the same age."""
+    same = all(isinstance(hyper[name], float) for name in names)
+    return same and p.device.type == "cpu" and hyper.steps.count(hyper.steps[0]) == len(hyper.steps)
 
 
 def _moments(g: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
