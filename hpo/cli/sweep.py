@@ -42,6 +42,8 @@ def command(
     overrides += (f"engine.type={engine}",) if engine is not None else ()
     overrides += (f"engine.workers={workers}",) if workers is not None else ()
     sweep = load_sweep(find_sweep_file(file), inspect, overrides)
+    options = [part for override in overrides for part in ("-o", override)]
+    options += [name for name, given in (("--join", join), ("--json", as_json), ("--quiet", quiet)) if given]
 
     # The heavy part of the platform is imported only once the file is known to be sound.
     from hpo.driver import Driver
@@ -55,8 +57,6 @@ def command(
     from hpo.review.summary import summary_json, summary_text
     from hpo.spec.faults import UserError
 
-    if join and extend is not None:
-        raise UserError("--extend counts from what is done, which changes as others work: say -o budget.trials=N")
     place = make_home(home, storage)
     if join:
         refuse_join(place.storage)
@@ -65,8 +65,8 @@ def command(
     notes = settle_in(course, place)
     sweep = course.sweep
     ledger = Ledger(sweep, place, join=join, storage=course.storage)
-    if extend is not None:
-        sweep = ledger.extend(extend)
+    resumes = extend is not None and ledger.extend(extend)
+    sweep = ledger.sweep
     out = sys.stdout
     stream = sys.stderr if as_json else out
     with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:
@@ -74,6 +74,8 @@ def command(
             display.note(note)
         if ledger.continued:
             display.note(f"going on with study {sweep.name!r}: {ledger.done} of {sweep.budget.trials} trials are done")
+        if resumes:
+            display.note(f"the study was extended by {extend} trials before, and is not there yet: that goes on")
         for note in ledger.take_notes():
             display.note(note)
         logs = place.logs / sweep.name
@@ -91,7 +93,7 @@ def command(
     if standing.error:
         print(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}", file=sys.stderr)
     if not quiet:
-        print(summary_text(sweep, standing, place), file=stream)
+        print(summary_text(sweep, standing, place, options), file=stream)
     if as_json:
         print(json.dumps(summary_json(standing, place)), file=out)
     if standing.interrupted:

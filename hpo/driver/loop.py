@@ -95,6 +95,9 @@ class Driver:
     def run(self) -> Standing:
         """Run the sweep. Raises EngineError if the objective can't run at all; what is recorded by then stays."""
         began = self._clock()
+        self._ledger.wait_for_database(
+            lambda text: self._watcher.note(text, warning=True), lambda: self._interrupts > 0
+        )
         with counting_interrupts(self._interrupt):
             try:
                 self._take_stock()
@@ -192,7 +195,7 @@ class Driver:
     def _look_at_others(self) -> None:
         """Learn from trials that others ended, and take over what dead drivers left."""
         now = self._clock()
-        if now - self._looked < _SECONDS_BETWEEN_LOOKS:
+        if abs(now - self._looked) < _SECONDS_BETWEEN_LOOKS:
             return
         self._looked = now
         self._take_news()
@@ -504,9 +507,10 @@ class Driver:
     def _end_overdue(self) -> None:
         """Stop trials that take too long; kill their workers if they don't."""
         now = self._clock()
-        if (away := now - self._watched) < _TICK:
+        away = now - self._watched
+        if 0 <= away < _TICK:
             return  # with many workers a look takes longer than what has just happened
-        if away > _AWAY:
+        if abs(away) > _AWAY:  # or the clock was set
             self._watchdog.forgive(away)
         self._watched = now
         for overdue in self._watchdog.overdue():

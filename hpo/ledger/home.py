@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from hpo.spec.faults import UserError
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.storages import BaseStorage
+
+    from hpo.ledger.database import PatientStorage
 
 _TRIES = 10
 # What databases say while another process makes the tables, too.
@@ -99,9 +101,23 @@ class Home:
 
 
 def make_home(path: str | Path | None, storage: str | None) -> Home:
-    """Return the home of a command: its --home (default `mlruns`), --storage, and MLFLOW_TRACKING_URI."""
+    """Return the home of a command: its --home (default `mlruns`), --storage, and MLFLOW_TRACKING_URI.
+
+    All paths are absolute: an objective may change the folder of its process.
+    """
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or None
-    return Home(Path(path or "mlruns"), storage, tracking)
+    if storage is not None and "://" not in storage:
+        storage = str(Path(storage).absolute())
+    return Home(Path(path or "mlruns").absolute(), storage and _absolute(storage), tracking and _absolute(tracking))
+
+
+def _absolute(url: str) -> str:
+    """Return the URL of a SQLite file so that it means the same in any folder; others as they are."""
+    scheme, _, path = url.partition(":///")
+    if not scheme.startswith("sqlite") or path.startswith(("/", ":", "file:")) or not path:
+        return url
+    file, mark, query = path.partition("?")
+    return f"{scheme}:///{Path(file).absolute()}{mark}{query}"
 
 
 def open_storage(home: Home) -> BaseStorage:
@@ -118,13 +134,13 @@ def open_storage(home: Home) -> BaseStorage:
         raise _unusable(home.storage_url, error) from None
 
 
-def open_database(url: str) -> RDBStorage:
+def open_database(url: str) -> PatientStorage:
     """Open the Optuna storage in a database; make its tables if there are none. Raises UserError if it can't be."""
-    from optuna.storages import RDBStorage
+    from hpo.ledger.database import PatientStorage
 
     for left in reversed(range(_TRIES)):
         try:
-            return RDBStorage(url)
+            return PatientStorage(url)
         except Exception as error:  # SQLAlchemy's, a driver's: all mean that it can't be used
             if not left or not any(sign in str(error).lower() for sign in _BEING_MADE):
                 raise _unusable(url, error) from None

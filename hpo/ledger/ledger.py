@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,14 +14,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from hpo.ledger import provenance
+from hpo.ledger import extension, provenance
 from hpo.ledger.checkpoints import Checkpoints
 from hpo.ledger.home import Home
 from hpo.ledger.mirror import Mirror
 from hpo.ledger.mirror_process import Notice as Notice
 from hpo.ledger.others import News, Others
 from hpo.ledger.others import Refusal as Refusal
-from hpo.ledger.owners import OWNER_SECONDS, OwnershipLost, own_study
+from hpo.ledger.owners import OWNER_SECONDS, OwnershipLost, SharedOwnership, own_study
+from hpo.ledger.patience import SECONDS as PATIENCE_SECONDS
 from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
 from hpo.ledger.restored import origin_of
 from hpo.ledger.settling import settle, to_be_repeated
@@ -78,12 +79,31 @@ class Ledger:
         self._done = sum(record.state in ("complete", "pruned") for record in self.ended)
         self._began = self._seconds_written = clock()
         self._earlier_seconds = float(self._book.attributes.get("seconds", 0.0))
+        self._extension: dict[str, Any] | None = self._book.attributes.get(extension.ATTRIBUTE)
+        self._in_file = sweep.budget.trials
+        self._sweep = _with_budget(sweep, extension.extended(self._extension, self._in_file))
 
-    def extend(self, trials: int) -> Sweep:
-        """Set the budget to this many trials more than the study has; return the sweep with that budget."""
-        budget = replace(self._sweep.budget, trials=self.done + trials)
-        self._sweep = replace(self._sweep, budget=budget)
+    @property
+    def sweep(self) -> Sweep:
+        """The sweep with the budget that the study goes on to: the file's, or what it was extended to."""
         return self._sweep
+
+    def extend(self, trials: int) -> bool:
+        """Set the budget to this many trials more than the study has. If the study was extended by as many before, and
+        has not got there yet, that goes on; returns whether it does."""
+        before = self._extension
+        recorded = _budget_in(self._book.attributes.get("sweep"))
+
+        def agree(noted: dict[str, Any] | None, others: Collection[int] = ()) -> dict[str, Any]:
+            args = (trials, self._in_file, self.done, recorded, self.number, others)
+            return extension.extend(noted, *args).noted()
+
+        if self._shared is not None:
+            before, self._extension = self._shared.change(extension.ATTRIBUTE, agree)
+        else:
+            self._extension = agree(before)
+        self._sweep = _with_budget(self._sweep, self._extension["to"])
+        return self._extension == before
 
     @property
     def continued(self) -> bool:
@@ -94,6 +114,10 @@ class Ledger:
     def joined(self) -> bool:
         """Whether other drivers may run the study at the same time."""
         return self._others is not None
+
+    @property
+    def _shared(self) -> SharedOwnership | None:
+        return self._ownership if self.joined and isinstance(self._ownership, SharedOwnership) else None
 
     @property
     def number(self) -> int:
@@ -113,7 +137,7 @@ class Ledger:
     def take_notes(self) -> list[str]:
         """Return what the user should know of dead drivers; each thing is returned once."""
         owners, self._ownership.taken_over = self._ownership.taken_over, []
-        return [f"took over from {owner}, which is dead or silent" for owner in owners]
+        return [f"took over from {owner}, which is dead or silent" for owner in dict.fromkeys(owners)]
 
     @property
     def done(self) -> int:
@@ -128,6 +152,13 @@ class Ledger:
     def warm_up(self) -> None:
         """Start the process that writes MLflow, which takes seconds."""
         self._mirror = Mirror(self._home)
+
+    def wait_for_database(self, tell: Callable[[str], None], hurry: Callable[[], bool]) -> None:
+        """From now on, wait a few minutes for a database that is away, unless told to `hurry`; `tell` the user so.
+        After that every call here may raise DatabaseAway, an OSError."""
+        if isinstance(self._ownership, SharedOwnership):
+            patience = self._ownership.patience
+            patience.seconds, patience.tell, patience.hurry = PATIENCE_SECONDS, tell, hurry
 
     def abandon(self) -> None:
         """End without writing anything more."""
@@ -149,9 +180,16 @@ class Ledger:
 
     def _take_over(self, notes: Sequence[str]) -> tuple[list[FrozenTrial], list[TrialRecord]]:
         sweep = self._sweep
+        # A study that has more trials than a budget that was lowered has not overspent it.
+        meant = _with_budget(sweep, max(sweep.budget.trials, self._done))
+        facts = facts_of(meant, self._book.attributes.get("id", uuid.uuid4().hex))
+        if self._shared is not None:
+            _, facts["sweep"] = self._shared.change("sweep", lambda old, others: _larger(meant.config(), old, others))
+        elif self._extension is not None:
+            facts[extension.ATTRIBUTE] = self._extension
         self._book.create(
             {
-                **facts_of(sweep, self._book.attributes.get("id", uuid.uuid4().hex)),
+                **facts,
                 "origin": origin_of(sweep),
                 **({"data_notes": list(notes)} if notes else {}),
             }
@@ -214,6 +252,8 @@ class Ledger:
         after `start`."""
         assert self._others is not None
         others, news = self._others, News()
+        if others.owe:  # so that they wait no longer than they must, once they are this driver's
+            self._say_alive()
         if new := self._ownership.estate - self._estate:
             others.look()
             news = self._inherit(new)
@@ -304,7 +344,9 @@ class Ledger:
         sweep = self._sweep
         once = sweep.duplicates == "skip" or sweep.method == "grid" or params in sweep.baselines
         self._others.look()
-        return self._others.refusal(dict(params), sweep.budget.trials, once and retry is None, number)
+        return self._others.refusal(
+            dict(params), sweep.budget.trials, once and retry is None, retry is not None, number
+        )
 
     def _note_origin(self, record: TrialRecord) -> None:
         if record.retry_of is not None:
@@ -378,11 +420,11 @@ class Ledger:
         with self.together():
             for number, (record, since) in list(self._ending.items()):
                 record.run_id = mirror.run_ids.pop(number, "")
-                late = self._clock() - since > _RUN_ID_PATIENCE
+                late = abs(self._clock() - since) > _RUN_ID_PATIENCE
                 if record.run_id or force or late or mirror.in_trouble:
                     self._write_end(record)
                     del self._ending[number]
-            if self._clock() - self._seconds_written > _SECONDS_BETWEEN_BEATS:
+            if abs(self._clock() - self._seconds_written) > _SECONDS_BETWEEN_BEATS:  # abs: a clock may be set back
                 self._beat()
         return warnings
 
@@ -410,7 +452,7 @@ class Ledger:
 
         Raises OwnershipLost.
         """
-        if self._clock() - self._seen > OWNER_SECONDS / 2:
+        if abs(self._clock() - self._seen) > OWNER_SECONDS / 2:
             self._say_alive()
 
     @contextmanager
@@ -452,9 +494,9 @@ class Ledger:
 
     def _write_ends(self, hurry: Callable[[], bool]) -> list[Notice]:
         """Write the ends of all trials into the study."""
-        deadline = self._clock() + _RUN_ID_PATIENCE
+        deadline = time.monotonic() + _RUN_ID_PATIENCE
         warnings = self.pump()
-        while self._ending and self._clock() < deadline and not hurry():
+        while self._ending and time.monotonic() < deadline and not hurry():
             time.sleep(0.02)
             warnings += self.pump()
         warnings += self.pump(force=True)
@@ -465,3 +507,18 @@ class Ledger:
     def _require_mirror(self) -> Mirror:
         assert self._mirror is not None, "start() comes first"
         return self._mirror
+
+
+def _with_budget(sweep: Sweep, trials: int) -> Sweep:
+    return replace(sweep, budget=replace(sweep.budget, trials=trials))
+
+
+def _budget_in(config: Mapping[str, Any] | None) -> int:
+    """Return the trials of a sweep as a study has it; 0 if it has none yet."""
+    return int(config["budget"]["trials"]) if config else 0
+
+
+def _larger(config: dict[str, Any], other: Mapping[str, Any] | None, others: Collection[int]) -> dict[str, Any]:
+    """Return a sweep's definition with the budget of other drivers, if they bring the study further."""
+    trials = max(_budget_in(config), _budget_in(other) if others else 0)
+    return config | {"budget": config["budget"] | {"trials": trials}}

@@ -4,6 +4,8 @@ The total budget holds exactly although nobody leads. A driver that wants to beg
 at the trials with lower numbers: if those that count (complete, pruned or running) fill the budget, it withdraws its
 own. Numbers are given in the order in which trials become visible, and a trial that has ceased to count never counts
 again; so of the trials that count in the end, the last one saw all the others.
+
+An interrupted trial keeps its place for the trial that repeats it: until that has begun, new trials count it too.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ class Others:
         self._told = set(self._known)  # trials of which the configuration was told
         self._ended: list[FrozenTrial] = []
         self._begun: list[dict[str, Any]] = []
+        self._owed: frozenset[int] = frozenset()  # interrupted trials that nothing repeats yet
+        self._own: set[int] = set()  # those of them that this driver repeats
         self.trials: list[FrozenTrial] = []
         self.running = 0
 
@@ -64,6 +68,8 @@ class Others:
                 forget_history(trial)
         others = [trial for trial in self.trials if driver_of(trial) != self._me]
         self.running = sum(not trial.state.is_finished() for trial in others)
+        repeated = {trial.user_attrs.get("retry_of") for trial in self.trials}
+        self._owed = frozenset(t.number for t in self.trials if _is_interrupted(t) and t.number not in repeated)
         for trial in others:
             if trial.number not in self._told:
                 self._told.add(trial.number)
@@ -74,8 +80,14 @@ class Others:
 
     @property
     def open(self) -> int:
-        """Trials of others that use up the budget and of whose ends `news` has not told."""
-        return self.running + sum(trial.state in _COUNT for trial in self._ended)
+        """Trials of others that use up the budget and of whose ends `news` has not told, and interrupted ones that
+        others run again."""
+        return self.running + sum(trial.state in _COUNT for trial in self._ended) + len(self._owed - self._own)
+
+    @property
+    def owe(self) -> bool:
+        """Whether there are interrupted trials that another driver has to run again, if it is still there."""
+        return bool(self._owed - self._own)
 
     def news(self) -> News:
         """Return what `look` has found; each thing is returned once."""
@@ -84,13 +96,15 @@ class Others:
         self._ended, self._begun = [], []
         return news
 
-    def refusal(self, params: dict[str, Any], budget: int, once: bool, number: float = math.inf) -> Refusal | None:
+    def refusal(
+        self, params: dict[str, Any], budget: int, once: bool, repeats: bool, number: float = math.inf
+    ) -> Refusal | None:
         """Return why a trial of this number (default: the next) must not run, None if it may.
 
-        once: no two trials may have the same configuration.
+        once: no two trials may have the same configuration. repeats: it repeats an interrupted trial.
         """
         earlier = [trial for trial in self.trials if trial.number < number and trial.state in _COUNT]
-        if len(earlier) >= budget:
+        if len(earlier) + (0 if repeats else len(self._owed)) >= budget:
             return Refusal.FULL
         if once:
             values, _ = searched_params(self._space, params)
@@ -101,13 +115,10 @@ class Others:
     def left(self, drivers: Collection[int]) -> tuple[list[FrozenTrial], list[TrialRecord]]:
         """Return the trials that these drivers left running, and those that they left to be run again."""
         running = [t for t in self.trials if not t.state.is_finished() and driver_of(t) in drivers]
-        retried = {trial.user_attrs.get("retry_of") for trial in self.trials}
-        interrupted = [
-            record_of(trial, history=False)
-            for trial in self.trials
-            if trial.state.is_finished()
-            and trial.user_attrs.get("interrupted")
-            and driver_of(trial) in drivers
-            and trial.number not in retried
-        ]
-        return running, interrupted
+        interrupted = [t for t in self.trials if t.number in self._owed and driver_of(t) in drivers]
+        self._own.update(trial.number for trial in (*running, *interrupted))
+        return running, [record_of(trial, history=False) for trial in interrupted]
+
+
+def _is_interrupted(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() and bool(trial.user_attrs.get("interrupted"))

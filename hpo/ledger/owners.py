@@ -17,7 +17,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,8 +29,10 @@ from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.storages import BaseStorage
     from sqlalchemy import Connection
+
+    from hpo.ledger.database import PatientStorage
 
 OWNER_SECONDS = 60.0  # without a sign of life after which a driver counts as dead
 _TRIES = 20  # to find or make a study that others make and remove
@@ -75,9 +77,10 @@ class _Page:
 class SharedOwnership:
     """This driver's entry among a study's owners. Held from `take` to `give_up`; `renew` it every few seconds."""
 
-    def __init__(self, storage: RDBStorage, sweep: Sweep, join: bool = False) -> None:
+    def __init__(self, storage: PatientStorage, sweep: Sweep, join: bool = False) -> None:
         """join: share the study with other drivers that do."""
         self._storage = storage
+        self.patience = storage.patience
         self._engine: Any = storage.engine
         self._sweep = sweep
         self._join = join
@@ -89,15 +92,23 @@ class SharedOwnership:
         self.taken_over: list[Owner] = []  # dead ones, by this driver
 
     def take(self) -> None:
-        """Enter, making the study if there is none. Raises UserError, naming the owner, if the study is not free."""
+        """Enter, making the study if there is none. Raises UserError, naming the owner, if the study is not free, and
+        DatabaseAway."""
         for _ in range(_TRIES):
             self._find_or_make()
-            with self._locked() as page:
-                if page is not None:
-                    self._enter(page)
-                    return
+            if self.patience.carry_out(self._take):
+                return
             time.sleep(0.05)  # it was removed in between: its driver could not start
         raise UserError(f"the study {self._sweep.name!r} comes and goes: other drivers try and fail to start it")
+
+    def _take(self, again: bool) -> bool:
+        with self._locked() as page:
+            if page is None:
+                return False
+            mine = page.owners.get(self.number) if again else None
+            if mine is None or (mine.machine, mine.pid) != (_machine(), os.getpid()):
+                self._enter(page)  # else the connection was lost after all was done
+            return True
 
     def _find_or_make(self) -> None:
         from optuna.exceptions import DuplicatedStudyError
@@ -149,6 +160,9 @@ class SharedOwnership:
 
     def renew(self) -> None:
         """Say that this driver is alive, and take over dead ones. Raises OwnershipLost."""
+        self.patience.carry_out(self._renew)
+
+    def _renew(self, again: bool) -> None:
         with self._locked() as page:
             mine = page.owners.get(self.number) if page is not None else None
             if page is None or mine is None:
@@ -156,7 +170,9 @@ class SharedOwnership:
                 raise OwnershipLost(self._loss(page))
             page.owners[self.number] = replace(mine, seen=page.now)
             self.estate = frozenset(mine.estate)
-            self._bury(page)
+            # Who was silent itself for so long was kept from the database, perhaps with all the others.
+            if page.now - mine.seen < OWNER_SECONDS:
+                self._bury(page)
             page.owners[self.number] = replace(page.owners[self.number], estate=tuple(sorted(self.estate)))
             self._write(page)
 
@@ -168,18 +184,41 @@ class SharedOwnership:
             f"{OWNER_SECONDS:.0f} s; it stops, and writes nothing more"
         )
 
+    def change(self, key: str, new: Callable[[Any, Collection[int]], Any]) -> tuple[Any, Any]:
+        """Set a study attribute while nobody else can; return what it was and what it is.
+
+        new: returns it, given what it was (None: there was none) and the numbers of the other drivers. Given its own
+        result, it must return that.
+        """
+        return self.patience.carry_out(lambda again: self._change(key, new))
+
+    def _change(self, key: str, new: Callable[[Any, Collection[int]], Any]) -> tuple[Any, Any]:
+        with self._locked() as page:
+            if page is None or self.number not in page.owners:
+                raise OwnershipLost(self._loss(page))
+            old = _read(page.connection, self._study_id, key)
+            value = new(old, page.owners.keys() - {self.number})
+            _set(page.connection, self._study_id, key, value)
+        return old, value
+
     def leave(self) -> bool:
         """Begin to end. Returns True, with the entry still held, if there is nobody else; else the entry is gone, and
         one of the others sees to what this driver leaves."""
+        last = self.patience.carry_out(self._leave)
+        self.number = self.number if last else 0
+        return last
+
+    def _leave(self, again: bool) -> bool:
         with self._locked() as page:
             if page is None or self.number not in page.owners:
+                if again and page is not None:  # the connection was lost after all was done
+                    return False
                 raise OwnershipLost(self._loss(page))
             self._bury(page)
             if len(page.owners) == 1:
                 return True
             self._hand_over(page)
             self._write(page)
-        self.number = 0
         return False
 
     def give_up(self) -> None:
@@ -235,7 +274,9 @@ def own_study(
 
     Raises UserError if another driver owns the study, or if it can't be shared where it is kept.
     """
-    from optuna.storages import RDBStorage, get_storage
+    from optuna.storages import get_storage
+
+    from hpo.ledger.database import PatientStorage
 
     if join:
         refuse_join(home.storage)
@@ -243,7 +284,7 @@ def own_study(
         lock = Ownership(home.owner_file(sweep.name), sweep.name)
         lock.take()
         return lock, storage
-    database = storage if isinstance(storage, RDBStorage) else open_database(home.database)
+    database = storage if isinstance(storage, PatientStorage) else open_database(home.database)
     entry = SharedOwnership(database, sweep, join)
     entry.take()
     return entry, get_storage(database) if join else database  # cached: each look reads only what is new

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,11 @@ def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
     }
 
 
-def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
-    """Return the summary for people: outcome, best configuration, where everything lies, what to do next."""
+def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence[str] = ()) -> str:
+    """Return the summary for people: outcome, best configuration, where everything lies, what to do next.
+
+    options: that the command was given besides the home's.
+    """
     lines = [f"{standing.study}: {states_text(standing)} in {duration(standing.seconds)}"]
     if standing.reason:
         lines.append(f"ended early: {standing.reason}")
@@ -45,7 +49,7 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
     option = home_options(home)
     hpo = hpo_command()
     if standing.interrupted:
-        lines.append(f"continue  {hpo} sweep {shlex.quote(str(sweep.source))}{option}")
+        lines.append(f"continue  {hpo} sweep {shlex.join([str(sweep.source), *options])}{option}")
     if standing.best is not None:
         lines.append(f"re-run    {hpo} best {shlex.quote(sweep.name)} --format yaml{option} > best.yaml")
         lines.append(f"          {hpo} sweep best.yaml{option}")
@@ -55,7 +59,7 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home) -> str:
 
 def home_options(home: Home) -> str:
     """Return the options that lead a command to this home; "" where it finds it by itself."""
-    option = "" if str(home.path) == "mlruns" else f" --home {shlex.quote(str(home.path))}"
+    option = "" if home.path == Path("mlruns").absolute() else f" --home {shlex.quote(str(home.path))}"
     return option + (f" --storage {shlex.quote(home.storage)}" if home.storage else "")
 
 

