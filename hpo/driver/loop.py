@@ -405,7 +405,10 @@ class Driver:
         if self._interrupts and gone:  # perhaps of the same Ctrl-C
             self._end(running, "failed", error=event.error, interrupted=True)
             return
-        running.failures[event.kind] += 1
+        # Nobody knows which member of a cohort it was that killed their worker, or for which it was killed. So that
+        # counts against none of them; they run again in smaller cohorts, until each is alone.
+        shared = event.kind is FailureKind.DIED and lost > 1
+        running.failures[event.kind] += not shared
         allowed = getattr(self._sweep.retry, event.kind.value)
         if running.failures[event.kind] > allowed or self._interrupts:
             failure = event.kind.value
@@ -416,10 +419,8 @@ class Driver:
         if event.kind is FailureKind.LOST:
             self._planner.add(self._sweep.shape_of(running.spec.params), running, new=False, urgent=True)
             return
-        # First in smaller cohorts, since a large one may have been too much; then alone, so that one that kills its
-        # worker takes no other with it.
-        if event.kind is not FailureKind.DIED or lost == 1 or running.failures[event.kind] == allowed:
-            self._lost.append(running)
+        if not shared:
+            self._lost.append(running)  # alone, so that one that kills its worker takes no other with it
             return
         shape = self._sweep.shape_of(running.spec.params)
         self._planner.limit(shape, max(1, lost // 2))

@@ -1,24 +1,27 @@
 """The mirror: a process of its own that keeps MLflow like the study. This is the driver's side of it.
 
 MLflow's client takes 25 ms and more a run and may stand still for as long as its server does; in a process of its own
-it holds up nothing. It keeps nothing that can't be lost: whatever it has not written when it ends, the next `hpo sweep`
-on the study finds missing and writes.
+it holds up nothing. It keeps nothing that can't be lost: if it dies, another one is started and given what was not
+written yet; and whatever MLflow lacks in the end, the next `hpo sweep` on the study finds missing and writes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hpo.ledger import mirror_process
 from hpo.ledger.home import Home
-from hpo.ledger.mirror_process import Notice, Order
+from hpo.ledger.mirror_process import Answer, Notice, Order
 from hpo.ledger.records import SweepRecord, TrialRecord, packed
 
 _CLOSING_PATIENCE = 30.0  # seconds without any progress of MLflow before the end is not waited for any longer
+_RESTARTS = 3  # of the process, in one sweep
 
 
 class Mirror:
@@ -30,18 +33,26 @@ class Mirror:
         self.parent_id = ""
         self.in_trouble = False
         self.takes_ids = False  # whether a run gets the id that its trial's record has; known once MLflow is loaded
-        self._given = 0
-        self._written = 0
+        self._home = home
+        self._unwritten: deque[Order] = deque()  # given to the process, and not known to be carried out
+        self._answered = 0  # orders that this process has carried out
+        self._opening: Order | None = None
+        self._restarts = 0
+        self._closing = False
         self._heard = 0  # signs that MLflow makes progress
         self._held: list[Order] | None = None  # while orders wait for the study
+        self._start()
+        self._order("prepare")
+
+    def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=mirror_process.run, args=(theirs, home), name="mlflow-mirror", daemon=False
+            target=mirror_process.run, args=(theirs, self._home), name="mlflow-mirror", daemon=False
         )
         self._process.start()
         theirs.close()
-        self._order("prepare")
+        self._answered = 0
 
     def hold(self) -> None:
         """Keep orders back from now on: what they tell is not in the study yet."""
@@ -56,6 +67,7 @@ class Mirror:
     def open(self, sweep: SweepRecord, finished: Sequence[TrialRecord]) -> None:
         """Open the stores. finished: the study's finished trials so far, without their steps; those that MLflow lacks
         are written first."""
+        self._opening = Order("open", (sweep, ()))
         self._order("open", sweep, finished)
 
     def _order(self, action: str, *arguments: Any) -> None:
@@ -66,11 +78,9 @@ class Mirror:
             self._send([order])
 
     def _send(self, orders: list[Order]) -> None:
-        self._given += len(orders)
-        try:
+        self._unwritten.extend(orders)
+        with contextlib.suppress(OSError):  # its process died: the next `receive` sees that
             self._connection.send(orders)
-        except OSError:
-            self.in_trouble = True  # its process died; said at the end, made good by the next sweep
 
     def look_again(self) -> None:
         """Have the runs found that other drivers made, before the next is written."""
@@ -93,26 +103,51 @@ class Mirror:
         self._order("best", step, value, moment)
 
     def receive(self) -> list[Notice]:
-        """Take in what the process has answered; return news for the user."""
+        """Take in what the process has answered, and replace it if it died; return news for the user."""
         news: list[Notice] = []
         try:
             while self._connection.poll():
-                answer = self._connection.recv()
-                self._written = answer.written
-                self._heard += not answer.trouble
-                self.run_ids.update(answer.run_ids)
-                self.parent_id = answer.parent_id or self.parent_id
-                self.takes_ids = answer.takes_ids
-                news += answer.notices
-                if answer.trouble and not self.in_trouble:
-                    news.append(Notice(f"MLflow can't be written for now, the sweep goes on: {answer.trouble}"))
-                self.in_trouble = bool(answer.trouble)
+                news += self._take_in(self._connection.recv())
         except (EOFError, OSError):
-            if self._process.exitcode != 0 and not self.in_trouble:
-                code = self._process.exitcode
-                news.append(Notice(f"the process that writes MLflow died (exit code {code}); the study is safe"))
-            self.in_trouble = True
+            if not self._given_up and (self._unwritten or not self._closing):
+                news += self._replace()
         return news
+
+    def _take_in(self, answer: Answer) -> list[Notice]:
+        for _ in range(answer.written - self._answered):
+            self._unwritten.popleft()
+        self._answered = answer.written
+        self._heard += not answer.trouble
+        self.run_ids.update(answer.run_ids)
+        self.parent_id = answer.parent_id or self.parent_id
+        self.takes_ids = answer.takes_ids
+        news = list(answer.notices)
+        if answer.trouble and not self.in_trouble:
+            news.append(Notice(f"MLflow can't be written for now, the sweep goes on: {answer.trouble}"))
+        self.in_trouble = bool(answer.trouble)
+        return news
+
+    @property
+    def _given_up(self) -> bool:
+        return self._restarts > _RESTARTS
+
+    def _replace(self) -> list[Notice]:
+        """Start another process in the place of a dead one, and give it what that one has not written."""
+        self._process.join()
+        died = f"the process that writes MLflow died (exit code {self._process.exitcode})"
+        self._connection.close()
+        self._restarts += 1
+        if self._given_up:
+            self.in_trouble = True
+            return [Notice(f"{died} once too often, and is not replaced; the study is safe")]
+        self._start()
+        orders = [order for order in self._unwritten if order.action != "prepare"]
+        first = [Order("prepare")]
+        if self._opening is not None and not any(order.action == "open" for order in orders):
+            first.append(self._opening)  # it finds what the dead one wrote
+        self._unwritten.clear()
+        self._send([*first, *orders])
+        return [Notice(f"{died} and was replaced")]
 
     def abandon(self) -> None:
         """End the process without more orders; by force only after a while: it may be making MLflow's database."""
@@ -128,12 +163,13 @@ class Mirror:
 
         Returns news for the user.
         """
+        self._closing = True
         self._order("close", status, dict(summary))
         news = self.wait(hurry)
         self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
         self._process.join()
-        if self._written < self._given:
-            missing = f"{self._given - self._written} entries have not reached MLflow; they are safe in the study"
+        if self._unwritten:
+            missing = f"{len(self._unwritten)} entries have not reached MLflow; they are safe in the study"
             news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them"))
         self._connection.close()
         return news
@@ -142,11 +178,12 @@ class Mirror:
         """Wait until all orders are carried out, while MLflow makes progress. Returns news for the user."""
         news = self.receive()
         heard, since = self._heard, time.monotonic()
-        while self._written < self._given and self._process.is_alive():
+        while self._unwritten and not self._given_up:
             if self._heard != heard:
                 heard, since = self._heard, time.monotonic()
             if time.monotonic() - since > _CLOSING_PATIENCE or hurry():
                 break
-            self._connection.poll(0.2)
+            with contextlib.suppress(OSError):
+                self._connection.poll(0.2)
             news += self.receive()
         return news

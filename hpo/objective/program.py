@@ -8,7 +8,6 @@ import math
 import os
 import shlex
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from hpo.events import (
 )
 from hpo.objective.failures import says_memory
 from hpo.objective.program_command import DEFAULT_COMMAND, Command, args_json
+from hpo.objective.program_leftovers import sweep_up
 from hpo.objective.program_output import LOG_NAME, OutputLog, Report, parse_report
 from hpo.objective.program_process import ProgramProcess
 from hpo.spec.faults import Fault, did_you_mean
@@ -80,6 +80,7 @@ class ProgramObjective:
         return self._command.faults(self._folder)
 
     def prepare(self) -> list[str]:
+        sweep_up()  # what workers that were killed have left, on this machine
         return []
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
@@ -101,7 +102,8 @@ class ProgramObjective:
             try:
                 args_file = Path()
                 if self._command.uses("args_json_file"):
-                    args_file = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hpo-args-")), "args.json")
+                    args_file = log.path.with_name("args.json")
+                    stack.callback(args_file.unlink, missing_ok=True)
                     args_file.write_text(args_json(trial.params), encoding="utf-8")
                 argv = self._command.argv(trial.params, args_file)
                 process = ProgramProcess(argv, self._environment(trial), self._folder, self._grace)

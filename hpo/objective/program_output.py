@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from hpo.objective.program_leftovers import hand_over, open_in_folder
 from hpo.objective.program_process import Source
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
 
@@ -79,8 +78,7 @@ class OutputLog:
     """
 
     def __init__(self, number: int, limit: int) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=f"hpo-trial-{number}-"), LOG_NAME)
-        self._file = self.path.open("wb")
+        self.path, self._file = open_in_folder(number, LOG_NAME)
         self._left = limit
         self._limit = limit
         self._dropped = 0
@@ -109,12 +107,13 @@ class OutputLog:
         self._left -= len(line) + 1
 
     def close(self) -> bool:
-        """Finish the file; return whether anything is in it."""
+        """Finish the file; return whether anything is in it. Its path changes: nobody takes it for a dead worker's."""
         if self._dropped:
             note = (
                 f"[{self._dropped} more lines are not kept: the log's limit is {self._limit} bytes; the last lines:]\n"
             )
             self._file.write(note.encode() + b"\n".join(self._tail) + b"\n")
+        self.path = hand_over(self.path)
         self._file.close()
         return bool(self._tail)
 

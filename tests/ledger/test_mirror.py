@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
+import os
 import random
+import re
+import signal
 import sqlite3
 import threading
 import time
@@ -287,17 +290,43 @@ def test_a_database_that_another_writer_holds_or_that_fails_is_waited_for(mirror
 
 
 @pytest.mark.slow
-def test_the_death_of_its_process_is_told_once_and_what_is_missing_at_the_end(mirror: Mirror, home: Home):
+def test_a_process_that_dies_is_replaced_and_the_next_one_writes_what_is_missing(mirror: Mirror, home: Home):
+    mirror.begin(ONE)
+    until(mirror, lambda: len(states(home)) == 1)
+    parent = mirror.parent_id
+    os.kill(mirror._process.pid, signal.SIGSTOP)  # what it is given now, it never writes
+    for record in (FAILED, PRUNED):
+        mirror.begin(record)
+    for record in (ONE, FAILED):
+        mirror.end(record)
     mirror._process.kill()
-    news = until(mirror, lambda: mirror.in_trouble)
-    assert [notice.text for notice in news] == ["the process that writes MLflow died (exit code -9); the study is safe"]
-    assert mirror.receive() == []
+    news = until(mirror, lambda: mirror._restarts > 0)
+    mirror.end(PRUNED)
+    mirror.best(1, 0.5, 1.7e9)
+    news += close(mirror)
+    assert [notice.text for notice in news] == ["the process that writes MLflow died (exit code -9) and was replaced"]
+    assert states(home) == {"1": "FINISHED", "2": "FAILED", "3": "KILLED"}
+    assert mirror.parent_id == parent
+    run = MlflowClient(home.tracking_uri).get_run(parent)
+    assert (run.info.status, run.data.metrics["best_so_far_score"]) == ("FINISHED", 0.5)
+
+
+@pytest.mark.slow
+def test_a_process_that_always_dies_is_not_replaced_for_ever(mirror: Mirror, home: Home):
     mirror.begin(ONE)
     mirror.end(ONE)
+    news = []
+    while not mirror.in_trouble:
+        mirror._process.kill()
+        news += mirror.receive()
+    assert [notice.text.rpartition(") ")[2] for notice in news] == [
+        *["and was replaced"] * 3,
+        "once too often, and is not replaced; the study is safe",
+    ]
+    mirror.begin(FAILED)
     assert mirror.receive() == []
     (notice,) = close(mirror)
-    assert notice.text.startswith("3 entries have not reached MLflow; they are safe in the study")
-    assert states(home) == {}
+    assert re.match(r"\d+ entries have not reached MLflow; they are safe in the study", notice.text)
 
 
 @pytest.mark.parametrize(
