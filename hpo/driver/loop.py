@@ -35,6 +35,7 @@ from hpo.events import (
 )
 from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.records import State, TrialRecord
+from hpo.ledger.study import StudyGone
 from hpo.plan.planner import Planner, opening
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
@@ -113,7 +114,7 @@ class Driver:
                     self.standing.seconds = self._clock() - began
                     self._watcher.tick(self.standing)
             except BaseException as error:
-                self._writable = not isinstance(error, OSError)
+                self._writable = not isinstance(error, OSError | StudyGone)
                 self.standing.error = self.standing.error or f"{type(error).__name__}: {error}"
                 raise
             finally:

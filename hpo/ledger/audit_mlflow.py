@@ -20,6 +20,7 @@ class MlflowState:
     """What there is of the study in MLflow, and what has to be done to it."""
 
     takes_ids: bool = True
+    experiment: str = ""  # id; "": there is none
     parent: str = ""  # run id; "": there is none
     parent_active: bool = True
     parent_status: str = ""
@@ -68,7 +69,9 @@ class _Audit:
 
     def find_family(self, noted_parent: str) -> None:
         """Find the experiment and the parent run."""
-        found = self._reader.experiment(self._sweep.study)
+        found = self._reader.experiment_of(noted_parent, self._sweep.study_id)  # somebody may have renamed it
+        found = found or self._reader.experiment(self._sweep.study)
+        self.state.experiment = found[0] if found is not None else ""
         if found is None or not found[1]:
             what = "there is no experiment" if found is None else "somebody deleted the experiment"
             self._findings.add("mlflow.experiment", f"{what} {self._sweep.study!r}")

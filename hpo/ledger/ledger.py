@@ -245,6 +245,7 @@ class Ledger:
             user=provenance.user(),
             began=self._began,
             shared=self.joined,
+            parent=self._book.attributes.get("mlflow_run_id", ""),
         )
 
     def news(self) -> News:
@@ -424,6 +425,8 @@ class Ledger:
                 if record.run_id or force or late or mirror.in_trouble:
                     self._write_end(record)
                     del self._ending[number]
+            if mirror.parent_id:  # early: by it the runs are found in an experiment that somebody renames
+                self._book.set_attribute("mlflow_run_id", mirror.parent_id)
             if abs(self._clock() - self._seconds_written) > _SECONDS_BETWEEN_BEATS:  # abs: a clock may be set back
                 self._beat()
         return warnings

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from hpo.ledger.mlflow_rows import (
     milliseconds,
     mlflow_key,
 )
-from hpo.ledger.mlflow_search import search_runs
+from hpo.ledger.mlflow_search import experiment_of, search_runs
 from hpo.ledger.owners import one_at_a_time
 from hpo.ledger.records import SweepRecord, TrialRecord, record_of
 from hpo.spec.source import dump_source
@@ -87,7 +88,7 @@ class MlflowBook:
         """
         self._sweep = sweep
         with self._alone(sweep):
-            self._experiment = self._find_experiment(sweep.study)
+            self._experiment = self._find_experiment(sweep)
             self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
             self.batch = self._writer.batch
             self._open_parent(sweep)
@@ -115,7 +116,7 @@ class MlflowBook:
     def adopt(self, sweep: SweepRecord, parent_id: str) -> None:
         """Work on a sweep's parent run that is there, in place of `open`; nothing is written to it."""
         self._sweep, self.parent_id = sweep, parent_id
-        self._experiment = self._find_experiment(sweep.study)
+        self._experiment = self._find_experiment(replace(sweep, parent=parent_id))
         self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
 
     def rewrite(self, numbers: set[int]) -> None:
@@ -145,10 +146,13 @@ class MlflowBook:
             if trial.number in numbers:
                 yield record_of(trial)
 
-    def _find_experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
+    def _find_experiment(self, sweep: SweepRecord) -> str:
+        """Return the id of the experiment with the sweep's parent run, whatever it is called by now; else of the one
+        with the study's name, which is made if there is none."""
+        found = experiment_of(self._client, sweep.parent, sweep.study_id)
+        found = found or self._client.get_experiment_by_name(sweep.study)
         if found is None:
-            return self._client.create_experiment(name, artifact_location=self._home.artifacts)
+            return self._client.create_experiment(sweep.study, artifact_location=self._home.artifacts)
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)

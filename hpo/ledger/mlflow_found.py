@@ -42,6 +42,9 @@ class Reader(Protocol):
     def experiment(self, name: str) -> tuple[str, bool] | None:
         """Return an experiment's id, and whether it is active; None if there is none."""
 
+    def experiment_of(self, parent: str, study_id: str) -> tuple[str, bool] | None:
+        """Return the same of the experiment that has a sweep's parent run; None if there is no such run."""
+
     def runs(self, experiment: str) -> list[FoundRun]:
         """Return all runs of an experiment, deleted ones too."""
 

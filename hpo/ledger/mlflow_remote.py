@@ -11,7 +11,7 @@ from mlflow.entities import Run, ViewType
 from hpo.ledger.mlflow_compare import same_value
 from hpo.ledger.mlflow_found import Content, FoundRun, Values
 from hpo.ledger.mlflow_rows import RunRows, latest_points
-from hpo.ledger.mlflow_search import search_runs
+from hpo.ledger.mlflow_search import experiment_of, search_runs
 
 _CURVES = 2000  # metrics of runs of which every step is read; a server takes some 10 ms for each
 
@@ -33,6 +33,10 @@ class RemoteReader:
 
     def experiment(self, name: str) -> tuple[str, bool] | None:
         found = self._client.get_experiment_by_name(name)
+        return None if found is None else (str(found.experiment_id), found.lifecycle_stage == "active")
+
+    def experiment_of(self, parent: str, study_id: str) -> tuple[str, bool] | None:
+        found = experiment_of(self._client, parent, study_id)
         return None if found is None else (str(found.experiment_id), found.lifecycle_stage == "active")
 
     def runs(self, experiment: str) -> list[FoundRun]:

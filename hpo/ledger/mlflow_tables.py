@@ -42,6 +42,15 @@ class TablesReader:
         rows = self._rows(select(_EXPERIMENTS).where(_EXPERIMENTS.c.name == name))
         return next(((str(row.experiment_id), row.lifecycle_stage == "active") for row in rows), None)
 
+    def experiment_of(self, parent: str, study_id: str) -> tuple[str, bool] | None:
+        query = (
+            select(_EXPERIMENTS)
+            .join(_RUNS, _RUNS.c.experiment_id == _EXPERIMENTS.c.experiment_id)
+            .join(_TAGS, _TAGS.c.run_uuid == _RUNS.c.run_uuid)
+            .where(_RUNS.c.run_uuid == parent, _TAGS.c.key == "hpo.study_id", _TAGS.c.value == study_id)
+        )
+        return next(((str(row.experiment_id), row.lifecycle_stage == "active") for row in self._rows(query)), None)
+
     def runs(self, experiment: str) -> list[FoundRun]:
         runs = select(_RUNS.c.run_uuid, _RUNS.c.status, _RUNS.c.lifecycle_stage)
         tags = select(_TAGS).join(_RUNS, _RUNS.c.run_uuid == _TAGS.c.run_uuid).where(_TAGS.c.key.in_(_FACTS))

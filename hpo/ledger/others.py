@@ -55,6 +55,9 @@ class Others:
         self._told = set(self._known)  # trials of which the configuration was told
         self._ended: list[FrozenTrial] = []
         self._begun: list[dict[str, Any]] = []
+        self._closed: set[int] = set()  # trials that have ended
+        self._interrupted: set[int] = set()
+        self._repeated: set[int | None] = set()  # trials that others which have ended have repeated
         self._owed: frozenset[int] = frozenset()  # interrupted trials that nothing repeats yet
         self._own: set[int] = set()  # those of them that this driver repeats
         self.trials: list[FrozenTrial] = []
@@ -63,13 +66,15 @@ class Others:
     def look(self) -> None:
         """Read what is new in the study."""
         self.trials = self._book.trials()
-        for trial in self.trials:
+        fresh = [trial for trial in self.trials if trial.number not in self._closed]  # the others change no more
+        running = [trial for trial in fresh if not trial.state.is_finished()]
+        for trial in fresh:
             if trial.state.is_finished():
-                forget_history(trial)
-        others = [trial for trial in self.trials if driver_of(trial) != self._me]
-        self.running = sum(not trial.state.is_finished() for trial in others)
-        repeated = {trial.user_attrs.get("retry_of") for trial in self.trials}
-        self._owed = frozenset(t.number for t in self.trials if _is_interrupted(t) and t.number not in repeated)
+                self._close(trial)
+        repeated = self._repeated | {trial.user_attrs.get("retry_of") for trial in running}
+        self._owed = frozenset(self._interrupted - repeated)
+        others = [trial for trial in fresh if driver_of(trial) != self._me]
+        self.running = sum(trial.state == TrialState.RUNNING for trial in others)  # no WAITING ones: nobody runs them
         for trial in others:
             if trial.number not in self._told:
                 self._told.add(trial.number)
@@ -77,6 +82,14 @@ class Others:
             if trial.state.is_finished() and trial.number not in self._known:
                 self._known.add(trial.number)
                 self._ended.append(trial)
+
+    def _close(self, trial: FrozenTrial) -> None:
+        """Take in that a trial has ended."""
+        forget_history(trial)
+        self._closed.add(trial.number)
+        self._repeated.add(trial.user_attrs.get("retry_of"))
+        if trial.user_attrs.get("interrupted"):
+            self._interrupted.add(trial.number)
 
     @property
     def open(self) -> int:
@@ -118,7 +131,3 @@ class Others:
         interrupted = [t for t in self.trials if t.number in self._owed and driver_of(t) in drivers]
         self._own.update(trial.number for trial in (*running, *interrupted))
         return running, [record_of(trial, history=False) for trial in interrupted]
-
-
-def _is_interrupted(trial: FrozenTrial) -> bool:
-    return trial.state.is_finished() and bool(trial.user_attrs.get("interrupted"))

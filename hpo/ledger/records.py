@@ -74,6 +74,7 @@ class SweepRecord:
     user: str = ""
     began: float = 0.0  # seconds since the Unix epoch
     shared: bool = False  # other drivers may write into the same parent run
+    parent: str = ""  # the id of the parent run, as far as the study knows it
 
 
 def start_attributes(record: TrialRecord) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def mend_store(home: Home, found: Audit) -> list[str]:
     if kind in ("missing", "broken", "unfinished") and (home.mlflow_database is not None or kind == "missing"):
         return _mend_database(home, kind)
     if found.mlflow is not None and found.findings.counts["mlflow.experiment"]:
-        return _restore_experiment(home, found.sweep.name)
+        return _restore_experiment(home, found.mlflow.experiment)
     return []
 
 
@@ -75,15 +75,15 @@ def _mend_database(home: Home, kind: str) -> list[str]:
     return [*moved, f"the database {without_password(home.tracking_uri)} was made anew ({others})"]
 
 
-def _restore_experiment(home: Home, name: str) -> list[str]:
+def _restore_experiment(home: Home, experiment: str) -> list[str]:
+    """Bring back an experiment; "": there is none."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(home.tracking_uri)
-    found = client.get_experiment_by_name(name)
-    if found is None or found.lifecycle_stage != "deleted":
+    if not experiment:
         return []
-    client.restore_experiment(found.experiment_id)
-    return [f"the experiment {name!r} was restored"]
+    client = MlflowClient(home.tracking_uri)
+    client.restore_experiment(experiment)
+    return [f"the experiment {client.get_experiment(experiment).name!r} was restored"]
 
 
 def repair(home: Home, found: Audit, alive: Callable[[], object], summarize: Summarize) -> list[str]:

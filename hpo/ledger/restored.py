@@ -58,6 +58,7 @@ def sweep_record_of(name: str, attributes: Mapping[str, Any], began: float) -> S
         commit=origin.get("commit", ""),
         user=origin.get("user", ""),
         began=began,
+        parent=str(attributes.get("mlflow_run_id", "")),
     )
 
 

@@ -23,7 +23,11 @@ def settle(book: StudyBook, sweep: Sweep, trial: FrozenTrial, now: float) -> Tri
     """
     book.adopt(trial)
     record = record_of(trial)
-    if record.state == "running":
+    if record.state == "running" and "seed" not in trial.user_attrs:
+        record.state, record.ended, record.failure = "failed", now, "error"
+        record.error = "somebody else added it to the study; hpo trains only what it proposes itself"
+        book.note_end(record)
+    elif record.state == "running":
         record.state, record.error, record.interrupted = "failed", "the sweep was interrupted", True
         record.ended = now
         record.params = decode_params(sweep.space, trial.params)

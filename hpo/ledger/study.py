@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -29,8 +29,12 @@ _MOST_LINES = 20  # of differences that are shown
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
+class StudyGone(UserError):
+    """Somebody deleted the study while it was written."""
+
+
 class StudyBook:
-    """Writes one driver's trials into an Optuna storage."""
+    """Writes one driver's trials into an Optuna storage. Once it has a study, its methods raise StudyGone."""
 
     def __init__(self, sweep: Sweep, home: Home, storage: BaseStorage | None = None, driver: int = 0) -> None:
         """Open the storage, unless it is given, and, if there is one, the study. Creates nothing.
@@ -83,9 +87,20 @@ class StudyBook:
         for key, value in attributes.items():
             self.set_attribute(key, value)
 
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyError:
+            if any(study._study_id == self._study_id for study in self._storage.get_all_studies()):
+                raise
+            name = self._sweep.name
+            raise StudyGone(f"somebody deleted the study {name!r}; this sweep stops, and writes nothing more") from None
+
     def set_attribute(self, key: str, value: Any) -> None:
         if self.attributes.get(key) != value:
-            self._storage.set_study_user_attr(self._id, key, value)
+            with self._there():
+                self._storage.set_study_user_attr(self._id, key, value)
             self.attributes[key] = value
 
     def set_attribute_of(self, study: str, key: str, value: Any) -> None:
@@ -108,7 +123,8 @@ class StudyBook:
 
     def trials(self) -> list[FrozenTrial]:
         """Return all trials in order, but for the surplus ones of a shared study."""
-        trials = self._storage.get_all_trials(self._id, deepcopy=False) if self._study_id is not None else []
+        with self._there():
+            trials = self._storage.get_all_trials(self._id, deepcopy=False) if self._study_id is not None else []
         self.next_number = len(trials)
         return [trial for trial in trials if not is_surplus(trial)]
 
@@ -125,8 +141,9 @@ class StudyBook:
             user_attrs=start_attributes(record) | self._marks,
         )
         template.datetime_start = local_time(record.started)
-        trial_id = self._storage.create_new_trial(self._id, template_trial=template)
-        number = self._storage.get_trial_number_from_id(trial_id)
+        with self._there():
+            trial_id = self._storage.create_new_trial(self._id, template_trial=template)
+            number = self._storage.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
         self.next_number = number + 1
         if record.run_id:
@@ -155,7 +172,8 @@ class StudyBook:
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record the sweep's metric at a step."""
-        self._storage.set_trial_intermediate_value(self._ids[number], step, value)
+        with self._there():
+            self._storage.set_trial_intermediate_value(self._ids[number], step, value)
 
     def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
         """Set a user attribute of a running trial."""
@@ -164,19 +182,21 @@ class StudyBook:
     def note_end(self, record: TrialRecord) -> None:
         """Write down all of a trial's end but its state, which Optuna lets nobody add to. From here on nothing of the
         trial can be lost: whoever finds it still running, finds its outcome with it."""
-        for key, value in end_attributes(record).items():
-            self._storage.set_trial_user_attr(self._ids[record.number], key, value)
+        with self._there():
+            for key, value in end_attributes(record).items():
+                self._storage.set_trial_user_attr(self._ids[record.number], key, value)
 
     def end(self, record: TrialRecord) -> None:
         """Give a trial whose end was noted its run id and its state."""
         trial_id = self._ids[record.number]
-        if record.run_id and record.number not in self._named:
-            self._storage.set_trial_user_attr(trial_id, "mlflow_run_id", record.run_id)
         value = record.value
         if record.state == "pruned":  # as Optuna itself does: a pruned trial's value is its last report
             value = record.last(self._sweep.metric.name)
         values = [value] if value is not None and record.state != "failed" else None
-        self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
+        with self._there():
+            if record.run_id and record.number not in self._named:
+                self._storage.set_trial_user_attr(trial_id, "mlflow_run_id", record.run_id)
+            self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
         del self._ids[record.number]
         self._named.discard(record.number)
         if self._journal is not None:

@@ -16,6 +16,7 @@ SUITES = {
     "throughput": "trials a second, everything logged: this project, Optuna, Optuna + MLflow, Ray Tune",
     "training": "time of a trial's step: a stack of models, the plain loop, a bare PyTorch loop; CIFAR-10 alone",
     "overhead": "wall time a trial of an objective that does nothing but report, logged in both stores",
+    "ledger": "seconds to open, continue and check a study of 10,000 trials",
     "memory": "memory and threads of a sweep of 2,000 trials",
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
     "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",
