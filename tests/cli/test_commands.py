@@ -105,7 +105,8 @@ def test_best_of_an_unknown_study(hpo: Hpo) -> None:
     for form in ("text", "yaml", "json"):
         outcome = hpo("best", "nothing", "--format", form)
         assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err.startswith("hpo: there is no study 'nothing' in mlruns/studies.journal (there is none yet: ")
+        journal = Path("mlruns/studies.journal").absolute()
+        assert outcome.err.startswith(f"hpo: there is no study 'nothing' in {journal} (there is none yet: ")
     assert not Path("mlruns").exists()
 
 

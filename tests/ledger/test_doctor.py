@@ -79,7 +79,7 @@ def run_sweep(home: Home, sweep: Sweep, dies: bool = False) -> Home:
     if dies:
         ledger.begin(params(7))
         ledger.report(7, 1, {"score": 0.5}, time.time())
-        while ledger._mirror._written < ledger._mirror._given:
+        while ledger._mirror._unwritten:
             ledger.pump()
             time.sleep(0.01)
         ledger.abandon()
