@@ -26,6 +26,8 @@ def settle(book: StudyBook, sweep: Sweep, trial: FrozenTrial, now: float) -> Tri
     if record.state == "running" and "seed" not in trial.user_attrs:
         record.state, record.ended, record.failure = "failed", now, "error"
         record.error = "somebody else added it to the study; hpo trains only what it proposes itself"
+        record.seed = trial_seed(sweep, record.number, record.params)
+        book.set_trial_attribute(record.number, "seed", record.seed)
         book.note_end(record)
     elif record.state == "running":
         record.state, record.error, record.interrupted = "failed", "the sweep was interrupted", True
