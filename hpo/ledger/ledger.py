@@ -111,6 +111,11 @@ class Ledger:
         return self._book.exists
 
     @property
+    def study_id(self) -> str:
+        """The study's own id, known after `start`: not that of another study by the same name."""
+        return str(self._book.attributes["id"])
+
+    @property
     def joined(self) -> bool:
         """Whether other drivers may run the study at the same time."""
         return self._others is not None

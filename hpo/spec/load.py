@@ -53,6 +53,14 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
     """Read, override and check a sweep file. Raises SpecError with all its faults."""
     source = read_source(path)
     faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
+    return make_sweep(source, path, inspect, faults)
+
+
+def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]) -> Sweep:
+    """Check what a sweep file says. path: where it lies. faults: those that are known already.
+
+    Raises SpecError with all its faults.
+    """
     notes: list[str] = []
     keys, found = _sections(source, notes)
     faults += found

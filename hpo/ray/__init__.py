@@ -1,0 +1,9 @@
+"""Ray Tune with a study behind it: `tune.Tuner(..., tune_config=tune.TuneConfig(search_alg=StudySearcher(...)))`.
+
+Ray Tune 2.60 or newer, below 3. (`import ray` in these modules is the library: imports are absolute.)
+"""
+
+from hpo.ray.scheduler import StudyScheduler as StudyScheduler
+from hpo.ray.searcher import StudySearcher as StudySearcher
+
+__all__ = ["StudyScheduler", "StudySearcher"]

@@ -1,0 +1,41 @@
+"""StudyScheduler: a study's rule of early stopping as a scheduler of Ray Tune's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from hpo.events import Decision
+from hpo.ray.searcher import StudySearcher
+from hpo.ray.session import StudyRule
+from hpo.spec.faults import UserError
+
+
+class StudyScheduler(FIFOScheduler, StudyRule):
+    """Stops trials by the `early_terminate` of the StudySearcher beside it. Works with that only.
+
+    A trial is judged at each report of the metric; one whose metric is not finite ends. Baselines are never stopped.
+    """
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        _searcher(tune_controller)
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        session = _searcher(tune_controller)._attached()
+        decision = session.guard(lambda: session.result(trial, result))
+        return str(TrialScheduler.STOP if decision is Decision.STOP else TrialScheduler.CONTINUE)
+
+    def debug_string(self) -> str:
+        return "Using the study's rule of early stopping."
+
+
+def _searcher(controller: TuneController) -> StudySearcher:
+    found = controller.search_alg
+    while found is not None and not isinstance(found, StudySearcher):
+        found = getattr(found, "searcher", None)
+    if found is None:
+        raise UserError("StudyScheduler decides for a study: use it with search_alg=hpo.ray.StudySearcher(...)")
+    return found
