@@ -57,12 +57,9 @@ class _Open:
 class Recorder:
     """Owns a study while a Tune experiment runs. Used from the thread of Tune's controller only."""
 
-    def __init__(
-        self, sweep: Sweep, home: Home, samples: int | None = None, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, sweep: Sweep, home: Home, clock: Callable[[], float] = time.time) -> None:
         """Take over the study; settle what an earlier process left running.
 
-        samples: Tune's num_samples, where it alone says how many trials there are to be; None: the sweep's budget does.
         Raises UserError if the study is another sweep's, or is being run by another process.
         """
         home.prepare()
@@ -71,7 +68,7 @@ class Recorder:
             log.warning("%s", note)
         self._clock = clock
         self._ledger = Ledger(place.sweep, home, clock, storage=place.storage)
-        self.sweep = place.sweep if samples is None else self._ledger.extend(samples)
+        self.sweep = self._ledger.sweep
         atexit.register(self.abandon)  # a process for MLflow that nobody ends would keep this one from ending
         try:
             with without_main():
@@ -102,7 +99,7 @@ class Recorder:
         self._check_target()
         done = self._tally.standing.done
         if continued:
-            log.warning("going on with study %r: %d of %d trials are done", sweep.name, done, sweep.budget.trials)
+            log.warning("going on with study %r: %d trials are done", sweep.name, done)
         for note in (*sweep.notes, *ledger.take_notes()):
             log.warning("%s", note)
 
@@ -303,7 +300,7 @@ class Recorder:
             self.end(trial, "failed", error=INTERRUPTED, interrupted=True)
         standing = self._tally.standing
         standing.error = error
-        enough = self._enough or ("" if standing.done >= self.sweep.budget.trials else "Ray Tune, before the budget")
+        enough = self._enough or ("" if standing.done >= self.sweep.budget.trials else "Ray Tune")
         standing.reason = error or ("interrupted" if interrupted else enough)
         status = "FAILED" if error else "KILLED" if interrupted else "FINISHED"
         _tell(self._ledger.close(status, self._tally.summary(self._ledger.seconds), hurry=lambda: False))

@@ -101,10 +101,8 @@ class StudySearcher(Searcher):
         assert self._sweep is not None
         if self._given.has_budget:
             return Recorder(self._sweep, self._home)
-        samples = min(samples, MANY)  # num_samples=-1
-        failures = self._given.failures if self._given.failures is not None else max(5, samples // 2)
-        sweep = replace(self._sweep, budget=replace(self._sweep.budget, failures=failures))
-        return Recorder(sweep, self._home, samples)
+        failures = self._given.failures if self._given.failures is not None else max(5, min(samples, MANY) // 2)
+        return Recorder(replace(self._sweep, budget=replace(self._sweep.budget, failures=failures)), self._home)
 
     # Tuner.restore.
 
