@@ -12,7 +12,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from types import ModuleType
+
+_waiting: dict[
+    str, dict[str, Callable[[], object]]
+] = {}  # modules that nobody has used yet; what is done at their load
 
 
 def lazy_import(name: str) -> ModuleType:
@@ -25,8 +30,31 @@ def lazy_import(name: str) -> ModuleType:
     found = importlib.util.find_spec(name)
     if found is None or found.loader is None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    execute = found.loader.exec_module
+
+    def load(module: ModuleType) -> None:
+        execute(module)
+        for act in _waiting.pop(name, {}).values():
+            act()
+
+    # On the loader itself: others ask it for a module's source and files.
+    vars(found.loader)["exec_module"] = load
+    _waiting[name] = {}
     found.loader = importlib.util.LazyLoader(found.loader)
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
     found.loader.exec_module(module)
     return module
+
+
+def when_loaded(name: str, purpose: str, act: Callable[[], object]) -> None:
+    """Call `act` now if module `name` is loaded, else as soon as somebody uses it, in their thread.
+
+    Until then, a later call with the same purpose replaces it. Raises ModuleNotFoundError if there is no such module.
+    """
+    if name not in sys.modules:
+        lazy_import(name)
+    if name in _waiting:
+        _waiting[name][purpose] = act
+    else:
+        act()

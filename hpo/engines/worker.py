@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Paused, Reported, Stopped
+from hpo.lazy import when_loaded
 from hpo.objective.build import build
 from hpo.objective.failures import failed, one_line
 from hpo.output import log_to
@@ -157,7 +158,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     # Nothing that imports numpy or Torch may come before this: the number of threads is read once.
     try:
         objective = build(setup.objective)
-        _settle(setup.threads)
+        when_loaded("torch", "settle", lambda: settle_process(setup.threads))
         notes = objective.prepare()
     except UserError as error:
         connection.send(Broken(str(error)))
@@ -245,9 +246,3 @@ def _die_with(sentinel: int) -> None:
     """End this process, and those that it started, when the driver's has ended, even in the middle of a long step."""
     wait([sentinel])
     os.killpg(0, signal.SIGKILL)
-
-
-def _settle(threads: int) -> None:
-    if "torch" in sys.modules:
-        with contextlib.suppress(AttributeError):  # a lazy module that nobody has used yet loads here
-            settle_process(threads)

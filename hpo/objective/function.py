@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
+from hpo.lazy import when_loaded
 from hpo.objective.base import Pruned
 from hpo.objective.failures import RAISED, failed
 from hpo.spec.contract import Contract
@@ -196,10 +197,7 @@ class FunctionObjective:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, and of NumPy and PyTorch where they are loaded."""
+    """Seed the global generators of Python, NumPy and PyTorch; of one that is not loaded, as soon as it is."""
     random.seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed % 2**32)
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "manual_seed"):
-        torch.manual_seed(seed)
+    when_loaded("numpy", "seed", lambda: sys.modules["numpy"].random.seed(seed % 2**32))
+    when_loaded("torch", "seed", lambda: sys.modules["torch"].manual_seed(seed))

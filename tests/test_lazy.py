@@ -1,0 +1,60 @@
+"""Modules that load at first use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+
+def run(script: str) -> Any:
+    """Return what a script prints as JSON, in a process of its own: here, all is loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_generators_are_seeded_as_soon_as_their_module_is_used() -> None:
+    """An objective may import Torch in the middle of a trial; one that does not must not pay for it."""
+    found = run(
+        """
+        import json, sys
+        from hpo.objective.function import seed_everything
+
+        def seeds():
+            return [torch.initial_seed(), int(numpy.random.get_state()[1][0])]
+
+        seed_everything(1)
+        seed_everything(7)
+        loaded = [name for name in ("torch._C", "numpy._core") if name in sys.modules]
+        import numpy, torch
+        first = seeds()
+        torch.manual_seed(2)
+        import torch.nn
+        again = seeds()
+        seed_everything(9)
+        print(json.dumps([loaded, first, again, seeds()]))
+        """
+    )
+    assert found == [[], [7, 7], [2, 7], [9, 9]]
+
+
+def test_a_lazy_module_can_still_be_asked_for_its_source() -> None:
+    source, act = run(
+        """
+        import inspect, json
+        from hpo.lazy import lazy_import, when_loaded
+        acts = []
+        colorsys = lazy_import("colorsys")
+        when_loaded("colorsys", "a", lambda: acts.append("first"))
+        when_loaded("colorsys", "a", lambda: acts.append("second"))
+        source = inspect.getsource(colorsys)
+        when_loaded("colorsys", "a", lambda: acts.append("now"))
+        print(json.dumps([source, acts]))
+        """
+    )
+    assert "def rgb_to_hsv" in source
+    assert act == ["second", "now"]
