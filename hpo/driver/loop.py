@@ -250,7 +250,7 @@ class Driver:
         with self._ledger.together():
             groups = [
                 [self._begin(item) if isinstance(item, Proposal) else item for item in group]
-                for group in self._planner.take(idle)
+                for group in self._planner.take(idle, self.standing.done)
             ]
         for begun in groups:
             if ready := [running for running in begun if running is not None]:

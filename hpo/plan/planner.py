@@ -67,10 +67,11 @@ class Planner(Generic[Item]):
         """Take in that cohorts of a shape hold at most so many trials here, as a worker found out."""
         self._limits[shape] = min(most, self._limits.get(shape, most))
 
-    def take(self, idle: int) -> list[list[Item]]:
+    def take(self, idle: int, ended: int = 0) -> list[list[Item]]:
         """Return a group of trials for each idle worker, as far as there are any: the largest groups first, but no
-        trial waits for ever."""
-        share = -(-len(self) // max(1, idle))  # so that one shape is split evenly between idle workers
+        trial waits for ever. ended: as for `wanted`."""
+        # One shape is split evenly between idle workers, and workers that are busy now will want as much.
+        share = min(-(-len(self) // max(1, idle)), -(-self._opening.at(ended) // self._workers))
         groups = []
         for _ in range(idle):
             if not self._waiting:

@@ -38,6 +38,16 @@ def test_one_shape_is_split_between_the_idle_workers() -> None:
     assert filled(*"aaaaa").take(2) == [[0, 1, 2], [3, 4]]
 
 
+def test_an_idle_worker_leaves_the_busy_ones_their_share() -> None:
+    """Else one worker would train nearly all that may be open, and the others a trial at a time."""
+    plan = Planner[int](None, 3, opening("tpe", None, workers=3))
+    assert plan.wanted(idle=1, running=0, ended=480) == 60
+    for item in range(60):
+        plan.add("a", item, new=True)
+    assert plan.take(1, ended=480) == [[*range(20)]]
+    assert plan.take(2, ended=480) == [[*range(20, 40)], [*range(40, 60)]]
+
+
 def test_the_largest_group_goes_first() -> None:
     plan = filled(*"abbbcc")
     assert plan.take(1) == [[1, 2, 3]]
@@ -74,7 +84,7 @@ def test_a_limit_that_a_worker_found_holds() -> None:
     plan.limit("a", 2)
     plan.limit("a", 3)  # the smallest counts
     assert [plan.take(1), plan.take(1), plan.take(1)] == [[[0, 1]], [[2, 3]], [[4, 5]]]
-    assert len(filled(*"a" * 500).take(1)[0]) == MOST
+    assert len(filled(*"a" * 500, workers=1, open_trials=500).take(1)[0]) == MOST
 
 
 def test_trials_that_came_back_stay_when_new_ones_are_dropped() -> None:
