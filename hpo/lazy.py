@@ -10,6 +10,7 @@ Use with a type-checking twin, so that editors and mypy see the real module:
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -58,3 +59,12 @@ def when_loaded(name: str, purpose: str, act: Callable[[], object]) -> None:
         _waiting[name][purpose] = act
     else:
         act()
+
+
+def keep_imports() -> None:
+    """Take what is there now, which is mostly imported modules, out of the garbage collector's sight.
+
+    It lives as long as the process, and is hundreds of thousands of objects: each full collection would look at all of
+    them, and the end of a process that has imported Torch takes a second. For processes of our own.
+    """
+    gc.freeze()

@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from hpo.lazy import keep_imports
 from hpo.spec.faults import SpecError, UserError
 
 _COMMANDS = {
@@ -82,4 +83,5 @@ def main() -> None:
         remedy = "make space" if error.errno == errno.ENOSPC else "mend that"
         print(f"hpo: {error}; what is recorded is safe: {remedy} and run the same command again", file=sys.stderr)
         code = 1
+    keep_imports()
     sys.exit(code if isinstance(code, int) else 0)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Paused, Reported, Stopped
-from hpo.lazy import when_loaded
+from hpo.lazy import keep_imports, when_loaded
 from hpo.objective.build import build
 from hpo.objective.failures import failed, one_line
 from hpo.output import log_to
@@ -166,6 +166,8 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     except Exception as error:
         connection.send(Broken(one_line(error), traceback.format_exc()))
         return
+    if setup.own_process:
+        keep_imports()
     try:
         connection.send(Ready(tuple(notes)))
         while (assignment := _next_assignment(connection)) is not None:

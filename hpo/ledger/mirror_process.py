@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from hpo.lazy import keep_imports
 from hpo.ledger.home import Home
 from hpo.ledger.records import TrialRecord, unpacked
 from hpo.output import log_to
@@ -98,6 +99,7 @@ class Scribe:
     def __init__(self, connection: Connection, home: Home) -> None:
         from hpo.ledger.mlflow_book import MlflowBook
 
+        keep_imports()
         self._connection = connection
         self._book: MlflowBook = MlflowBook(home, alive=self._tell)
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
