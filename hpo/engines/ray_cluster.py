@@ -6,9 +6,10 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpo.engines import ray_guard
 from hpo.engines.base import EngineError
 from hpo.engines.devices import cores, visible_gpus
 from hpo.spec.grammar import RayEngine as RayEngineKeys
@@ -87,16 +89,15 @@ class Cluster:
     def __init__(self, address: str | None) -> None:
         """address: of a cluster that runs; None: start one here."""
         self._address = address
-        self._folder: Path | None = None  # of a cluster of our own
-        self._connected = False
+        self._guard: subprocess.Popen[bytes] | None = None  # of a cluster of our own
 
     @property
     def own(self) -> bool:
         """Whether it was started for this sweep, and so is on this machine and ends with it."""
         return self._address is None
 
-    def connect(self, package: Path | None) -> None:
-        """Connect, or start. package: a folder to give to all workers. Raises EngineError with the reason."""
+    def connect(self, package: str = "") -> None:
+        """Connect, or start. package: a folder that is sent to all workers. Raises EngineError with the reason."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")  # within `ray job submit`: our files, its other keys
@@ -120,15 +121,18 @@ class Cluster:
                 where = self._address or "this machine"
                 reason = " ".join(str(error).split())
                 raise EngineError(f"Ray at {where}: {type(error).__name__}: {reason}") from None
-        self._connected = True
 
-    def _options(self, package: Path | None) -> dict[str, Any]:
-        files = {"working_dir": str(package)} if package is not None else {}
+    def _options(self, package: str) -> dict[str, Any]:
+        files = {"working_dir": package} if package else {}
         return {"address": self._address, "runtime_env": files}
 
     def _own_options(self) -> dict[str, Any]:
         # A folder of its own: clusters of several sweeps and users don't meet. Ray's socket names allow no long path.
-        self._folder = Path(tempfile.mkdtemp(prefix="hpo-ray-", dir="/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix="hpo-ray-", dir="/tmp"))
+        guard = [sys.executable, "-I", "-S", str(Path(ray_guard.__file__)), str(folder)]
+        self._guard = subprocess.Popen(
+            guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         path = os.environ.get("PYTHONPATH", "")
         if str(_PACKAGE_ROOT) not in path.split(os.pathsep):  # workers import hpo from where this process does
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), path)))
@@ -138,7 +142,7 @@ class Cluster:
             "num_cpus": cores(),
             "num_gpus": gpus,
             "include_dashboard": False,
-            "_temp_dir": str(self._folder),
+            "_temp_dir": str(folder),
         }
 
     def nodes(self) -> list[Node]:
@@ -157,10 +161,11 @@ class Cluster:
 
         with _handlers_kept():
             ray.shutdown()
-        self._connected = False
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._guard is not None:
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
+            self._guard.wait()
+            self._guard = None
 
 
 def check_room(nodes: list[Node], demand: Mapping[str, float], keys: RayEngineKeys) -> None:

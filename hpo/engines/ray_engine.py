@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -91,7 +90,6 @@ class RayEngine:
         self._demand = demand_of(keys)
         self._cluster: Cluster | None = None
         self._shipment: Shipment | None = None
-        self._package: Path | None = None
         self._class: Any = None
         self._hosts: list[_Host] = []
         self._free: list[int] = []  # numbers of workers that are gone, for those that follow
@@ -112,18 +110,21 @@ class RayEngine:
 
     def start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
+        for left in self._logs.glob(".driver-*"):  # of a driver that was killed
+            left.unlink(missing_ok=True)
         (self._logs / self._sign).touch()
         cluster = Cluster(find_address(self._keys.address))
-        try:
-            if not cluster.own:
-                self._objective = complete(self._objective)
-                self._package = Path(tempfile.mkdtemp(prefix="hpo-package-"))
-                self._shipment = pack(self._objective, self._keys.files, self._package)
-        except UserError as error:
-            self._tidy()
-            raise EngineError(str(error)) from None
         self._cluster = cluster
-        cluster.connect(self._package)
+        if cluster.own:
+            cluster.connect()
+        else:
+            self._objective = complete(self._objective)
+            with tempfile.TemporaryDirectory(prefix="hpo-package-") as package:
+                try:
+                    self._shipment = pack(self._objective, self._keys.files, Path(package))
+                except UserError as error:
+                    raise EngineError(str(error)) from None
+                cluster.connect(package)  # which sends it
         import ray
 
         make_class: Any = ray.remote  # its stub knows no concurrency groups
@@ -456,8 +457,6 @@ class RayEngine:
 
     def _tidy(self) -> None:
         (self._logs / self._sign).unlink(missing_ok=True)
-        if self._package is not None:
-            shutil.rmtree(self._package, ignore_errors=True)
 
 
 def _next_batch(actor: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ def behaves(trial):
         trial.report(1, score=0.0)
         time.sleep(600)
     if what == "reads":
+        trial.report(1, sent="hpo-data-" in trial.data["table"] and 1 or 0)
         return float(open(trial.data["table"]).read()) + float(open("beside/numbers.txt").read())
     for epoch in range(1, 4):
         trial.report(epoch, score=epoch + trial.params["x"])
@@ -145,7 +147,9 @@ def run(start: Start, project: Path, tmp_path_factory: pytest.TempPathFactory) -
     """An engine whose trials behave as `what` says."""
     table = tmp_path_factory.mktemp("elsewhere") / "table.txt"
     table.write_text("40")
-    return start(Named("my_objectives.py:behaves", None, (), {"table": str(table)}, "score", ("x", "what"), project))
+    run = start(Named("my_objectives.py:behaves", None, (), {"table": str(table)}, "score", ("x", "what"), project))
+    os.utime(table, (1, 1))  # for Ray's workers it is another file from now on, as on another machine: it is sent
+    return run
 
 
 def test_trials_report_and_end(run: Run):
@@ -210,9 +214,11 @@ def test_a_trial_that_hangs_can_be_killed(run: Run):
 def test_data_is_found(run: Run):
     run.submit(50, "reads")
     run.done(50)
-    (ended,) = run.events()
+    reported, ended = run.events()
     assert isinstance(ended, Finished), ended
     assert ended.value == 42
+    assert isinstance(reported, Reported)
+    assert reported.metrics["sent"] == isinstance(run.engine, RayEngine)
 
 
 def test_a_torch_trial_pauses_with_a_checkpoint_and_goes_on_from_it(start: Start, project: Path, tmp_path: Path):

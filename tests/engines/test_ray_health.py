@@ -1,0 +1,36 @@
+"""Which nodes are used no more."""
+
+from __future__ import annotations
+
+from hpo.engines.ray_health import Health
+from hpo.events import Failed, FailureKind, Finished
+
+
+def test_a_node_that_fails_while_others_succeed():
+    health = Health()
+    for number in range(5):
+        health.take("bad", [Failed(number, "no disk")])
+        assert not health.suspects()
+    for _ in range(5):
+        health.take("good", [Finished(9)])
+    ((node, reason),) = health.suspects()
+    assert node == "bad"
+    assert reason == "5 trials in a row failed there, while 5 succeeded elsewhere: no disk"
+    assert not health.suspects()
+
+
+def test_an_objective_that_fails_everywhere_is_no_nodes_fault():
+    health = Health()
+    for number in range(50):
+        health.take("a", [Failed(number, "bad luck")])
+        health.take("b", [Failed(number, "bad luck")])
+    assert not health.suspects()
+
+
+def test_one_success_and_timeouts_clear_a_node():
+    health = Health()
+    for number in range(9):
+        health.take("a", [Failed(number, "x", kind=FailureKind.ERROR if number % 4 else FailureKind.TIMEOUT)])
+        health.take("b", [Finished(9)])
+        health.take("a", [Finished(8)] if number % 4 == 3 else [])
+    assert not health.suspects()

@@ -1,0 +1,233 @@
+"""Whole sweeps on a Ray cluster of two nodes: records as of a local one, nodes that die and come, GPUs, interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from e2e.support import Place, assert_records_agree
+from faults.support import assert_gone, assert_whole, ended, everybody, started, wait_for
+from ray_support import two_nodes
+
+from hpo.engines import ray_engine
+from hpo.engines.base import EngineError
+from hpo.engines.ray_engine import RayEngine
+from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.load import Named
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+OBJECTIVES = """
+import os, time
+
+def slow(trial):
+    for epoch in range(1, 6):
+        time.sleep(0.1)
+        trial.report(epoch, score=trial.params["x"])
+
+def sees(trial):
+    time.sleep(0.2)
+    trial.report(1, score=1.0, device=float(os.environ["CUDA_VISIBLE_DEVICES"]))
+
+def picky(trial):
+    time.sleep(0.1)
+    if os.environ["RAY_RAYLET_PID"] == trial.data["bad"]:
+        raise OSError("this node has a broken disk")
+    return trial.params["x"]
+"""
+
+
+@dataclass
+class Nodes:
+    """The cluster: its head, and the second node, which tests may kill."""
+
+    cluster: Any
+    second: Any
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    @property
+    def raylet(self) -> int:
+        """The process id of the second node's raylet."""
+        return int(self.second.all_processes["raylet"][0].process.pid)
+
+    def kill_second(self) -> None:
+        self.cluster.remove_node(self.second, allow_graceful=False)
+
+    def add_second(self) -> None:
+        self.second = self.cluster.add_node(num_cpus=1, num_gpus=2)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with two_nodes(num_cpus=1, num_gpus=2) as cluster:
+        yield Nodes(cluster, next(iter(cluster.worker_nodes)))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "ray_objectives.py").write_text(OBJECTIVES)
+    return Place(tmp_path)
+
+
+def write(place: Place, function: str, nodes: Nodes | None, engine: dict[str, Any] | None = None, **keys: Any) -> Path:
+    address = nodes.address if nodes is not None else "local"
+    keys = {"objective": f"ray_objectives.py:{function}", **keys}
+    return place.write("", engine={"type": "ray", "address": address, **(engine or {})}, **keys)
+
+
+def test_a_trial_records_what_it_records_locally(nodes: Nodes, tmp_path: Path):
+    options = ["-o", "budget={trials: 10, epochs: 4}", "-o", "parameters.epochs.value=4", "-o", "seed=3"]
+    kinds = {
+        "local": "{workers: 1, cohort: 4}",
+        "ray": f"{{type: ray, address: '{nodes.address}', workers: 1, cohort: 4}}",
+    }
+    found = {}
+    for kind, engine in kinds.items():
+        (tmp_path / kind).mkdir()
+        place = Place(tmp_path / kind)
+        place.sweep(ROOT / "search_spaces" / "binary.yaml", *options, "-o", f"engine={engine}")
+        assert_records_agree(place, "binary")
+        parent, children = place.runs("binary")
+        found[kind] = [
+            (
+                trial.params,
+                trial.state,
+                trial.value,
+                {**trial.user_attrs["history"], "times": None},
+                set(trial.user_attrs),
+                set(trial.user_attrs["info"]),
+                trial.user_attrs["info"]["worker"],
+                set(children[trial.number].data.tags),
+                set(children[trial.number].data.params),
+                set(children[trial.number].data.metrics),
+            )
+            for trial in place.trials("binary")
+        ]
+        found[kind].append(set(parent.data.tags) | set(parent.data.params))
+    assert found["local"] == found["ray"]
+
+
+def test_each_worker_has_a_device_of_its_own(nodes: Nodes, place: Place):
+    engine = {"cpus_per_worker": 0.5, "gpus_per_worker": 1}
+    place.sweep(write(place, "sees", nodes, engine, budget={"trials": 24}))
+    devices = {}
+    _, children = place.runs()
+    for trial in place.trials():
+        info = trial.user_attrs["info"]
+        assert float(info["gpu"]) == trial.user_attrs["history"]["metrics"]["device"][0]
+        tags = children[trial.number].data.tags
+        assert (tags["hpo.gpu"], tags["hpo.host"], tags["hpo.worker"]) == (info["gpu"], info["host"], info["worker"])
+        devices.setdefault(info["worker"], info["gpu"])
+        assert devices[info["worker"]] == info["gpu"]
+    assert sorted(devices.values()) == ["0", "0", "1", "1"]  # two nodes with two each
+
+
+def test_pictures_train_and_a_node_that_dies_loses_nothing(nodes: Nodes, tmp_path: Path):
+    folder = Path(os.environ.get("HPO_DATA") or tmp_path / "data") / "cifar-10-batches-bin"
+    if not folder.exists():  # noise in the layout of the real ones
+        folder.mkdir(parents=True)
+        for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+            rows = [bytes([row % 10]) + os.urandom(3072) for row in range(60)]
+            (folder / f"{name}.bin").write_bytes(b"".join(rows))
+    place = Place(tmp_path)
+    file = ROOT / "search_spaces" / "cifar10.yaml"
+    options = ["-o", "name=small", "-o", "budget.trials=8", "-o", "parameters.epochs.value=20", "-o", "data.limit=250",
+               "-o", f"data.root={folder.parent}", "-o", "early_terminate=none",
+               "-o", f"engine={{type: ray, address: '{nodes.address}'}}"]  # fmt: skip
+    with started(place, "sweep", file, *options) as driver:
+        wait_for(lambda: ended(place) >= 2, "two trials", driver)
+        family = everybody(nodes.raylet)
+        assert len(family) > 2
+        nodes.kill_second()
+        assert_gone(family)
+        output, errors = driver.communicate(timeout=240)
+    assert driver.returncode == 0, output + errors
+    assert "was lost" in output + errors
+    assert_whole(place, 8)
+
+
+def test_a_cluster_that_grows_is_used(nodes: Nodes, place: Place):
+    file = write(place, "slow", nodes, budget={"trials": 40})
+    with started(place, "sweep", file) as driver:
+        wait_for(lambda: ended(place) >= 2, "two trials", driver)
+        if len(nodes.cluster.worker_nodes) == 0:
+            nodes.add_second()
+        output, errors = driver.communicate(timeout=240)
+    assert driver.returncode == 0, output + errors
+    assert_whole(place, 40)
+    assert {trial.user_attrs["info"]["worker"] for trial in place.trials()} == {"worker-0", "worker-1"}
+
+
+def test_a_node_whose_trials_keep_failing_is_used_no_more(nodes: Nodes, place: Place):
+    data, budget = {"bad": str(nodes.raylet)}, {"trials": 60}
+    done = place.run("sweep", write(place, "picky", nodes, data=data, budget=budget, retry={"error": 1}))
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert "is used no more" in output and "OSError: this node has a broken disk" in output
+    states = assert_whole(place, 60)
+    assert states["FAIL"] < 12
+
+
+def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Place):
+    """First with a Ray of its own, which listens on loopback only and leaves nothing behind; then on the cluster."""
+    own = {"type": "ray", "address": "local", "workers": 2}
+    file = write(place, "slow", None, own, budget={"trials": 30})
+    with started(place, "sweep", file) as driver:
+        wait_for(lambda: ended(place) >= 2, "two trials", driver)
+        family = everybody(driver.pid)
+        assert any("raylet" in process.name() for process in family)
+        assert not [socket for process in family for socket in public_sockets(process)]
+        driver.send_signal(signal.SIGKILL)
+        assert_gone(family)
+    file = write(place, "slow", nodes, budget={"trials": 30})
+    with started(place, "sweep", file) as driver:
+        before = ended(place)
+        wait_for(lambda: ended(place) >= before + 2, "two more trials", driver)
+        driver.send_signal(signal.SIGINT)
+        output, errors = driver.communicate(timeout=120)
+        assert driver.returncode == 130, output + errors
+    place.sweep(file)
+    assert_whole(place, 30)
+
+
+def public_sockets(process: psutil.Process) -> list[Any]:
+    """Return the sockets that a process listens on and that other machines can reach."""
+    try:
+        sockets = process.net_connections("inet")
+    except psutil.NoSuchProcess:
+        return []
+    loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+    return [each for each in sockets if each.status == psutil.CONN_LISTEN and each.laddr.ip not in loopback]
+
+
+def test_what_no_node_has_is_refused(nodes: Nodes, place: Place):
+    done = place.run("sweep", write(place, "slow", nodes, {"gpus_per_worker": 4}))
+    assert done.returncode == 2
+    assert "can hold a worker with CPU 1, GPU 4" in done.stderr and "has CPU 1, GPU 2" in done.stderr
+
+
+def test_other_versions_are_refused(nodes: Nodes, place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ray_engine, "versions", lambda: {"torch": "1.0"})
+    monkeypatch.chdir(place.folder)
+    keys = RayEngineKeys(type="ray", address=nodes.address)
+    engine = RayEngine(
+        Named("ray_objectives.py:slow", None, (), {}, "score", ("x",), place.folder), keys, 9, place.home.logs
+    )
+    try:
+        with pytest.raises(EngineError, match=r"has torch 2\S+ \(the driver has 1\.0\)"):
+            engine.start()
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                engine.poll(0.2)
+    finally:
+        engine.close()
