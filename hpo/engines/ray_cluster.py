@@ -107,6 +107,8 @@ class Cluster:
                 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
         import ray
 
+        # It prints what befalls nodes to standard output, whatever it is told; the engine says it in words of its own.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
         if ray.is_initialized():
             raise EngineError("this process uses Ray already: a sweep needs a process of its own")
         with _handlers_kept(), _quiet():
