@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ray.tune.search import Searcher
 from hpo.ledger.home import make_home
 from hpo.ray.recorder import NoTrial, Recorder
 from hpo.ray.session import Session, find_controller
-from hpo.ray.sweep import MANY, build_sweep, check_goal, wanted
+from hpo.ray.sweep import MANY, build_sweep, check_goal, wanted, with_parameters
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -50,8 +49,11 @@ class StudySearcher(Searcher):
         self._given = wanted(file, keys)
         self._home = make_home(home, storage)
         self._seed_key = seed_key
-        self._param_space: Mapping[str, Any] = {}
-        self._sweep: Sweep | None = build_sweep(self._given, {}) if self._given.has_parameters else None
+        self._whole = self._given  # with all parameters, once they are known
+        self._sweep: Sweep | None = None
+        if self._given.has_parameters:
+            self._whole = with_parameters(self._given, {})
+            self._sweep = build_sweep(self._whole)
         self._restored: dict[str, Any] | None = None
         self._session: Session | None = None
         if self._given.left_out:
@@ -71,7 +73,8 @@ class StudySearcher(Searcher):
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Take in what TuneConfig says (only called if there is a param_space). Raises UserError where that is not what
         the study says."""
-        self._sweep = build_sweep(self._given, config)
+        self._whole = with_parameters(self._given, config)
+        self._sweep = build_sweep(self._whole)
         check_goal(self._sweep, metric, mode)
         return True
 
@@ -92,7 +95,7 @@ class StudySearcher(Searcher):
             raise UserError("StudySearcher works within Tuner.fit only")
         if self._session is None or self._session.controller is not controller:
             if self._sweep is None:
-                self._sweep = build_sweep(self._given, {})  # says that there are no parameters
+                self._sweep = build_sweep(self._whole)  # says that there are no parameters
             self._session = Session(controller, self._sweep, self._open, self._seed_key, self._restored)
             self._restored = None
         return self._session
@@ -109,9 +112,15 @@ class StudySearcher(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Write down which of Tune's trials are which of the study's."""
         state = self._session.saved() if self._session is not None else self._restored or {}
+        data = self._whole.source.data
+        state["said"] = {key: data[key] for key in ("parameters", "baselines") if key in data}
         Path(checkpoint_path).write_text(json.dumps(state), encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
         """Go on after a crash. Tune runs its unfinished trials again, under their ids."""
-        self._restored = json.loads(Path(checkpoint_path).read_text(encoding="utf-8"))
+        self._restored = restored = dict(json.loads(Path(checkpoint_path).read_text(encoding="utf-8")))
+        if self._sweep is None:  # Tune hands a param_space over once
+            source = self._given.source
+            self._whole = replace(self._given, source=replace(source, data={**source.data, **restored["said"]}))
+            self._sweep = build_sweep(self._whole)
         self._attached()

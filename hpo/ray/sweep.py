@@ -99,38 +99,42 @@ def _refuse(keys: Mapping[str, Any]) -> None:
         raise SpecError(faults, _NAME)
 
 
-def build_sweep(given: Wanted, param_space: Mapping[str, Any]) -> Sweep:
-    """Check everything and return the sweep. param_space: the Tuner's. Raises SpecError with all faults."""
+def with_parameters(given: Wanted, param_space: Mapping[str, Any]) -> Wanted:
+    """Return what is wanted with all parameters in the grammar of sweep files, those of the Tuner's `param_space` among
+    them. Raises SpecError with all that can't be said so."""
     data = dict(given.source.data)
     faults: list[Fault] = []
-    own, foreign = data.get("parameters"), False
+    own, foreign = data.get("parameters"), "parameters" not in data
     if isinstance(own, Mapping) and is_foreign(own):
         own, foreign = convert(own, faults), True
-    if own is None and param_space:
-        own, foreign = convert(param_space, faults), True
-    elif isinstance(own, Mapping):
-        added = convert(param_space, faults)
-        twice = [name for name in added if name in own]
+    added = convert(param_space, faults)
+    if isinstance(own, Mapping) or (own is None and added):
+        own = own or {}
         faults += [
-            Fault("it is in the Tuner's param_space, too", ("parameters", name), remedy="keep one") for name in twice
+            Fault("it is in the Tuner's param_space, too", ("parameters", name), remedy="keep one")
+            for name in added
+            if name in own
         ]
-        own = {**own, **{name: entry for name, entry in added.items() if name not in own}}
-    if own is not None:
-        data["parameters"] = own
+        data["parameters"] = {**added, **own}
     if foreign and isinstance(data.get("baselines"), list):
         data["baselines"] = [flat(entry) if isinstance(entry, Mapping) else entry for entry in data["baselines"]]
-    data["objective"] = TRAINABLE
+    if faults:
+        raise SpecError(faults, _NAME)
+    return replace(given, source=replace(given.source, data=data))
+
+
+def build_sweep(given: Wanted) -> Sweep:
+    """Check everything and return the sweep. Raises SpecError with all faults."""
+    data = {**given.source.data, "objective": TRAINABLE}
     if not given.has_budget:
         data["run_cap"] = MANY
     try:
-        source = replace(given.source, data=data)
-        sweep = make_sweep(source, given.path, lambda named: Inspection(), faults)
+        sweep = make_sweep(replace(given.source, data=data), given.path, lambda named: Inspection(), [])
     except SpecError as error:
         if given.source.lines:
             raise
         raise SpecError([replace(fault, line=None) for fault in error.faults], _NAME) from None
-    said = {key: value for key, value in data.items() if key not in ("objective", "run_cap")}
-    return replace(sweep, text=given.source.text or dump_source(said))
+    return replace(sweep, text=given.source.text or dump_source(given.source.data))
 
 
 def _plain(value: Any) -> Any:
