@@ -97,18 +97,19 @@ class Scribe:
     """Carries out what the driver orders."""
 
     def __init__(self, connection: Connection, home: Home) -> None:
-        from hpo.ledger.mlflow_book import MlflowBook
-
-        keep_imports()
         self._connection = connection
-        self._book: MlflowBook = MlflowBook(home, alive=self._tell)
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._next: deque[Order] = deque()  # taken from the queue, not yet begun
         self._written = 0
+        threading.Thread(target=self._take_orders, daemon=True).start()  # first: MLflow takes seconds to load
+
+        from hpo.ledger.mlflow_book import MlflowBook
+
+        keep_imports()
+        self._book: MlflowBook = MlflowBook(home, alive=self._tell)
 
     def work(self) -> None:
         """Write until the order to close. Raises _DriverGone if the driver ends without one."""
-        threading.Thread(target=self._take_orders, daemon=True).start()
         while True:
             orders = self._batch()
             rows = [order for order in orders if order.action != "attach"]
