@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +41,8 @@ def command(
     from hpo.objective.build import inspect
     from hpo.spec.load import load_sweep
 
+    if threading.current_thread() is threading.main_thread():  # until the driver counts them both
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     overrides += (f"engine.type={engine}",) if engine is not None else ()
     overrides += (f"engine.workers={workers}",) if workers is not None else ()
     sweep = load_sweep(find_sweep_file(file), inspect, overrides)

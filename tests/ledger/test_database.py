@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
@@ -15,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.ledger import owners
 from hpo.ledger.database import PatientStorage
-from hpo.ledger.home import open_database
+from hpo.ledger.home import Home, open_database
+from hpo.ledger.ledger import Ledger
 from hpo.ledger.owners import SharedOwnership
 from hpo.ledger.patience import DatabaseAway, Patience
 from hpo.spec.space import Parameter, Range, Space
@@ -100,3 +102,20 @@ def test_a_full_disk_is_not_waited_for(storage: PatientStorage):
 
     with pytest.raises(DatabaseAway, match="can't write: database or disk is full"):
         Patience(seconds=600).carry_out(write)
+
+
+def test_a_driver_whose_clock_is_set_back_goes_on_saying_that_it_lives(tmp_path: Path):
+    clock = [1_000_000.0]
+    space = Space((Parameter("x", Range(0.0, 1.0)),))
+    sweep = Sweep("s", Path("s.yaml"), "", Target("score", "maximize"), space, Limits(5), objective="m")
+    ledger = Ledger(sweep, Home(tmp_path, f"sqlite:///{tmp_path / 'studies.db'}"), clock=lambda: clock[0])
+    ledger._mirror = Mock(takes_ids=True, in_trouble=False, parent_id="", run_ids={})
+    ledger._mirror.receive.return_value = []
+    ledger.start()
+    beats = []
+    ledger._ownership.renew = lambda: beats.append(clock[0])
+    clock[0] -= 3600
+    ledger.pump()
+    clock[0] += 11
+    ledger.pump()
+    assert beats == [996_400.0, 996_411.0]
