@@ -113,6 +113,8 @@ class Driver:
                     self._take_in_all(self._engine.poll(_TICK))
                     self.standing.seconds = self._clock() - began
                     self._watcher.tick(self.standing)
+                if self._interrupts and (self._running or self._wants_more()):  # twice at once, so that nobody saw it
+                    self.standing.interrupted = True
             except BaseException as error:
                 self._writable = not isinstance(error, OSError | StudyGone)
                 self.standing.error = self.standing.error or f"{type(error).__name__}: {error}"

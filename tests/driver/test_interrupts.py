@@ -17,3 +17,17 @@ def test_a_signal_while_the_sweep_file_is_read_is_an_interrupt(tmp_path: Path, n
     done = place.run("sweep", path)
     assert (done.returncode, done.stderr.strip()) == (130, "hpo: interrupted")
     assert not place.home.journal.exists()
+
+
+@pytest.mark.slow
+def test_two_signals_at_once_are_an_interrupt_too(tmp_path: Path):
+    place = Place(tmp_path)
+    path = place.write("none", objective="both.py:objective", engine={"workers": 0})
+    lines = ["import os, signal", "def objective(trial):"]
+    lines += ["    for number in (signal.SIGINT, signal.SIGTERM) if trial.number == 1 else ():"]
+    lines += ["        os.kill(os.getpid(), number)", "    trial.report(1, score=1.0)", "    return 1.0"]
+    (place.folder / "both.py").write_text("\n".join(lines) + "\n")
+    done = place.run("sweep", path)
+    assert done.returncode == 130, done.stdout + done.stderr
+    assert "ended early: interrupted" in done.stdout
+    assert "continue " in done.stdout
