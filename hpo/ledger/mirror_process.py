@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -66,9 +66,8 @@ def run(connection: Connection, home: Home) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     restrain_mlflow()
     log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
-    _load_mlflow()
     try:
-        Scribe(connection, home).work()
+        Scribe(connection, home, _load_mlflow).work()
     except _DriverGone:
         return
 
@@ -96,12 +95,14 @@ def _load_mlflow() -> None:
 class Scribe:
     """Carries out what the driver orders."""
 
-    def __init__(self, connection: Connection, home: Home) -> None:
+    def __init__(self, connection: Connection, home: Home, load: Callable[[], None] = lambda: None) -> None:
+        """load: imports MLflow, which takes seconds, in which the pipe is emptied already."""
         self._connection = connection
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._next: deque[Order] = deque()  # taken from the queue, not yet begun
         self._written = 0
-        threading.Thread(target=self._take_orders, daemon=True).start()  # first: MLflow takes seconds to load
+        threading.Thread(target=self._take_orders, daemon=True).start()
+        load()
 
         from hpo.ledger.mlflow_book import MlflowBook
 
