@@ -156,6 +156,7 @@ class Driver:
         history, self._retries = self._ledger.start(self._notes)
         self.opened = True
         self._searcher = Searcher(self._sweep, history, self._ledger.stream)
+        self._ledger.forget(history)
         sweep, workers = self._sweep, self._engine.workers
         most = sweep.most_in_cohort
         self._planner: Planner[Proposal | _Running] = Planner(most, workers, opening(sweep.method, most, workers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -219,6 +219,11 @@ class Ledger:
         for trial in ended:
             forget_history(trial)
         return ended, again
+
+    def forget(self, history: Iterable[FrozenTrial]) -> None:
+        """Let go of what `start` returned, once the sampler and the standing have taken it in."""
+        self._book.forget(history)
+        self.ended = []
 
     def _settle(self, trial: FrozenTrial) -> TrialRecord:
         """Note the end of a trial that a dead driver left running."""

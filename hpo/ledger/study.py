@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +200,15 @@ class StudyBook:
         del self._ids[record.number]
         self._named.discard(record.number)
         if self._journal is not None:
-            forget(self._storage.get_trial(trial_id))
+            self.forget([self._storage.get_trial(trial_id)])
+
+    def forget(self, ended: Iterable[FrozenTrial]) -> None:
+        """Drop all of ended trials but their states and values from a journal's memory: a driver has no more use for
+        it, and a hundred thousand trials are hundreds of megabytes. A journal's storage hands out its own objects."""
+        if self._journal is None:  # in a shared study the trials are looked at again and again
+            return
+        for trial in ended:
+            trial.params, trial.distributions, trial.intermediate_values, trial.user_attrs = {}, {}, {}, {}
 
 
 def facts_of(sweep: Sweep, study_id: str) -> dict[str, Any]:
@@ -231,13 +239,6 @@ def forget_history(trial: FrozenTrial) -> None:
     A journal's storage keeps every trial that it has seen, and hands out its own objects.
     """
     trial.user_attrs.pop("history", None)
-
-
-def forget(trial: FrozenTrial) -> None:
-    """Drop all of an ended trial but its state and value from a journal's memory: the driver reads none of it again,
-    and a hundred thousand trials are hundreds of megabytes."""
-    trial.params, trial.distributions, trial.intermediate_values = {}, {}, {}
-    trial.user_attrs = {}
 
 
 def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:

@@ -18,7 +18,7 @@ _LEARNT_FROM = 8  # ended trials for each open one beyond these
 class _Waiting(Generic[Item]):
     item: Item
     new: bool
-    passed_over: int = 0
+    since: int  # the round in which it came; earlier for one that goes first
 
 
 class Planner(Generic[Item]):
@@ -39,9 +39,12 @@ class Planner(Generic[Item]):
         self._opening = Opening(self._workers, self._workers) if self._most == 1 else opening
         self._waiting: dict[Hashable, list[_Waiting[Item]]] = {}
         self._limits: dict[Hashable, int] = {}
+        self._rounds = 0  # in which groups were dealt out
+        self._count = 0  # of those that wait
+        self._new = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return self._count
 
     @property
     def stacks(self) -> bool:
@@ -57,11 +60,14 @@ class Planner(Generic[Item]):
     @property
     def new(self) -> int:
         """How many of those that wait have not begun yet."""
-        return sum(entry.new for waiting in self._waiting.values() for entry in waiting)
+        return self._new
 
     def add(self, shape: Hashable, item: Item, new: bool, urgent: bool = False) -> None:
         """Take in a trial that waits for a worker. new: it has not begun yet; urgent: it goes first."""
-        self._waiting.setdefault(shape, []).append(_Waiting(item, new, _PATIENCE if urgent else 0))
+        since = self._rounds - (_PATIENCE if urgent else 0)
+        self._waiting.setdefault(shape, []).append(_Waiting(item, new, since))
+        self._count += 1
+        self._new += new
 
     def limit(self, shape: Hashable, most: int) -> None:
         """Take in that cohorts of a shape hold at most so many trials here, as a worker found out."""
@@ -80,26 +86,27 @@ class Planner(Generic[Item]):
             waiting = self._waiting[shape]
             size = self._size(shape, share)
             groups.append([entry.item for entry in waiting[:size]])
+            self._count -= size
+            self._new -= sum(entry.new for entry in waiting[:size])
             if waiting[size:]:
                 self._waiting[shape] = waiting[size:]
             else:
                 del self._waiting[shape]
-        for waiting in self._waiting.values():
-            for entry in waiting:
-                entry.passed_over += bool(groups)
+        self._rounds += bool(groups)
         return groups
 
     def drop_new(self) -> None:
         """Forget those that have not begun."""
         kept = {shape: [entry for entry in waiting if not entry.new] for shape, waiting in self._waiting.items()}
         self._waiting = {shape: waiting for shape, waiting in kept.items() if waiting}
+        self._count, self._new = self._count - self._new, 0
 
     def _size(self, shape: Hashable, share: int) -> int:
         most = min(self._most, self._limits.get(shape, self._most))
         return min(len(self._waiting[shape]), most, max(1, share))
 
     def _urgency(self, shape: Hashable, share: int) -> tuple[bool, int, int]:
-        oldest = self._waiting[shape][0].passed_over
+        oldest = self._rounds - self._waiting[shape][0].since
         return oldest >= _PATIENCE, self._size(shape, share), oldest
 
 

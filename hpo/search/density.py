@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_ONE_THREAD = 200_000  # multiplications that OpenBLAS does in the caller's thread (at most 2**18)
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -91,7 +93,7 @@ class Density:
         """Return the logarithm of the density of samples (a row each, not scaled)."""
         features, logs = self._features(samples), np.tile(self._steady, (len(samples), 1))
         if features:
-            logs += np.concatenate(features, axis=1) @ np.concatenate(self._factors)
+            add_product(logs, np.concatenate(features, axis=1), np.concatenate(self._factors))
         for index, (mu, sigma) in zip(self._columns, self._kernels, strict=True):
             logs += _inside(self._axes[index], samples[:, index], mu, sigma)
         most = logs.max(axis=1)
@@ -108,6 +110,14 @@ class Density:
                 place = ((np.log(column) if axis.log else column) - axis.low) / axis.width
                 features += [(place**2)[:, None], place[:, None]]
         return features
+
+
+def add_product(target: Floats, left: Floats, right: Floats) -> None:
+    """Add a matrix product, by pieces that are too small for BLAS to start threads: those wait by spinning, and the
+    other cores have workers to run."""
+    most = max(1, _ONE_THREAD // left.size)
+    for start in range(0, right.shape[1], most):
+        target[:, start : start + most] += left @ right[:, start : start + most]
 
 
 def _of_choices(count: int, chosen: NDArray[np.int64]) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import ExperimentalWarning
@@ -43,32 +43,9 @@ class WeightedRandomSampler(RandomSampler):
         return choices[self._rng.rng.choice(len(choices), p=weights)]
 
 
-class GroupedTPESampler(SharingTPESampler):
-    """TPE that models conditional parameters, instead of drawing them at random, by groups of those that are active
-    together. Optuna works the groups out from all trials at each ask; they change only with a new combination."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed, STARTUP_TRIALS, group=True)
-        self._combinations: set[frozenset[str]] = set()  # of the parameters that were active in trials that ended
-        self._grouped: dict[str, BaseDistribution] | None = None
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        if self._grouped is None:
-            self._grouped = super().infer_relative_search_space(study, trial)
-        return self._grouped
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        super().after_trial(study, trial, state, values)
-        combination = frozenset(trial.params)
-        if state != TrialState.FAIL and combination not in self._combinations:
-            self._combinations.add(combination)
-            self._grouped = None
-
-
 def _tpe(space: Space, seed: int) -> BaseSampler:
-    if any(parameter.when for parameter in space.parameters):
-        return GroupedTPESampler(seed)
-    return SharingTPESampler(seed, STARTUP_TRIALS)
+    """Conditional parameters are modelled by groups of those that are active together, instead of drawn at random."""
+    return SharingTPESampler(seed, STARTUP_TRIALS, group=any(parameter.when for parameter in space.parameters))
 
 
 METHODS: dict[str, Callable[[Space, int], BaseSampler]] = {

@@ -10,7 +10,7 @@ This rests on what TPESampler does inside, so with releases that it was not test
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,9 @@ def tested() -> bool:
     return tuple(int(part) for part in optuna.__version__.split(".")[:2]) in TESTED
 
 
+_Rows = dict[int, list[float] | None]  # a trial's values by its number; None: it lacks parameters
+
+
 @dataclass
 class _Fit:
     """What the ended trials say of one search space."""
@@ -48,7 +51,8 @@ class _Fit:
     best: Density  # the same
     numbers: list[int]  # of the others that have all these parameters
     others: Floats  # their values, a row for each parameter
-    rows: dict[int, list[float] | None] = field(default_factory=dict)  # of running trials; None: it lacks parameters
+    rows: _Rows = field(default_factory=dict)  # of ended trials
+    running: _Rows = field(default_factory=dict)
 
 
 class SharingTPESampler(TPESampler):
@@ -60,6 +64,22 @@ class SharingTPESampler(TPESampler):
         )
         self._fits: dict[tuple[str, ...], _Fit] = {}
         self._shares = tested()
+        self._combinations: set[frozenset[tuple[str, BaseDistribution]]] = set()  # of parameters of ended trials
+        self._inferred: dict[str, BaseDistribution] | None = None
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the last answer as long as no other combination of parameters has come up: Optuna looks at all trials
+        since the oldest that runs, and for groups at all there are."""
+        if self._inferred is None:
+            self._inferred = super().infer_relative_search_space(study, trial)
+        return self._inferred
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        super().after_trial(study, trial, state, values)
+        combination = frozenset(trial.distributions.items())
+        if state != TrialState.FAIL and combination not in self._combinations:
+            self._combinations.add(combination)
+            self._inferred = None
 
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         if not self._shares:
@@ -90,30 +110,27 @@ class SharingTPESampler(TPESampler):
         """Return what ended trials say of a search space: the last answer, if neither has changed."""
         key = tuple(search_space)
         fit = self._fits.get(key)
-        if fit is not None and fit.ended == ended and fit.search_space == search_space:
+        known = fit is not None and fit.search_space == search_space
+        if fit is not None and known and fit.ended == ended:
             return fit
+        rows, on_way = (fit.rows, fit.running) if fit is not None and known else ({}, {})
+        for known_rows in (rows, on_way):
+            if len(known_rows) > 2 * len(ended) + 5000:  # most are of trials that are gone
+                known_rows.clear()
         below, above = _inside._split_trials(study, ended, _inside.default_gamma(len(ended)))
-        axes, (_, best), (numbers, others) = (
-            axes_of(search_space),
-            _rows(below, search_space),
-            _rows(above, search_space),
-        )
+        axes, (_, best) = axes_of(search_space), _known(rows, below, search_space)
+        numbers, others = _known(rows, above, search_space)
         places = _columns(best, len(axes))
         mixture = self._estimator(search_space, places)._mixture_distribution
         density = Density(axes, scaled(axes, places.copy()), _weights(len(best)))
-        fit = _Fit(dict(search_space), ended, axes, mixture, density, numbers, _columns(others, len(axes)))
+        columns = _columns(others, len(axes))
+        fit = _Fit(dict(search_space), ended, axes, mixture, density, numbers, columns, rows, on_way)
         self._fits[key] = fit
         return fit
 
     def _with_running(self, study: Study, fit: _Fit, running: list[FrozenTrial]) -> Floats:
         """Return the values of all trials that are not among the best, in the order of their numbers."""
-        numbers, found = [], []
-        for trial in running:
-            if trial.number not in fit.rows:
-                fit.rows[trial.number] = _row(self._get_params(trial, study), fit.search_space)
-            if (row := fit.rows[trial.number]) is not None:
-                numbers.append(trial.number)
-                found.append(row)
+        numbers, found = _known(fit.running, running, fit.search_space, lambda trial: self._get_params(trial, study))
         if not numbers:
             return fit.others
         together = np.concatenate([fit.others, _columns(found, len(fit.axes))], axis=1)
@@ -141,10 +158,23 @@ def _columns(rows: list[list[float]], parameters: int) -> Floats:
     return np.ascontiguousarray(flat.reshape(len(rows), parameters).T)
 
 
-def _rows(trials: list[FrozenTrial], search_space: dict[str, BaseDistribution]) -> tuple[list[int], list[list[float]]]:
-    """Return the numbers and the values of those trials that have all parameters of a search space."""
-    found = [(trial.number, row) for trial in trials if (row := _row(trial.params, search_space)) is not None]
-    return [number for number, _ in found], [row for _, row in found]
+def _known(
+    rows: _Rows,
+    trials: list[FrozenTrial],
+    search_space: dict[str, BaseDistribution],
+    params_of: Callable[[FrozenTrial], dict[str, Any]] = lambda trial: trial.params,
+) -> tuple[list[int], list[list[float]]]:
+    """Return the numbers and the values of those trials that have all parameters of a search space. rows: what is
+    known of them from earlier calls; is added to."""
+    numbers, found = [], []
+    for trial in trials:
+        number = trial.number
+        if number not in rows:
+            rows[number] = _row(params_of(trial), search_space)
+        if (row := rows[number]) is not None:
+            numbers.append(number)
+            found.append(row)
+    return numbers, found
 
 
 def _row(params: dict[str, Any], search_space: dict[str, BaseDistribution]) -> list[float] | None:

@@ -48,7 +48,8 @@ SPACE = Space(
         Parameter("rate", Range(1e-5, 1e-1, log=True)),
         Parameter("decay", Range(0.0, 1.0)),
         Parameter("dropout", Range(0.0, 0.5)),
-        Parameter("batch", Range(16, 256, integer=True)),
+        Parameter("batch", Categorical((16, 32, 64, 128))),
+        Parameter("units", Range(16, 256, integer=True)),
     )
 )
 

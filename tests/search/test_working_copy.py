@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.search.distributions import searched_params, suggest
 from hpo.search.keep import Bound, kept
 from hpo.search.memory import Memory
-from hpo.search.samplers import BOUNDS, METHODS, GroupedTPESampler, make_sampler
+from hpo.search.samplers import BOUNDS, METHODS, make_sampler
+from hpo.search.tpe import SharingTPESampler
 from hpo.search.working_copy import WorkingCopy
 from hpo.spec.space import Categorical, Parameter, Range, Space
 from hpo.spec.sweep import Target
@@ -157,7 +158,7 @@ def test_groups_that_are_remembered_are_the_same_groups(seed: int, at_once: int)
     late = space_of(*CONDITIONAL.parameters, Parameter("rare", Range(0.0, 1.0), {"rate": {">": 0.02}, "kind": "b"}))
     theirs = TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
     mine = make_sampler("tpe", late, seed)
-    assert isinstance(mine, GroupedTPESampler)
+    assert isinstance(mine, SharingTPESampler)
     expected = proposals(InOptuna(late, theirs), 80, at_once, seed)
     assert proposals(InOptuna(late, mine), 80, at_once, seed) == expected
     assert any("rare" in params for params in expected)
