@@ -64,6 +64,7 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.runs)
 
+    @torch.no_grad()
     def train_epoch(self, epoch: int) -> list[dict[str, float] | None]:
         """Take one pass over the training split. Returns each run's `train_*` metrics; None: it has diverged.
 
@@ -82,6 +83,7 @@ class Cohort:
         used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
         return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
 
+    @torch.no_grad()
     def step(self, batch: Batch, rates: Sequence[float]) -> Tensor:
         """Take one optimizer step. rates: each run's learning rate. Returns the outputs [K, B, ...] before it."""
         ragged = batch.ragged
@@ -104,13 +106,14 @@ class Cohort:
     def _gradients(self, x: Tensor, batch: Batch) -> tuple[Tensor, Sequence[Tensor | None]]:
         """Return the outputs [K, B, ...] of a batch, and each run's mean loss derived by each parameter."""
         if self._differentiable is not None and batch.ragged is None:
-            output, losses = self._differentiable(x, batch.targets)
-            return output.detach(), torch.autograd.grad(losses.sum(), self.model.parameters, allow_unused=True)
+            with torch.enable_grad():
+                output, losses = self._differentiable(x, batch.targets)
+                total = losses.sum()
+            return output.detach(), torch.autograd.grad(total, self.model.parameters, allow_unused=True)
         output = self.model.record(x, batch.ragged)
         self._check(output, x.shape[1])
-        with torch.no_grad():
-            gradient = _of_mean(self.loss.derivative(output, batch.targets), batch.ragged)
-        return output, self.model.backward(gradient)
+        derivatives = self.loss.derivative(output, batch.targets)
+        return output, self.model.backward(_of_mean(derivatives, batch.ragged))
 
     def _evaluate(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return outputs [K, B, ...] and mean losses [K] of a training batch, by differentiable operations."""
@@ -120,9 +123,9 @@ class Cohort:
 
     def _losses(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss [K] of a batch."""
-        with torch.no_grad():
-            return _mean(self.loss(output, batch.targets), batch.ragged)
+        return _mean(self.loss(output, batch.targets), batch.ragged)
 
+    @torch.no_grad()
     def validate(self) -> list[dict[str, float] | None]:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
         x, rows = self.runs[0].validation.x, len(self.runs[0].validation)

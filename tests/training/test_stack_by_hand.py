@@ -44,9 +44,10 @@ def both_ways(models: Sequence[nn.Module], x: Tensor) -> tuple[list[Tensor], lis
         model.begin_epoch()
     generators = [layer.pool.generators[0] for m in models for layer in m.modules() if isinstance(layer, SeededDropout)]
     states = [each.get_state() for each in generators]
-    output = by_hand.record(x.clone())
-    gradient = numbers(*output.shape)
-    found = by_hand.backward(gradient.clone())
+    with torch.no_grad():
+        output = by_hand.record(x.clone())
+        gradient = numbers(*output.shape)
+        found = by_hand.backward(gradient.clone())
     for generator, state in zip(generators, states, strict=True):
         generator.set_state(state)
     expected = by_autograd(x.clone())
@@ -94,6 +95,7 @@ def test_activations_mixed_in_any_order() -> None:
         assert_same_both_ways(models, numbers(len(order), ROWS, 6))
 
 
+@torch.no_grad()
 def test_evaluation_gives_the_same_outputs() -> None:
     models = [nn.Sequential(nn.Linear(6, 4), make_activation(name), nn.Linear(4, 2)) for name in ACTIVATIONS.names()]
     stack, x = StackedModel(models), numbers(len(models), ROWS, 6)
@@ -101,6 +103,7 @@ def test_evaluation_gives_the_same_outputs() -> None:
     assert torch.allclose(stack.infer(x.clone()), alone, rtol=1e-12, atol=1e-13)
 
 
+@torch.no_grad()
 def test_the_input_is_left_alone() -> None:
     x = numbers(MEMBERS, ROWS, 6)
     stack = StackedModel([nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(6, 2)) for _ in range(MEMBERS)])
@@ -147,13 +150,15 @@ def test_convolutions() -> None:
     assert_same_both_ways(models, numbers(MEMBERS, ROWS, 2, 6, 6))
 
 
+@torch.no_grad()
 def test_weights_without_a_part_in_the_output_have_no_gradient() -> None:
     models = [nn.Sequential(nn.Linear(6, 4), Cut(), nn.Linear(4, 2)) for _ in range(MEMBERS)]
     stack = StackedModel(models)
     stack.record(numbers(MEMBERS, ROWS, 6))
     found = stack.backward(torch.ones(MEMBERS, ROWS, 2))
     assert [each is None for each in found] == [True, True, False, False]
-    assert_same_both_ways(models, numbers(MEMBERS, ROWS, 6))
+    with torch.enable_grad():
+        assert_same_both_ways(models, numbers(MEMBERS, ROWS, 6))
 
 
 def test_a_slope_that_nobody_uses_any_more_has_no_gradient() -> None:

@@ -63,11 +63,11 @@ class ActivationSlot(Slot):
         self._sort()
 
     def forward(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
-        pieces = torch.split(x[self._order] if self._order else x, self._sizes)
+        pieces = (x[self._order] if self._order else x).split_with_sizes(self._sizes)
         slopes: Sequence[Tensor | None] = [None] * len(pieces)
         if "weight" in self.trained:
             weight = self.trained["weight"]
-            slopes = torch.split(weight[self._order] if self._order else weight, self._sizes)
+            slopes = (weight[self._order] if self._order else weight).split_with_sizes(self._sizes)
         outs = [
             leaky(piece, slope) if isinstance(module, nn.PReLU) and slope is not None else module(piece)
             for module, piece, slope in zip(self._kinds, pieces, slopes, strict=True)
@@ -85,7 +85,11 @@ class ActivationSlot(Slot):
         out = x if own else torch.empty_like(x)
         self._recorded = []
         pieces = zip(
-            self._derivatives, self._kinds, torch.split(x, self._sizes), torch.split(out, self._sizes), strict=True
+            self._derivatives,
+            self._kinds,
+            x.split_with_sizes(self._sizes),
+            out.split_with_sizes(self._sizes),
+            strict=True,
         )
         for (derivative, module, given, made), slope in zip(pieces, self._slopes(), strict=True):
             if keep:
@@ -98,7 +102,7 @@ class ActivationSlot(Slot):
         """Return each kind's slopes, None where it has none."""
         if self.idle:
             return [None] * len(self._kinds)
-        pieces = torch.split(self.trained["weight"], self._sizes)
+        pieces = self.trained["weight"].split_with_sizes(self._sizes)
         return [piece if isinstance(kind, nn.PReLU) else None for kind, piece in zip(self._kinds, pieces, strict=True)]
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
@@ -107,7 +111,9 @@ class ActivationSlot(Slot):
         gradient = gradient.contiguous()
         of_slopes = torch.zeros_like(self.trained["weight"]) if "weight" in self.trained else None
         begin = 0
-        pieces = zip(self._derivatives, self._kinds, torch.split(gradient, self._sizes), self._recorded, strict=True)
+        pieces = zip(
+            self._derivatives, self._kinds, gradient.split_with_sizes(self._sizes), self._recorded, strict=True
+        )
         for derivative, module, piece, (recorded, slope) in pieces:
             if slope is not None and of_slopes is not None:
                 below_zero = torch.where(recorded > 0, 0.0, recorded)

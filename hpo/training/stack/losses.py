@@ -49,7 +49,9 @@ class StackedLoss:
     ) -> Tensor:
         if self._order is not None:
             outputs, targets = outputs[self._order], targets[self._order]
-        pieces = zip(self._kinds, torch.split(outputs, self._sizes), torch.split(targets, self._sizes), strict=True)
+        pieces = zip(
+            self._kinds, outputs.split_with_sizes(self._sizes), targets.split_with_sizes(self._sizes), strict=True
+        )
         found = [function_of(choice)(out, target, **bound) for (choice, bound), out, target in pieces]
         together = torch.cat(found) if len(found) > 1 else found[0]
         return together if self._back is None else together[self._back]

@@ -63,36 +63,33 @@ class StackedModel:
         return x
 
     def record(self, x: Tensor, ragged: Ragged | None = None) -> Tensor:
-        """Return the outputs of a training batch, and keep what `backward` needs."""
+        """Return the outputs of a training batch, and keep what `backward` needs. Called without autograd."""
         numbers, own = 0, False
-        with torch.no_grad():
-            for slot in self.slots:
-                x = slot.record(x, ragged, own)
-                own = slot.fresh
-                numbers += x.numel()
+        for slot in self.slots:
+            x = slot.record(x, ragged, own)
+            own = slot.fresh
+            numbers += x.numel()
         self.activation_numbers = max(self.activation_numbers, numbers // len(self))
         return x
 
     def backward(self, gradient: Tensor) -> list[Tensor | None]:
         """Return the gradient of each of `parameters`, None for one without a part in the output. Once for each
-        `record`. gradient: that of the outputs; may be written over."""
+        `record`. gradient: that of the outputs; may be written over. Called without autograd."""
         found: list[list[Tensor | None]] = [[None] * len(slot.trained) for slot in self.slots]
         first = next(index for index, slot in enumerate(self.slots) if slot.trained)
         below: Tensor | None = gradient
         for index in reversed(range(first, len(self.slots))):
             if below is None:
                 break
-            with torch.no_grad():
-                below, found[index] = self.slots[index].backward(below, needed=index > first)
+            below, found[index] = self.slots[index].backward(below, needed=index > first)
         return [each for several in found for each in several]
 
     def infer(self, x: Tensor) -> Tensor:
-        """Return the outputs for evaluation, without autograd."""
+        """Return the outputs for evaluation. Called without autograd."""
         own = False
-        with torch.no_grad():
-            for slot in self.slots:
-                x = slot.infer(x, own)
-                own = slot.fresh
+        for slot in self.slots:
+            x = slot.infer(x, own)
+            own = slot.fresh
         return x
 
     def begin_epoch(self) -> None:

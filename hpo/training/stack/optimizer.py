@@ -67,7 +67,7 @@ class StackedOptimizer:
 
     def step(self, gradients: Sequence[Tensor], rates: Sequence[float], ragged: Ragged | None) -> None:
         """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate.
-        Members without rows in a ragged batch stay as they are."""
+        Members without rows in a ragged batch stay as they are. Called without autograd."""
         self._gather([each.flatten(1) for each in gradients])
         self._clip(self._gradient)
         idle = [] if ragged is None else ragged.idle
@@ -121,12 +121,11 @@ def _update(group: _Group, own: Tensor, gradient: Tensor, idle: list[int]) -> No
     before = {name: tensor[idle] for name, tensor in hyper.state.items()} if idle else {}
     parameters = own[idle] if idle else None
     assert group.choice.update is not None
-    with torch.no_grad():
-        group.choice.update(own, gradient, hyper)
-        if parameters is not None:
-            own[idle] = parameters
-            for name, tensor in before.items():
-                hyper.state[name][idle] = tensor
+    group.choice.update(own, gradient, hyper)
+    if parameters is not None:
+        own[idle] = parameters
+        for name, tensor in before.items():
+            hyper.state[name][idle] = tensor
 
 
 def _limits(limits: Sequence[float | None], flat: Tensor) -> Tensor | None:
