@@ -36,7 +36,7 @@ from hpo.events import (
 from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.records import State, TrialRecord
 from hpo.ledger.study import StudyGone
-from hpo.plan.planner import Planner, opening
+from hpo.plan.planner import Opening, Planner, opening
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
@@ -157,10 +157,13 @@ class Driver:
         self.opened = True
         self._searcher = Searcher(self._sweep, history, self._ledger.stream)
         self._ledger.forget(history)
-        sweep, workers = self._sweep, self._engine.workers
-        most = sweep.most_in_cohort
-        self._planner: Planner[Proposal | _Running] = Planner(most, workers, opening(sweep.method, most, workers))
+        self._workers = self._engine.workers
+        most = self._sweep.most_in_cohort
+        self._planner: Planner[Proposal | _Running] = Planner(most, self._workers, self._opening())
         self.standing.phase = ""
+
+    def _opening(self) -> Opening:
+        return opening(self._sweep.method, self._sweep.most_in_cohort, self._workers)
 
     def _goes_on(self) -> bool:
         if self._interrupts > 1 or not self.opened:
@@ -236,6 +239,9 @@ class Driver:
     def _fill(self) -> None:
         """Give the idle workers something to do."""
         idle = self._engine.idle()
+        if (workers := self._engine.workers) != self._workers:  # a cluster grew or shrank
+            self._workers = workers
+            self._planner.resize(workers, self._opening())
         for running in self._lost[:idle]:
             self._submit([running])  # alone: should it kill its worker again, it kills no other trial
         idle, self._lost = max(0, idle - len(self._lost)), self._lost[idle:]

@@ -16,10 +16,10 @@ from pathlib import Path
 _GRACE = 3.0  # seconds until what is left is killed
 
 
-def clear(folder: Path) -> None:
-    """Kill the processes that have files of the folder open, and remove the folder."""
+def clear(folder: Path, driver: int) -> None:
+    """Kill the processes that have files of the folder open, but for the driver, and remove the folder."""
     deadline = time.monotonic() + _GRACE
-    while (left := _writers(folder)) and time.monotonic() < deadline:
+    while (left := _writers(folder) - {driver}) and time.monotonic() < deadline:
         time.sleep(0.1)
     for pid in left:
         try:
@@ -33,13 +33,13 @@ def clear(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _writers(folder: Path) -> list[int]:
+def _writers(folder: Path) -> set[int]:
     """Return the processes that have a file of the folder open."""
-    found = []
+    found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if any(_is_below(folder, descriptor) for descriptor in (process / "fd").iterdir()):
-                found.append(int(process.name))
+                found.add(int(process.name))
         except OSError:  # it has ended, or is another user's
             continue
     return found
@@ -53,5 +53,6 @@ def _is_below(folder: Path, descriptor: Path) -> bool:
 
 
 if __name__ == "__main__":
+    driver = os.getppid()
     sys.stdin.read()
-    clear(Path(sys.argv[1]))
+    clear(Path(sys.argv[1]), driver)

@@ -35,13 +35,17 @@ class Planner(Generic[Item]):
         one.
         """
         self._most = MOST if most is None else most
-        self._workers = max(1, workers)
-        self._opening = Opening(self._workers, self._workers) if self._most == 1 else opening
+        self.resize(workers, opening)
         self._waiting: dict[Hashable, list[_Waiting[Item]]] = {}
         self._limits: dict[Hashable, int] = {}
         self._rounds = 0  # in which groups were dealt out
         self._count = 0  # of those that wait
         self._new = 0
+
+    def resize(self, workers: int, opening: Opening) -> None:
+        """Take in that there are more workers now, or fewer."""
+        self._workers = max(1, workers)
+        self._opening = Opening(self._workers, self._workers) if self._most == 1 else opening
 
     def __len__(self) -> int:
         return self._count

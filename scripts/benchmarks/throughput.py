@@ -100,12 +100,13 @@ def make_mlflow(folder: Path) -> Path:
     return folder / "empty.db"
 
 
-def ours(folder: Path, trials: int, warm: int, cohort: str, repeat: int) -> Measured:
-    """Run a warm-up sweep, then go on with it for `trials` trials."""
-    place = _fresh(folder, f"ours-{cohort}-{repeat}")
+def ours(folder: Path, trials: int, warm: int, cohort: str, repeat: int, engine: str = "") -> Measured:
+    """Run a warm-up sweep, then go on with it for `trials` trials. engine: in place of the local one."""
+    place = _fresh(folder, f"ours-{'ray' if engine else 'local'}-{cohort}-{repeat}")
     file, home = write_binary(place, warm, cohort, seed=42 + repeat), place / "home"
-    sweep(file, home, timeout=TIMEOUT)
-    _, seconds = sweep(file, home, "--extend", str(trials), timeout=TIMEOUT)
+    options = ["-o", f"engine={engine}"] if engine else []
+    sweep(file, home, *options, timeout=TIMEOUT)
+    _, seconds = sweep(file, home, *options, "--extend", str(trials), timeout=TIMEOUT)
     stores = read_stores(home, "binary", warm + trials, EPOCHS, METRICS_AN_EPOCH)
     size = statistics.median(stores.cohorts()[warm:])
     return Measured(trials, trials / stores.seconds_from(warm), seconds, size)
@@ -136,7 +137,7 @@ def optuna_mlflow(folder: Path, empty: Path, trials: int, warm: int, processes: 
 
 def ray_tune(folder: Path, empty: Path, trials: int, warm: int, repeat: int) -> Measured:
     """Run peers/ray_tune.py."""
-    place = _fresh(folder, f"ray-{repeat}")
+    place = _fresh(folder, f"tune-{repeat}")
     copyfile(empty, place / "mlflow.db")
     command = [PYTHON, PEERS / "ray_tune.py", str(warm + trials), str(42 + repeat)]
     (_,), seconds = run_all([command], place, TIMEOUT)

@@ -179,7 +179,8 @@ def test_a_node_whose_trials_keep_failing_is_used_no_more(nodes: Nodes, place: P
 
 
 def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Place):
-    """First with a Ray of its own, which listens on loopback only and leaves nothing behind; then on the cluster."""
+    """With a Ray of its own, which listens on loopback only and leaves nothing behind, and on the cluster."""
+    before = set(Path("/tmp").glob("hpo-ray-*"))
     own = {"type": "ray", "address": "local", "workers": 2}
     file = write(place, "slow", None, own, budget={"trials": 30})
     with started(place, "sweep", file) as driver:
@@ -191,13 +192,14 @@ def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Pla
         assert_gone(family)
     file = write(place, "slow", nodes, budget={"trials": 30})
     with started(place, "sweep", file) as driver:
-        before = ended(place)
-        wait_for(lambda: ended(place) >= before + 2, "two more trials", driver)
+        done = ended(place)
+        wait_for(lambda: ended(place) >= done + 2, "two more trials", driver)
         driver.send_signal(signal.SIGINT)
         output, errors = driver.communicate(timeout=120)
         assert driver.returncode == 130, output + errors
-    place.sweep(file)
+    place.sweep(write(place, "slow", None, own, budget={"trials": 30}))
     assert_whole(place, 30)
+    assert {path for path in Path("/tmp").glob("hpo-ray-*") if not path.name.endswith(f"-{os.getuid()}")} <= before
 
 
 def public_sockets(process: psutil.Process) -> list[Any]:
