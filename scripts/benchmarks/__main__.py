@@ -18,6 +18,7 @@ SUITES = {
     "ray": "the Ray engine: trials a second against Ray Tune, the gain of a second worker, results a second",
     "overhead": "wall time a trial of an objective that does nothing but report, logged in both stores",
     "ledger": "seconds to open, continue and check a study of 10,000 trials",
+    "dashboards": "seconds of a sweep beside open dashboards that are reloaded, and without them",
     "memory": "memory and threads of a sweep of 2,000 trials",
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
     "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",

@@ -15,6 +15,8 @@ import psutil
 from e2e.support import Place, assert_records_agree
 from optuna.trial import FrozenTrial
 
+from hpo.review.doctor import diagnose, lines_of
+
 LONG = os.environ.get("HPO_LONG", "") not in ("", "0")
 
 
@@ -86,9 +88,9 @@ def started(place: Place, *arguments: str | Path) -> Iterator[Popen[str]]:
             process.communicate(timeout=30)
 
 
-def finish(place: Place, path: Path, code: int = 0) -> str:
+def finish(place: Place, path: Path, *arguments: str, code: int = 0) -> str:
     """Run a sweep's command to its end; return what it said."""
-    done = place.run("sweep", path)
+    done = place.run("sweep", path, *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -110,7 +112,7 @@ def assert_whole(place: Place, budget: int, study: str = "small", all_ids: bool 
     _, children = place.runs(study)
     assert "RUNNING" not in {run.info.status for run in children.values()}
     assert_records_agree(place, study, all_ids)
-    doctor = place.run("doctor", study)
-    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    diagnosis = diagnose(place.home, study, fix=False)
+    assert not len(diagnosis.after), lines_of(diagnosis, place.home)
     assert not list(place.home.checkpoints.rglob("*.pt*"))
     return states

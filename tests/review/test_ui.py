@@ -5,31 +5,25 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import textwrap
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import chromium
 import psutil
 import pytest
+from running_ui import ENV, HPO, Ui, get
 
 from hpo.review.ui_ports import PortLease
 
 pytestmark = pytest.mark.slow
 
-HPO = str(Path(sys.executable).with_name("hpo"))
-ENV = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
 TRIALS = 6
 SWEEP = """
 name: quick
@@ -64,50 +58,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "home"
 
 
-class Ui:
-    """`hpo ui` as a process that has said where it is."""
-
-    started: ClassVar[list[subprocess.Popen[str]]] = []
-
-    def __init__(self, home: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
-        command = [HPO, "ui", "--home", str(home), *arguments]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env or ENV, start_new_session=True
-        )
-        self.started.append(self.process)
-        self._watchdog = threading.Timer(150, self.process.kill)
-        self._watchdog.daemon = True
-        self._watchdog.start()
-        self.said = ""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:  # through a pipe: seen at once only if flushed
-            self.said += line
-            if line.startswith("Ctrl-C ends"):
-                break
-        else:
-            _, error = self.finish()
-            pytest.fail(f"hpo ui ended:\n{self.said}{error}")
-        self.family = psutil.Process(self.process.pid).children(recursive=True)
-
-    def address(self, name: str) -> str:
-        found = re.search(rf"^{name} +(http://127\.0\.0\.1:\d+)$", self.said, re.MULTILINE)
-        assert found, self.said
-        return found.group(1)
-
-    def port(self, name: str) -> int:
-        return int(self.address(name).rpartition(":")[2])
-
-    def finish(self) -> tuple[int, str]:
-        """Wait for its end; return its exit code and standard error."""
-        _, error = self.process.communicate(timeout=30)
-        self._watchdog.cancel()
-        return self.process.returncode, error
-
-    def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        self.process.send_signal(number)
-        return self.finish()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_stays() -> Iterator[None]:
     """End what a failed test left running."""
@@ -124,15 +74,6 @@ def ui(home: Path) -> Iterator[Ui]:
     running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
     yield running
     running.stop()
-
-
-def get(url: str, **headers: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def listens(port: int) -> bool:
