@@ -250,6 +250,16 @@ class Recorder:
         self._check_target()
         self._wind_up(self._breaker.take(record))
 
+    def has_reported(self, trial: str) -> bool:
+        """Whether a running trial has reported anything."""
+        self.flush()
+        found = self._open.get(trial)
+        return found is not None and bool(found.record.steps or found.steps)
+
+    def interrupt(self, trial: str) -> None:
+        """Record that a trial was cut off; who goes on with the study runs it again."""
+        self.end(trial, "failed", error=INTERRUPTED, interrupted=True)
+
     def _judge(self, found: _Open, state: State, facts: dict[str, Any]) -> tuple[State, dict[str, Any]]:
         """Return the state that a trial gets which ended without an error."""
         name, record = self.sweep.metric.name, found.record
@@ -297,7 +307,7 @@ class Recorder:
             return
         interrupted = bool(self._open)
         for trial in self.open_ids():
-            self.end(trial, "failed", error=INTERRUPTED, interrupted=True)
+            self.interrupt(trial)
         standing = self._tally.standing
         standing.error = error
         enough = self._enough or ("" if standing.done >= self.sweep.budget.trials else "Ray Tune")

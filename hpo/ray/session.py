@@ -168,7 +168,10 @@ class Session:
             if trial.status == Trial.ERROR:  # an actor that could not be used again
                 self.failed(trial)
             elif trial.status == Trial.TERMINATED and not (self.controller._fail_fast and self.controller._has_errored):
-                recorder.end(trial.trial_id, "pruned", facts_of(trial), stopped_by=_STOPPED_ALL)
+                if recorder.has_reported(trial.trial_id):
+                    recorder.end(trial.trial_id, "pruned", facts_of(trial), stopped_by=_STOPPED_ALL)
+                else:  # perhaps it never began to train
+                    recorder.interrupt(trial.trial_id)
         recorder.tick()
 
     def retried(self, trial: Trial) -> None:
