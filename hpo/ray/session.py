@@ -16,7 +16,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import DEFAULT_METRIC
 from ray.tune.schedulers import PopulationBasedTraining, PopulationBasedTrainingReplay, TrialScheduler
-from ray.tune.search import ConcurrencyLimiter, Repeater, SearchGenerator
+from ray.tune.search import ConcurrencyLimiter, Repeater
 from ray.tune.utils import flatten_dict
 
 from hpo.events import Decision
@@ -319,8 +319,3 @@ class _Reporter(Callback):
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         self._session.end()
-
-
-def is_tunes(search_alg: Any) -> bool:
-    """Whether a search algorithm is one that Tune makes of a searcher."""
-    return isinstance(search_alg, SearchGenerator)
