@@ -31,6 +31,7 @@ class Standing:
     reason: str = ""  # why the sweep ended before its budget was spent
     error: str = ""  # the error that ended it
     interrupted: bool = False
+    remarks: list[str] = field(default_factory=list)  # of the engine, to be said again in the end
     errors: Counter[str] = field(default_factory=Counter)  # failures by error, numbers in it left out
 
     @property

@@ -335,6 +335,7 @@ class Driver:
         """Take in a message; return which of its trials go on."""
         if isinstance(message, Note):
             self._notes += [] if message.warning else [message.text]
+            self.standing.remarks += [message.text] if message.lasting else []
             self._watcher.note(message.text, message.warning)
         elif isinstance(message, Artifact):
             self._ledger.attach(message.number, message.name, message.path)

@@ -35,6 +35,7 @@ class Note:
 
     text: str
     warning: bool = False
+    lasting: bool = False  # said again at the end of the sweep
 
 
 @dataclass(frozen=True)

@@ -201,16 +201,25 @@ class RayEngine:
     # What the driver asks for.
 
     def idle(self) -> int:
-        return sum(host.idle and host.assignment is None for host in self._hosts)
+        return len(self._idle_hosts())
+
+    def _idle_hosts(self) -> list[_Host]:
+        """Return the hosts that can take an assignment; those of a node that may be broken only if there are no others
+        that could show whether it is."""
+        idle = [host for host in self._hosts if host.idle and host.assignment is None]
+        doubtful = self._health.doubtful()
+        if doubtful and any(host.begun is not None and host.begun.node not in doubtful for host in self._hosts):
+            return [host for host in idle if host.begun is not None and host.begun.node not in doubtful]
+        return idle
 
     def submit(self, assignment: Assignment) -> None:
-        for host in self._hosts:
-            if host.idle and host.assignment is None:
-                host.assignment, host.idle, host.sentence = assignment, False, {}
-                host.unfinished = {trial.number for trial in assignment.trials}
-                self._order(host, Submit(assignment, _kept_before(assignment)))
-                return
-        raise RuntimeError("there is no idle worker")
+        idle = self._idle_hosts()
+        if not idle:
+            raise RuntimeError("there is no idle worker")
+        host = idle[0]
+        host.assignment, host.idle, host.sentence = assignment, False, {}
+        host.unfinished = {trial.number for trial in assignment.trials}
+        self._order(host, Submit(assignment, _kept_before(assignment)))
 
     def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
         for host in self._with(assignment):
@@ -255,6 +264,9 @@ class RayEngine:
             time.sleep(timeout)  # until nodes come
         for reference in ready:
             self._receive(pending[reference])
+        for node, reason in self._health.suspects():
+            if self._room_elsewhere(node):
+                self._quarantine(node, reason)
         self._miss_the_silent()
         messages, self._queued = self._queued, []
         return messages
@@ -359,7 +371,7 @@ class RayEngine:
         mine = [host for host in self._hosts if host.begun is not None and host.begun.node == node]
         begun = mine[0].begun if mine else None
         name = f"{begun.host} ({begun.address})" if begun is not None else node
-        self._queued.append(Note(f"node {name} is used no more: {reason}", warning=True))
+        self._queued.append(Note(f"node {name} is used no more: {reason}", warning=True, lasting=True))
         for host in mine:
             self._lose(host, "its node is used no more", FailureKind.LOST, told=True)
         self._looked = 0.0  # room is counted anew
@@ -397,9 +409,6 @@ class RayEngine:
         for host in list(self._hosts):
             if host.begun is not None and host.begun.node not in alive:
                 self._lose(host, "its node is gone", FailureKind.LOST)
-        for node, reason in self._health.suspects():
-            if node in alive and self._room_elsewhere(node):
-                self._quarantine(node, reason)
         self._count(nodes)
         self._employ()
         self._looked = now

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 from hpo.events import Event, Failed, FailureKind
 
-_IN_A_ROW = 5  # failures on a node, and successes elsewhere since the first of them
+_DOUBTFUL = 3  # failures in a row on a node, after which others get the trials for a while, if there are any
+_BROKEN = 5  # failures in a row on a node, after which it is the node's fault
+_ELSEWHERE = 5  # if meanwhile so many trials of others succeeded,
+_FAILED_ELSEWHERE = 1  # and no more than so many failed: some objectives fail often, anywhere
 
 
 @dataclass
 class _Row:
     failures: int = 0
     elsewhere: int = 0  # successes of other nodes since the first
+    failed_elsewhere: int = 0
     last: str = ""
 
 
@@ -35,17 +39,23 @@ class Health:
                 row = self._rows.setdefault(node, _Row())
                 row.failures += 1
                 row.last = event.error
+                for name, other in self._rows.items():
+                    other.failed_elsewhere += name != node
+
+    def doubtful(self) -> set[str]:
+        """Return the nodes on which all recent trials failed: others must show whose fault that is."""
+        return {n for n, row in self._rows.items() if row.failures >= _DOUBTFUL and row.elsewhere < _ELSEWHERE}
 
     def suspects(self) -> list[tuple[str, str]]:
         """Return the nodes that should be used no more, with the reason; each is returned once."""
-        found = [
+        judged = {n: row for n, row in self._rows.items() if row.failures >= _BROKEN and row.elsewhere >= _ELSEWHERE}
+        for node in judged:
+            del self._rows[node]
+        return [
             (
                 node,
                 f"{row.failures} trials in a row failed there, while {row.elsewhere} succeeded elsewhere: {row.last}",
             )
-            for node, row in self._rows.items()
-            if row.failures >= _IN_A_ROW and row.elsewhere >= _IN_A_ROW
+            for node, row in judged.items()
+            if row.failed_elsewhere <= _FAILED_ELSEWHERE
         ]
-        for node, _ in found:
-            del self._rows[node]
-        return found

@@ -39,6 +39,7 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
     lines = [f"{standing.study}: {states_text(standing)} in {duration(standing.seconds)}"]
     if standing.reason:
         lines.append(f"ended early: {standing.reason}")
+    lines += standing.remarks
     if standing.best is None:
         lines.append("no trial finished")
     else:

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.cifar import pictures
 from benchmarks.common import PYTHON, Stat, interleaved, print_table, ratios, run_all, say, temporary
-from benchmarks.ours import read_stores, sweep
+from benchmarks.ours import METRICS_AN_EPOCH, read_stores, sweep
 from benchmarks.throughput import PEERS, TIMEOUT, Measured, make_mlflow, ours, ray_tune, steady_rate
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER
 
@@ -116,7 +116,7 @@ def adapter(folder: Path, trials: int, warm: int, repeat: int) -> Measured:
 
 def two_workers(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """What a second worker brings on trials of seconds each."""
-    each, epochs, limit = (2, 1, 300) if options.quick else (6, 2, 4500)
+    each, epochs, limit = (5, 1, 1000) if options.quick else (6, 2, 4500)
     root, source = _pictures(folder, limit)
     programs = {f"{workers}": partial(_pictures_rate, folder, root, limit, workers, each, epochs) for workers in (1, 2)}
     rates = interleaved(programs, options.repeats)
@@ -156,7 +156,7 @@ def _pictures_rate(folder: Path, root: Path, limit: int, workers: int, each: int
     engine = ENGINE.format(workers=workers, cohort="off")
     sweep(file, place / "home", "-o", f"engine={engine}", timeout=TIMEOUT)
     ends: dict[str, list[float]] = defaultdict(list)
-    for trial in read_stores(place / "home", "pictures", trials, epochs, 12).trials:
+    for trial in read_stores(place / "home", "pictures", trials, epochs, METRICS_AN_EPOCH).trials:
         ends[trial.info["worker"]].append(trial.ended or 0.0)
     return steady_rate([sorted(times) for times in ends.values()], 1)
 

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 OBJECTIVES = """
 import os, time
+from pathlib import Path
 
 def slow(trial):
     for epoch in range(1, 6):
@@ -35,6 +36,13 @@ def slow(trial):
 def sees(trial):
     time.sleep(0.2)
     trial.report(1, score=1.0, device=float(os.environ["CUDA_VISIBLE_DEVICES"]))
+
+def meet(trial):
+    here = Path(trial.data["meeting"])
+    (here / str(os.getpid())).touch()
+    while trial.number > 1 and len(list(here.iterdir())) < 2:  # until another worker is there
+        time.sleep(0.05)
+    return trial.params["x"]
 
 def picky(trial):
     time.sleep(0.1)
@@ -157,14 +165,17 @@ def test_pictures_train_and_a_node_that_is_killed_loses_nothing(nodes: Nodes, tm
 
 
 def test_a_cluster_that_grows_is_used(nodes: Nodes, place: Place):
-    file = write(place, "slow", nodes, budget={"trials": 30})
+    meeting = place.folder / "meeting"
+    meeting.mkdir()
+    if nodes.cluster.worker_nodes:
+        nodes.kill_second()
+    file = write(place, "meet", nodes, data={"meeting": str(meeting)}, budget={"trials": 12})
     with started(place, "sweep", file) as driver:
         wait_for(lambda: ended(place) >= 2, "two trials", driver)
-        if len(nodes.cluster.worker_nodes) == 0:
-            nodes.add_second()
+        nodes.add_second()
         output, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, output + errors
-    assert_whole(place, 30)
+    assert_whole(place, 12)
     assert {trial.user_attrs["info"]["worker"] for trial in place.trials()} == {"worker-0", "worker-1"}
 
 
@@ -173,7 +184,8 @@ def test_a_node_whose_trials_keep_failing_is_used_no_more(nodes: Nodes, place: P
     done = place.run("sweep", write(place, "picky", nodes, data=data, budget=budget, retry={"error": 1}))
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
-    assert "is used no more" in output and "OSError: this node has a broken disk" in output
+    told = "is used no more: 5 trials in a row failed there"
+    assert output.count(told) == 2 and "OSError: this node has a broken disk" in output  # at once, and in the end
     states = assert_whole(place, 60)
     assert states["FAIL"] < 12
 
