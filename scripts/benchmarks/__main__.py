@@ -21,6 +21,7 @@ SUITES = {
     "dashboards": "seconds of a sweep beside open dashboards that are reloaded, and without them",
     "memory": "memory and threads of a sweep of 2,000 trials",
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
+    "asking": "time of an ask: this project's TPE and Optuna's, which proposes the same",
     "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",
 }
 HERE = Path(__file__).parent

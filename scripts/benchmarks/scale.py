@@ -175,6 +175,7 @@ class Meter:
     engine: SimulatedEngine
     spent: Mapping[str, list[float]]
     trials: int
+    writes: bool  # MLflow
     rows: list[dict[str, Any]] = field(default_factory=list)
     ended: int = 0
     ledger: Ledger | None = None
@@ -188,8 +189,9 @@ class Meter:
 
     def trial(self, record: TrialRecord, standing: Standing) -> None:
         self.ended += 1
-        if standing.done in (self.trials // 100, self.trials // 10, self.trials) or self.ended % 10_000 == 0:
-            self.mark(keep=standing.done in (self.trials // 100, self.trials // 10, self.trials))
+        goes_in = standing.done >= self.trials // (100, 10, 1)[min(2, len(self.rows))] and len(self.rows) < 3
+        if goes_in or self.ended % 10_000 == 0:
+            self.mark(keep=goes_in)
 
     def mark(self, keep: bool) -> None:
         """Note the totals so far; as a row, less those of the row before."""
@@ -209,7 +211,7 @@ class Meter:
             "trials": self.ended,
             "driver_mb": own.memory_info().rss / MB,
             "writer_mb": writer / MB,
-            "behind": getattr(mirror, "_given", 0) - getattr(mirror, "_written", 0) if writer else 0,
+            "behind": len(mirror._unwritten) if self.writes and mirror else 0,
             "study_mb": self.home.journal.stat().st_size / MB,
             "mlflow_mb": sum(file.stat().st_size for file in self.home.path.glob("mlflow.db*")) / MB,
         }
@@ -269,7 +271,7 @@ def measure(job: Job, folder: Path) -> dict[str, Any]:
     began = time.perf_counter()
     with timed((Searcher, "propose"), *simulated) as spent:
         ledger = (Ledger if job.mlflow else Silent)(sweep, home, clock)
-        meter = Meter(home, engine, spent, job.trials, ledger=ledger)
+        meter = Meter(home, engine, spent, job.trials, job.mlflow, ledger=ledger)
         driver = Driver(sweep, ledger, engine, meter, clock)
         closing: list[float] = []
         close = ledger.close
