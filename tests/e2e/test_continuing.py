@@ -107,16 +107,17 @@ def test_a_study_goes_on_from_another_folder(place: Place):
 
 
 def test_a_second_driver_on_a_shared_storage_is_refused(place: Place, tmp_path: Path):
-    path = place.write("slow", budget={"trials": 30})
+    path = place.write("slow", budget={"trials": 16})
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     first = place.start("sweep", path, "--storage", url)
-    time.sleep(9)
+    line = first.stdout.readline()  # of its first trial that ended: the study is there, and it runs it
+    assert line.startswith("[1/16]"), line
     second = place.run("sweep", path, "--storage", url, home=tmp_path / "another")
     assert second.returncode == 2, second.stderr
     assert f"is being run by process {first.pid}" in second.stderr
     output, errors = first.communicate(timeout=120)
     assert first.returncode == 0, output + errors
-    assert "30 complete" in output
+    assert "16 complete" in output
 
 
 def test_a_target_that_was_reached_and_time_that_is_spent_start_nothing(place: Place):

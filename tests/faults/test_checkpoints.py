@@ -86,6 +86,7 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
     path = write(place)
     with started(place, "sweep", path) as process:
         wait_for(lambda: len(kept(place)) == 2, "a checkpoint of each trial", process)
+        wait_for(lambda: min(trained(place).values()) >= 16, "so much that to start over would show", process)
         everyone = everybody(process.pid)
         kill(everyone[:1])
         assert_gone(everyone)
@@ -111,8 +112,8 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 2)
     for name, count in trained(place).items():
-        # Each of three interruptions costs at most what was trained since the checkpoint.
-        assert count < EPOCHS + 3 * 8, (name, count)
+        # Each of three interruptions costs at most what was trained since the checkpoint: four epochs a second.
+        assert count <= EPOCHS + 3 * 5, (name, count)
 
     (tmp_path / "whole").mkdir()
     whole = Place(tmp_path / "whole")

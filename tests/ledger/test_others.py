@@ -64,7 +64,8 @@ def test_drivers_that_race_for_each_trial_meet_the_budget_exactly(tmp_path: Path
             assert len(complete) == BUDGET
             assert len({trial.params["x"] for trial in complete}) == BUDGET
             assert Counter(trial.state.name for trial in trials).keys() <= {"COMPLETE", "FAIL"}
-            assert {trial.user_attrs["driver"] for trial in trials} == set(range(1, DRIVERS + 1))
+            drivers = {trial.user_attrs["driver"] for trial in trials}  # one may come too late for any
+            assert len(drivers) > 1 and drivers <= set(range(1, DRIVERS + 1))
             assert storage.get_study_user_attrs(study)["owners"] == {"entered": DRIVERS, "drivers": []}
             storage.delete_study(study)
             storage.engine.dispose()
