@@ -55,6 +55,7 @@ class MlflowBook:
         self._runs: dict[int, str] = {}  # by trial number
         self._unsaid: dict[int, str] = {}
         self._uncertain = False  # a call failed: it may have been carried out all the same
+        self._retried: set[int] = set()  # trials that were written again after that
         self.parent_id = ""
         self.batch = 1  # orders for `write` at a time
         self._reason: str | None = None  # why MLflow is written run by run; "": it is not; None: it isn't loaded yet
@@ -188,6 +189,7 @@ class MlflowBook:
         """
         if self._uncertain:
             self._runs = {number: child.run_id for number, child in self._writer.children(self.parent_id).items()}
+            self._retried |= {record.number for record, _ in trials}
         orders = [
             RunOrder(
                 record.number,
@@ -230,6 +232,7 @@ class MlflowBook:
 
     def close(self, status: str, summary: dict[str, Any]) -> None:
         """Write the sweep's summary and end the parent run. status "": other drivers do so."""
+        self._delete_doubles()
         if not status:
             return
         moment = milliseconds(time.time())
@@ -238,6 +241,17 @@ class MlflowBook:
         tags.append(RunTag("mlflow.note.content", f"{_description(self._sweep)}\n\n{summary['outcome']}"))
         self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._client.set_terminated(self.parent_id, status)
+
+    def _delete_doubles(self) -> None:
+        """Delete the runs that a server made late: it hung, took a request for one after the next had asked in vain
+        whether it is there, and so was asked for another."""
+        if self.takes_ids or not self._retried:
+            return
+        condition = f"tags.`mlflow.parentRunId` = '{self.parent_id}'"
+        for run in search_runs(self._client, self._experiment, condition):
+            number = int(run.data.tags.get("hpo.trial", -1))
+            if number in self._retried and run.info.run_id != self._runs.get(number):
+                self._client.delete_run(run.info.run_id)
 
 
 def _description(sweep: SweepRecord) -> str:

@@ -356,3 +356,25 @@ def test_what_was_written_although_nobody_was_told_is_found_by_its_tags(home: Ho
     other.write([ended(ONE)], [])
     book.write([ended(replace(ONE, run_id=uuid.uuid4().hex))], [])
     assert sorted(run_ids(home)) == (["1"] if way == "bulk" else ["1", "5"])  # the client had made its run
+
+
+def test_a_run_that_a_server_makes_too_late_does_not_stay(home: Home, monkeypatch: pytest.MonkeyPatch):
+    book, client = open_book(home, "client"), MlflowClient(home.tracking_uri)
+    book.write([begun(ONE)], [])
+    late = []
+
+    def hang(*arguments: Any) -> None:
+        late.append(arguments)
+        raise MlflowException("timed out")
+
+    with monkeypatch.context() as patch, pytest.raises(MlflowException):
+        patch.setattr(book._client, "create_run", hang)
+        book.write([begun(FAILED)], [])
+    book.write([begun(FAILED)], [])
+    client.create_run(*late[0])  # what hung is carried out after all
+    assert len(client.search_runs(["1"], "tags.`hpo.trial` = '2'")) == 2
+    book.write([ended(ONE), ended(FAILED)], [])
+    book.close("FINISHED", {"outcome": "done"})
+    (run,) = client.search_runs(["1"], "tags.`hpo.trial` = '2'")
+    assert run.info.status == "FAILED"
+    assert len(client.search_runs(["1"], "tags.`hpo.trial` = '1'")) == 1
