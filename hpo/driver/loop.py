@@ -247,7 +247,8 @@ class Driver:
         idle, self._lost = max(0, idle - len(self._lost)), self._lost[idle:]
         if self._closing:
             self._planner.drop_new()
-        while self._held and self._room() > self._planner.new:
+        # What repeats an interrupted trial goes first: until it runs, the ledger refuses every new one its place.
+        while self._held and self._room() - len(self._retries) > self._planner.new:
             proposal = self._held.pop(0)
             self._planner.add(self._sweep.shape_of(proposal.params), proposal, new=True, urgent=True)
         wanted = min(
