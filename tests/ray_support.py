@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 
 @contextmanager
 def two_nodes(**of_each: Any) -> Iterator[Any]:
     """Give a ray.cluster_utils.Cluster of two nodes with these resources."""
+    if shlex.quote(sys.executable) != sys.executable:
+        pytest.skip(f"Ray starts no worker with a runtime environment by {sys.executable!r}")
     from ray.cluster_utils import Cluster
 
     before = os.environ.get("RAY_TMPDIR")

@@ -19,7 +19,7 @@ from hpo.spec.load import Inspection, Named, load_sweep
 from hpo.spec.sweep import Sweep
 from hpo.training.contract import contract_of, with_defaults
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 NAMES = ("binary", "cifar10", "regression")
 
 
