@@ -14,11 +14,17 @@ from typing import Any
 import pytest
 
 
+def skip_where_ray_starts_no_workers() -> None:
+    """With a runtime environment Ray hands Python's path to a shell as it is. Tune sets one, and so does the engine for
+    a cluster, but not for a Ray of its own."""
+    if shlex.quote(sys.executable) != sys.executable:
+        pytest.skip(f"Ray starts no worker with a runtime environment by {sys.executable!r}")
+
+
 @contextmanager
 def two_nodes(**of_each: Any) -> Iterator[Any]:
     """Give a ray.cluster_utils.Cluster of two nodes with these resources."""
-    if shlex.quote(sys.executable) != sys.executable:
-        pytest.skip(f"Ray starts no worker with a runtime environment by {sys.executable!r}")
+    skip_where_ray_starts_no_workers()
     from ray.cluster_utils import Cluster
 
     before = os.environ.get("RAY_TMPDIR")

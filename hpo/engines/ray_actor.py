@@ -23,6 +23,7 @@ from typing import Any
 from hpo.engines.base import Artifact, Done, EngineError, Message, Progress
 from hpo.engines.local import LocalEngine
 from hpo.engines.ray_files import Shipment, lacking, unpack, with_paths
+from hpo.engines.worker import Order
 from hpo.events import Assignment, Decision, Failed, FailureKind, TrialSpec
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
@@ -100,7 +101,7 @@ class Batch:
     over: bool
 
 
-# What the driver orders.
+# What the driver orders, besides worker.Order.
 @dataclass(frozen=True)
 class Submit:
     assignment: Assignment
@@ -111,12 +112,6 @@ class Submit:
 class Answer:
     assignment: int
     decisions: Mapping[int, Decision]
-
-
-@dataclass(frozen=True)
-class Tell:
-    decision: Decision
-    numbers: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -154,7 +149,7 @@ class Host:
         self._data_came = threading.Event()
         self._sent: Mapping[str, Any] = {}
         self._waiting: Submit | None = None  # its worker is just being replaced
-        self._told: list[Tell] = []  # meanwhile
+        self._told: list[Order] = []  # meanwhile
         self._checkpoints: dict[int, tuple[Path, int]] = {}  # a trial's file here, and when it was last sent on
         # A worker must not run Ray's program before its own, which spawn has it do.
         sys.modules["__main__"].__file__ = None
@@ -267,9 +262,9 @@ class Host:
                 self._waiting = command
         elif isinstance(command, Answer):
             engine.reply(command.assignment, command.decisions)
-        elif isinstance(command, Tell) and self._waiting is not None:
+        elif isinstance(command, Order) and self._waiting is not None:
             self._told.append(command)
-        elif isinstance(command, Tell):
+        elif isinstance(command, Order):
             (engine.stop if command.decision is Decision.STOP else engine.pause)(command.numbers)
         elif isinstance(command, Kill):
             if self._waiting is not None and self._waiting.assignment.id == command.assignment:

@@ -33,13 +33,13 @@ from hpo.engines.ray_actor import (
     Lacks,
     Produced,
     Submit,
-    Tell,
     Unfit,
     versions,
 )
 from hpo.engines.ray_cluster import Cluster, Node, check_room, demand_of, find_address
 from hpo.engines.ray_files import Shipment, complete, pack, read
 from hpo.engines.ray_health import Health
+from hpo.engines.worker import Order
 from hpo.events import Assignment, Decision, Failed, FailureKind, Reported
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import RayEngine as RayEngineKeys
@@ -194,10 +194,11 @@ class RayEngine:
     def _dismiss(self, host: _Host) -> None:
         """Forget an actor and end it, with its worker."""
         import ray
+        from ray.exceptions import RayError
 
         self._hosts.remove(host)
         self._free = sorted([*self._free, host.number])
-        with contextlib.suppress(Exception):  # it is gone already
+        with contextlib.suppress(RayError, RuntimeError):  # the cluster is gone
             ray.kill(host.actor)
 
     # What the driver asks for.
@@ -236,7 +237,7 @@ class RayEngine:
     def _tell(self, decision: Decision, numbers: Collection[int]) -> None:
         for host in self._hosts:
             if mine := host.unfinished & set(numbers):
-                self._order(host, Tell(decision, frozenset(mine)))
+                self._order(host, Order(decision, frozenset(mine)))
 
     def kill(self, assignment: int, reasons: Mapping[int, str]) -> bool:
         for host in self._with(assignment):
@@ -440,8 +441,9 @@ class RayEngine:
             self._tidy()
             return
         import ray
+        from ray.exceptions import RayError
 
-        with contextlib.suppress(Exception):  # a cluster that is gone has nothing to end
+        with contextlib.suppress(RayError, RuntimeError):  # a cluster that is gone has nothing to end
             if ray.is_initialized():
                 self._end_hosts(at_once)
         self._hosts = []

@@ -55,16 +55,17 @@ class SharedPlace(Place):
             time.sleep(0.1)
         raise AssertionError(f"no {count} trials within {seconds} s")
 
-    def wait_for_half_a_trial(self, driver: Popen[str], seconds: float = 60) -> None:
-        """Wait until a driver is in the middle of a trial."""
+    def pop_one_in_a_trial(self, drivers: list[Popen[str]], seconds: float = 60) -> Popen[str]:
+        """Wait until a driver is in the middle of a trial; take it from the list."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for trial in self.trials():
-                owner = self.owners().get(trial.user_attrs["driver"])
-                if owner == driver.pid and not trial.state.is_finished() and 0 < len(trial.intermediate_values) < 5:
-                    return
+                if not trial.state.is_finished() and 0 < len(trial.intermediate_values) < 7:
+                    pid = self.owners().get(trial.user_attrs["driver"])
+                    if found := [index for index, driver in enumerate(drivers) if driver.pid == pid]:
+                        return drivers.pop(found[0])
             time.sleep(0.05)
-        raise AssertionError(f"process {driver.pid} trains nothing within {seconds} s")
+        raise AssertionError(f"nobody trains anything within {seconds} s")
 
     def owners(self, study: str = "small") -> dict[int, int]:
         """Return the pids of the drivers by their numbers."""
@@ -140,8 +141,7 @@ def test_three_drivers_share_a_new_study(shared: SharedPlace):
 def test_the_trials_of_a_driver_that_is_killed_are_run_by_another(shared: SharedPlace):
     path = write(shared, "slow", 15)
     drivers = shared.drivers(3, path, "--join")
-    victim = drivers.pop(0)
-    shared.wait_for_half_a_trial(victim)
+    victim = shared.pop_one_in_a_trial(drivers)
     victim.kill()  # its worker and its mirror end with it
     victim.communicate()
     found = ends(drivers)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from e2e.support import Place
+from ray_support import skip_where_ray_starts_no_workers
 
 os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Ray leaves their files open where it stops everything
@@ -20,6 +21,7 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
+    skip_where_ray_starts_no_workers()
     import ray
 
     from ray_tune import trainables

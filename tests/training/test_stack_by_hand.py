@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hpo.training.activations import ACTIVATIONS, make_activation
 from hpo.training.layers import SeededDropout, SqueezeLast
 from hpo.training.losses import LOSSES, bind_loss
-from hpo.training.stack.activations import ActivationSlot, derivative_of
+from hpo.training.stack.activations import DERIVATIVES, ActivationSlot, derivative_of
 from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
 from hpo.training.task import Kind
@@ -64,12 +64,12 @@ def assert_same_both_ways(models: Sequence[nn.Module], x: Tensor) -> None:
         assert torch.allclose(mine, theirs, rtol=1e-11, atol=1e-12), (mine - theirs).abs().max()
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS.names())
-def test_activations(name: str) -> None:
-    assert derivative_of(make_activation(name)) is not None
+@pytest.mark.parametrize("kind", DERIVATIVES, ids=lambda kind: kind.__name__)
+def test_activations(kind: type[nn.Module]) -> None:
+    assert derivative_of(kind()) is not None
     models = [
-        nn.Sequential(make_activation(name), nn.Linear(6, 4), make_activation(name), nn.Identity(),
-                      make_activation(name), nn.Linear(4, 3), make_activation(name), nn.Linear(3, 1), SqueezeLast())
+        nn.Sequential(kind(), nn.Linear(6, 4), kind(), nn.Identity(),
+                      kind(), nn.Linear(4, 3), kind(), nn.Linear(3, 1), SqueezeLast())
         for _ in range(MEMBERS)
     ]  # fmt: skip
     assert_same_both_ways(models, numbers(MEMBERS, ROWS, 6))

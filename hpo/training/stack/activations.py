@@ -143,13 +143,13 @@ def derivative_of(module: nn.Module) -> Derivative | None:
     """Return what is known of an activation's derivative; None: autograd has to find it."""
     if getattr(module, "negative_slope", 1.0) <= 0 or getattr(module, "alpha", 1.0) <= 0:
         return None  # the result does not tell on which side of zero the input was
-    return _DERIVATIVES.get(type(module))
+    return DERIVATIVES.get(type(module))
 
 
 _A: Any = torch.ops.aten
 _SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # alpha and scale (Klambauer et al. 2017)
 
-_DERIVATIVES: dict[type[nn.Module], Derivative] = {
+DERIVATIVES: dict[type[nn.Module], Derivative] = {
     nn.ReLU: Derivative(
         lambda _, x, out: _A.relu.out(x, out=out),
         lambda _, y, g: _A.threshold_backward.grad_input(g, y, 0, grad_input=g),
@@ -207,3 +207,4 @@ _DERIVATIVES: dict[type[nn.Module], Derivative] = {
     ),
     nn.Identity: Derivative(lambda _, x, out: out.copy_(x), lambda _, y, g: g, of_result=True),
 }
+"""What is known. An activation that is not here is left to autograd."""
