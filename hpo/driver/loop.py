@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import TrialState
 
+from hpo.driver.backlog import Backlog, Running
 from hpo.driver.breaker import Breaker
 from hpo.driver.interrupts import counting_interrupts
 from hpo.driver.tally import Tally
@@ -36,7 +35,6 @@ from hpo.events import (
 from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.records import State, TrialRecord
 from hpo.ledger.study import StudyGone
-from hpo.plan.planner import Opening, Planner, opening
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
@@ -46,17 +44,6 @@ _AWAY = 2.0  # seconds between two ticks: by then the driver itself stood still
 _TICK = 0.2  # seconds between looks at the clock, the display and MLflow's answers
 _SECONDS_BETWEEN_LOOKS = 2.0  # at what other drivers of a shared study do
 _OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-@dataclass
-class _Running:
-    """A trial that a worker has."""
-
-    key: int  # the searcher's name for it
-    spec: TrialSpec
-    record: TrialRecord
-    stop_reason: str = ""  # the limit that ends it
-    failures: Counter[FailureKind] = field(default_factory=Counter)  # of its earlier runs
 
 
 class Driver:
@@ -72,13 +59,8 @@ class Driver:
         self._clock = clock
         self._steps = decision_steps(sweep.early_terminate, sweep.max_epochs() if sweep.reports_each_epoch else None)
         self._ids = itertools.count()
-        self._running: dict[int, _Running] = {}  # begun and not ended; those that came back from a worker wait again
-        self._lost: list[_Running] = []  # of dead workers, to be run again under their numbers
-        self._repeats: dict[int, TrialRecord] = {}  # interrupted trials, by the key of the proposal that repeats them
-        self._used_up = False  # there is nothing left to propose
+        self._running: dict[int, Running] = {}  # begun and not ended; those that came back from a worker wait again
         self._reasons: set[str] = set()  # for training trials alone, as far as they were told
-        self._retries: list[TrialRecord] = []  # interrupted with an earlier driver, to be run again as new trials
-        self._held: list[Proposal] = []  # could not begin, since trials of other drivers use up the budget
         self._looked = 0.0  # when the driver last looked at what others do
         self._closing = False  # no more trials are asked for
         self._interrupts = 0
@@ -153,17 +135,12 @@ class Driver:
         if self._interrupts:
             self.standing.interrupted = True
             return
-        history, self._retries = self._ledger.start(self._notes)
+        history, retries = self._ledger.start(self._notes)
         self.opened = True
         self._searcher = Searcher(self._sweep, history, self._ledger.stream)
         self._ledger.forget(history)
-        self._workers = self._engine.workers
-        most = self._sweep.most_in_cohort
-        self._planner: Planner[Proposal | _Running] = Planner(most, self._workers, self._opening())
+        self._backlog = Backlog(self._sweep, self._searcher, self._engine.workers, retries)
         self.standing.phase = ""
-
-    def _opening(self) -> Opening:
-        return opening(self._sweep.method, self._sweep.most_in_cohort, self._workers)
 
     def _goes_on(self) -> bool:
         if self._interrupts > 1 or not self.opened:
@@ -206,7 +183,7 @@ class Driver:
             return
         self._looked = now
         self._take_news()
-        waits = not self._running and not self._closing and (self._used_up or self._room() <= 0)
+        waits = not self._running and not self._closing and (self._backlog.used_up or self._room() <= 0)
         number = self._ledger.elsewhere
         what = f"waiting for {number} trial{'s' if number != 1 else ''} of other drivers"
         self.standing.phase = what if waits and number else ""
@@ -217,8 +194,7 @@ class Driver:
             self._watcher.note(note)
         self._searcher.learn(trial for trial, _ in news.ended)
         self._searcher.avoid(news.begun)
-        self._retries += news.again
-        self._used_up = self._used_up and not news.again
+        self._backlog.repeat(news.again)
         for _, record in news.ended:
             self._breaker.remember(record)
             self._tally.take(record)
@@ -238,37 +214,27 @@ class Driver:
 
     def _fill(self) -> None:
         """Give the idle workers something to do."""
-        idle = self._engine.idle()
-        if (workers := self._engine.workers) != self._workers:  # a cluster grew or shrank
-            self._workers = workers
-            self._planner.resize(workers, self._opening())
-        for running in self._lost[:idle]:
-            self._submit([running])  # alone: should it kill its worker again, it kills no other trial
-        idle, self._lost = max(0, idle - len(self._lost)), self._lost[idle:]
+        idle, backlog = self._engine.idle(), self._backlog
+        backlog.resize(self._engine.workers)  # a cluster grows and shrinks
+        alone = backlog.take_alone(idle)
+        for running in alone:
+            self._submit([running])
+        idle -= len(alone)
         if self._closing:
-            self._planner.drop_new()
-        # What repeats an interrupted trial goes first: until it runs, the ledger refuses every new one its place.
-        while self._held and self._room() - len(self._retries) > self._planner.new:
-            proposal = self._held.pop(0)
-            self._planner.add(self._sweep.shape_of(proposal.params), proposal, new=True, urgent=True)
-        wanted = min(
-            self._planner.wanted(idle, self._with_workers(), self.standing.done), self._room() - self._planner.new
-        )
-        while wanted > 0 and not self._used_up:
-            self._ask()
-            wanted -= 1
+            backlog.drop_new()
+        backlog.ask(idle, len(self._running) - backlog.begun, self.standing.done, self._room())
         with self._ledger.together():
             groups = [
                 [self._begin(item) if isinstance(item, Proposal) else item for item in group]
-                for group in self._planner.take(idle, self.standing.done)
+                for group in backlog.take(idle, self.standing.done)
             ]
         for begun in groups:
             if ready := [running for running in begun if running is not None]:
                 self._submit(ready)
-        if self._used_up and not self._planner.new and not self._held and not self._ledger.elsewhere:
+        if backlog.used_up and not backlog.proposed and not self._ledger.elsewhere:
             self._wind_up("every configuration was tried (duplicates: replicate trains them again)")
 
-    def _submit(self, group: list[_Running]) -> None:
+    def _submit(self, group: list[Running]) -> None:
         specs = tuple(running.spec for running in group)
         measured = self._sweep.most_in_cohort is None
         assignment = Assignment(
@@ -287,36 +253,18 @@ class Driver:
         if self._interrupts:
             self._engine.pause([spec.number for spec in specs])
 
-    def _with_workers(self) -> int:
-        """Return how many trials workers have: all that run but for those that wait to run again."""
-        return len(self._running) - (len(self._planner) - self._planner.new) - len(self._lost)
-
-    def _ask(self) -> None:
-        """Have a new trial proposed, or note that the space is used up."""
-        retry = self._retries.pop(0) if self._retries else None
-        if retry is not None:
-            self._searcher.enqueue(dict(retry.params))
-        proposal = self._searcher.propose()
-        if proposal is None:
-            self._used_up = True
-            return
-        if retry is not None:
-            self._repeats[proposal.key] = retry
-        urgent = retry is not None or any(proposal.params == baseline for baseline in self._sweep.baselines)
-        self._planner.add(self._sweep.shape_of(proposal.params), proposal, new=True, urgent=urgent)
-
-    def _begin(self, proposal: Proposal) -> _Running | None:
+    def _begin(self, proposal: Proposal) -> Running | None:
         """Record a trial's start; None if the trials of other drivers forbid it."""
-        record = self._ledger.begin(proposal.params, self._repeats.get(proposal.key))
+        record = self._ledger.begin(proposal.params, self._backlog.repeated_by(proposal))
         if record is Refusal.FULL:
-            self._held.append(proposal)
+            self._backlog.hold(proposal)
             return None
         if record is Refusal.DOUBLE:
             self._searcher.finish(proposal.key, TrialState.FAIL)
             return None
-        self._repeats.pop(proposal.key, None)
+        self._backlog.begin(proposal)
         spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs, self._ledger.checkpoint_of(record))
-        self._running[record.number] = _Running(proposal.key, spec, record)
+        self._running[record.number] = Running(proposal.key, spec, record)
         return self._running[record.number]
 
     # Tell.
@@ -367,13 +315,13 @@ class Driver:
                 self._take_end(self._running[event.number], event, lost)
         return decisions
 
-    def _report(self, running: _Running, event: Reported) -> None:
+    def _report(self, running: Running, event: Reported) -> None:
         self._ledger.report(event.number, event.step, event.metrics, event.time)
         value = event.metrics.get(self._sweep.metric.name)
         if value is not None:
             self._searcher.report(running.key, event.step, value)
 
-    def _decide(self, running: _Running, event: Reported) -> Decision:
+    def _decide(self, running: Running, event: Reported) -> Decision:
         if running.stop_reason:
             return Decision.STOP
         if event.step not in self._steps or self._sweep.metric.name not in event.metrics:
@@ -383,15 +331,14 @@ class Driver:
     def _wait_again(self, event: Returned) -> None:
         """Put a trial that a worker gave back among those that wait."""
         running = self._running[event.number]
-        shape = self._sweep.shape_of(running.spec.params)
-        self._planner.limit(shape, event.at_most)
-        self._planner.add(shape, running, new=False)
+        self._backlog.run_again(running, event.at_most)
         if event.reason and event.reason not in self._reasons:
             self._reasons.add(event.reason)
+            shape = self._sweep.shape_of(running.spec.params)
             which = ", ".join(f"{name}={value}" for name, value in shape) or "all"
             self._watcher.note(f"trials train one by one ({which}): {event.reason}")
 
-    def _take_end(self, running: _Running, event: Event, lost: int) -> None:
+    def _take_end(self, running: Running, event: Event, lost: int) -> None:
         """Take in a trial's end. lost: trials that died with the same worker."""
         assert not isinstance(event, Reported | Returned)
         record = running.record
@@ -411,7 +358,7 @@ class Driver:
         else:
             self._take_failure(running, event, lost)
 
-    def _take_failure(self, running: _Running, event: Failed, lost: int) -> None:
+    def _take_failure(self, running: Running, event: Failed, lost: int) -> None:
         """Run a failed trial again, if the rule for its kind of failure says so; else it has failed."""
         gone = event.kind in (FailureKind.DIED, FailureKind.LOST)
         if self._interrupts and gone:  # perhaps of the same Ctrl-C
@@ -429,16 +376,13 @@ class Driver:
         self._ledger.again(running.spec.number)
         running.stop_reason = ""
         if event.kind is FailureKind.LOST:
-            self._planner.add(self._sweep.shape_of(running.spec.params), running, new=False, urgent=True)
-            return
-        if not shared:
-            self._lost.append(running)  # alone, so that one that kills its worker takes no other with it
-            return
-        shape = self._sweep.shape_of(running.spec.params)
-        self._planner.limit(shape, max(1, lost // 2))
-        self._planner.add(shape, running, new=False, urgent=True)
+            self._backlog.run_again(running, urgent=True)
+        elif shared:
+            self._backlog.run_again(running, at_most=max(1, lost // 2), urgent=True)
+        else:
+            self._backlog.run_alone(running)  # so that one that kills its worker takes no other with it
 
-    def _finish(self, running: _Running, event: Finished) -> None:
+    def _finish(self, running: Running, event: Finished) -> None:
         metric = self._sweep.metric.name
         value = event.value if event.value is not None else running.record.last(metric)
         if value is None:
@@ -459,7 +403,7 @@ class Driver:
                 f"the objective never read {listed}: searching what has no effect is wasted", warning=True
             )
 
-    def _end(self, running: _Running, state: State, **facts: Any) -> None:
+    def _end(self, running: Running, state: State, **facts: Any) -> None:
         """Record a trial's end, in the ledger and for the sampler."""
         record = self._ledger.end(running.spec.number, state, **facts)
         del self._running[record.number]

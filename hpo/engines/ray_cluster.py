@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -126,7 +127,7 @@ class Cluster:
 
     def _options(self, package: str) -> dict[str, Any]:
         files = {"working_dir": package} if package else {}
-        return {"address": self._address, "runtime_env": files}
+        return {"address": self._address, "runtime_env": files | python_of_workers()}
 
     def _own_options(self) -> dict[str, Any]:
         # A folder of its own: clusters of several sweeps and users don't meet. Ray's socket names allow no long path.
@@ -168,6 +169,20 @@ class Cluster:
             self._guard.stdin.close()
             self._guard.wait()
             self._guard = None
+
+
+def python_of_workers() -> dict[str, str]:
+    """Return the key of a runtime environment that Ray needs where Python's path has a space, else nothing.
+
+    Ray hands that path to a shell as it is, followed by that of its own default_worker.py. On each node this takes the
+    Python beside that file, else the one at this process's path, else the one on the node's PATH.
+    """
+    if shlex.quote(sys.executable) == sys.executable:
+        return {}
+    run = '"$python" "$0" "$@"'
+    beside = '"${0%/lib/python*}/bin/python3"'
+    script = f'for python in {beside} {shlex.quote(sys.executable)}; do [ -x "$python" ] && exec {run}; done; '
+    return {"py_executable": f"bash -c {shlex.quote(f'{script}python=python3; exec {run}')}"}
 
 
 def check_room(nodes: list[Node], demand: Mapping[str, float], keys: RayEngineKeys) -> None:

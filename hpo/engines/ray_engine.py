@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shlex
 import sys
 import tempfile
 import time
@@ -420,9 +419,7 @@ class RayEngine:
         elif now - self._waited > _PATIENCE:
             self._waited = now
             wanted = ", ".join(f"{name} {amount:g}" for name, amount in self._demand.items())
-            self._note(
-                f"waiting for the Ray cluster: none of its nodes has room for a worker now ({wanted}){_or_why()}"
-            )
+            self._note(f"waiting for the Ray cluster: none of its nodes has room for a worker now ({wanted})")
 
     def _miss_the_silent(self) -> None:
         """Give up actors that don't answer: their machine is out of reach, or hangs."""
@@ -476,13 +473,6 @@ class RayEngine:
 
 def _next_batch(actor: Any) -> Any:
     return actor.collect.options(concurrency_group=COLLECT).remote(_COLLECT_SECONDS)
-
-
-def _or_why() -> str:
-    """Return what else may keep workers from starting; "" if nothing is known."""
-    if shlex.quote(sys.executable) == sys.executable:
-        return ""
-    return f"; Ray starts none where Python's path has a space, as here: {sys.executable!r}"
 
 
 def _path() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -31,6 +32,7 @@ class PatientStorage(RDBStorage):
 
     def __init__(self, url: str) -> None:
         """Raises what RDBStorage raises: nothing is waited for."""
+        logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # of a lost connection it prints two pages
         self.patience = Patience()
         super().__init__(url, options(url))
 

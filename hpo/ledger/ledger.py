@@ -68,6 +68,7 @@ class Ledger:
         self._mirror: Mirror | None = None
         self._records: dict[int, TrialRecord] = {}  # running
         self._ending: dict[int, tuple[TrialRecord, float]] = {}  # ended, state not yet written; since when it waits
+        self._hopeful: set[int] = set()  # trials whose run ids hold if MLflow takes them, which was not known
         self._together = False
         self._origins: dict[int, int] = {}  # the first of the trials that a trial repeats
         if join:  # what others are about to end is news then
@@ -331,10 +332,11 @@ class Ledger:
             epochs=self._sweep.epochs_of(params),
             started=self._clock(),
             retry_of=retry.number if retry else None,
-            run_id=uuid.uuid4().hex if mirror.takes_ids else "",
+            run_id=uuid.uuid4().hex,
         )
+        certain = mirror.takes_ids
         with self.together():
-            record.number = self._book.begin(record)
+            record.number = self._book.begin(record, named=certain)
             if record.number != number and not retry:  # somebody else writes into the study
                 record.seed = trial_seed(self._sweep, record.number, params)
                 self._book.set_trial_attribute(record.number, "seed", record.seed)
@@ -342,6 +344,8 @@ class Ledger:
                 self._book.withdraw(record.number, refusal.value)
                 return refusal
             self._records[record.number] = record
+            if not certain:
+                self._hopeful.add(record.number)
             mirror.begin(record)
         self._note_origin(record)
         return record
@@ -403,7 +407,7 @@ class Ledger:
         with self.together(), self._unless_settled():
             self._book.note_end(record)
             del self._records[number]
-            if record.run_id:
+            if self._require_mirror().takes_ids or number not in self._hopeful:
                 self._write_end(record)
             else:
                 self._ending[number] = record, self._clock()
@@ -430,9 +434,11 @@ class Ledger:
         warnings = mirror.receive()
         with self.together():
             for number, (record, since) in list(self._ending.items()):
-                record.run_id = mirror.run_ids.pop(number, "")
+                given = mirror.run_ids.pop(number, "")
+                certain = given or (record.run_id if mirror.takes_ids else "")
                 late = abs(self._clock() - since) > _RUN_ID_PATIENCE
-                if record.run_id or force or late or mirror.in_trouble:
+                if certain or force or late or mirror.in_trouble:
+                    record.run_id = certain
                     self._write_end(record)
                     del self._ending[number]
             if mirror.parent_id:  # early: by it the runs are found in an experiment that somebody renames
@@ -443,6 +449,7 @@ class Ledger:
 
     def _write_end(self, record: TrialRecord) -> None:
         """Give a trial whose end was noted its state, in both records."""
+        self._hopeful.discard(record.number)
         self._book.end(record)
         self._require_mirror().end(record)
 
@@ -483,7 +490,12 @@ class Ledger:
         know. `news` still tells, then `close` comes."""
         mirror = self._require_mirror()
         notices = self._write_ends(hurry) + mirror.wait(hurry)
+        behind = mirror.stop_if_behind()  # what it wrote late would undo what the last driver writes
         self._last = self._ownership.leave()
+        if behind and self._last:
+            mirror.go_on()
+        elif behind:
+            notices.append(Notice("MLflow is behind; the drivers that stay bring it level with the study"))
         return self._last, notices
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:

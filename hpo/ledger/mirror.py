@@ -29,7 +29,7 @@ class Mirror:
 
     def __init__(self, home: Home) -> None:
         """Start the process. It loads MLflow and makes its database if there is none, which takes seconds."""
-        self.run_ids: dict[int, str] = {}  # of trials whose ids MLflow gives
+        self.run_ids: dict[int, str] = {}  # of trials whose runs have other ids than their records
         self.parent_id = ""
         self.in_trouble = False
         self.takes_ids = False  # whether a run gets the id that its trial's record has; known once MLflow is loaded
@@ -39,6 +39,7 @@ class Mirror:
         self._opening: Order | None = None
         self._restarts = 0
         self._closing = False
+        self._stopped = False  # its process was ended, and may be started again
         self._heard = 0  # signs that MLflow makes progress
         self._held: list[Order] | None = None  # while orders wait for the study
         self._start()
@@ -105,6 +106,8 @@ class Mirror:
     def receive(self) -> list[Notice]:
         """Take in what the process has answered, and replace it if it died; return news for the user."""
         news: list[Notice] = []
+        if self._stopped:
+            return []
         try:
             while self._connection.poll():
                 news += self._take_in(self._connection.recv())
@@ -140,6 +143,10 @@ class Mirror:
         if self._given_up:
             self.in_trouble = True
             return [Notice(f"{died} once too often, and is not replaced; the study is safe")]
+        self._start_over()
+        return [Notice(f"{died} and was replaced")]
+
+    def _start_over(self) -> None:
         self._start()
         orders = [order for order in self._unwritten if order.action != "prepare"]
         first = [Order("prepare")]
@@ -147,7 +154,20 @@ class Mirror:
             first.append(self._opening)  # it finds what the dead one wrote
         self._unwritten.clear()
         self._send([*first, *orders])
-        return [Notice(f"{died} and was replaced")]
+
+    def stop_if_behind(self) -> bool:
+        """End the process at once if it has not carried out all orders; return whether it was so."""
+        if self._unwritten and not self._given_up:
+            self._stopped = True
+            self._process.kill()
+            self._process.join()
+        return self._stopped
+
+    def go_on(self) -> None:
+        """Start the process again that `stop_if_behind` has ended, with the orders that it has not carried out."""
+        self._connection.close()
+        self._stopped = False
+        self._start_over()
 
     def abandon(self) -> None:
         """End the process without more orders; by force only after a while: it may be making MLflow's database."""
@@ -164,6 +184,9 @@ class Mirror:
         Returns news for the user.
         """
         self._closing = True
+        if self._stopped:
+            self._connection.close()
+            return []
         self._order("close", status, dict(summary))
         news = self.wait(hurry)
         self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow

@@ -61,7 +61,7 @@ class MlflowBook:
         self._reason: str | None = None  # why MLflow is written run by run; "": it is not; None: it isn't loaded yet
 
     def new_run_ids(self) -> dict[int, str]:
-        """Return the run ids that MLflow gave to trials since the last call."""
+        """Return the run ids of trials since the last call that are not what their records say."""
         unsaid, self._unsaid = self._unsaid, {}
         return unsaid
 
@@ -209,7 +209,7 @@ class MlflowBook:
             self._runs |= {order.number: order.run_id for order in orders if order.exists}
         self._uncertain = False
         for record, _ in trials:
-            if not record.run_id:
+            if record.run_id != self._runs[record.number]:
                 self._unsaid[record.number] = self._runs[record.number]
 
     def _add_best(self, best: Sequence[tuple[int, float, float]]) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.file_lock import Ownership
 from hpo.ledger.home import Home, open_database
+from hpo.ledger.patience import options
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 OWNER_SECONDS = 60.0  # without a sign of life after which a driver counts as dead
 _TRIES = 20  # to find or make a study that others make and remove
 _LOCK_SECONDS = 30  # that SQLite waits for another writer
+_NAMED_LOCK_SECONDS = 20  # that a named lock is waited for; who holds one writes a few rows
 
 
 class OwnershipLost(UserError):
@@ -292,14 +294,19 @@ def own_study(
 
 @contextmanager
 def one_at_a_time(url: str, what: str) -> Iterator[None]:
-    """Hold a lock of a shared database (PostgreSQL or MySQL) that goes by a name; it dies with its holder."""
+    """Hold a lock of a shared database (PostgreSQL or MySQL) that goes by a name; it dies with its holder.
+
+    Raises what SQLAlchemy raises if the database is away, and if somebody else holds the lock for long.
+    """
     from sqlalchemy import NullPool, create_engine, text
 
     name = f"hpo-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
-    with create_engine(url, poolclass=NullPool).connect() as connection:
-        postgresql = connection.dialect.name == "postgresql"
-        lock = "SELECT pg_advisory_lock(hashtext(:name))" if postgresql else "SELECT GET_LOCK(:name, 60)"
-        connection.execute(text(lock), {"name": name})
+    with create_engine(url, poolclass=NullPool, **options(url)).connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET lock_timeout = '{_NAMED_LOCK_SECONDS}s'"))
+            connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
+        elif connection.scalar(text(f"SELECT GET_LOCK(:name, {_NAMED_LOCK_SECONDS})"), {"name": name}) != 1:
+            raise TimeoutError(f"somebody has held the lock {name} for {_NAMED_LOCK_SECONDS} s")
         yield
 
 

@@ -56,10 +56,11 @@ class Patience:
 
 def _reason(error: BaseException | None) -> str | None:
     """Return what a database that can't be used says; None if an error means something else."""
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
     while error is not None and not isinstance(error, DBAPIError):
-        error = error.__cause__  # Optuna's, of SQLAlchemy's
+        # Optuna's, of SQLAlchemy's; or Optuna went on asking by a connection that was lost meanwhile.
+        error = error.__context__ if isinstance(error, PendingRollbackError) else error.__cause__
     if error is None:
         return None
     if not (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):

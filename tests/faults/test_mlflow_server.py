@@ -1,4 +1,5 @@
-"""A real MLflow server that comes late, answers nonsense, is killed, hangs: the sweep goes on, nothing is missing."""
+"""A real MLflow server that comes late, answers nonsense, is killed, hangs; a database of MLflow's that goes away: the
+sweep goes on, nothing is missing."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import os
 import signal
 import socket
 import socketserver
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from e2e.support import Place, assert_records_agree
+from postgresql import postgresql_server
+from sqlalchemy import NullPool, create_engine, inspect, text
 
 from .support import LONG, ended, started, wait_for
 
@@ -127,14 +129,13 @@ def serving(place: Place) -> Iterator[tuple[Server, Proxy]]:
             proxy.shutdown()
 
 
-def finished_runs(place: Place) -> int:
-    """Return how many trials' runs have ended, as the server's database says."""
-    database = place.home.mlflow_database
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
-        (count,) = connection.execute(
-            "select count(*) from runs where status != 'RUNNING' and name like 'small %'"
-        ).fetchone()
-        return int(count)
+def finished_runs(uri: str) -> int:
+    """Return how many trials' runs have ended, as MLflow's database says."""
+    with create_engine(uri, poolclass=NullPool).connect() as connection:
+        if not inspect(connection).has_table("runs"):
+            return 0
+        query = text("select count(*) from runs where status != 'RUNNING' and name like 'small %'")
+        return int(connection.execute(query).scalar_one())
 
 
 def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.MonkeyPatch):
@@ -145,7 +146,7 @@ def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.Monk
 
         def catches_up(what: str) -> None:
             known = ended(place)
-            wait_for(lambda: finished_runs(place) >= known, f"{known} runs after {what}", process)
+            wait_for(lambda: finished_runs(place.home.tracking_uri) >= known, f"{known} runs after {what}", process)
 
         def goes_on() -> None:
             known = ended(place)
@@ -210,6 +211,29 @@ def test_what_waits_is_told_and_sent_by_doctor_or_by_the_next_sweep(place: Place
         again = place.run("sweep", path, "-o", "budget.trials=9")
         assert again.returncode == 0, again.stdout + again.stderr
         agree(place, proxy)
+
+
+def test_a_database_that_goes_away(place: Place, monkeypatch: pytest.MonkeyPatch):
+    path = place.write("slow", budget={"trials": TRIALS})
+    with postgresql_server() as server:
+        uri = server.get_uri(database="mlflow")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with started(place, "sweep", path) as process:
+            wait_for(lambda: finished_runs(uri) >= 2, "two runs", process)
+            server.stop()
+            known = ended(place)
+            wait_for(lambda: ended(place) >= known + 4, "trials without MLflow", process)
+            server.start()
+            known = ended(place)
+            wait_for(lambda: finished_runs(uri) >= known, f"{known} runs after the database was away", process)
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=120)
+        assert process.returncode == 130, output + errors
+        assert "Traceback" not in output + errors
+        assert "MLflow can't be written for now, the sweep goes on" in output + errors
+        assert "have not reached MLflow" not in output + errors
+        doctor = place.run("doctor", "small")
+        assert doctor.returncode == 0, doctor.stdout + doctor.stderr
 
 
 def agree(place: Place, proxy: Proxy) -> None:

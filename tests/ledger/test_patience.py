@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
@@ -109,8 +108,6 @@ def test_a_driver_whose_clock_is_set_back_goes_on_saying_that_it_lives(tmp_path:
     space = Space((Parameter("x", Range(0.0, 1.0)),))
     sweep = Sweep("s", Path("s.yaml"), "", Target("score", "maximize"), space, Limits(5), objective="m")
     ledger = Ledger(sweep, Home(tmp_path, f"sqlite:///{tmp_path / 'studies.db'}"), clock=lambda: clock[0])
-    ledger._mirror = Mock(takes_ids=True, in_trouble=False, parent_id="", run_ids={})
-    ledger._mirror.receive.return_value = []
     ledger.start()
     beats = []
     ledger._ownership.renew = lambda: beats.append(clock[0])
@@ -119,3 +116,4 @@ def test_a_driver_whose_clock_is_set_back_goes_on_saying_that_it_lives(tmp_path:
     clock[0] += 11
     ledger.pump()
     assert beats == [996_400.0, 996_411.0]
+    ledger.abandon()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from e2e.support import Place
-from ray_support import skip_where_ray_starts_no_workers
+
+from hpo.engines.ray_cluster import python_of_workers
 
 os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Ray leaves their files open where it stops everything
@@ -21,12 +22,13 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    skip_where_ray_starts_no_workers()
     import ray
 
     from ray_tune import trainables
 
     ray.cloudpickle.register_pickle_by_value(trainables)  # Ray's workers have another sys.path than pytest
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=python_of_workers()
+    )
     yield
     ray.shutdown()
