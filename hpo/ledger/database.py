@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import uuid
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.ledger.patience import Patience, options
 
-_ALIKE_SECONDS = 1.5  # MySQL keeps no fractions
+_TOKEN = "hpo:inserted"  # the system attribute by which a trial is known that was just made
 
 
 def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,20 +65,28 @@ class PatientStorage(RDBStorage):
         return self.patience.carry_out(create)
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Insert a trial. Optuna's own method tries five times, without asking whether a try that failed was carried
+        out all the same."""
+        template = copy.deepcopy(template_trial or create_trial(state=TrialState.RUNNING))
+        token = uuid.uuid4().hex
+        template.system_attrs = {**template.system_attrs, _TOKEN: token}
+
         def create(again: bool) -> FrozenTrial:
-            made = self._made_from(template_trial, study_id) if again and template_trial is not None else None
-            return made or RDBStorage._create_new_trial(self, study_id, template_trial)
+            if again and (made := self._made_with(token, study_id)):
+                return made
+            with _create_scoped_session(self.scoped_session) as session:
+                models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+                row: Any = self._get_prepared_new_trial(study_id, template, session)
+                frozen = copy.deepcopy(template)
+                frozen.number, frozen._trial_id, frozen.datetime_start = row.number, row.trial_id, row.datetime_start
+                return frozen
 
         return self.patience.carry_out(create)
 
-    def _made_from(self, template: FrozenTrial, study_id: int) -> FrozenTrial | None:
-        """Return the trial that was made from a template before the connection was lost, if it was."""
-        assert template.datetime_start is not None
+    def _made_with(self, token: str, study_id: int) -> FrozenTrial | None:
+        """Return the trial that was made before the connection was lost, if it was."""
         for trial in reversed(RDBStorage.get_all_trials(self, study_id, deepcopy=False)):
-            if trial.params != template.params or trial.user_attrs != template.user_attrs:
-                continue
-            apart = (trial.datetime_start or template.datetime_start) - template.datetime_start
-            if abs(apart.total_seconds()) < _ALIKE_SECONDS:
+            if trial.system_attrs.get(_TOKEN) == token:
                 return trial
         return None
 

@@ -50,7 +50,7 @@ def test_a_trial_is_neither_made_nor_ended_twice(storage: PatientStorage, lose):
     study = storage.create_new_study([StudyDirection.MAXIMIZE], "s")
     template = create_trial(state=TrialState.RUNNING, user_attrs={"seed": 7})
     first = storage.create_new_trial(study, template)
-    lose(RDBStorage, "_create_new_trial")
+    lose(storage.engine.dialect, "do_commit")
     second = storage.create_new_trial(study, create_trial(state=TrialState.RUNNING, user_attrs={"seed": 8}))
     assert [trial._trial_id for trial in storage.get_all_trials(study)] == [first, second]
     lose(RDBStorage, "set_trial_state_values")
