@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -174,15 +175,26 @@ class Cluster:
 def python_of_workers() -> dict[str, str]:
     """Return the key of a runtime environment that Ray needs where Python's path has a space, else nothing.
 
-    Ray hands that path to a shell as it is, followed by that of its own default_worker.py. On each node this takes the
-    Python beside that file, else the one at this process's path, else the one on the node's PATH.
+    Ray hands that path to a shell as it is, followed by the arguments, one of which is its own default_worker.py. On
+    each node this takes the Python to whose packages that file belongs, else the one at this process's path, else the
+    one on the node's PATH.
     """
-    if shlex.quote(sys.executable) == sys.executable:
+    if not re.search(r"[^\w@%+=:,./-]", sys.executable):
         return {}
-    run = '"$python" "$0" "$@"'
-    beside = '"${0%/lib/python*}/bin/python3"'
-    script = f'for python in {beside} {shlex.quote(sys.executable)}; do [ -x "$python" ] && exec {run}; done; '
-    return {"py_executable": f"bash -c {shlex.quote(f'{script}python=python3; exec {run}')}"}
+    return {"py_executable": f"bash -c {shlex.quote(_START_PYTHON)} {shlex.quote(sys.executable)}"}
+
+
+_START_PYTHON = """
+root=/nowhere
+for argument; do
+    case $argument in */default_worker.py) root=${argument%/lib*/python3*}; break ;; esac
+done
+version=${argument#"$root"/lib*/python}
+for python in "$root/bin/python${version%%/*}" "$root/bin/python3" "$0"; do
+    [ ! -x "$python" ] || exec "$python" "$@"
+done
+exec python3 "$@"
+"""
 
 
 def check_room(nodes: list[Node], demand: Mapping[str, float], keys: RayEngineKeys) -> None:

@@ -407,7 +407,11 @@ class Ledger:
         with self.together(), self._unless_settled():
             self._book.note_end(record)
             del self._records[number]
-            if self._require_mirror().takes_ids or number not in self._hopeful:
+            mirror = self._require_mirror()
+            if given := mirror.run_ids.pop(number, ""):
+                record.run_id = given
+                self._hopeful.discard(number)
+            if mirror.takes_ids or number not in self._hopeful:
                 self._write_end(record)
             else:
                 self._ending[number] = record, self._clock()
@@ -489,14 +493,27 @@ class Ledger:
         """Leave a shared study, once all is written. Returns whether no other driver is left, and what the user should
         know. `news` still tells, then `close` comes."""
         mirror = self._require_mirror()
-        notices = self._write_ends(hurry) + mirror.wait(hurry)
+        notices = self._write_ends(hurry)
+        mirror.leave()
+        notices += mirror.wait(self._living(hurry))
         behind = mirror.stop_if_behind()  # what it wrote late would undo what the last driver writes
         self._last = self._ownership.leave()
         if behind and self._last:
             mirror.go_on()
         elif behind:
-            notices.append(Notice("MLflow is behind; the drivers that stay bring it level with the study"))
+            lost = f", but for {mirror.files_waiting} files of trials" if mirror.files_waiting else ""
+            notices.append(Notice(f"MLflow is behind; the drivers that stay bring it level with the study{lost}"))
         return self._last, notices
+
+    def _living(self, hurry: Callable[[], bool]) -> Callable[[], bool]:
+        """Return `hurry` as a call that says now and then that this driver lives, while it waits for MLflow."""
+
+        def look() -> bool:
+            if self._last and abs(self._clock() - self._seen) > _SECONDS_BETWEEN_BEATS:
+                self._say_alive()
+            return hurry()
+
+        return look
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
         """Write everything that is left and end the parent run (`FINISHED`, `KILLED` or `FAILED`), unless other drivers
@@ -511,7 +528,7 @@ class Ledger:
             self._others.look()
             ended = [trial for trial in self._others.trials if trial.state.is_finished()]
             mirror.level([record_of(trial, history=False) for trial in ended])
-        warnings += mirror.close(status if self._last else "", summary, hurry)
+        warnings += mirror.close(status if self._last else "", summary, self._living(hurry))
         if mirror.parent_id and self._last:
             self._book.set_attribute("mlflow_run_id", mirror.parent_id)
         self._ownership.give_up()

@@ -155,13 +155,23 @@ class Mirror:
         self._unwritten.clear()
         self._send([*first, *orders])
 
+    def leave(self) -> None:
+        """End the writing of trials, while other drivers of the study go on. What comes after that is `close`."""
+        self._order("leave")
+
     def stop_if_behind(self) -> bool:
-        """End the process at once if it has not carried out all orders; return whether it was so."""
-        if self._unwritten and not self._given_up:
-            self._stopped = True
-            self._process.kill()
-            self._process.join()
-        return self._stopped
+        """End the process at once if it has not carried out all orders but for files; return whether it was so."""
+        if self._given_up or self.files_waiting == len(self._unwritten):
+            return False
+        self._stopped = True
+        self._process.kill()
+        self._process.join()
+        return True
+
+    @property
+    def files_waiting(self) -> int:
+        """How many artefacts have not been moved to MLflow."""
+        return sum(order.action == "attach" for order in self._unwritten)
 
     def go_on(self) -> None:
         """Start the process again that `stop_if_behind` has ended, with the orders that it has not carried out."""
@@ -178,7 +188,7 @@ class Mirror:
             self._process.join()
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
-        """End the parent run (status "": leave it as it is) and the process; wait while MLflow makes progress, unless
+        """End the parent run (status "": leave it to others) and the process; wait while MLflow makes progress, unless
         told to `hurry`.
 
         Returns news for the user.
@@ -187,7 +197,10 @@ class Mirror:
         if self._stopped:
             self._connection.close()
             return []
-        self._order("close", status, dict(summary))
+        if status:
+            self._order("close", status, dict(summary))
+        else:
+            self._restarts = _RESTARTS  # one that took its place would open the parent run again
         news = self.wait(hurry)
         self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
         self._process.join()

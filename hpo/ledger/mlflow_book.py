@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from hpo.ledger.mlflow_rows import (
     milliseconds,
     mlflow_key,
 )
-from hpo.ledger.mlflow_search import experiment_of, search_runs
+from hpo.ledger.mlflow_search import Child, experiment_of, search_runs
 from hpo.ledger.owners import one_at_a_time
 from hpo.ledger.records import SweepRecord, TrialRecord, record_of
 from hpo.spec.source import dump_source
@@ -56,6 +57,7 @@ class MlflowBook:
         self._unsaid: dict[int, str] = {}
         self._uncertain = False  # a call failed: it may have been carried out all the same
         self._retried: set[int] = set()  # trials that were written again after that
+        self._named: dict[int, str] = {}  # run ids of ended trials, as the study has them
         self.parent_id = ""
         self.batch = 1  # orders for `write` at a time
         self._reason: str | None = None  # why MLflow is written run by run; "": it is not; None: it isn't loaded yet
@@ -106,13 +108,25 @@ class MlflowBook:
 
     def level(self, finished: Sequence[TrialRecord]) -> list[str]:
         """Write those of the study's finished trials that are missing. Returns notes for the user."""
-        known = self._writer.children(self.parent_id)
-        self._runs = {number: child.run_id for number, child in known.items()}
+        if not self.takes_ids:
+            self._named |= {record.number: record.run_id for record in finished if record.run_id}
+        known = self._find_runs()
         behind = {r.number for r in finished if r.number not in known or known[r.number].status != STATUS[r.state]}
         self._write_whole(behind)
         if points := best_curve(self._sweep, finished):  # always: a writer may die between a run's end and its point
             self._writer.add_points(self.parent_id, points)
         return [f"MLflow brought level with the study: {len(behind)} trials written"] if behind else []
+
+    def _find_runs(self) -> dict[int, Child]:
+        """Find the run of each trial. Of several, which a server that hung has made, it is the one that the study
+        names, or else that was known before; the others are deleted in the end."""
+        found: dict[int, Child] = {}
+        for child in self._writer.children(self.parent_id):
+            known = self._named.get(child.number) or self._runs.get(child.number)
+            if child.number not in found or child.run_id == known:
+                found[child.number] = child
+        self._runs = {number: child.run_id for number, child in found.items()}
+        return found
 
     def adopt(self, sweep: SweepRecord, parent_id: str) -> None:
         """Work on a sweep's parent run that is there, in place of `open`; nothing is written to it."""
@@ -122,7 +136,7 @@ class MlflowBook:
 
     def rewrite(self, numbers: set[int]) -> None:
         """Write the runs of ended trials as the study has them, whether there are such runs or not."""
-        self._runs = {number: child.run_id for number, child in self._writer.children(self.parent_id).items()}
+        self._find_runs()
         self._write_whole(numbers)
 
     def redraw_best_curve(self, ended: Sequence[TrialRecord]) -> None:
@@ -188,7 +202,7 @@ class MlflowBook:
         best: points of the best-so-far curve: trials that had ended by then, value, moment.
         """
         if self._uncertain:
-            self._runs = {number: child.run_id for number, child in self._writer.children(self.parent_id).items()}
+            self._find_runs()
             self._retried |= {record.number for record, _ in trials}
         orders = [
             RunOrder(
@@ -231,10 +245,8 @@ class MlflowBook:
         return []
 
     def close(self, status: str, summary: dict[str, Any]) -> None:
-        """Write the sweep's summary and end the parent run. status "": other drivers do so."""
+        """Write the sweep's summary and end the parent run."""
         self._delete_doubles()
-        if not status:
-            return
         moment = milliseconds(time.time())
         metrics = [Metric(mlflow_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
@@ -242,16 +254,23 @@ class MlflowBook:
         self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._client.set_terminated(self.parent_id, status)
 
-    def _delete_doubles(self) -> None:
-        """Delete the runs that a server made late: it hung, took a request for one after the next had asked in vain
-        whether it is there, and so was asked for another."""
-        if self.takes_ids or not self._retried:
+    def leave(self) -> None:
+        """End the writing, while other drivers of the study go on."""
+        self._delete_doubles(self._retried)
+
+    def _delete_doubles(self, numbers: Container[int] | None = None) -> None:
+        """Delete the runs of these trials (None: of all) that a server made late: it hung, took a request for one after
+        the next had asked in vain whether it is there, and so was asked for another."""
+        if self.takes_ids or numbers == set():
             return
-        condition = f"tags.`mlflow.parentRunId` = '{self.parent_id}'"
-        for run in search_runs(self._client, self._experiment, condition):
-            number = int(run.data.tags.get("hpo.trial", -1))
-            if number in self._retried and run.info.run_id != self._runs.get(number):
-                self._client.delete_run(run.info.run_id)
+        children = self._writer.children(self.parent_id)
+        several = {number for number, count in Counter(child.number for child in children).items() if count > 1}
+        if not several <= self._runs.keys():
+            self._find_runs()
+        for child in children:
+            wanted = numbers is None or child.number in numbers
+            if wanted and child.number in several and child.run_id != self._runs.get(child.number):
+                self._client.delete_run(child.run_id)
 
 
 def _description(sweep: SweepRecord) -> str:

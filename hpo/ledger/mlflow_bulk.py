@@ -84,8 +84,8 @@ class BulkWriter:
         if self._store.engine.dialect.name == "sqlite":
             spare_fsyncs(self._store.engine)
 
-    def children(self, parent_id: str) -> dict[int, Child]:
-        """Return the runs of a sweep's trials by the trials' numbers."""
+    def children(self, parent_id: str) -> list[Child]:
+        """Return the runs of a sweep's trials."""
         parent = _TAGS.alias()
         query = (
             select(_TAGS.c.value, _RUNS.c.run_uuid, _RUNS.c.status)
@@ -95,7 +95,7 @@ class BulkWriter:
             .where(_TAGS.c.key == "hpo.trial", _RUNS.c.lifecycle_stage == "active")
         )
         with self._store.ManagedSessionMaker() as session:
-            return {int(number): Child(run_id, status) for number, run_id, status in session.execute(query)}
+            return [Child(int(number), run_id, status) for number, run_id, status in session.execute(query)]
 
     def write(self, orders: Sequence[RunOrder]) -> None:
         """Make runs, or bring them to their states; note in each order what came of it. Can be called again."""

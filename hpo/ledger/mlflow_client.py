@@ -23,14 +23,14 @@ class ClientWriter:
         self._client = client
         self._experiment = experiment
 
-    def children(self, parent_id: str) -> dict[int, Child]:
-        """Return the runs of a sweep's trials by the trials' numbers."""
+    def children(self, parent_id: str) -> list[Child]:
+        """Return the runs of a sweep's trials."""
         runs = search_runs(self._client, self._experiment, f"tags.`mlflow.parentRunId` = '{parent_id}'")
-        return {
-            int(run.data.tags["hpo.trial"]): Child(run.info.run_id, run.info.status)
+        return [
+            Child(int(run.data.tags["hpo.trial"]), run.info.run_id, run.info.status)
             for run in runs
             if "hpo.trial" in run.data.tags
-        }
+        ]
 
     def write(self, orders: Sequence[RunOrder]) -> None:
         """Make runs, or bring them to their states; note in each order what came of it. Can be called again."""

@@ -10,8 +10,9 @@ from mlflow.exceptions import MlflowException
 
 
 class Child(NamedTuple):
-    """A trial's run that is there."""
+    """A run of a trial that is there."""
 
+    number: int  # of the trial
     run_id: str
     status: str
 

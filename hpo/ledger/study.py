@@ -49,7 +49,7 @@ class StudyBook:
         backend = getattr(self._storage, "_backend", None)
         self._journal = backend if isinstance(backend, SafeJournal) else None
         self._ids: dict[int, int] = {}  # of running trials
-        self._named: set[int] = set()  # running trials that have their MLflow run's id
+        self._named: dict[int, str] = {}  # what running trials have as their MLflow runs' ids
         self.next_number = 0  # of the trial that begins next, unless somebody else writes into the study
         existing = [study for study in self._storage.get_all_studies() if study.study_name == sweep.name]
         self._study_id = existing[0]._study_id if existing else None
@@ -147,7 +147,7 @@ class StudyBook:
         self._ids[number] = trial_id
         self.next_number = number + 1
         if named and record.run_id:
-            self._named.add(number)
+            self._named[number] = record.run_id
         return number
 
     def add(self, trial: FrozenTrial) -> None:
@@ -158,7 +158,7 @@ class StudyBook:
         """Take back a trial that must not run. It stays in the study as a failed one with the attribute `surplus`,
         which says why; it is no trial of the sweep's, and MLflow has no run of it."""
         trial_id = self._ids.pop(number)
-        self._named.discard(number)
+        self._named.pop(number, None)
         self._storage.set_trial_user_attr(trial_id, "surplus", reason)
         self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
@@ -168,7 +168,7 @@ class StudyBook:
         for key, value in self._marks.items():
             self._storage.set_trial_user_attr(trial._trial_id, key, value)
         if "mlflow_run_id" in trial.user_attrs:
-            self._named.add(trial.number)
+            self._named[trial.number] = trial.user_attrs["mlflow_run_id"]
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record the sweep's metric at a step."""
@@ -194,11 +194,11 @@ class StudyBook:
             value = record.last(self._sweep.metric.name)
         values = [value] if value is not None and record.state != "failed" else None
         with self._there():
-            if record.run_id and record.number not in self._named:
+            if record.run_id and self._named.get(record.number) != record.run_id:
                 self._storage.set_trial_user_attr(trial_id, "mlflow_run_id", record.run_id)
             self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
         del self._ids[record.number]
-        self._named.discard(record.number)
+        self._named.pop(record.number, None)
         if self._journal is not None:
             self.forget([self._storage.get_trial(trial_id)])
 

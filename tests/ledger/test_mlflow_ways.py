@@ -379,3 +379,20 @@ def test_a_run_that_a_server_makes_too_late_does_not_stay(home: Home, monkeypatc
     (run,) = client.search_runs(["1"], "tags.`hpo.trial` = '2'")
     assert run.info.status == "FAILED"
     assert len(client.search_runs(["1"], "tags.`hpo.trial` = '1'")) == 1
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_of_two_runs_the_one_that_the_study_names_stays(home: Home, early: bool):
+    """Which of them is found first is decided by their start."""
+    book, client = open_book(home, "client"), MlflowClient(home.tracking_uri)
+    book.write([begun(ONE)], [])
+    (named,) = book.new_run_ids().values()
+    start = int(ONE.started * 1000) + (-1000 if early else 1000)
+    client.create_run("1", start, dict(client.get_run(named).data.tags))
+    book.look_again()
+    book.write([ended(ONE)], [])  # to the run that it had written to
+    last = open_book(home, "client")  # of another driver, which knows it from the study, and ends the sweep
+    last.level([replace(ONE, run_id=named)])
+    last.close("FINISHED", {"outcome": "done"})
+    assert run_ids(home) == {"1": named}
+    assert client.get_run(named).info.status == "FINISHED"

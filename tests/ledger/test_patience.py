@@ -116,4 +116,7 @@ def test_a_driver_whose_clock_is_set_back_goes_on_saying_that_it_lives(tmp_path:
     clock[0] += 11
     ledger.pump()
     assert beats == [996_400.0, 996_411.0]
+    clock[0] += 11
+    assert not ledger._living(lambda: False)()  # while it waits for MLflow
+    assert beats[2:] == [996_422.0]
     ledger.abandon()
