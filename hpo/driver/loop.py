@@ -43,6 +43,7 @@ from hpo.standing import Standing, Watcher
 _AWAY = 2.0  # seconds between two ticks: by then the driver itself stood still
 _TICK = 0.2  # seconds between looks at the clock, the display and MLflow's answers
 _SECONDS_BETWEEN_LOOKS = 2.0  # at what other drivers of a shared study do
+_TIME_IS_UP = "budget.seconds"  # why a trial is stopped
 _OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -63,6 +64,7 @@ class Driver:
         self._reasons: set[str] = set()  # for training trials alone, as far as they were told
         self._looked = 0.0  # when the driver last looked at what others do
         self._closing = False  # no more trials are asked for
+        self._time_is_up = False
         self._interrupts = 0
         self.opened = False  # whether anything was recorded
         self._writable = True  # False after a full disk, say
@@ -72,6 +74,7 @@ class Driver:
         self._breaker = Breaker(sweep.budget.trials, sweep.budget.failures)
         self._watchdog = Watchdog(sweep.budget.trial_seconds, sweep.budget.stall_seconds, clock)
         self._watched = clock()  # when the driver last looked for trials that take too long
+        self._busy = time.process_time()
 
     # The sweep, from its start to its end.
 
@@ -87,6 +90,7 @@ class Driver:
                 self._ledger.warm_up()
                 if self._wants_more():
                     self._engine.start()
+                    self._ledger.stay_alive()
                     self._wait_for_a_worker()
                 self._open()
                 while self._goes_on():
@@ -128,6 +132,7 @@ class Driver:
         while not self._engine.idle() and not self._interrupts:
             for message in self._engine.poll(_TICK):
                 self._handle(message)
+            self._ledger.stay_alive()
             self._watcher.tick(self.standing)
 
     def _open(self) -> None:
@@ -361,6 +366,9 @@ class Driver:
     def _take_failure(self, running: Running, event: Failed, lost: int) -> None:
         """Run a failed trial again, if the rule for its kind of failure says so; else it has failed."""
         gone = event.kind in (FailureKind.DIED, FailureKind.LOST)
+        if gone and running.stop_reason == _TIME_IS_UP:
+            self._end(running, "pruned", stopped_by=_TIME_IS_UP)
+            return
         if self._interrupts and gone:  # perhaps of the same Ctrl-C
             self._end(running, "failed", error=event.error, interrupted=True)
             return
@@ -452,14 +460,16 @@ class Driver:
             self._watcher.note(notice.text, notice.warning)
 
     def _look_at_the_clock(self) -> None:
-        """End the sweep when its time is spent."""
+        """End the sweep when its time is spent; also one that has asked for its last trials before."""
         limit = self._sweep.budget.seconds
-        if limit is not None and self._ledger.seconds >= limit and not self._closing:
-            self._wind_up(f"budget.seconds={limit:g} is spent")
-            for running in self._running.values():
-                running.stop_reason = "budget.seconds"
-            if self._running:
-                self._engine.stop(self._running)
+        if limit is None or self._ledger.seconds < limit or self._time_is_up:
+            return
+        self._time_is_up = True
+        self._wind_up(f"budget.seconds={limit:g} is spent")
+        for running in self._running.values():
+            running.stop_reason = _TIME_IS_UP
+        if self._running:
+            self._engine.stop(self._running)
 
     def _end_overdue(self) -> None:
         """Stop trials that take too long; kill their workers if they don't."""
@@ -467,8 +477,9 @@ class Driver:
         away = now - self._watched
         if 0 <= away < _TICK:
             return  # with many workers a look takes longer than what has just happened
+        busy, self._busy = time.process_time() - self._busy, time.process_time()
         if abs(away) > _AWAY:  # or the clock was set
-            self._watchdog.forgive(away)
+            self._watchdog.forgive(away - busy)  # asking may take long, and trials go on meanwhile
         self._watched = now
         for overdue in self._watchdog.overdue():
             if not overdue.kill:

@@ -30,6 +30,7 @@ from hpo.spec.load import Named
 
 COMMANDS, COLLECT = "commands", "collect"  # concurrency groups: what goes to the actor keeps its order
 _LOOK = 1.0  # seconds between looks at a running trial's checkpoint
+_POLLS_AT_ONCE = 100  # of the worker, before the driver is told and heard
 _COMPARED = ("torch", "numpy", "optuna", "scikit-learn", "pandas")
 
 
@@ -247,7 +248,9 @@ class Host:
                 while self._told:
                     self._obey(engine, self._told.pop(0), folder)
             messages: list[Message] = []
-            while len(news) > (self._commands in news) and (more := engine.poll(0)):
+            for _ in range(_POLLS_AT_ONCE if len(news) > (self._commands in news) else 0):
+                if not (more := engine.poll(0)):
+                    break
                 messages += more
             kept = self._look_at_checkpoints()  # before the message that its trial is paused
             idle = engine.idle() > 0 and self._waiting is None
@@ -269,11 +272,12 @@ class Host:
         elif isinstance(command, Kill):
             if self._waiting is not None and self._waiting.assignment.id == command.assignment:
                 self._tell(_never_ran(self._waiting.assignment, command.reasons))
-                self._waiting = None
+                self._waiting, self._told = None, []
             engine.kill(command.assignment, command.reasons)
 
     def _with_own_checkpoints(self, command: Submit, folder: Path) -> Submit:
-        """Have a trial keep its checkpoint on this machine's disk. A stack's members keep none."""
+        """Have trials keep their checkpoints on this machine's disk. (A stack's members keep none, but a worker may
+        find that stacking them does not pay.)"""
         self._checkpoints = {}
         trials: list[TrialSpec] = []
         for trial in command.assignment.trials:
@@ -283,8 +287,7 @@ class Host:
                 if (content := command.checkpoints.get(trial.number)) is not None:
                     path.write_bytes(content)
                 trial = replace(trial, checkpoint=str(path))
-                if len(command.assignment.trials) == 1:
-                    self._checkpoints[trial.number] = (path, _written(path))
+                self._checkpoints[trial.number] = (path, _written(path))
             trials.append(trial)
         return replace(command, assignment=replace(command.assignment, trials=tuple(trials)))
 
@@ -305,6 +308,9 @@ class Host:
             shutil.rmtree(path.parent, ignore_errors=True)  # its temporary folder
             return Produced(message.number, message.name, content)
         if isinstance(message, Done):
+            for path, _ in self._checkpoints.values():
+                for left in path.parent.glob(f"{path.name}*"):  # with drafts of a worker that was killed
+                    left.unlink(missing_ok=True)
             self._checkpoints = {}
         return message
 

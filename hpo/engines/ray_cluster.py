@@ -38,8 +38,7 @@ class Node:
 
     def room(self, demand: Mapping[str, float]) -> int:
         """Return how many workers with this demand it can hold when nothing else runs on it."""
-        # Ray counts in steps of 1/10,000.
-        return min((int((self.resources.get(name, 0) + 1e-5) / amount) for name, amount in demand.items()), default=1)
+        return min((_fits(name, self.resources.get(name, 0), amount) for name, amount in demand.items()), default=1)
 
     def __str__(self) -> str:
         shown = {name: amount for name, amount in sorted(self.resources.items()) if ":" not in name}
@@ -49,6 +48,13 @@ class Node:
             for name, amount in shown.items()
         )
         return f"{self.address} has {listed}"
+
+
+def _fits(name: str, total: float, amount: float) -> int:
+    """Return how often an amount of a resource fits; a share of a GPU is of one GPU."""
+    if name == "GPU" and amount < 1:
+        return int(total) * int((1 + 1e-5) / amount)  # Ray counts in steps of 1/10,000
+    return int((total + 1e-5) / amount)
 
 
 def demand_of(keys: RayEngineKeys) -> dict[str, float]:

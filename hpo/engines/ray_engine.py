@@ -39,7 +39,7 @@ from hpo.engines.ray_cluster import Cluster, Node, check_room, demand_of, find_a
 from hpo.engines.ray_files import Shipment, complete, pack, read
 from hpo.engines.ray_health import Health
 from hpo.engines.worker import Order
-from hpo.events import Assignment, Decision, Failed, FailureKind, Reported
+from hpo.events import Assignment, Decision, Event, Failed, FailureKind, Reported
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import RayEngine as RayEngineKeys
 from hpo.spec.load import Named
@@ -51,7 +51,8 @@ _SECONDS_BETWEEN_LOOKS = 2.0  # at the cluster's nodes
 _AWAY = 2.0  # seconds between two polls: by then the driver itself stood still
 _PATIENCE = 15.0  # seconds until the user is told what is waited for
 _GRACE = 10.0  # seconds that workers have to end by themselves
-_DEATHS_AT_START = 3  # actors in a row that die before they begin: no use in starting more
+_DEATHS_AT_START = 3  # actors in a row that die before any has begun: no use in starting more
+_LONGEST_PAUSE = 60.0  # seconds until another actor is started where several died while they started
 
 
 @dataclass
@@ -64,6 +65,7 @@ class _Host:
     heard: float
     begun: Begun | None = None
     idle: bool = False
+    killed: bool = False  # its worker, by the driver's order
     assignment: Assignment | None = None
     unfinished: set[int] = field(default_factory=set)
     sentence: Mapping[int, str] = field(default_factory=dict)
@@ -97,7 +99,8 @@ class RayEngine:
         self._next = 0
         self._queued: list[Message] = []  # for the next poll
         self._health = Health()
-        self._deaths_at_start = 0
+        self._deaths_at_start = 0  # since any worker last did something
+        self._hire_after = 0.0
         self._ever_began = False
         self._noted: set[str] = set()
         self._data: dict[str, Any] = {}  # references into the object store
@@ -153,7 +156,7 @@ class RayEngine:
 
     def _employ(self) -> None:
         """Start actors until there are as many as wanted; let go of those that wait for room that is not there."""
-        while len(self._hosts) < self._wanted():
+        while len(self._hosts) < self._wanted() and time.monotonic() >= self._hire_after:
             self._hosts.append(self._hire())
         for host in [host for host in self._hosts if host.begun is None][: max(0, len(self._hosts) - self._wanted())]:
             self._dismiss(host)
@@ -219,7 +222,7 @@ class RayEngine:
         if not idle:
             raise RuntimeError("there is no idle worker")
         host = idle[0]
-        host.assignment, host.idle, host.sentence = assignment, False, {}
+        host.assignment, host.idle, host.sentence, host.killed = assignment, False, {}, False
         host.unfinished = {trial.number for trial in assignment.trials}
         self._order(host, Submit(assignment, _kept_before(assignment)))
 
@@ -240,7 +243,7 @@ class RayEngine:
 
     def kill(self, assignment: int, reasons: Mapping[int, str]) -> bool:
         for host in self._with(assignment):
-            host.sentence = dict(reasons)
+            host.sentence, host.killed = dict(reasons), True
             self._order(host, Kill(assignment, reasons))
         return True
 
@@ -265,7 +268,8 @@ class RayEngine:
         else:
             time.sleep(timeout)  # until nodes come
         for reference in ready:
-            self._receive(pending[reference])
+            if pending[reference] in self._hosts:  # not let go of for what another one told just now
+                self._receive(pending[reference])
         for node, reason in self._health.suspects():
             if self._room_elsewhere(node):
                 self._quarantine(node, reason)
@@ -275,11 +279,14 @@ class RayEngine:
 
     def _receive(self, host: _Host) -> None:
         import ray
-        from ray.exceptions import RayError
+        from ray.exceptions import RayError, RuntimeEnvSetupError
 
         try:
             batch: Batch = ray.get(host.pending)
         except RayError as error:
+            if isinstance(error, RuntimeEnvSetupError) and not self._ever_began:
+                reason = " ".join(str(error).split())
+                raise EngineError(f"the workers' files could not be set up: {reason}") from None
             self._lose(host, *_cause(error))
             return
         host.heard = time.monotonic()
@@ -290,7 +297,7 @@ class RayEngine:
                 return  # it was let go of: what it still says is not wanted
             self._take(host, item)
         host.idle = batch.idle
-        if batch.idle:
+        if batch.idle or host.assignment is not None:
             self._deaths_at_start, self._ever_began = 0, True
         if batch.over and host in self._hosts:
             self._lose(host, "its actor ended", FailureKind.DIED)
@@ -300,7 +307,7 @@ class RayEngine:
             ended = [event for event in item.events if not isinstance(event, Reported)]
             host.unfinished -= {event.number for event in ended}
             assert host.begun is not None
-            self._health.take(host.begun.node, ended)
+            self._health.take(host.begun.node, [event for event in ended if not (host.killed and _died(event))])
             self._queued.append(item)
         elif isinstance(item, Done):
             host.assignment, host.unfinished, host.sentence = None, set(), {}
@@ -313,9 +320,7 @@ class RayEngine:
         elif isinstance(item, Kept):
             self._keep(host, item)
         elif isinstance(item, Produced):
-            folder = Path(tempfile.mkdtemp(prefix="hpo-artifact-"))
-            (folder / Path(item.name).name).write_bytes(item.content)
-            self._queued.append(Artifact(item.number, item.name, str(folder / Path(item.name).name)))
+            self._produce(item)
         elif isinstance(item, Begun):
             host.begun = item
             if item.node in self._health.quarantined:
@@ -325,11 +330,14 @@ class RayEngine:
         elif isinstance(item, Unfit):
             self._take_unfit(host, item.reason)
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: str, warning: bool = False) -> None:
         """Tell the user something, once however many workers say it."""
         if text not in self._noted:
             self._noted.add(text)
-            self._queued.append(Note(text))
+            self._queued.append(Note(text, warning))
+
+    def _warn(self, text: str) -> None:
+        self._note(text, warning=True)
 
     def _keep(self, host: _Host, kept: Kept) -> None:
         """Write a checkpoint to the driver's disk, as long as its trial is not over."""
@@ -338,10 +346,25 @@ class RayEngine:
         for trial in host.assignment.trials:
             if trial.number == kept.number and trial.checkpoint:
                 path = Path(trial.checkpoint)
-                path.parent.mkdir(parents=True, exist_ok=True)
                 draft = path.with_name(f"{path.name}.ray")
-                draft.write_bytes(kept.content)
-                draft.replace(path)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    draft.write_bytes(kept.content)
+                    draft.replace(path)
+                except OSError as error:
+                    draft.unlink(missing_ok=True)
+                    self._warn(f"checkpoints can't be kept in {path.parent}: {error.strerror}")
+
+    def _produce(self, produced: Produced) -> None:
+        """Write an artefact to the driver's disk, from where it goes to MLflow."""
+        name = Path(produced.name).name
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="hpo-artifact-"))
+            (folder / name).write_bytes(produced.content)
+        except OSError as error:
+            self._warn(f"files of trials can't be kept in {tempfile.gettempdir()}: {error.strerror}")
+        else:
+            self._queued.append(Artifact(produced.number, produced.name, str(folder / name)))
 
     def _send_data(self, host: _Host, paths: Sequence[str]) -> None:
         import ray
@@ -349,7 +372,10 @@ class RayEngine:
         assert self._shipment is not None
         for path in paths:
             if path not in self._data:
-                self._data[path] = ray.put(read(path, self._shipment.data[path]))
+                try:
+                    self._data[path] = ray.put(read(path, self._shipment.data[path]))
+                except OSError as error:
+                    raise EngineError(f"{path} can't be sent to the workers: {error}") from None
         sent = {path: [self._data[path]] for path in paths}  # in a list: a reference, not its content
         host.actor.take_data.options(concurrency_group=COMMANDS).remote(sent)
 
@@ -381,10 +407,11 @@ class RayEngine:
     def _lose(self, host: _Host, cause: str, kind: FailureKind, told: bool = False) -> None:
         """Report the trials of an actor that is gone; another takes its place if there is room."""
         where = f" on {host.begun.host} ({host.begun.address})" if host.begun is not None else ""
-        if host.begun is None or not self._ever_began:
+        if not told and (host.begun is None or not self._ever_began):
             self._deaths_at_start += 1
-            if self._deaths_at_start >= _DEATHS_AT_START:
+            if self._deaths_at_start >= _DEATHS_AT_START and not self._ever_began:
                 raise EngineError(f"workers die while they start: {cause}{where}")
+            self._hire_after = time.monotonic() + min(_LONGEST_PAUSE, 2.0**self._deaths_at_start)
         if host.assignment is not None:
             info = {"worker": host.name, **({"host": host.begun.host} if host.begun is not None else {})}
             lost = [
@@ -418,17 +445,29 @@ class RayEngine:
             self._waited = now
         elif now - self._waited > _PATIENCE:
             self._waited = now
+            if bad := [node for node in nodes if node.id in self._health.quarantined and node.room(self._demand)]:
+                named = ", ".join(node.address for node in bad)
+                self._warn(f"only nodes that were used no more are left, and are used again: {named}")
+                self._health.quarantined.clear()
+                self._looked = 0.0
+                return
             wanted = ", ".join(f"{name} {amount:g}" for name, amount in self._demand.items())
             self._note(f"waiting for the Ray cluster: none of its nodes has room for a worker now ({wanted})")
 
     def _miss_the_silent(self) -> None:
         """Give up actors that don't answer: their machine is out of reach, or hangs."""
+        import ray
+
         now = time.monotonic()
         away, self._polled = now - self._polled, now
         for host in list(self._hosts):
             if away > _AWAY:
                 host.heard += away
-            if host.begun is not None and now - host.heard > _SILENT_SECONDS:
+            if host.begun is None or now - host.heard <= _SILENT_SECONDS:
+                continue
+            if ray.wait([host.pending], timeout=0, fetch_local=False)[0]:  # it has answered: a large one is on its way
+                host.heard = now
+            else:
                 self._lose(host, f"no answer for {_SILENT_SECONDS:.0f} s", FailureKind.LOST)
 
     # The end.
@@ -471,6 +510,10 @@ class RayEngine:
         (self._logs / self._sign).unlink(missing_ok=True)
 
 
+def _died(event: Event) -> bool:
+    return isinstance(event, Failed) and event.kind is FailureKind.DIED
+
+
 def _next_batch(actor: Any) -> Any:
     return actor.collect.options(concurrency_group=COLLECT).remote(_COLLECT_SECONDS)
 
@@ -496,7 +539,7 @@ def _cause(error: Exception) -> tuple[str, FailureKind]:
 
     text = " ".join(str(error).split())
     if isinstance(error, RuntimeEnvSetupError):
-        raise EngineError(f"the workers' files could not be set up: {text}")
+        return f"its files could not be set up: {text}", FailureKind.LOST
     if isinstance(error, OutOfMemoryError) or ("memory" in text.lower() and "oom" in text.lower()):
         return "Ray ended it for want of memory on its node", FailureKind.OUT_OF_MEMORY
     if "node" in text.lower() and "died" in text.lower() and "Node Id" in text:

@@ -26,6 +26,7 @@ from hpo.spec.paths import resolve_path
 MOST_CODE = 50_000_000  # bytes of a package; Ray keeps it in the memory of the head node
 MOST_DATA = 2_000_000_000  # bytes of one thing that `data` names
 _MOST_FILES = 10_000  # of a folder that is sent
+_SAMPLE = 100  # files by which one that is not sent is compared
 _PROJECT = "_project"
 _SKIPPED = ("__pycache__", "node_modules", "site-packages", "mlruns")
 
@@ -194,15 +195,20 @@ def _measure(path: Path) -> Data:
         for folder, _, names in os.walk(path):
             files += [Path(folder, name) for name in names]
             if len(files) > _MOST_FILES:
-                return Data(inode, (), f"more than {_MOST_FILES:,} files")
-    found = []
-    for file in sorted(files):
-        state = file.stat()
-        found.append(("" if file == path else str(file.relative_to(path)), state.st_size, state.st_mtime_ns))
+                return Data(inode, _states(path, files[:_SAMPLE]), f"more than {_MOST_FILES:,} files")
+    found = _states(path, sorted(files))
     total = sum(size for _, size, _ in found)
     if total > MOST_DATA:
-        return Data(inode, (), f"{total / 1e9:.1f} GB")
-    return Data(inode, tuple(found))
+        return Data(inode, found[:_SAMPLE], f"{total / 1e9:.1f} GB")
+    return Data(inode, found)
+
+
+def _states(path: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
+    found = []
+    for file in files:
+        state = file.stat()
+        found.append(("" if file == path else str(file.relative_to(path)), state.st_size, state.st_mtime_ns))
+    return tuple(found)
 
 
 def read(path: str, data: Data) -> dict[str, bytes]:
@@ -226,17 +232,18 @@ def lacking(shipment: Shipment) -> list[str]:
 
 
 def _is_here(path: Path, data: Data) -> bool:
-    """Whether a path is the driver's own (a shared disk), or has the same files."""
+    """Whether a path has the same files as the driver's; if there are too many to compare, it must be the driver's own
+    (a shared disk), as far as one can see."""
     try:
-        if path.stat().st_ino == data.inode and path.is_dir():
-            return True
+        if data.too_large and path.stat().st_ino != data.inode:
+            return False
         for name, size, changed in data.files:
             state = (path / name if name else path).stat()
             if (state.st_size, state.st_mtime_ns) != (size, changed):
                 return False
     except OSError:
         return False
-    return not data.too_large
+    return True
 
 
 def unpack(shipment: Shipment, root: Path, sent: Mapping[str, Any]) -> dict[str, str]:

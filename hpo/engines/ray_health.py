@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hpo.events import Event, Failed, FailureKind
+from hpo.events import Event, Failed, FailureKind, Paused, Returned
 
 _DOUBTFUL = 3  # failures in a row on a node, after which others get the trials for a while, if there are any
 _BROKEN = 5  # failures in a row on a node, after which it is the node's fault
@@ -29,8 +29,15 @@ class Health:
     _rows: dict[str, _Row] = field(default_factory=dict)
 
     def take(self, node: str, ended: Sequence[Event]) -> None:
-        """Take in events that end trials on a node."""
+        """Take in events by which a node lets go of trials, all at once."""
+        died = False
         for event in ended:
+            if isinstance(event, Returned | Paused):  # says nothing of the node
+                continue
+            if isinstance(event, Failed) and event.kind in (FailureKind.DIED, FailureKind.OUT_OF_MEMORY):
+                if died:  # of the same cohort: one process, one failure
+                    continue
+                died = True
             if not isinstance(event, Failed):
                 self._rows.pop(node, None)
                 for other in self._rows.values():

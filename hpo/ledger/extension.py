@@ -1,7 +1,7 @@
 """`--extend N`: N trials more than the study has. Noted in the study, so that any later command goes on to them.
 
-Who asks again for as many while they are not all there, asks for the same ones: the command that was interrupted goes
-on, and several drivers that share a study may each be started with it.
+Who asks again for as many before a command has ended with all of them there, asks for the same ones: the command that
+was interrupted goes on, and several drivers that share a study may each be started with it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Extension:
     by: int
     file: int  # the file's budget at that time: who changes it since, decides anew
     driver: int = 0  # that began it; 0 where drivers have no numbers
+    closed: bool = False  # the last command that worked on it has ended as it should, with all trials there
 
     def noted(self) -> dict[str, Any]:
         """Return the study attribute."""
@@ -32,6 +33,11 @@ def extended(noted: Mapping[str, Any] | None, budget: int) -> int:
     if noted is None or noted["file"] != budget:
         return budget
     return max(budget, int(noted["to"]))
+
+
+def close(noted: dict[str, Any] | None, done: int) -> dict[str, Any] | None:
+    """Return the attribute when a command has ended as it should."""
+    return noted | {"closed": True} if noted is not None and done >= noted["to"] else noted
 
 
 def extend(
@@ -50,7 +56,7 @@ def extend(
     """
     if noted is not None:
         last = Extension(**noted)
-        unfinished = done < last.to or last.driver in others
+        unfinished = not last.closed or last.driver in others
         if unfinished and (last.by, last.file) == (by, budget):
             return last
     start = max(done, recorded, noted["to"] if noted else 0) if others else done

@@ -70,6 +70,7 @@ class Ledger:
         self._ending: dict[int, tuple[TrialRecord, float]] = {}  # ended, state not yet written; since when it waits
         self._hopeful: set[int] = set()  # trials whose run ids hold if MLflow takes them, which was not known
         self._together = False
+        self._spent: list[int] = []  # trials whose checkpoints are of no more use
         self._origins: dict[int, int] = {}  # the first of the trials that a trial repeats
         if join:  # what others are about to end is news then
             self._trials = [trial for trial in self._trials if trial.state.is_finished()]
@@ -166,6 +167,11 @@ class Ledger:
             patience = self._ownership.patience
             patience.seconds, patience.tell, patience.hurry = PATIENCE_SECONDS, tell, hurry
 
+    def stay_alive(self) -> None:
+        """Say now and then that this driver lives, before `start`. Raises OwnershipLost."""
+        if abs(self._clock() - self._seen) > _SECONDS_BETWEEN_BEATS:
+            self._say_alive()
+
     def abandon(self) -> None:
         """End without writing anything more."""
         self._ownership.give_up()
@@ -180,6 +186,7 @@ class Ledger:
         """
         if self._mirror is None:
             self.warm_up()
+        self._say_alive()  # it may have slept
         self._began = self._seconds_written = self._clock()  # starting workers is no part of the sweep's time
         with self.together():
             return self._take_over(notes)
@@ -314,6 +321,8 @@ class Ledger:
             self._together = False
             if mirror is not None:
                 mirror.let_go(send=not self._book.failed)
+            if not self._book.failed:
+                self._remove_checkpoints()
 
     def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord | Refusal:
         """Record a trial's start. retry: the interrupted trial that this one repeats, with its seed.
@@ -417,8 +426,16 @@ class Ledger:
                 self._ending[number] = record, self._clock()
         self._done += state in ("complete", "pruned")
         if not record.interrupted:
-            self._checkpoints.remove(self._origins.get(number, number))
+            self._spent.append(self._origins.get(number, number))
+            self._remove_checkpoints()
         return record
+
+    def _remove_checkpoints(self) -> None:
+        """Remove the checkpoints of trials that have ended, once that is in the study."""
+        if not self._together:
+            for number in self._spent:
+                self._checkpoints.remove(number)
+            self._spent = []
 
     def attach(self, number: int, name: str, path: str) -> None:
         """Keep a file as an artefact of a trial's MLflow run."""
@@ -436,7 +453,9 @@ class Ledger:
         """
         mirror = self._require_mirror()
         warnings = mirror.receive()
-        with self.together():
+        if self._ending:
+            self._stay_owner()
+        with self.together(), self._unless_settled():
             for number, (record, since) in list(self._ending.items()):
                 given = mirror.run_ids.pop(number, "")
                 certain = given or (record.run_id if mirror.takes_ids else "")
@@ -509,8 +528,8 @@ class Ledger:
         """Return `hurry` as a call that says now and then that this driver lives, while it waits for MLflow."""
 
         def look() -> bool:
-            if self._last and abs(self._clock() - self._seen) > _SECONDS_BETWEEN_BEATS:
-                self._say_alive()
+            if self._last:
+                self.stay_alive()
             return hurry()
 
         return look
@@ -531,8 +550,16 @@ class Ledger:
         warnings += mirror.close(status if self._last else "", summary, self._living(hurry))
         if mirror.parent_id and self._last:
             self._book.set_attribute("mlflow_run_id", mirror.parent_id)
+        if self._last and self._extension is not None:
+            self._close_extension()
         self._ownership.give_up()
         return warnings
+
+    def _close_extension(self) -> None:
+        if self._shared is not None:
+            self._shared.change(extension.ATTRIBUTE, lambda noted, others: extension.close(noted, self.done))
+        else:
+            self._book.set_attribute(extension.ATTRIBUTE, extension.close(self._extension, self.done))
 
     def _write_ends(self, hurry: Callable[[], bool]) -> list[Notice]:
         """Write the ends of all trials into the study."""

@@ -62,8 +62,11 @@ def _mend_database(home: Home, kind: str) -> list[str]:
 
     path = database_file(home)
     if kind == "unfinished" and path is not None:
-        with contextlib.suppress(Exception):  # whatever stops it: then the database is replaced
+        try:
             complete_database(home.tracking_uri)
+        except Exception as error:
+            if _passes(error):
+                return []
         if ailment_of(home) is None:
             return [f"MLflow's tables in {path} were completed"]
     moved = [f"{path} was moved to {set_aside(path)}"] if path is not None and path.exists() else []
@@ -73,6 +76,17 @@ def _mend_database(home: Home, kind: str) -> list[str]:
         MlflowBook(home).prepare()
     others = "other studies: hpo doctor STUDY --fix for each"
     return [*moved, f"the database {without_password(home.tracking_uri)} was made anew ({others})"]
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether what stopped the completion of a database may pass: it is locked, or the disk is full. Anything else
+    means that the database is of no use."""
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, OSError) or any(sign in text for sign in ("locked", "full", "readonly", "i/o error")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _restore_experiment(home: Home, experiment: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hpo.ledger.extension import ATTRIBUTE
 from hpo.ledger.home import Home, open_storage
 from hpo.ledger.owners import own_study
 from hpo.ledger.records import TrialRecord, is_surplus, record_of
@@ -105,6 +106,7 @@ def settle_in(place: Place, home: Home) -> list[str]:
     notes = list(place.notes)
     if not place.predecessor:
         return notes
+    _end_what_ran(place, home)
     old, _ = own_study(replace(place.sweep, name=place.predecessor), home, storage=place.storage)
     try:
         new, storage = own_study(place.sweep, home, storage=place.storage)
@@ -114,6 +116,23 @@ def settle_in(place: Place, home: Home) -> list[str]:
             new.give_up()
     finally:
         old.give_up()
+
+
+def _end_what_ran(place: Place, home: Home) -> None:
+    """End the old study's trials that a dead driver left running, in both records: nobody goes on with it any more."""
+    from hpo.ledger.ledger import Ledger
+
+    assert place.storage is not None
+    study_id = place.storage.get_study_id_from_name(place.predecessor)
+    if all(trial.state.is_finished() for trial in place.storage.get_all_trials(study_id, deepcopy=False)):
+        return
+    sweep = sweep_of(place.predecessor, place.storage.get_study_user_attrs(study_id))
+    ledger = Ledger(sweep, home, storage=place.storage)
+    try:
+        ledger.start()
+        ledger.close("KILLED", {"outcome": f"goes on as study {place.sweep.name}"}, hurry=lambda: False)
+    finally:
+        ledger.abandon()
 
 
 def _copy(place: Place, book: StudyBook) -> str:
@@ -127,9 +146,8 @@ def _copy(place: Place, book: StudyBook) -> str:
             f"changed space (choose another name: -o name={place.predecessor}-2)"
         )
     with book.together():
-        book.create(
-            facts_of(place.sweep, book.attributes.get("id", uuid.uuid4().hex)) | {"predecessor": place.predecessor}
-        )
+        # First what tells that it is a successor: a database gets one attribute after the other.
+        book.create({"predecessor": place.predecessor, **_facts(place, book, len(kept))})
         done = {trial.user_attrs.get("copied_from", {}).get("number") for trial in book.trials()}
         for trial, record in kept:
             if trial.number not in done:
@@ -139,6 +157,16 @@ def _copy(place: Place, book: StudyBook) -> str:
     left = len(records) - len(kept)
     left_out = f"; {left} outside the changed space are left out" if left else ""
     return f"it goes on as study {name!r}, with {len(kept)} of {len(records)} trials{left_out}"
+
+
+def _facts(place: Place, book: StudyBook, kept: int) -> dict[str, Any]:
+    """Return what the new study says of itself: an extension that was not finished goes on in it."""
+    assert place.storage is not None
+    old = place.storage.get_study_user_attrs(place.storage.get_study_id_from_name(place.predecessor))
+    budget = place.sweep.budget
+    meant = replace(place.sweep, budget=replace(budget, trials=max(budget.trials, kept)))
+    extended = {ATTRIBUTE: old[ATTRIBUTE]} if ATTRIBUTE in old else {}
+    return {**facts_of(meant, book.attributes.get("id", uuid.uuid4().hex)), **extended}
 
 
 def _results(place: Place) -> list[tuple[FrozenTrial, TrialRecord]]:

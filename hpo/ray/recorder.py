@@ -10,7 +10,7 @@ import enum
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,14 +122,16 @@ class Recorder:
 
     # Ask.
 
-    def suggest(self, trial: str) -> TrialRecord | NoTrial:
-        """Begin a trial under an id from outside."""
+    def suggest(self, trial: str, coming: Collection[int] = ()) -> TrialRecord | NoTrial:
+        """Begin a trial under an id from outside. coming: numbers of trials that will be run again from outside."""
         done = self._tally.standing.done
         if self._enough or done >= self.sweep.budget.trials:
             return NoTrial.FINISHED
-        if done + len(self._open) >= self.sweep.budget.trials:
+        free = [record for record in self._again if record.number not in coming]
+        if done + len(self._open) + len(self._again) - len(free) >= self.sweep.budget.trials:
             return NoTrial.WAIT
-        retry = self._again.pop(0) if self._again else None
+        retry = free[0] if free else None
+        self._again = [record for record in self._again if record is not retry]
         begun = self._begin(trial, retry)
         if begun is None:
             self._wind_up("every configuration was tried")

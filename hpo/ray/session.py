@@ -91,11 +91,20 @@ class Session:
 
     def suggest(self, trial_id: str) -> dict[str, Any] | NoTrial:
         """Return the configuration of a new trial."""
-        record = self.recorder.suggest(trial_id)
+        record = self.recorder.suggest(trial_id, self._coming())
         if isinstance(record, NoTrial):
             return record
         seed = {self._seed_key: record.seed} if self._seed_key else {}
         return {**nested(record.params), **seed}
+
+    def _coming(self) -> set[int]:
+        """Return the study's numbers of trials that Tune runs again after Tuner.restore, and has not begun yet."""
+        known = self._restored.get("known", {})
+        if not known or self._restored.get("study_id") != self.recorder.study_id:
+            return set()
+        over = (Trial.TERMINATED, Trial.ERROR)
+        waiting = [trial.trial_id for trial in self.controller._trials if trial.status not in over]
+        return {known[name] for name in waiting if name in known and name not in self.recorder.known}
 
     # Tell.
 
@@ -175,6 +184,7 @@ class Session:
         recorder.tick()
 
     def retried(self, trial: Trial) -> None:
+        self._stopped.pop(trial.trial_id, None)  # Tune forgets a decision that the failure came before
         self.recorder.again(trial.trial_id)
 
     def end(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from faults.support import ended, everybody, kill, started, wait_for
 
 from e2e.support import Place, assert_records_agree
 
@@ -38,3 +39,19 @@ def test_a_wider_space_goes_on_in_a_successor(place: Place):
     best = place.run("best", "small").stdout
     assert f"trial {old['number']}" in best
     assert "this study went on with another space as 'small.2'" in best
+
+
+def test_what_a_killed_sweep_left_running_is_ended_before_its_space_changes(place: Place):
+    path = place.write("slow")
+    with started(place, "sweep", path) as process:
+        wait_for(lambda: ended(place) >= 2, "two trials", process)
+        kill(everybody(process.pid))
+    wider = place.write("parabola", objective="my_objectives.py:slow", parameters={"x": {"min": -5.0, "max": 9.0}})
+    done = place.run("sweep", wider, "--extend", "2")
+    assert done.returncode == 0, done.stderr
+    states = [trial.state.name for trial in place.trials()]
+    assert "RUNNING" not in states and "FAIL" in states, states
+    for study in ("small", "small.2"):
+        assert_records_agree(place, study, all_ids=False)
+        doctor = place.run("doctor", study)
+        assert doctor.returncode == 0, doctor.stdout

@@ -24,7 +24,8 @@ def test_an_extension_that_is_not_there_yet_goes_on_and_another_one_counts_from_
     noted = extend(None, 4, FILE, done=6).noted()
     assert extend(noted, 4, FILE, done=8).to == 10
     assert extend(noted, 3, FILE, done=8).to == 11
-    assert extend(noted, 4, FILE, done=10).to == 14
+    assert extend(noted, 4, FILE, done=10).to == 10  # its command was killed before it had ended
+    assert extend(noted | {"closed": True}, 4, FILE, done=10).to == 14
     assert extend(noted, 4, 7, done=8).to == 12
 
 
@@ -32,7 +33,9 @@ def test_drivers_that_share_a_study_share_its_extension():
     first = extend(None, 4, FILE, done=2, recorded=FILE, driver=2, others={1})
     assert first == Extension(to=10, by=4, file=FILE, driver=2)  # the other one brings it to 6
     assert extend(first.noted(), 4, FILE, done=10, recorded=10, driver=3, others={1, 2}).to == 10  # it is still there
-    assert extend(first.noted(), 4, FILE, done=10, recorded=10, driver=4, others={1}).to == 14
+    assert extend(first.noted(), 4, FILE, done=10, recorded=10, driver=4, others={1}).to == 10  # a latecomer
+    closed = first.noted() | {"closed": True}
+    assert extend(closed, 4, FILE, done=10, recorded=10, driver=4, others={1}).to == 14
     assert extend(first.noted(), 5, FILE, done=7, recorded=FILE, driver=4, others={2}).to == 15
 
 

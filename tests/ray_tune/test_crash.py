@@ -44,8 +44,8 @@ else:
         baselines=[{"x": 0.5}], home=f"{folder}/home",
     )
     tuner = tune.Tuner(
-        Slow, param_space={"x": tune.uniform(0, 1)},
-        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=4, max_concurrent_trials=2),
+        Slow, param_space={"x": tune.uniform(0, 1)},  # more at a time than can run: after a crash, Tune asks at once
+        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=3),
         run_config=tune.RunConfig(
             name="experiment", storage_path=f"{folder}/ray", verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
