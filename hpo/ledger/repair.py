@@ -49,11 +49,18 @@ def mend_store(home: Home, found: Audit) -> list[str]:
     Returns what was done; after anything, the audit has to be made again.
     """
     kind = found.ailment.kind if found.ailment is not None else ""
-    if kind in ("missing", "broken", "unfinished") and (home.mlflow_database is not None or kind == "missing"):
-        return _mend_database(home, kind)
-    if found.mlflow is not None and found.findings.counts["mlflow.experiment"]:
-        return _restore_experiment(home, found.mlflow.experiment)
+    try:
+        if kind in ("missing", "broken", "unfinished") and (home.mlflow_database is not None or kind == "missing"):
+            return _mend_database(home, kind)
+        if found.mlflow is not None and found.findings.counts["mlflow.experiment"]:
+            return _restore_experiment(home, found.mlflow.experiment)
+    except Exception as error:  # what is left undone, the next audit finds
+        return [_not_repaired(error)]
     return []
+
+
+def _not_repaired(error: Exception) -> str:
+    return f"MLflow could not be repaired: {' '.join(str(error).split())[:300]}"
 
 
 def _mend_database(home: Home, kind: str) -> list[str]:
@@ -66,7 +73,7 @@ def _mend_database(home: Home, kind: str) -> list[str]:
             complete_database(home.tracking_uri)
         except Exception as error:
             if _passes(error):
-                return []
+                raise
         if ailment_of(home) is None:
             return [f"MLflow's tables in {path} were completed"]
     moved = [f"{path} was moved to {set_aside(path)}"] if path is not None and path.exists() else []
@@ -122,7 +129,7 @@ def repair(home: Home, found: Audit, alive: Callable[[], object], summarize: Sum
     except UserError:  # the study is another's by now
         raise
     except Exception as error:  # what is left undone, the next audit finds
-        done.append(f"MLflow could not be repaired: {' '.join(str(error).split())[:300]}")
+        done.append(_not_repaired(error))
     with study.together():
         for record in nameless:
             record.run_id = mlflow.run_ids.get(record.number, "")

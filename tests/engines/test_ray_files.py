@@ -75,6 +75,15 @@ def test_data_is_used_where_it_is(project: Path, tmp_path: Path):
     assert lacking(shipment) == [str(rows)]
 
 
+def test_a_folder_that_only_seems_to_be_the_drivers_is_not_used(project: Path, tmp_path: Path):
+    """The roots of two disks may have one inode."""
+    root = project / "data"
+    shipment = pack(named(project, root=str(root)), (), tmp_path / "package")
+    assert lacking(shipment) == []
+    (root / "rows.csv").write_text("rows of this machine")
+    assert lacking(shipment) == [str(root)]
+
+
 def test_data_that_is_lacking_and_too_large_is_said_so(project: Path, tmp_path: Path):
     (project / "data" / "rows.csv").unlink()
     shipment = pack(named(project, root=str(project / "data")), (), tmp_path / "package")

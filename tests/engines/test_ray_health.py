@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.engines.ray_health import Health
-from hpo.events import Failed, FailureKind, Finished
+from hpo.events import Event, Failed, FailureKind, Finished, Paused, Returned
 
 
 def test_a_node_that_fails_while_others_succeed():
@@ -47,3 +47,16 @@ def test_one_success_and_timeouts_clear_a_node():
         health.take("b", [Finished(9)])
         health.take("a", [Finished(8)] if number % 3 == 2 else [])
     assert not health.suspects()
+
+
+def test_a_cohort_that_dies_with_its_worker_is_one_failure():
+    health = Health()
+    dead: list[Event] = [Failed(number, "killed", kind=FailureKind.DIED) for number in range(64)]
+    health.take("a", dead)
+    health.take("b", [Finished(number) for number in range(64)])
+    assert not health.suspects()
+    for _ in range(4):
+        health.take("a", dead)
+        health.take("a", [Returned(7, 1), Paused(8)])  # which say nothing of the node
+    ((node, _),) = health.suspects()
+    assert node == "a"

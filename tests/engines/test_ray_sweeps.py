@@ -21,6 +21,7 @@ from ray_support import two_nodes
 
 from hpo.engines import ray_engine
 from hpo.engines.base import EngineError
+from hpo.engines.ray_cluster import Node
 from hpo.engines.ray_engine import RayEngine
 from hpo.spec.grammar import RayEngine as RayEngineKeys
 from hpo.spec.load import Named
@@ -244,6 +245,11 @@ def public_sockets(process: psutil.Process) -> list[Any]:
         return []
     loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     return [each for each in sockets if each.status == psutil.CONN_LISTEN and each.laddr.ip not in loopback]
+
+
+@pytest.mark.parametrize(("gpus", "amount", "room"), [(4, 0.6, 4), (4, 0.3, 12), (4, 0.25, 16), (4, 2, 2), (0, 0.5, 0)])
+def test_a_share_of_a_gpu_is_of_one_gpu(gpus: float, amount: float, room: int):
+    assert Node("n", "a", "h", {"CPU": 64, "GPU": gpus}).room({"CPU": 1, "GPU": amount}) == room
 
 
 def test_what_no_node_has_is_refused(nodes: Nodes, place: Place):
