@@ -14,9 +14,11 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import Engine, event
 
 from hpo.ledger.patience import Patience, options
 
+IDLE_SECONDS = 20  # between two statements of a transaction, which are milliseconds apart
 _TOKEN = "hpo:inserted"  # the system attribute by which a trial is known that was just made
 
 
@@ -30,6 +32,20 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     return patient
 
 
+def _end_frozen_transactions(engine: Engine) -> None:
+    """Have the server end a transaction in which nothing happens: a driver that is suspended in the midst of one holds
+    its locks, for which all others would wait."""
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+        cursor.close()
+        connection.commit()
+
+    engine.dispose()  # connections from before
+
+
 class PatientStorage(RDBStorage):
     """A storage whose calls wait for a database that is away. When one is lost in mid-call, nobody knows whether it was
     carried out; each can be repeated without harm."""
@@ -39,6 +55,8 @@ class PatientStorage(RDBStorage):
         logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # of a lost connection it prints two pages
         self.patience = Patience()
         super().__init__(url, options(url))
+        if self.engine.dialect.name == "postgresql":
+            _end_frozen_transactions(self.engine)
 
     get_all_studies = _patient(RDBStorage.get_all_studies)
     get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)

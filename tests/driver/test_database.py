@@ -17,6 +17,7 @@ from optuna.trial import TrialState, create_trial
 from postgresql import postgresql_server
 from sqlalchemy import NullPool, create_engine, event, text
 
+from hpo.ledger import database
 from hpo.ledger.database import PatientStorage
 from hpo.ledger.home import open_database
 from hpo.ledger.patience import DatabaseAway
@@ -124,3 +125,21 @@ def test_a_connection_that_is_lost_between_two_queries_of_one_call(shared: Share
     assert trial.params == {"x": 0.5}
     assert len(lost) == 1
     storage.engine.dispose()
+
+
+def test_who_is_frozen_in_the_midst_of_a_transaction_holds_up_nobody_for_long(
+    shared: SharedPlace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(database, "IDLE_SECONDS", 1)
+    frozen, other = open_database(shared.url), open_database(shared.url)
+    study = other.create_new_study([StudyDirection.MAXIMIZE], "s")
+    with frozen.engine.connect() as connection:
+        connection.execute(text("select study_id from studies for update"))
+        thread = threading.Thread(target=lambda: other.create_new_trial(study), daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
+        connection.invalidate()
+    assert len(other.get_all_trials(study)) == 1
+    for storage in (frozen, other):
+        storage.engine.dispose()

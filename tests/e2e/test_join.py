@@ -13,8 +13,10 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
+from faults.support import wait_for
 from optuna.trial import FrozenTrial
 from postgresql import postgresql
+from sqlalchemy import Engine, text
 
 from e2e.support import Place, assert_records_agree
 from hpo.ledger.home import open_database
@@ -203,12 +205,20 @@ def test_drivers_that_do_not_share(shared: SharedPlace, tmp_path: Path):
         assert [trial.state.name for trial in shared.trials()] == ["COMPLETE"] * 2
 
 
+def in_transaction(engine: Engine) -> int:
+    """Return how many sessions have a transaction open in which nothing happens."""
+    with engine.connect() as connection:
+        query = "select count(*) from pg_stat_activity where state like 'idle in transaction%'"
+        return int(connection.execute(text(query)).scalar_one())
+
+
 def test_a_driver_that_slept_too_long_stops_without_another_write(shared: SharedPlace, tmp_path: Path):
     path = write(shared, "slow", 6)
     sleeper = shared.driver(path)
     shared.wait_for(1)
     os.kill(sleeper.pid, signal.SIGSTOP)
     storage = open_database(shared.url)
+    wait_for(lambda: not in_transaction(storage.engine), "the server to end a transaction that the driver sleeps in")
     study = storage.get_study_id_from_name("small")
     noted = storage.get_study_user_attrs(study)["owners"]
     noted["drivers"][0] |= {"seen": noted["drivers"][0]["seen"] - 100}  # as if it had slept for long
