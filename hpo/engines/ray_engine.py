@@ -353,7 +353,7 @@ class RayEngine:
                     draft.replace(path)
                 except OSError as error:
                     draft.unlink(missing_ok=True)
-                    self._warn(f"checkpoints can't be kept in {path.parent}: {error.strerror}")
+                    self._warn(f"checkpoints can't be kept in {path.parent}: {error}")
 
     def _produce(self, produced: Produced) -> None:
         """Write an artefact to the driver's disk, from where it goes to MLflow."""
@@ -362,7 +362,7 @@ class RayEngine:
             folder = Path(tempfile.mkdtemp(prefix="hpo-artifact-"))
             (folder / name).write_bytes(produced.content)
         except OSError as error:
-            self._warn(f"files of trials can't be kept in {tempfile.gettempdir()}: {error.strerror}")
+            self._warn(f"files of trials can't be kept in {tempfile.gettempdir()}: {error}")
         else:
             self._queued.append(Artifact(produced.number, produced.name, str(folder / name)))
 
@@ -445,8 +445,9 @@ class RayEngine:
             self._waited = now
         elif now - self._waited > _PATIENCE:
             self._waited = now
-            if bad := [node for node in nodes if node.id in self._health.quarantined and node.room(self._demand)]:
-                named = ", ".join(node.address for node in bad)
+            able = [node for node in nodes if node.room(self._demand)]
+            if able and all(node.id in self._health.quarantined for node in able):  # not only busy with other jobs
+                named = ", ".join(node.address for node in able)
                 self._warn(f"only nodes that were used no more are left, and are used again: {named}")
                 self._health.quarantined.clear()
                 self._looked = 0.0

@@ -95,9 +95,9 @@ class PatientStorage(RDBStorage):
             with _create_scoped_session(self.scoped_session) as session:
                 models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
                 row: Any = self._get_prepared_new_trial(study_id, template, session)
-                frozen = copy.deepcopy(template)
-                frozen.number, frozen._trial_id, frozen.datetime_start = row.number, row.trial_id, row.datetime_start
-                return frozen
+                template.number, template._trial_id = row.number, row.trial_id
+                template.datetime_start = row.datetime_start
+                return template
 
         return self.patience.carry_out(create)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 OWNER_SECONDS = 60.0  # without a sign of life after which a driver counts as dead
 _TRIES = 20  # to find or make a study that others make and remove
 _LOCK_SECONDS = 30  # that SQLite waits for another writer
-_NAMED_LOCK_SECONDS = 20  # that a named lock is waited for; who holds one writes a few rows
+_NAMED_LOCK_SECONDS = 20  # that a named lock is waited for; who holds one opens a sweep in MLflow
 
 
 class OwnershipLost(UserError):
