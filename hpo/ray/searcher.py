@@ -10,8 +10,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from hpo.driver.recorder import NoTrial, Recorder
 from hpo.ledger.home import make_home
-from hpo.ray.recorder import NoTrial, Recorder
 from hpo.ray.session import Session, find_controller
 from hpo.ray.sweep import MANY, build_sweep, check_goal, wanted, with_parameters
 from hpo.spec.faults import UserError

@@ -19,8 +19,8 @@ from ray.tune.schedulers import PopulationBasedTraining, PopulationBasedTraining
 from ray.tune.search import ConcurrencyLimiter, Repeater
 from ray.tune.utils import flatten_dict
 
+from hpo.driver.recorder import NoTrial, Recorder
 from hpo.events import Decision
-from hpo.ray.recorder import NoTrial, Recorder
 from hpo.ray.results import Metrics, at_the_end, chain, facts_of, failure_of, step_of
 from hpo.ray.space import flat, nested
 from hpo.ray.sweep import check_goal

@@ -17,13 +17,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.driver.breaker import Breaker
+from hpo.driver.spawn import without_main
 from hpo.driver.tally import Tally
 from hpo.events import Decision, FailureKind
 from hpo.ledger.home import Home
 from hpo.ledger.ledger import Ledger, Notice, Refusal
 from hpo.ledger.records import State, TrialRecord, record_of
 from hpo.ledger.succession import find_place, settle_in
-from hpo.ray.spawn import without_main
 from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
