@@ -14,7 +14,7 @@ from hpo.spec.sweep import Sweep
 def make_engine(sweep: Sweep, logs: Path) -> Engine:
     """Return the engine that a sweep names, not yet started. logs: the folder for what its workers print."""
     if isinstance(sweep.engine, RayEngineKeys):
-        from hpo.engines.ray_engine import RayEngine  # Ray is imported for those who use it
+        from hpo.engines.ray.engine import RayEngine  # Ray is imported for those who use it
 
         return RayEngine(named_of(sweep), sweep.engine, sweep.budget.trials, logs)
     places = plan_workers(sweep.engine, sweep.budget.trials)

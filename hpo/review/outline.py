@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.engines.local import plan_workers
-from hpo.engines.ray_cluster import demand_of
+from hpo.engines.ray.cluster import demand_of
 from hpo.plan.planner import MOST, opening
 from hpo.review.display import duration, params_text
 from hpo.spec.conditions import Clause

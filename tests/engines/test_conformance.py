@@ -13,7 +13,7 @@ from ray_support import two_nodes
 
 from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note, Progress
 from hpo.engines.local import LocalEngine
-from hpo.engines.ray_engine import RayEngine
+from hpo.engines.ray.engine import RayEngine
 from hpo.events import (
     Assignment,
     Decision,

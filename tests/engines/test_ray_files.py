@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.engines import ray_files
-from hpo.engines.ray_files import Data, lacking, pack, unpack, with_paths
+from hpo.engines.ray import files as ray_files
+from hpo.engines.ray.files import Data, lacking, pack, unpack, with_paths
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
 
@@ -37,7 +37,7 @@ def test_code_goes_and_nothing_else(project: Path, tmp_path: Path):
         "_project/0/train.py", "_project/0/models/__init__.py", "_project/0/models/net.py",
         "_project/0/models/words.json", "_project/1/objective.py", "_project/1/neighbour.py",
     }  # fmt: skip
-    assert {"hpo/engines/ray_actor.py", "objectives/binary.py"} <= sent
+    assert {"hpo/engines/ray/actor.py", "objectives/binary.py"} <= sent
     places = unpack(shipment, tmp_path / "package", {})
     there = with_paths(named(project), places)
     assert there.objective == f"{tmp_path}/package/_project/1/objective.py:f"

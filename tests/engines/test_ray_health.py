@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpo.engines.ray_health import Health
+from hpo.engines.ray.health import Health
 from hpo.events import Event, Failed, FailureKind, Finished, Paused, Returned
 
 

@@ -19,10 +19,10 @@ from e2e.support import Place, assert_records_agree
 from faults.support import assert_gone, assert_whole, ended, everybody, started, wait_for
 from ray_support import two_nodes
 
-from hpo.engines import ray_engine
 from hpo.engines.base import EngineError
-from hpo.engines.ray_cluster import Node
-from hpo.engines.ray_engine import RayEngine
+from hpo.engines.ray import engine as ray_engine
+from hpo.engines.ray.cluster import Node
+from hpo.engines.ray.engine import RayEngine
 from hpo.spec.grammar import RayEngine as RayEngineKeys
 from hpo.spec.load import Named
 

@@ -134,7 +134,7 @@ def _package_files(package: Path) -> Iterator[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
-    return folder == Path(__file__).resolve().parents[1]
+    return folder == Path(__file__).resolve().parents[2]
 
 
 def _is_installed(path: Path) -> bool:

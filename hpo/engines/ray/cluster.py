@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpo.engines import ray_guard
 from hpo.engines.base import EngineError
 from hpo.engines.devices import cores, visible_gpus
+from hpo.engines.ray import guard as ray_guard
 from hpo.spec.grammar import RayEngine as RayEngineKeys
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]  # where `hpo` is imported from
+_PACKAGE_ROOT = Path(__file__).resolve().parents[3]  # where `hpo` is imported from
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from typing import Any
 
 from hpo.engines.base import Artifact, Done, EngineError, Message, Progress
 from hpo.engines.local import LocalEngine
-from hpo.engines.ray_files import Shipment, lacking, unpack, with_paths
+from hpo.engines.ray.files import Shipment, lacking, unpack, with_paths
 from hpo.engines.worker import Order
 from hpo.events import Assignment, Decision, Failed, FailureKind, TrialSpec
 from hpo.spec.faults import UserError

@@ -1,4 +1,4 @@
-"""The Ray engine: workers on the nodes of a Ray cluster, each in an actor of its own (hpo.engines.ray_actor).
+"""The Ray engine: workers on the nodes of a Ray cluster, each in an actor of its own (hpo.engines.ray.actor).
 
 Plain actors, not Ray Tune's trials: an actor holds its worker for the whole sweep, and its local engine replaces a
 worker that dies without a new Ray process. The driver has one call pending at each actor, which returns all that has
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.engines.base import Artifact, Done, EngineError, Message, Note, Progress
-from hpo.engines.ray_actor import (
+from hpo.engines.ray.actor import (
     COLLECT,
     COMMANDS,
     Answer,
@@ -35,9 +35,9 @@ from hpo.engines.ray_actor import (
     Unfit,
     versions,
 )
-from hpo.engines.ray_cluster import Cluster, Node, check_room, demand_of, find_address
-from hpo.engines.ray_files import Shipment, complete, pack, read
-from hpo.engines.ray_health import Health
+from hpo.engines.ray.cluster import Cluster, Node, check_room, demand_of, find_address
+from hpo.engines.ray.files import Shipment, complete, pack, read
+from hpo.engines.ray.health import Health
 from hpo.engines.worker import Order
 from hpo.events import Assignment, Decision, Event, Failed, FailureKind, Reported
 from hpo.spec.faults import UserError

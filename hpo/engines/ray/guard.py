@@ -1,4 +1,4 @@
-"""Clears up after a Ray cluster that was started for a sweep: `python ray_guard.py FOLDER`.
+"""Clears up after a Ray cluster that was started for a sweep: `python guard.py FOLDER`.
 
 It waits for the end of its standard input, which comes with the driver's end, however that came about. Then it kills
 what is left of the cluster (Ray's own agents outlive a killed driver by minutes) and removes the folder.
