@@ -28,7 +28,7 @@ from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
-log = logging.getLogger("hpo.ray")
+log = logging.getLogger("hpo.tune")
 
 _TOGETHER_SECONDS = 0.5  # of reports that are written to the study in one go
 _TOGETHER = 1000  # reports at most

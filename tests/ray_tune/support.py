@@ -9,8 +9,8 @@ from e2e.support import Place
 from optuna.trial import FrozenTrial
 from ray import tune
 
-from hpo.ray import StudySearcher
 from hpo.review.doctor import diagnose, lines_of
+from hpo.tune import StudySearcher
 
 GOAL = {"name": "score", "goal": "maximize"}
 SPACE = {"x": tune.uniform(0.0, 1.0)}

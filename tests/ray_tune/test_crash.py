@@ -21,7 +21,7 @@ import json, sys, time
 from pathlib import Path
 import ray
 from ray import tune
-from hpo.ray import StudySearcher
+from hpo.tune import StudySearcher
 
 class Slow(tune.Trainable):
     def setup(self, config):

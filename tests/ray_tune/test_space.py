@@ -9,10 +9,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from ray import tune
 
-from hpo.ray.space import flat, nested
-from hpo.ray.sweep import build_sweep, wanted, with_parameters
 from hpo.spec.faults import SpecError
 from hpo.spec.space import Categorical, Constant, Domain, Range
+from hpo.tune.space import flat, nested
+from hpo.tune.sweep import build_sweep, wanted, with_parameters
 
 KEYS: dict[str, Any] = {"name": "small", "metric": {"name": "score", "goal": "maximize"}}
 

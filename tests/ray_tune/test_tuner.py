@@ -11,9 +11,9 @@ from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler, MedianStoppingRule, PopulationBasedTraining
 from ray.tune.search import ConcurrencyLimiter, Repeater
 
-from hpo.ray import StudyScheduler
 from hpo.review.studies import best_trial, list_studies
 from hpo.spec.faults import UserError
+from hpo.tune import StudyScheduler
 from ray_tune.support import SPACE, assert_sound, fit, searcher, states, steps
 from ray_tune.trainables import STEPS, Climber, climb, odd
 

@@ -12,7 +12,7 @@ import torch
 from plain_loop import ACTIVATIONS, LEARNING_RATE, LOSSES, OPTIMIZERS, WEIGHT_DECAY, Data, load_data, train
 from ray import tune
 
-from hpo.ray import StudySearcher
+from hpo.tune import StudySearcher
 
 trials, seed = int(sys.argv[1]), int(sys.argv[2])
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpo.ray.space import convert, flat, is_foreign
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, make_sweep
 from hpo.spec.source import Source, dump_source, read_source
 from hpo.spec.sweep import Sweep
+from hpo.tune.space import convert, flat, is_foreign
 
 TRAINABLE = "ray.tune trainable"  # stands where a sweep file names its objective
 MANY = 2**53  # trials, where Tune's num_samples alone says how many

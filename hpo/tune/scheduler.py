@@ -9,9 +9,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from hpo.events import Decision
-from hpo.ray.searcher import StudySearcher
-from hpo.ray.session import StudyRule
 from hpo.spec.faults import UserError
+from hpo.tune.searcher import StudySearcher
+from hpo.tune.session import StudyRule
 
 
 class StudyScheduler(FIFOScheduler, StudyRule):
@@ -37,5 +37,5 @@ def _searcher(controller: TuneController) -> StudySearcher:
     while found is not None and not isinstance(found, StudySearcher):
         found = getattr(found, "searcher", None)
     if found is None:
-        raise UserError("StudyScheduler decides for a study: use it with search_alg=hpo.ray.StudySearcher(...)")
+        raise UserError("StudyScheduler decides for a study: use it with search_alg=hpo.tune.StudySearcher(...)")
     return found

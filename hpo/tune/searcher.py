@@ -12,12 +12,12 @@ from ray.tune.search import Searcher
 
 from hpo.driver.recorder import NoTrial, Recorder
 from hpo.ledger.home import make_home
-from hpo.ray.session import Session, find_controller
-from hpo.ray.sweep import MANY, build_sweep, check_goal, wanted, with_parameters
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
+from hpo.tune.session import Session, find_controller
+from hpo.tune.sweep import MANY, build_sweep, check_goal, wanted, with_parameters
 
-log = logging.getLogger("hpo.ray")
+log = logging.getLogger("hpo.tune")
 
 
 class StudySearcher(Searcher):

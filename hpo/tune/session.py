@@ -21,12 +21,12 @@ from ray.tune.utils import flatten_dict
 
 from hpo.driver.recorder import NoTrial, Recorder
 from hpo.events import Decision
-from hpo.ray.results import Metrics, at_the_end, chain, facts_of, failure_of, step_of
-from hpo.ray.space import flat, nested
-from hpo.ray.sweep import check_goal
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import NoStop
 from hpo.spec.sweep import Sweep
+from hpo.tune.results import Metrics, at_the_end, chain, facts_of, failure_of, step_of
+from hpo.tune.space import flat, nested
+from hpo.tune.sweep import check_goal
 
 _STOPPED_ALL = "the experiment's stopper or time budget"
 
@@ -241,7 +241,7 @@ def _check(controller: TuneController, scheduler: TrialScheduler, sweep: Sweep) 
     if not isinstance(sweep.early_terminate, NoStop) and not any(isinstance(each, StudyRule) for each in schedulers):
         raise UserError(
             f"the study's early_terminate ({sweep.early_terminate.type}) has no effect: add "
-            "scheduler=hpo.ray.StudyScheduler() to TuneConfig, or leave out early_terminate"
+            "scheduler=hpo.tune.StudyScheduler() to TuneConfig, or leave out early_terminate"
         )
 
 

@@ -27,10 +27,10 @@ from ray.tune.schedulers import TrialScheduler
 from hpo.events import FailureKind
 from hpo.objective.failures import says_memory
 from hpo.objective.function import as_number
-from hpo.ray.space import SEPARATOR
 from hpo.spec.names import clash_fault, name_fault, recorded_name
+from hpo.tune.space import SEPARATOR
 
-log = logging.getLogger("hpo.ray")
+log = logging.getLogger("hpo.tune")
 
 # Tune's own entries of a result. The totals are only there if the trainable reports them.
 _TUNES = {*AUTO_RESULT_KEYS, *DEBUG_METRICS, DONE, EXPERIMENT_TAG, SHOULD_CHECKPOINT, "hyperband_info"}

@@ -3,7 +3,7 @@
 Ray Tune 2.60 or newer, below 3. (`import ray` in these modules is the library: imports are absolute.)
 """
 
-from hpo.ray.scheduler import StudyScheduler as StudyScheduler
-from hpo.ray.searcher import StudySearcher as StudySearcher
+from hpo.tune.scheduler import StudyScheduler as StudyScheduler
+from hpo.tune.searcher import StudySearcher as StudySearcher
 
 __all__ = ["StudyScheduler", "StudySearcher"]
