@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.ledger.findings import BEYOND_REPAIR, Findings
+from hpo.ledger.doctor.findings import BEYOND_REPAIR, Findings
 from hpo.ledger.home import Home
 from hpo.ledger.mirror_process import restrain_mlflow
 from hpo.ledger.records import TrialRecord
@@ -36,8 +36,8 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
     storage, study = find_study(home, name)
     sweep = sweep_of(name, study.user_attrs)
 
-    from hpo.ledger.audit import audit
-    from hpo.ledger.repair import mend_store, owned, repair
+    from hpo.ledger.doctor.audit import audit
+    from hpo.ledger.doctor.repair import mend_store, owned, repair
 
     with owned(home, sweep, storage) as ownership:
         found = first = audit(home, name, storage)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
-from hpo.ledger.mlflow_compare import same_value
-from hpo.ledger.mlflow_found import Content, FoundRun, Values
+from hpo.ledger.doctor.compare import same_value
+from hpo.ledger.doctor.readers import Content, FoundRun, Values
 from hpo.ledger.mlflow_rows import RunRows, latest_points
 from hpo.ledger.mlflow_search import experiment_of, search_runs
 
@@ -17,7 +17,7 @@ _CURVES = 2000  # metrics of runs of which every step is read; a server takes so
 
 
 class RemoteReader:
-    """Reads what an MLflow client reaches (mlflow_found.Reader).
+    """Reads what an MLflow client reaches (readers.Reader).
 
     Of a large study it reads every step only of the first runs, and of metrics whose latest value is not what it
     should be.

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.audit import Audit
-from hpo.ledger.audit_mlflow import MlflowState
+from hpo.ledger.doctor.audit import Audit
+from hpo.ledger.doctor.audit_mlflow import MlflowState
 from hpo.ledger.file_lock import Ownership
 from hpo.ledger.home import Home, without_password
 from hpo.ledger.mlflow_health import ailment_of, database_file

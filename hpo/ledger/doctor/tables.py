@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 from sqlalchemy import Engine, NullPool, create_engine, select
 from sqlalchemy.sql import column, table
 
-from hpo.ledger.mlflow_found import Content, FoundRun, Values
+from hpo.ledger.doctor.readers import Content, FoundRun, Values
 from hpo.ledger.mlflow_rows import RunRows
 
 _AT_ONCE = 500  # runs in one condition; databases limit them
@@ -28,7 +28,7 @@ _FACTS = {"mlflow.parentRunId": "parent", "hpo.trial": "trial", "hpo.kind": "kin
 
 
 class TablesReader:
-    """Reads a database of MLflow's (mlflow_found.Reader)."""
+    """Reads a database of MLflow's (readers.Reader)."""
 
     def __init__(self, uri: str, takes_ids: bool) -> None:
         self.takes_ids = takes_ids

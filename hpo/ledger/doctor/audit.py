@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.audit_mlflow import MlflowState, audit_mlflow
-from hpo.ledger.audit_study import audit_study
 from hpo.ledger.checkpoints import Checkpoints
-from hpo.ledger.findings import Findings
+from hpo.ledger.doctor.audit_mlflow import MlflowState, audit_mlflow
+from hpo.ledger.doctor.audit_study import audit_study
+from hpo.ledger.doctor.findings import Findings
+from hpo.ledger.doctor.readers import Reader
 from hpo.ledger.home import Home
-from hpo.ledger.mlflow_found import Reader
 from hpo.ledger.mlflow_health import Ailment, ailment_in, ailment_of, drafts, is_database
 from hpo.ledger.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.restored import sweep_of, sweep_record_of
@@ -94,11 +94,11 @@ def _look_into_mlflow(home: Home, found: Audit, foreign: Sequence[int]) -> None:
 
 def _reader(home: Home) -> Reader:
     if is_database(home.tracking_uri):
+        from hpo.ledger.doctor.tables import TablesReader
         from hpo.ledger.mlflow_bulk import untested
-        from hpo.ledger.mlflow_tables import TablesReader
 
         return TablesReader(home.tracking_uri, takes_ids=not untested())
-    from hpo.ledger.mlflow_remote import RemoteReader
+    from hpo.ledger.doctor.remote import RemoteReader
 
     return RemoteReader(home.tracking_uri)
 

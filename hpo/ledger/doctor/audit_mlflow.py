@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hpo.ledger.findings import Findings
-from hpo.ledger.mlflow_compare import differences
-from hpo.ledger.mlflow_found import FoundRun, Reader
+from hpo.ledger.doctor.compare import differences
+from hpo.ledger.doctor.findings import Findings
+from hpo.ledger.doctor.readers import FoundRun, Reader
 from hpo.ledger.mlflow_rows import RunRows, best_curve, ended_rows, mlflow_key
 from hpo.ledger.records import SweepRecord, TrialRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpo.ledger.findings import Findings
+from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.records import TrialRecord, record_of
 from hpo.spec.sweep import Sweep
 
