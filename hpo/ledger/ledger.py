@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial
 from hpo.ledger import extension, provenance
 from hpo.ledger.checkpoints import Checkpoints
 from hpo.ledger.home import Home
-from hpo.ledger.mirror import Mirror
-from hpo.ledger.mirror_process import Notice as Notice
+from hpo.ledger.mirror.mirror import Mirror
+from hpo.ledger.mirror.process import Notice as Notice
 from hpo.ledger.others import News, Others
 from hpo.ledger.others import Refusal as Refusal
 from hpo.ledger.owners import OWNER_SECONDS, OwnershipLost, SharedOwnership, own_study

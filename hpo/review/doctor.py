@@ -9,7 +9,7 @@ from typing import Any
 
 from hpo.ledger.doctor.findings import BEYOND_REPAIR, Findings
 from hpo.ledger.home import Home
-from hpo.ledger.mirror_process import restrain_mlflow
+from hpo.ledger.mirror.process import restrain_mlflow
 from hpo.ledger.records import TrialRecord
 from hpo.ledger.restored import find_study, sweep_of
 from hpo.review.summary import home_options, hpo_command

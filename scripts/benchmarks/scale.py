@@ -154,7 +154,7 @@ class Silent(Ledger):
 
 
 class NoMirror:
-    """In the place of hpo.ledger.mirror.Mirror: takes all orders, and writes nothing."""
+    """In the place of hpo.ledger.mirror.mirror.Mirror: takes all orders, and writes nothing."""
 
     takes_ids = True
     in_trouble = False
@@ -257,7 +257,7 @@ def timed(*methods: tuple[type, str]) -> Iterator[dict[str, list[float]]]:
 
 def prepare(folder: Path) -> None:
     """Make MLflow's database, in a process that is not measured."""
-    from hpo.ledger.mlflow_book import make_database
+    from hpo.ledger.mirror.book import make_database
 
     make_database(folder / "mlflow.db")
 

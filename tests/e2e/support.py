@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from hpo.ledger.home import Home, open_storage
-from hpo.ledger.mlflow_book import make_database
+from hpo.ledger.mirror.book import make_database
 from hpo.spec.source import dump_source
 
 HPO = [sys.executable, "-m", "hpo"]

@@ -24,10 +24,10 @@ from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import MetaData, NullPool, create_engine, select
 
-from hpo.ledger import mlflow_bulk
 from hpo.ledger.home import Home
-from hpo.ledger.mlflow_book import MlflowBook
-from hpo.ledger.mlflow_bulk import why_not
+from hpo.ledger.mirror import bulk as mlflow_bulk
+from hpo.ledger.mirror.book import MlflowBook
+from hpo.ledger.mirror.bulk import why_not
 from hpo.ledger.records import SweepRecord, TrialRecord
 
 Batch = list[tuple[TrialRecord, bool]]  # what MlflowBook.write takes: records, and whether they have ended

@@ -8,7 +8,7 @@ import pytest
 
 from hpo.ledger.home import Home, make_home, open_storage
 from hpo.ledger.ledger import trial_seed
-from hpo.ledger.mlflow_rows import mlflow_key, mlflow_text
+from hpo.ledger.mirror.rows import mlflow_key, mlflow_text
 from hpo.ledger.records import TrialRecord, record_of
 from hpo.ledger.study import StudyBook
 from hpo.spec.faults import UserError

@@ -16,7 +16,7 @@ from hpo.ledger.doctor.audit_study import audit_study
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import Reader
 from hpo.ledger.home import Home
-from hpo.ledger.mlflow_health import Ailment, ailment_in, ailment_of, drafts, is_database
+from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database
 from hpo.ledger.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.restored import sweep_of, sweep_record_of
 from hpo.ledger.settling import origins, to_be_repeated
@@ -95,7 +95,7 @@ def _look_into_mlflow(home: Home, found: Audit, foreign: Sequence[int]) -> None:
 def _reader(home: Home) -> Reader:
     if is_database(home.tracking_uri):
         from hpo.ledger.doctor.tables import TablesReader
-        from hpo.ledger.mlflow_bulk import untested
+        from hpo.ledger.mirror.bulk import untested
 
         return TablesReader(home.tracking_uri, takes_ids=not untested())
     from hpo.ledger.doctor.remote import RemoteReader

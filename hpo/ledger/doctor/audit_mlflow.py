@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hpo.ledger.doctor.compare import differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
-from hpo.ledger.mlflow_rows import RunRows, best_curve, ended_rows, mlflow_key
+from hpo.ledger.mirror.rows import RunRows, best_curve, ended_rows, mlflow_key
 from hpo.ledger.records import SweepRecord, TrialRecord
 
 _AT_ONCE = 500  # trials whose steps are held at a time

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hpo.ledger.doctor.readers import Content, Values
-from hpo.ledger.mlflow_rows import RunRows, latest_points
+from hpo.ledger.mirror.rows import RunRows, latest_points
 
 # What the study keeps of the sweep only as it was run last, while runs have what was so when they ran.
 _OF_THEIR_TIME = {"mlflow.source.name", "mlflow.source.git.commit"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from hpo.ledger.mlflow_rows import RunRows
+from hpo.ledger.mirror.rows import RunRows
 
 Values = set[tuple[int, float]]  # (step, value)
 

@@ -16,7 +16,7 @@ from hpo.ledger.doctor.audit import Audit
 from hpo.ledger.doctor.audit_mlflow import MlflowState
 from hpo.ledger.file_lock import Ownership
 from hpo.ledger.home import Home, without_password
-from hpo.ledger.mlflow_health import ailment_of, database_file
+from hpo.ledger.mirror.health import ailment_of, database_file
 from hpo.ledger.owners import SharedOwnership, own_study
 from hpo.ledger.records import TrialRecord, record_of
 from hpo.ledger.settling import settle
@@ -27,7 +27,7 @@ from hpo.spec.sweep import Sweep
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from hpo.ledger.mlflow_book import MlflowBook
+    from hpo.ledger.mirror.book import MlflowBook
 
 _RUNNING = ("RUNNING", "SCHEDULED")
 Summarize = Callable[[Sweep, Sequence[TrialRecord], float], Mapping[str, Any]]
@@ -64,8 +64,8 @@ def _not_repaired(error: Exception) -> str:
 
 
 def _mend_database(home: Home, kind: str) -> list[str]:
-    from hpo.ledger.mlflow_book import MlflowBook
-    from hpo.ledger.mlflow_database import complete_database, set_aside
+    from hpo.ledger.mirror.book import MlflowBook
+    from hpo.ledger.mirror.database import complete_database, set_aside
 
     path = database_file(home)
     if kind == "unfinished" and path is not None:
@@ -164,7 +164,7 @@ class _MlflowRepair:
         state = self._found.mlflow
         if state is None or not (settled or self._has_to_do(state)):
             return []
-        from hpo.ledger.mlflow_book import MlflowBook
+        from hpo.ledger.mirror.book import MlflowBook
 
         book = MlflowBook(self._home, self._alive)
         book.prepare()

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, NullPool, create_engine, select
 from sqlalchemy.sql import column, table
 
 from hpo.ledger.doctor.readers import Content, FoundRun, Values
-from hpo.ledger.mlflow_rows import RunRows
+from hpo.ledger.mirror.rows import RunRows
 
 _AT_ONCE = 500  # runs in one condition; databases limit them
 _RUNS = table("runs", *map(column, ("run_uuid", "status", "lifecycle_stage", "experiment_id", "artifact_uri")))

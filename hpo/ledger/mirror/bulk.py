@@ -27,9 +27,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
-from hpo.ledger.mlflow_database import spare_fsyncs
-from hpo.ledger.mlflow_rows import Point, RunOrder, latest_points
-from hpo.ledger.mlflow_search import Child
+from hpo.ledger.mirror.client import Child
+from hpo.ledger.mirror.database import spare_fsyncs
+from hpo.ledger.mirror.rows import Point, RunOrder, latest_points
 
 TESTED = ((3, 17),)  # releases of MLflow
 

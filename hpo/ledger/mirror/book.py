@@ -1,8 +1,8 @@
 """What a sweep looks like in MLflow: one parent run, one child run a trial. Every method can be called again.
 
 The parent run is written through MlflowClient (never the fluent API: its global state collides between sweeps, and it
-costs ten times as much); the trials' runs by one of two writers, which say the same in two ways: mlflow_bulk.py for
-databases, mlflow_client.py for servers.
+costs ten times as much); the trials' runs by one of two writers, which say the same in two ways: bulk.py for
+databases, client.py for servers.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
-from hpo.ledger import mlflow_bulk
 from hpo.ledger.home import Home, open_storage
-from hpo.ledger.mlflow_bulk import BulkWriter
-from hpo.ledger.mlflow_client import ClientWriter
-from hpo.ledger.mlflow_database import make_database as make_database
-from hpo.ledger.mlflow_rows import (
+from hpo.ledger.mirror import bulk as mlflow_bulk
+from hpo.ledger.mirror.bulk import BulkWriter
+from hpo.ledger.mirror.client import Child, ClientWriter, experiment_of, search_runs
+from hpo.ledger.mirror.database import make_database as make_database
+from hpo.ledger.mirror.rows import (
     STATUS,
     Point,
     RunOrder,
@@ -36,7 +36,6 @@ from hpo.ledger.mlflow_rows import (
     milliseconds,
     mlflow_key,
 )
-from hpo.ledger.mlflow_search import Child, experiment_of, search_runs
 from hpo.ledger.owners import one_at_a_time
 from hpo.ledger.records import SweepRecord, TrialRecord, record_of
 from hpo.spec.source import dump_source

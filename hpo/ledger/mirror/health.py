@@ -61,7 +61,7 @@ def ailment_in(home: Home, error: Exception) -> Ailment:
 
 
 def drafts(home: Home) -> list[Path]:
-    """Return files of databases that a process began to make and that is no more (mlflow_database.make_database)."""
+    """Return files of databases that a process began to make and that is no more (database.make_database)."""
     if home.mlflow_database is None:
         return []
     found = sorted(home.mlflow_database.parent.glob(f"{home.mlflow_database.name}.new-*"))

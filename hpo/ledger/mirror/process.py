@@ -22,7 +22,7 @@ from hpo.ledger.records import TrialRecord, unpacked
 from hpo.output import log_to
 
 if TYPE_CHECKING:
-    from hpo.ledger.mlflow_book import MlflowBook
+    from hpo.ledger.mirror.book import MlflowBook
 
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _TOGETHER = {"begin", "end", "best", "attach"}  # orders that may be carried out in one go
@@ -87,7 +87,7 @@ def _load_mlflow() -> None:
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # not to be found
     gc.disable()
     try:
-        importlib.import_module("hpo.ledger.mlflow_book")
+        importlib.import_module("hpo.ledger.mirror.book")
     finally:
         gc.enable()
 
@@ -104,7 +104,7 @@ class Scribe:
         threading.Thread(target=self._take_orders, daemon=True).start()
         load()
 
-        from hpo.ledger.mlflow_book import MlflowBook
+        from hpo.ledger.mirror.book import MlflowBook
 
         keep_imports()
         self._book: MlflowBook = MlflowBook(home, alive=self._tell)

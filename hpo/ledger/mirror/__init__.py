@@ -1,0 +1,1 @@
+"""MLflow, kept like the study by a process of its own."""
