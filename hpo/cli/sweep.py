@@ -55,7 +55,7 @@ def command(
     from hpo.engines.make import make_engine
     from hpo.ledger.home import make_home
     from hpo.ledger.ledger import Ledger
-    from hpo.ledger.owners import refuse_join
+    from hpo.ledger.sharing.owners import refuse_join
     from hpo.ledger.succession import find_place, settle_in
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text

@@ -14,19 +14,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from hpo.ledger import extension, provenance
+from hpo.ledger import provenance
 from hpo.ledger.checkpoints import Checkpoints
 from hpo.ledger.home import Home
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
-from hpo.ledger.others import News, Others
-from hpo.ledger.others import Refusal as Refusal
-from hpo.ledger.owners import OWNER_SECONDS, OwnershipLost, SharedOwnership, own_study
 from hpo.ledger.patience import SECONDS as PATIENCE_SECONDS
 from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
 from hpo.ledger.restored import origin_of
 from hpo.ledger.settling import settle, to_be_repeated
 from hpo.ledger.settling import trial_seed as trial_seed
+from hpo.ledger.sharing import extension
+from hpo.ledger.sharing.others import News, Others
+from hpo.ledger.sharing.others import Refusal as Refusal
+from hpo.ledger.sharing.owners import OWNER_SECONDS, OwnershipLost, SharedOwnership, own_study
 from hpo.ledger.study import StudyBook, ended_copy, facts_of, forget_history
 from hpo.spec.sweep import Sweep
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.ledger.extension import ATTRIBUTE
 from hpo.ledger.home import Home, open_storage
-from hpo.ledger.owners import own_study
 from hpo.ledger.records import TrialRecord, is_surplus, record_of
 from hpo.ledger.restored import sweep_of
+from hpo.ledger.sharing.extension import ATTRIBUTE
+from hpo.ledger.sharing.owners import own_study
 from hpo.ledger.space_change import alike, differences, fits, obstacles
 from hpo.ledger.study import StudyBook, another_definition, facts_of
 from hpo.search.distributions import searched_params

@@ -17,9 +17,9 @@ from hpo.ledger.doctor.audit_mlflow import MlflowState
 from hpo.ledger.file_lock import Ownership
 from hpo.ledger.home import Home, without_password
 from hpo.ledger.mirror.health import ailment_of, database_file
-from hpo.ledger.owners import SharedOwnership, own_study
 from hpo.ledger.records import TrialRecord, record_of
 from hpo.ledger.settling import settle
+from hpo.ledger.sharing.owners import SharedOwnership, own_study
 from hpo.ledger.study import StudyBook
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep

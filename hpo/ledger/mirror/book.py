@@ -36,8 +36,8 @@ from hpo.ledger.mirror.rows import (
     milliseconds,
     mlflow_key,
 )
-from hpo.ledger.owners import one_at_a_time
 from hpo.ledger.records import SweepRecord, TrialRecord, record_of
+from hpo.ledger.sharing.owners import one_at_a_time
 from hpo.spec.source import dump_source
 
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level

@@ -1,0 +1,1 @@
+"""Who runs a study: one driver, or several that share it."""
