@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord
 
 
 @dataclass

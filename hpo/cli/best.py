@@ -22,7 +22,7 @@ from hpo.cli.options import home_options
 @home_options
 def command(study: str, form: str, home: str, storage: str | None) -> None:
     """Show the best trial of a study."""
-    from hpo.ledger.home import make_home
+    from hpo.ledger.study.home import make_home
     from hpo.review.studies import best_trial, rerun_file, successor_of
     from hpo.spec.space import show
 

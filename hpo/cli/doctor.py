@@ -21,7 +21,7 @@ def command(study: str, fix: bool, as_json: bool, home: str, storage: str | None
 
     Exit code 0 if all agree (with --fix: in the end), 1 if something does not, 2 for bad input.
     """
-    from hpo.ledger.home import make_home
+    from hpo.ledger.study.home import make_home
     from hpo.review.doctor import diagnose, json_of, lines_of
 
     place = make_home(home, storage)

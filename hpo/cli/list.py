@@ -14,7 +14,7 @@ def command(home: str, storage: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from hpo.ledger.home import make_home
+    from hpo.ledger.study.home import make_home
     from hpo.review.studies import list_studies
     from hpo.spec.space import show
 

@@ -53,9 +53,9 @@ def command(
     from hpo.driver import Driver
     from hpo.engines.base import EngineError
     from hpo.engines.make import make_engine
-    from hpo.ledger.home import make_home
     from hpo.ledger.ledger import Ledger
     from hpo.ledger.sharing.owners import refuse_join
+    from hpo.ledger.study.home import make_home
     from hpo.ledger.succession import find_place, settle_in
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text

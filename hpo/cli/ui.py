@@ -44,7 +44,7 @@ def command(
     If MLFLOW_TRACKING_URI names a server, its address is shown and none started. Exit code 0 after Ctrl-C, 1 if one of
     the two ends by itself. Logs: logs/ui-*.log in the home.
     """
-    from hpo.ledger.home import make_home
+    from hpo.ledger.study.home import make_home
     from hpo.review.ui import Wanted, serve
 
     wanted = Wanted(

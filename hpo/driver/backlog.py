@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hpo.events import FailureKind, TrialSpec
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord
 from hpo.plan.planner import Planner, opening
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord
 
 _FIRST = 5  # trials that all fail alike before any has a result
 _IN_A_ROW = 12  # failures without a result in between, at any time

@@ -33,8 +33,8 @@ from hpo.events import (
     TrialSpec,
 )
 from hpo.ledger.ledger import Ledger, Refusal
-from hpo.ledger.records import State, TrialRecord
-from hpo.ledger.study import StudyGone
+from hpo.ledger.study.book import StudyGone
+from hpo.ledger.study.records import State, TrialRecord
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep

@@ -20,9 +20,9 @@ from hpo.driver.breaker import Breaker
 from hpo.driver.spawn import without_main
 from hpo.driver.tally import Tally
 from hpo.events import Decision, FailureKind
-from hpo.ledger.home import Home
 from hpo.ledger.ledger import Ledger, Notice, Refusal
-from hpo.ledger.records import State, TrialRecord, record_of
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import State, TrialRecord, record_of
 from hpo.ledger.succession import find_place, settle_in
 from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpo.driver.breaker import alike
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing

@@ -14,21 +14,21 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from hpo.ledger import provenance
 from hpo.ledger.checkpoints import Checkpoints
-from hpo.ledger.home import Home
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
-from hpo.ledger.patience import SECONDS as PATIENCE_SECONDS
-from hpo.ledger.records import State, SweepRecord, TrialRecord, finite, record_of
-from hpo.ledger.restored import origin_of
-from hpo.ledger.settling import settle, to_be_repeated
-from hpo.ledger.settling import trial_seed as trial_seed
 from hpo.ledger.sharing import extension
 from hpo.ledger.sharing.others import News, Others
 from hpo.ledger.sharing.others import Refusal as Refusal
 from hpo.ledger.sharing.owners import OWNER_SECONDS, OwnershipLost, SharedOwnership, own_study
-from hpo.ledger.study import StudyBook, ended_copy, facts_of, forget_history
+from hpo.ledger.study import provenance
+from hpo.ledger.study.book import StudyBook, ended_copy, facts_of, forget_history
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.patience import SECONDS as PATIENCE_SECONDS
+from hpo.ledger.study.records import State, SweepRecord, TrialRecord, finite, record_of
+from hpo.ledger.study.restored import origin_of
+from hpo.ledger.study.settling import settle, to_be_repeated
+from hpo.ledger.study.settling import trial_seed as trial_seed
 from hpo.spec.sweep import Sweep
 
 _RUN_ID_PATIENCE = 20.0  # seconds that a trial's end waits for a run id that MLflow gives, while MLflow works

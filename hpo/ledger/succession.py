@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.ledger.home import Home, open_storage
-from hpo.ledger.records import TrialRecord, is_surplus, record_of
-from hpo.ledger.restored import sweep_of
 from hpo.ledger.sharing.extension import ATTRIBUTE
 from hpo.ledger.sharing.owners import own_study
-from hpo.ledger.space_change import alike, differences, fits, obstacles
-from hpo.ledger.study import StudyBook, another_definition, facts_of
+from hpo.ledger.study.book import StudyBook, another_definition, facts_of
+from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
+from hpo.ledger.study.restored import sweep_of
+from hpo.ledger.study.space_change import alike, differences, fits, obstacles
 from hpo.search.distributions import searched_params
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord
 from hpo.spec.space import show
 from hpo.standing import Standing
 

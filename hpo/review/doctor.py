@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.ledger.doctor.findings import BEYOND_REPAIR, Findings
-from hpo.ledger.home import Home
 from hpo.ledger.mirror.process import restrain_mlflow
-from hpo.ledger.records import TrialRecord
-from hpo.ledger.restored import find_study, sweep_of
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.review.summary import home_options, hpo_command
 from hpo.spec.sweep import Sweep
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.home import Home, open_storage
-from hpo.ledger.records import TrialRecord, is_surplus, record_of
-from hpo.ledger.restored import find_study
+from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
+from hpo.ledger.study.restored import find_study
 from hpo.spec.faults import UserError
 from hpo.spec.source import dump_source
 

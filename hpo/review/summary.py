@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo.ledger.home import Home
+from hpo.ledger.study.home import Home
 from hpo.review.display import duration, states_text
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from hpo.ledger.home import Home, open_storage
+from hpo.ledger.study.home import Home, open_storage
 from hpo.review.ui_plans import Plan, dashboard_plan, mlflow_plan
 from hpo.review.ui_ports import LOOPBACK, PortLease
 from hpo.review.ui_process import Server, ServerGroup

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from hpo.ledger.home import Home, open_storage
+from hpo.ledger.study.home import Home, open_storage
 from hpo.review.ui_ports import LOOPBACK
 from hpo.spec.faults import UserError
 

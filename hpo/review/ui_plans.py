@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hpo.ledger.home import Home
+from hpo.ledger.study.home import Home
 from hpo.review.ui_dashboard import STORAGE_VARIABLE
 from hpo.review.ui_ports import LOOPBACK
 from hpo.review.ui_web import dashboard_page, mlflow_page

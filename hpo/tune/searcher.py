@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from hpo.driver.recorder import NoTrial, Recorder
-from hpo.ledger.home import make_home
+from hpo.ledger.study.home import make_home
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 from hpo.tune.session import Session, find_controller

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import psutil
 
-from hpo.ledger.provenance import git_commit, versions
+from hpo.ledger.study.provenance import git_commit, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = Path(sys.executable)

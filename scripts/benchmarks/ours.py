@@ -21,7 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from benchmarks.common import HPO, CheckFailed, run_all
-from hpo.ledger.records import TrialRecord, record_of
+from hpo.ledger.study.records import TrialRecord, record_of
 
 METRICS_AN_EPOCH = 14  # of a binary task: 7 of the training and 7 of the validation split
 

@@ -29,9 +29,9 @@ import psutil
 from benchmarks.common import CheckFailed, print_table, say, temporary
 from hpo.driver import Driver
 from hpo.engines.simulated import RandomFates, SimulatedClock, SimulatedEngine
-from hpo.ledger.home import Home
 from hpo.ledger.ledger import Ledger, Notice
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import TrialRecord
 from hpo.search.searcher import Searcher
 from hpo.spec.grammar import Asha
 from hpo.spec.space import Categorical, Parameter, Range, Space

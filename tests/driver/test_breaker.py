@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hpo.driver.breaker import Breaker
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord
 
 
 def failed(error: str = "RuntimeError: no luck with 3", **facts: Any) -> TrialRecord:

@@ -17,10 +17,10 @@ from optuna.trial import TrialState, create_trial
 from postgresql import postgresql_server
 from sqlalchemy import NullPool, create_engine, event, text
 
-from hpo.ledger import database
-from hpo.ledger.database import PatientStorage
-from hpo.ledger.home import open_database
-from hpo.ledger.patience import DatabaseAway
+from hpo.ledger.study import database
+from hpo.ledger.study.database import PatientStorage
+from hpo.ledger.study.home import open_database
+from hpo.ledger.study.patience import DatabaseAway
 
 pytestmark = pytest.mark.slow
 

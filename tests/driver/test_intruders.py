@@ -8,7 +8,7 @@ import optuna
 import pytest
 from e2e.support import Place, assert_records_agree
 
-from hpo.ledger.home import open_storage
+from hpo.ledger.study.home import open_storage
 
 pytestmark = pytest.mark.slow
 

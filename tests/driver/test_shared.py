@@ -13,9 +13,9 @@ from postgresql import postgresql
 
 from hpo.driver import Driver
 from hpo.engines.simulated import RandomFates, SimulatedClock, SimulatedEngine
-from hpo.ledger.home import Home
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import TrialRecord
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.standing import Standing

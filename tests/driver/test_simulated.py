@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial
 
 from hpo.driver import Driver
 from hpo.engines.simulated import RandomFates, SimulatedClock, SimulatedEngine
-from hpo.ledger.home import open_storage
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.records import TrialRecord
+from hpo.ledger.study.home import open_storage
+from hpo.ledger.study.records import TrialRecord
 from hpo.review.doctor import diagnose
 from hpo.spec.grammar import Asha
 from hpo.spec.space import Categorical, Parameter, Range, Space

@@ -19,8 +19,8 @@ import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from hpo.ledger.home import Home, open_storage
 from hpo.ledger.mirror.book import make_database
+from hpo.ledger.study.home import Home, open_storage
 from hpo.spec.source import dump_source
 
 HPO = [sys.executable, "-m", "hpo"]

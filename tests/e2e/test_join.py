@@ -19,7 +19,7 @@ from postgresql import postgresql
 from sqlalchemy import Engine, text
 
 from e2e.support import Place, assert_records_agree
-from hpo.ledger.home import open_database
+from hpo.ledger.study.home import open_database
 
 pytestmark = pytest.mark.slow
 

@@ -19,8 +19,8 @@ from e2e.support import Place, _empty_mlflow, assert_records_agree
 from mlflow import MlflowClient
 
 from hpo.ledger.doctor.repair import owned
-from hpo.ledger.home import Home, open_storage
 from hpo.ledger.ledger import Ledger
+from hpo.ledger.study.home import Home, open_storage
 from hpo.review.doctor import Diagnosis, diagnose, json_of, lines_of
 from hpo.spec.faults import UserError
 from hpo.spec.load import Inspection, load_sweep

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.ledger.home import Home, make_home
 from hpo.ledger.sharing.extension import Extension, extend, extended
+from hpo.ledger.study.home import Home, make_home
 
 FILE = 6
 

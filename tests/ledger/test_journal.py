@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpo.ledger.journal import SafeJournal
+from hpo.ledger.study.journal import SafeJournal
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ WRITER = """
 import json, os, signal, sys
 from pathlib import Path
 from optuna.storages import JournalStorage
-from hpo.ledger.journal import SafeJournal
+from hpo.ledger.study.journal import SafeJournal
 
 journal = SafeJournal(sys.argv[1])
 storage = JournalStorage(journal)

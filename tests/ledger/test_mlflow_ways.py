@@ -24,11 +24,11 @@ from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import MetaData, NullPool, create_engine, select
 
-from hpo.ledger.home import Home
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.book import MlflowBook
 from hpo.ledger.mirror.bulk import why_not
-from hpo.ledger.records import SweepRecord, TrialRecord
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import SweepRecord, TrialRecord
 
 Batch = list[tuple[TrialRecord, bool]]  # what MlflowBook.write takes: records, and whether they have ended
 Rows = dict[str, list[tuple[tuple[str, Any], ...]]]  # by table

@@ -14,9 +14,9 @@ import pytest
 from e2e.support import Place
 from postgresql import postgresql_server
 
-from hpo.ledger.home import Home, open_database
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.records import TrialRecord, is_surplus
+from hpo.ledger.study.home import Home, open_database
+from hpo.ledger.study.records import TrialRecord, is_surplus
 from hpo.spec.space import Categorical, Parameter, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 

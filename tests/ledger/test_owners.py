@@ -14,10 +14,10 @@ import optuna
 import pytest
 from postgresql import postgresql
 
-from hpo.ledger.file_lock import Ownership
-from hpo.ledger.home import Home, open_database
 from hpo.ledger.sharing import owners
 from hpo.ledger.sharing.owners import Owner, OwnershipLost, SharedOwnership, one_at_a_time, refuse_join
+from hpo.ledger.study.file_lock import Ownership
+from hpo.ledger.study.home import Home, open_database
 from hpo.spec.faults import UserError
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target

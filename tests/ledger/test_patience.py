@@ -13,12 +13,12 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
-from hpo.ledger.database import PatientStorage
-from hpo.ledger.home import Home, open_database
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.patience import DatabaseAway, Patience
 from hpo.ledger.sharing import owners
 from hpo.ledger.sharing.owners import SharedOwnership
+from hpo.ledger.study.database import PatientStorage
+from hpo.ledger.study.home import Home, open_database
+from hpo.ledger.study.patience import DatabaseAway, Patience
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 

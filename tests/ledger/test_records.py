@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpo.ledger.home import Home, make_home, open_storage
 from hpo.ledger.ledger import trial_seed
 from hpo.ledger.mirror.rows import mlflow_key, mlflow_text
-from hpo.ledger.records import TrialRecord, record_of
-from hpo.ledger.study import StudyBook
+from hpo.ledger.study.book import StudyBook
+from hpo.ledger.study.home import Home, make_home, open_storage
+from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.spec.faults import UserError
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target

@@ -10,10 +10,10 @@ from typing import Any
 import optuna
 import pytest
 
-from hpo.ledger.home import Home, open_storage
-from hpo.ledger.records import TrialRecord, record_of
-from hpo.ledger.space_change import fits, obstacles
-from hpo.ledger.study import StudyBook, facts_of
+from hpo.ledger.study.book import StudyBook, facts_of
+from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.space_change import fits, obstacles
 from hpo.ledger.succession import Place, find_place, settle_in
 from hpo.spec.conditions import Clause
 from hpo.spec.faults import UserError

@@ -15,11 +15,11 @@ from hpo.ledger.doctor.audit_mlflow import MlflowState, audit_mlflow
 from hpo.ledger.doctor.audit_study import audit_study
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import Reader
-from hpo.ledger.home import Home
 from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database
-from hpo.ledger.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
-from hpo.ledger.restored import sweep_of, sweep_record_of
-from hpo.ledger.settling import origins, to_be_repeated
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
+from hpo.ledger.study.restored import sweep_of, sweep_record_of
+from hpo.ledger.study.settling import origins, to_be_repeated
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hpo.ledger.doctor.compare import differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
 from hpo.ledger.mirror.rows import RunRows, best_curve, ended_rows, mlflow_key
-from hpo.ledger.records import SweepRecord, TrialRecord
+from hpo.ledger.study.records import SweepRecord, TrialRecord
 
 _AT_ONCE = 500  # trials whose steps are held at a time
 

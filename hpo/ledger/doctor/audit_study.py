@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpo.ledger.doctor.findings import Findings
-from hpo.ledger.records import TrialRecord, record_of
+from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.doctor.audit import Audit
 from hpo.ledger.doctor.audit_mlflow import MlflowState
-from hpo.ledger.file_lock import Ownership
-from hpo.ledger.home import Home, without_password
 from hpo.ledger.mirror.health import ailment_of, database_file
-from hpo.ledger.records import TrialRecord, record_of
-from hpo.ledger.settling import settle
 from hpo.ledger.sharing.owners import SharedOwnership, own_study
-from hpo.ledger.study import StudyBook
+from hpo.ledger.study.book import StudyBook
+from hpo.ledger.study.file_lock import Ownership
+from hpo.ledger.study.home import Home, without_password
+from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.settling import settle
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 

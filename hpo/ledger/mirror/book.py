@@ -20,7 +20,6 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
-from hpo.ledger.home import Home, open_storage
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
 from hpo.ledger.mirror.client import Child, ClientWriter, experiment_of, search_runs
@@ -36,8 +35,9 @@ from hpo.ledger.mirror.rows import (
     milliseconds,
     mlflow_key,
 )
-from hpo.ledger.records import SweepRecord, TrialRecord, record_of
 from hpo.ledger.sharing.owners import one_at_a_time
+from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.records import SweepRecord, TrialRecord, record_of
 from hpo.spec.source import dump_source
 
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level

@@ -12,7 +12,7 @@ from typing import Any
 from mlflow import MlflowClient
 from sqlalchemy import Engine, NullPool, create_engine, event
 
-from hpo.ledger.file_lock import FileLock
+from hpo.ledger.study.file_lock import FileLock
 
 
 def make_database(path: Path) -> None:

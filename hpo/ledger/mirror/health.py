@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from hpo.ledger.home import Home, without_password
+from hpo.ledger.study.home import Home, without_password
 
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES = {"experiments", "runs", "tags", "params", "metrics", "latest_metrics", "alembic_version"}

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpo.ledger.home import Home
 from hpo.ledger.mirror import process as mirror_process
 from hpo.ledger.mirror.process import Answer, Notice, Order
-from hpo.ledger.records import SweepRecord, TrialRecord, packed
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import SweepRecord, TrialRecord, packed
 
 _CLOSING_PATIENCE = 30.0  # seconds without any progress of MLflow before the end is not waited for any longer
 _RESTARTS = 3  # of the process, in one sweep

@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import keep_imports
-from hpo.ledger.home import Home
-from hpo.ledger.records import TrialRecord, unpacked
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import TrialRecord, unpacked
 from hpo.output import log_to
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from hpo.ledger.records import SweepRecord, TrialRecord
+from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.spec.space import show
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}

@@ -18,8 +18,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.ledger.records import TrialRecord, driver_of, record_of
-from hpo.ledger.study import StudyBook, forget_history
+from hpo.ledger.study.book import StudyBook, forget_history
+from hpo.ledger.study.records import TrialRecord, driver_of, record_of
 from hpo.search.distributions import decode_params, searched_params
 from hpo.spec.space import Space
 

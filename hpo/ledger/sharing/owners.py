@@ -23,9 +23,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.file_lock import Ownership
-from hpo.ledger.home import Home, open_database
-from hpo.ledger.patience import options
+from hpo.ledger.study.file_lock import Ownership
+from hpo.ledger.study.home import Home, open_database
+from hpo.ledger.study.patience import options
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from sqlalchemy import Connection
 
-    from hpo.ledger.database import PatientStorage
+    from hpo.ledger.study.database import PatientStorage
 
 OWNER_SECONDS = 60.0  # without a sign of life after which a driver counts as dead
 _TRIES = 20  # to find or make a study that others make and remove
@@ -278,7 +278,7 @@ def own_study(
     """
     from optuna.storages import get_storage
 
-    from hpo.ledger.database import PatientStorage
+    from hpo.ledger.study.database import PatientStorage
 
     if join:
         refuse_join(home.storage)

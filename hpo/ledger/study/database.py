@@ -16,7 +16,7 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Engine, event
 
-from hpo.ledger.patience import Patience, options
+from hpo.ledger.study.patience import Patience, options
 
 IDLE_SECONDS = 20  # between two statements of a transaction, which are milliseconds apart
 _TOKEN = "hpo:inserted"  # the system attribute by which a trial is known that was just made

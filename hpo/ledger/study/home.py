@@ -15,7 +15,7 @@ from hpo.spec.faults import UserError
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from hpo.ledger.database import PatientStorage
+    from hpo.ledger.study.database import PatientStorage
 
 _TRIES = 10
 # What databases say while another process makes the tables, too.
@@ -124,7 +124,7 @@ def open_storage(home: Home) -> BaseStorage:
     """Open the Optuna storage of a home. Raises UserError if it can't be opened."""
     from optuna.storages import JournalStorage
 
-    from hpo.ledger.journal import SafeJournal
+    from hpo.ledger.study.journal import SafeJournal
 
     if home.database is not None:
         return open_database(home.database)
@@ -136,7 +136,7 @@ def open_storage(home: Home) -> BaseStorage:
 
 def open_database(url: str) -> PatientStorage:
     """Open the Optuna storage in a database; make its tables if there are none. Raises UserError if it can't be."""
-    from hpo.ledger.database import PatientStorage
+    from hpo.ledger.study.database import PatientStorage
 
     for left in reversed(range(_TRIES)):
         try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.storages.journal import JournalFileBackend
 
-from hpo.ledger.file_lock import FileLock
+from hpo.ledger.study.file_lock import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -13,11 +13,11 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.ledger import provenance
-from hpo.ledger.home import Home, open_storage
-from hpo.ledger.journal import SafeJournal
-from hpo.ledger.records import TrialRecord, end_attributes, is_surplus, local_time, start_attributes
-from hpo.ledger.space_change import differences
+from hpo.ledger.study import provenance
+from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.journal import SafeJournal
+from hpo.ledger.study.records import TrialRecord, end_attributes, is_surplus, local_time, start_attributes
+from hpo.ledger.study.space_change import differences
 from hpo.search.distributions import searched_params
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep

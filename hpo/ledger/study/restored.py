@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger import provenance
-from hpo.ledger.home import Home, open_storage, without_password
-from hpo.ledger.records import SweepRecord
+from hpo.ledger.study import provenance
+from hpo.ledger.study.home import Home, open_storage, without_password
+from hpo.ledger.study.records import SweepRecord
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target

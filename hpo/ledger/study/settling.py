@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.records import TrialRecord, record_of
+from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.search.distributions import decode_params
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from hpo.ledger.study import StudyBook
+    from hpo.ledger.study.book import StudyBook
 
 
 def settle(book: StudyBook, sweep: Sweep, trial: FrozenTrial, now: float) -> TrialRecord:
