@@ -10,46 +10,46 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.spec.contract import Known as Known
     from hpo.spec.faults import Fault as Fault
     from hpo.spec.faults import UserError as UserError
-    from hpo.training.activations import make_activation as make_activation
-    from hpo.training.cifar import augment_pictures as augment_pictures
-    from hpo.training.cifar import check_cifar10 as check_cifar10
-    from hpo.training.cifar import load_cifar10 as load_cifar10
-    from hpo.training.cifar import normalise_cifar10 as normalise_cifar10
+    from hpo.training.data.cifar import augment_pictures as augment_pictures
+    from hpo.training.data.cifar import check_cifar10 as check_cifar10
+    from hpo.training.data.cifar import load_cifar10 as load_cifar10
+    from hpo.training.data.cifar import normalise_cifar10 as normalise_cifar10
+    from hpo.training.data.options import check_options as check_options
+    from hpo.training.data.options import fill_options as fill_options
+    from hpo.training.data.splitting import SPLIT_OPTIONS as SPLIT_OPTIONS
+    from hpo.training.data.splitting import check_shares as check_shares
+    from hpo.training.data.splitting import split_arrays as split_arrays
+    from hpo.training.data.table_task import TableTask as TableTask
+    from hpo.training.data.tabular import check_csv as check_csv
+    from hpo.training.data.tabular import load_csv as load_csv
     from hpo.training.models import mlp as mlp
-    from hpo.training.options import check_options as check_options
-    from hpo.training.options import fill_options as fill_options
-    from hpo.training.splitting import SPLIT_OPTIONS as SPLIT_OPTIONS
-    from hpo.training.splitting import check_shares as check_shares
-    from hpo.training.splitting import split_arrays as split_arrays
-    from hpo.training.table_task import TableTask as TableTask
-    from hpo.training.tabular import check_csv as check_csv
-    from hpo.training.tabular import load_csv as load_csv
     from hpo.training.task import Split as Split
     from hpo.training.task import Splits as Splits
     from hpo.training.task import TorchTask as TorchTask
+    from hpo.training.vocabulary.activations import make_activation as make_activation
 
 _EXPORTS = {
     "Fault": "hpo.spec.faults",
     "Known": "hpo.spec.contract",
     "Pruned": "hpo.objective.base",
-    "SPLIT_OPTIONS": "hpo.training.splitting",
+    "SPLIT_OPTIONS": "hpo.training.data.splitting",
     "Split": "hpo.training.task",
     "Splits": "hpo.training.task",
-    "TableTask": "hpo.training.table_task",
+    "TableTask": "hpo.training.data.table_task",
     "TorchTask": "hpo.training.task",
     "UserError": "hpo.spec.faults",
-    "augment_pictures": "hpo.training.cifar",
-    "check_cifar10": "hpo.training.cifar",
-    "check_csv": "hpo.training.tabular",
-    "check_options": "hpo.training.options",
-    "check_shares": "hpo.training.splitting",
-    "fill_options": "hpo.training.options",
-    "load_cifar10": "hpo.training.cifar",
-    "load_csv": "hpo.training.tabular",
-    "make_activation": "hpo.training.activations",
+    "augment_pictures": "hpo.training.data.cifar",
+    "check_cifar10": "hpo.training.data.cifar",
+    "check_csv": "hpo.training.data.tabular",
+    "check_options": "hpo.training.data.options",
+    "check_shares": "hpo.training.data.splitting",
+    "fill_options": "hpo.training.data.options",
+    "load_cifar10": "hpo.training.data.cifar",
+    "load_csv": "hpo.training.data.tabular",
+    "make_activation": "hpo.training.vocabulary.activations",
     "mlp": "hpo.training.models",
-    "normalise_cifar10": "hpo.training.cifar",
-    "split_arrays": "hpo.training.splitting",
+    "normalise_cifar10": "hpo.training.data.cifar",
+    "split_arrays": "hpo.training.data.splitting",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -15,11 +15,11 @@ from hpo.training.contract import contract_of
 from hpo.training.device import pick_device, warm_up
 from hpo.training.evaluation import to_device
 from hpo.training.loop import Run, start
-from hpo.training.targets import remembering
 from hpo.training.task import Splits, TorchTask
+from hpo.training.vocabulary.targets import remembering
 
 if TYPE_CHECKING:
-    from hpo.training.cohort import Cohort
+    from hpo.training.stack.cohort import Cohort
 
 
 class TorchObjective:
@@ -94,7 +94,7 @@ class TorchObjective:
             self._train_cohort(structure, cohort, channel, checkpoint_seconds)
 
     def _limit(self, structure: Hashable, runs: Sequence[Run], measured: bool) -> int:
-        from hpo.training.probe import probe
+        from hpo.training.stack.probe import probe
 
         if structure not in self._limits:
             gain = probe(self.task, self._loaded(), [run.trial for run in runs], pick_device())
@@ -102,7 +102,7 @@ class TorchObjective:
         return self._limits[structure]
 
     def _stack(self, runs: Sequence[Run], compile: bool) -> Cohort:
-        from hpo.training.cohort import Cohort
+        from hpo.training.stack.cohort import Cohort
 
         return Cohort(runs, compile)
 
@@ -110,7 +110,7 @@ class TorchObjective:
         """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails; should
         it find too little memory, they come back, to train in smaller ones. What a probe's few steps don't show (a
         short batch, how the models measure) shows in the first epoch: then as there."""
-        from hpo.training.cohort import train_cohort
+        from hpo.training.stack.cohort import train_cohort
         from hpo.training.stack.slot import CannotStack
 
         specs = {run.trial.number: run.trial for run in cohort.runs}

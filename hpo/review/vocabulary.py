@@ -7,16 +7,16 @@ from typing import Any
 
 from hpo.spec.contract import Known
 from hpo.spec.space import show
-from hpo.training.activations import ACTIVATIONS
 from hpo.training.contract import LOOP_PARAMETERS
-from hpo.training.initializers import INITIALIZERS
-from hpo.training.losses import LOSSES
-from hpo.training.metrics import METRICS
 from hpo.training.models import MODEL_PARAMETERS
-from hpo.training.optimizers import OPTIMIZERS
-from hpo.training.registry import Registry
-from hpo.training.schedules import SCHEDULES
-from hpo.training.targets import OUTLIERS, TARGET_TRANSFORMS
+from hpo.training.vocabulary.activations import ACTIVATIONS
+from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.metrics import METRICS
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
+from hpo.training.vocabulary.registry import Registry
+from hpo.training.vocabulary.schedules import SCHEDULES
+from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
 _HEAD = """# Vocabulary
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import did_you_mean
-from hpo.training.activations import ACTIVATIONS
-from hpo.training.initializers import INITIALIZERS
-from hpo.training.losses import LOSSES
-from hpo.training.metrics import known_metrics
 from hpo.training.models import MODEL_PARAMETERS
-from hpo.training.optimizers import OPTIMIZERS
-from hpo.training.registry import Registry
-from hpo.training.schedules import SCHEDULES
-from hpo.training.targets import OUTLIERS, TARGET_TRANSFORMS
 from hpo.training.task import Kind, TorchTask
+from hpo.training.vocabulary.activations import ACTIVATIONS
+from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.metrics import known_metrics
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
+from hpo.training.vocabulary.registry import Registry
+from hpo.training.vocabulary.schedules import SCHEDULES
+from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
 LOOP_PARAMETERS: dict[str, Known] = {
     "batch_size": Known("int", 32, "rows a step; the last batch of an epoch may be smaller", within="[1, inf)"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.training.metrics import as_floats, measure
 from hpo.training.task import Kind, Split, TorchTask
+from hpo.training.vocabulary.metrics import as_floats, measure
 
 if TYPE_CHECKING:
     import torch

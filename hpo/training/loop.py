@@ -18,13 +18,13 @@ from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped, 
 from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, all_metrics, check_shape, predict, to_device
-from hpo.training.initializers import INITIALIZERS, initialize
-from hpo.training.losses import Bound, LossChoice, bind_loss
-from hpo.training.optimizers import make_optimizer, optimizer_defaults
-from hpo.training.schedules import Progress, ScheduleChoice, make_schedule
 from hpo.training.seeding import Streams, derive_seed, global_seed, streams
-from hpo.training.targets import PreparedTargets, prepare_targets
 from hpo.training.task import Split, Splits, TorchTask
+from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
+from hpo.training.vocabulary.losses import Bound, LossChoice, bind_loss
+from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
+from hpo.training.vocabulary.schedules import Progress, ScheduleChoice, make_schedule
+from hpo.training.vocabulary.targets import PreparedTargets, prepare_targets
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
-from hpo.training.activations import ACTIVATIONS, make_activation
+from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 
 if TYPE_CHECKING:
     import torch

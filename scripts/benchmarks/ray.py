@@ -133,7 +133,7 @@ def two_workers(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def _pictures(folder: Path, limit: int) -> tuple[Path, str]:
     """Return a folder with CIFAR-10, or with noise in its layout where there is none."""
     from hpo.spec.faults import UserError
-    from hpo.training.cifar import RECORD, find_cifar10
+    from hpo.training.data.cifar import RECORD, find_cifar10
 
     try:
         return find_cifar10(), "CIFAR-10"

@@ -24,9 +24,9 @@ from benchmarks import cifar
 from benchmarks.common import CheckFailed, Stat, interleaved, print_table, ratios, say
 from benchmarks.peers import plain_loop
 from hpo.events import Reported, TrialSpec
-from hpo.training.cohort import Cohort, train_cohort
 from hpo.training.device import settle_process
 from hpo.training.loop import start, train
+from hpo.training.stack.cohort import Cohort, train_cohort
 from objectives.binary import Binary
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hpo.training.activations import ACTIVATIONS, make_activation
+from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 
 # Each activation at x = -1 and x = 1, by its definition.
 AT_MINUS_ONE_AND_ONE = {

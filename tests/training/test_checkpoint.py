@@ -11,8 +11,8 @@ import torch
 from hpo.events import Decision, Paused, Reported, TrialSpec
 from hpo.training.checkpoint import Keeper, UnusableCheckpoint
 from hpo.training.loop import Run, start, train_run
-from hpo.training.optimizers import OPTIMIZERS
-from hpo.training.schedules import SCHEDULES
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
+from hpo.training.vocabulary.schedules import SCHEDULES
 
 from .tiny import CPU, splits_of, task_of
 

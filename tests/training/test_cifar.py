@@ -13,7 +13,7 @@ import torch
 
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER, data_folders
 from hpo.spec.faults import UserError, render_fault
-from hpo.training.cifar import (
+from hpo.training.data.cifar import (
     MEAN,
     STD,
     augment_pictures,
@@ -163,7 +163,7 @@ def test_a_label_that_is_none(root: Path) -> None:
 def test_checking_loads_nothing_heavy(root: Path) -> None:
     script = f"""
 import sys
-from hpo.training.cifar import check_cifar10
+from hpo.training.data.cifar import check_cifar10
 assert check_cifar10({{"root": {str(root)!r}}}) == []
 heavy = {{"torch.nn", "numpy._core"}} & set(sys.modules)
 sys.exit(f"loaded {{heavy}}" if heavy else 0)

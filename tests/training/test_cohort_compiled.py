@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from hpo.training.cohort import Cohort, train_cohort
 from hpo.training.loop import start
+from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.stack.compiled import compiled
 
 from .tiny import CPU, TOLERANCE, alone, assert_same, splits_of, task_of, trials_of

@@ -17,15 +17,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hpo.training.activations import ACTIVATIONS
-from hpo.training.cohort import Cohort
 from hpo.training.evaluation import to_device
 from hpo.training.layers import SqueezeLast
 from hpo.training.loop import Run, start
-from hpo.training.losses import LOSSES
-from hpo.training.optimizers import OPTIMIZERS
 from hpo.training.stack.batches import epoch_batches
+from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Kind, Splits, TorchTask
+from hpo.training.vocabulary.activations import ACTIVATIONS
+from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
 from .test_cohort_equality import (
     OUTLIER_PARAMS,

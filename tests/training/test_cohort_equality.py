@@ -16,14 +16,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.training.activations import ACTIVATIONS, make_activation
-from hpo.training.initializers import INITIALIZERS
 from hpo.training.layers import SqueezeLast
-from hpo.training.losses import LOSSES
-from hpo.training.optimizers import OPTIMIZERS
-from hpo.training.schedules import SCHEDULES
-from hpo.training.targets import OUTLIERS, TARGET_TRANSFORMS
 from hpo.training.task import Kind, Split, Splits, TorchTask
+from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
+from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
+from hpo.training.vocabulary.schedules import SCHEDULES
+from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
 from .tiny import KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from hpo.events import Diverged, Finished, Stopped
 from hpo.spec.contract import Known
-from hpo.training.activations import ACTIVATIONS
-from hpo.training.cohort import Cohort
 from hpo.training.layers import SqueezeLast
 from hpo.training.loop import start
-from hpo.training.losses import LOSSES
-from hpo.training.optimizers import OPTIMIZERS
+from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Kind, Splits, TorchTask
+from hpo.training.vocabulary.activations import ACTIVATIONS
+from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
 from .test_cohort_equality import OUTLIER_PARAMS, conv1d_net, conv3d_net, conv_net, mixture, ragged_splits, values_of
 from .tiny import (

@@ -8,13 +8,13 @@ import math
 import pytest
 
 from hpo.events import Diverged, TrialSpec
-from hpo.training.activations import ACTIVATIONS
-from hpo.training.cohort import Cohort
 from hpo.training.loop import start
-from hpo.training.losses import LOSSES
-from hpo.training.optimizers import OPTIMIZERS
-from hpo.training.schedules import SCHEDULES
+from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Kind
+from hpo.training.vocabulary.activations import ACTIVATIONS
+from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
+from hpo.training.vocabulary.schedules import SCHEDULES
 
 from .tiny import CPU, KINDS, events_of, splits_of, task_of
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.training.initializers import INITIALIZERS, initialize
+from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
 
 FAN_IN, FAN_OUT = 300, 200
 DEVIATION = {

@@ -9,8 +9,8 @@ import sklearn.utils
 import torch
 from torch import Tensor, nn
 
-from hpo.training.losses import LOSSES, bind_loss, make_loss
 from hpo.training.task import Kind, Split
+from hpo.training.vocabulary.losses import LOSSES, bind_loss, make_loss
 
 from .tiny import CLASSES, KINDS, splits_of
 

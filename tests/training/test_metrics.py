@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpo.training.losses import LOSSES
-from hpo.training.metrics import METRICS, as_floats, known_metrics, measure
 from hpo.training.task import Kind
+from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.metrics import METRICS, as_floats, known_metrics, measure
 
 from .tiny import KINDS
 

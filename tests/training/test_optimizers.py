@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.training.optimizers import (
+from hpo.training.vocabulary.optimizers import (
     OPTIMIZER_PARAMETERS,
     OPTIMIZERS,
     OptimizerChoice,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from hpo.training.schedules import SCHEDULES, Progress, ScheduleChoice, make_schedule
+from hpo.training.vocabulary.schedules import SCHEDULES, Progress, ScheduleChoice, make_schedule
 
 EPOCHS, PER_EPOCH, RATE = 12, 7, 0.4
 TOTAL = EPOCHS * PER_EPOCH

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.training.activations import ACTIVATIONS, make_activation
 from hpo.training.layers import SeededDropout, SqueezeLast
-from hpo.training.losses import LOSSES, bind_loss
 from hpo.training.stack.activations import DERIVATIVES, ActivationSlot, derivative_of
 from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
 from hpo.training.task import Kind
+from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
+from hpo.training.vocabulary.losses import LOSSES, bind_loss
 
 from .test_cohort_equality import VALUES, values_of
 from .tiny import KINDS, default_dtype, splits_of

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from hpo.spec.faults import Fault, SpecError, UserError, render_fault
-from hpo.training.splitting import split_arrays, split_indices
-from hpo.training.tabular import MAX_CATEGORIES, check_csv, load_csv
+from hpo.training.data.splitting import split_arrays, split_indices
+from hpo.training.data.tabular import MAX_CATEGORIES, check_csv, load_csv
 
 
 def write(path: Path, header: str, rows: list[str], name: str = "table.csv") -> dict[str, Any]:
@@ -227,7 +227,7 @@ def test_checking_loads_nothing_heavy(tmp_path: Path) -> None:
     data = write(tmp_path, HEADER, people())
     script = f"""
 import sys
-from hpo.training.tabular import check_csv
+from hpo.training.data.tabular import check_csv
 assert check_csv({data!r}, "binary") == []
 heavy = {{"torch.nn", "numpy._core", "pandas.core", "sklearn.base"}} & set(sys.modules)
 sys.exit(f"loaded {{heavy}}" if heavy else 0)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from hpo.training.targets import OUTLIERS, TARGET_TRANSFORMS, prepare_targets
 from hpo.training.task import Split
+from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS, prepare_targets
 
 
 def generator(seed: int = 0) -> torch.Generator:

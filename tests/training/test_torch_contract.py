@@ -7,9 +7,9 @@ import pytest
 
 from hpo.spec.contract import Known
 from hpo.training.contract import contract_of, with_defaults
-from hpo.training.losses import LOSSES
 from hpo.training.models import MODEL_PARAMETERS
 from hpo.training.task import Kind
+from hpo.training.vocabulary.losses import LOSSES
 
 from .tiny import KINDS, task_of
 

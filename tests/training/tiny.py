@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from hpo.events import Decision, Event, Reported, TrialSpec
-from hpo.training.cohort import Cohort, train_cohort
 from hpo.training.loop import start, train, train_run
 from hpo.training.models import mlp
+from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.task import Kind, Split, Splits, TorchTask
 
 CPU = torch.device("cpu")

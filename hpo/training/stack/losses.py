@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from hpo.training.losses import Bound, LossChoice
+    from hpo.training.vocabulary.losses import Bound, LossChoice
 
 
 class StackedLoss:

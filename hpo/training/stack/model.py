@@ -8,12 +8,12 @@ from types import BuiltinFunctionType, FunctionType
 import torch
 from torch import Tensor, nn
 
-from hpo.training.activations import ACTIVATIONS
 from hpo.training.layers import SeededDropout
 from hpo.training.stack.activations import ActivationSlot
 from hpo.training.stack.mapped import MappedSlot
 from hpo.training.stack.slot import CannotStack, Ragged, Slot
 from hpo.training.stack.slots import SLOTS
+from hpo.training.vocabulary.activations import ACTIVATIONS
 
 ACTIVATION_TYPES: frozenset[type[nn.Module]] = frozenset(getattr(nn, choice.torch_name) for choice in ACTIVATIONS)
 _MODULES_OWN = frozenset(vars(nn.Module()))

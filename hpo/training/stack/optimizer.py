@@ -13,7 +13,7 @@ from hpo.training.stack.hyper import Hyper
 from hpo.training.stack.slot import CannotStack, Ragged
 
 if TYPE_CHECKING:
-    from hpo.training.optimizers import OptimizerChoice
+    from hpo.training.vocabulary.optimizers import OptimizerChoice
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from functools import partial
 import torch
 
 from hpo.events import TrialSpec
-from hpo.training.cohort import Cohort
 from hpo.training.device import free_memory
 from hpo.training.loop import draw_batches, start, train_step
 from hpo.training.stack.batches import epoch_batches
+from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Splits, TorchTask
 
 MEMBERS = 8  # of the stack that is timed: enough to see whether stacking pays, few enough to cost next to nothing

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo.spec.contract import Known
-from hpo.training.registry import C, Registry
+from hpo.training.vocabulary.registry import C, Registry
 
 
 def choose(registry: Registry[C], params: Mapping[str, Any]) -> tuple[C, dict[str, Any]]:

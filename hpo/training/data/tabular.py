@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import Fault, SpecError, UserError
-from hpo.training.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels, listed
-from hpo.training.options import fill_options
-from hpo.training.splitting import split_indices, split_note, to_split
+from hpo.training.data.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels, listed
+from hpo.training.data.options import fill_options
+from hpo.training.data.splitting import split_indices, split_note, to_split
 from hpo.training.task import Kind, Splits
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
-from hpo.training.registry import Registry
 from hpo.training.task import Split
+from hpo.training.vocabulary.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,8 +20,6 @@ from torch import Tensor
 from hpo.events import Decision, Diverged, Event, Finished, Reported, Stopped
 from hpo.training.evaluation import CHUNK, check_shape
 from hpo.training.loop import CHECK_EVERY, Run
-from hpo.training.metrics import measure
-from hpo.training.optimizers import OPTIMIZERS
 from hpo.training.seeding import global_generators
 from hpo.training.stack.batches import Batch, epoch_batches
 from hpo.training.stack.compiled import compiled
@@ -31,6 +29,8 @@ from hpo.training.stack.optimizer import Settings, StackedOptimizer
 from hpo.training.stack.slot import CannotStack, Ragged
 from hpo.training.stack.upload import upload
 from hpo.training.task import TorchTask
+from hpo.training.vocabulary.metrics import measure
+from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
 CohortEvents = Generator[list[Event], Mapping[int, Decision] | None, None]
 

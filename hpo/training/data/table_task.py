@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault
-from hpo.training.csv_check import check_csv
-from hpo.training.options import check_options, fill_options
-from hpo.training.splitting import SPLIT_OPTIONS, check_shares, split_arrays
+from hpo.training.data.csv_check import check_csv
+from hpo.training.data.options import check_options, fill_options
+from hpo.training.data.splitting import SPLIT_OPTIONS, check_shares, split_arrays
 from hpo.training.task import Splits, TorchTask
 
 
@@ -39,7 +39,7 @@ class TableTask(TorchTask):
 
     def splits(self, data: Mapping[str, Any]) -> Splits:
         if "csv" in data:
-            from hpo.training.tabular import load_csv
+            from hpo.training.data.tabular import load_csv
 
             return load_csv(data, self.kind)
         x, y = self.load_source(fill_options(data, self.options))

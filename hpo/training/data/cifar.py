@@ -20,7 +20,7 @@ from hpo.places import (
 )
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, SpecError, UserError, did_you_mean
-from hpo.training.options import check_options
+from hpo.training.data.options import check_options
 from hpo.training.task import Split, Splits
 
 if TYPE_CHECKING:

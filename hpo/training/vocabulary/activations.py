@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy_import
-from hpo.training.registry import Registry
+from hpo.training.vocabulary.registry import Registry
 
 if TYPE_CHECKING:
     import torch

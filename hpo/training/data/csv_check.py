@@ -13,8 +13,8 @@ from typing import Any, TextIO
 
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, closest, did_you_mean
-from hpo.training.options import check_options
-from hpo.training.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares
+from hpo.training.data.options import check_options
+from hpo.training.data.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares
 from hpo.training.task import Kind
 
 # A field that says nothing. As pandas.read_csv has it, and "?" as in the UCI repository's files.

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
-from hpo.training.choose import choose
-from hpo.training.registry import Registry
 from hpo.training.task import Kind, Split
+from hpo.training.vocabulary.choose import choose
+from hpo.training.vocabulary.registry import Registry
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpo.spec.contract import Known
-from hpo.training.choose import choose
-from hpo.training.registry import Registry
+from hpo.training.vocabulary.choose import choose
+from hpo.training.vocabulary.registry import Registry
 
 
 @dataclass(frozen=True)

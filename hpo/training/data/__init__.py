@@ -1,0 +1,1 @@
+"""Data of Torch tasks: CSV files, CIFAR-10, and how rows are split."""

@@ -1,0 +1,1 @@
+"""What a sweep can choose from: each choice one entry of its registry."""
