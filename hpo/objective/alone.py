@@ -12,7 +12,8 @@ from hpo.events import Channel, Decision, Event, Failed, FailureKind, Finished, 
 from hpo.lazy import lazy_import
 from hpo.objective.failures import RAISED, failed
 from hpo.training.checkpoint import Keeper, UnusableCheckpoint
-from hpo.training.loop import Events, Run, train_run
+from hpo.training.loop import Events, train_run
+from hpo.training.run import Run
 
 if TYPE_CHECKING:
     import torch

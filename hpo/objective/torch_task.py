@@ -14,7 +14,7 @@ from hpo.spec.faults import Fault
 from hpo.training.contract import contract_of
 from hpo.training.device import pick_device, warm_up
 from hpo.training.evaluation import to_device
-from hpo.training.loop import Run, start
+from hpo.training.run import Run, start
 from hpo.training.task import Splits, TorchTask
 from hpo.training.vocabulary.targets import remembering
 

@@ -17,7 +17,7 @@ from hpo.lazy import lazy_import
 if TYPE_CHECKING:
     import torch
 
-    from hpo.training.loop import Run
+    from hpo.training.run import Run
 else:
     torch = lazy_import("torch")
 

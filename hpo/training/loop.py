@@ -9,26 +9,19 @@ its TrialSpec and the data.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
 
 from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped, TrialSpec
 from hpo.lazy import lazy_import
-from hpo.training.contract import contract_of, with_defaults
-from hpo.training.evaluation import Units, all_metrics, check_shape, predict, to_device
-from hpo.training.seeding import Streams, derive_seed, global_seed, streams
-from hpo.training.task import Split, Splits, TorchTask
-from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
-from hpo.training.vocabulary.losses import Bound, LossChoice, bind_loss
-from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
-from hpo.training.vocabulary.schedules import Progress, ScheduleChoice, make_schedule
-from hpo.training.vocabulary.targets import PreparedTargets, prepare_targets
+from hpo.training.evaluation import all_metrics, check_shape, predict
+from hpo.training.run import NotFinite, Run, start, steps_in_epoch
+from hpo.training.seeding import derive_seed, global_seed
+from hpo.training.task import Splits, TorchTask
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from hpo.training.checkpoint import Keeper
 else:
@@ -36,58 +29,6 @@ else:
 
 CHECK_EVERY = 50  # steps between two looks at whether the loss is finite: each look waits for the device
 Events = Generator[Reported | Finished | Stopped | Diverged | Paused, Decision | None, None]
-
-
-class NotFinite(Exception):
-    """A loss or an output was NaN or infinite."""
-
-
-@dataclass
-class Run:
-    """One trial, ready to train: `model` holds its current weights, also after training."""
-
-    task: TorchTask
-    trial: TrialSpec
-    params: Mapping[str, Any]  # the trial's own and the defaults
-    device: torch.device
-    streams: Streams
-    train: Split  # targets on the model's scale
-    validation: Split  # likewise
-    classes: int  # 1 for binary and regression
-    units: Units
-    model: nn.Module
-    loss_choice: tuple[LossChoice, Bound]
-    optimizer_defaults: Mapping[str, Any]
-    schedule: ScheduleChoice
-    factor: Callable[[Progress], float]
-    epochs: int
-    batch_size: int
-    skip_single: bool
-    steps_per_epoch: int
-    whole_x: Tensor  # the rows of the training split before outliers were dropped
-    kept_rows: Tensor | None  # which of them `train` has; None: all
-    parts: int = 1  # in which a batch goes through the model, its gradients added up; more take less memory
-    validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
-
-    @cached_property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The plain loop's; a stack has its own, for all of its members."""
-        return make_optimizer(self.params, self.model.parameters())
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate before the schedule."""
-        return float(self.optimizer_defaults["lr"])
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch."""
-        choice, bound = self.loss_choice
-        return choice.function(outputs, targets, **bound).mean()
-
-    def rate(self, step: int) -> float:
-        """Return the schedule's learning rate of a step, from 0 over all epochs."""
-        at = Progress(step, self.epochs * self.steps_per_epoch, self.steps_per_epoch, self.validation_losses)
-        return self.learning_rate * self.factor(at)
 
 
 def train(
@@ -109,72 +50,6 @@ def train(
         ValueError: hyperparameters or a model that do not fit together. Anything that the task raises passes.
     """
     yield from train_run(start(task, splits, trial, device), clock)
-
-
-def start(
-    task: TorchTask,
-    splits: Splits,
-    trial: TrialSpec,
-    device: torch.device,
-    prepare: Callable[[Split, Mapping[str, Any]], PreparedTargets] = prepare_targets,
-) -> Run:
-    """Return the trial before its first step: weights drawn, targets prepared, optimizer made. Arguments as `train`.
-
-    prepare: treats a regression's targets; a cohort gives one that remembers.
-    """
-    from hpo.training.layers import seed_dropout  # loads Torch
-
-    params = with_defaults(contract_of(task), trial.params)
-    epochs = int(params.get("epochs", 20) if trial.epochs is None else trial.epochs)
-    params |= {"epochs": epochs, "seed": trial.seed}
-    training, validation = to_device(splits.train, device), to_device(splits.validation, device)
-    units, kept_rows, whole_x = Units(), None, training.x
-    if task.kind == "regression":
-        prepared = prepare(training, params)
-        training, units, kept_rows = prepared.train, Units(prepared.forward, prepared.inverse), prepared.rows
-        validation = Split(validation.x, units.forward(validation.y))
-    random = streams(trial.seed, device)
-    model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)
-    seed_dropout(model, random.noise)
-    schedule, factor = make_schedule(params)
-    batch_size, skip_single = int(params.get("batch_size", 32)), has_batch_norm(model)
-    return Run(
-        task=task,
-        trial=trial,
-        params=params,
-        device=device,
-        streams=random,
-        train=training,
-        validation=validation,
-        classes=splits.outputs,
-        units=units,
-        model=model,
-        loss_choice=bind_loss(task.kind, params, training, splits.outputs),
-        optimizer_defaults=optimizer_defaults(params),
-        schedule=schedule,
-        factor=factor,
-        epochs=epochs,
-        batch_size=batch_size,
-        skip_single=skip_single,
-        steps_per_epoch=steps_in_epoch(len(training), batch_size, skip_single),
-        whole_x=whole_x,
-        kept_rows=kept_rows,
-    )
-
-
-def build_model(
-    task: TorchTask, params: Mapping[str, Any], features: torch.Size, outputs: int, random: Streams
-) -> nn.Module:
-    """Return the task's model on the CPU, its first weights drawn from `random.weights` alone."""
-    with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
-        model = task.model(params, features, outputs)
-    initialize(model, params.get("initializer", INITIALIZERS.default), random.weights)
-    return model
-
-
-def has_batch_norm(model: nn.Module) -> bool:
-    """Return whether the model normalizes over the batch while training."""
-    return any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
 def train_run(run: Run, clock: Callable[[], float] = time.time, keeper: Keeper | None = None) -> Events:
@@ -278,12 +153,6 @@ def draw_batches(
     """
     order = torch.randperm(rows, generator=generator).to(device)
     return torch.split(order, batch_size)[: steps_in_epoch(rows, batch_size, skip_single)]
-
-
-def steps_in_epoch(rows: int, batch_size: int, skip_single: bool) -> int:
-    """Return how many batches `draw_batches` makes."""
-    full, rest = divmod(rows, batch_size)
-    return full + (rest > (1 if skip_single and full else 0))
 
 
 def set_learning_rate(run: Run, step: int) -> None:

@@ -18,7 +18,8 @@ import hpo
 from benchmarks.common import Stat, interleaved, print_table, ratios, say
 from hpo.events import TrialSpec
 from hpo.training.contract import contract_of, with_defaults
-from hpo.training.loop import start, train_run
+from hpo.training.loop import train_run
+from hpo.training.run import start
 from objectives.cifar10 import Cifar10
 
 CPU = torch.device("cpu")

@@ -25,7 +25,8 @@ from benchmarks.common import CheckFailed, Stat, interleaved, print_table, ratio
 from benchmarks.peers import plain_loop
 from hpo.events import Reported, TrialSpec
 from hpo.training.device import settle_process
-from hpo.training.loop import start, train
+from hpo.training.loop import train
+from hpo.training.run import start
 from hpo.training.stack.cohort import Cohort, train_cohort
 from objectives.binary import Binary
 

@@ -10,7 +10,8 @@ import torch
 
 from hpo.events import Decision, Paused, Reported, TrialSpec
 from hpo.training.checkpoint import Keeper, UnusableCheckpoint
-from hpo.training.loop import Run, start, train_run
+from hpo.training.loop import train_run
+from hpo.training.run import Run, start
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
 

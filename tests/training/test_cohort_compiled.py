@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hpo.training.loop import start
+from hpo.training.run import start
 from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.stack.compiled import compiled
 

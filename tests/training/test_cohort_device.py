@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from hpo.training.evaluation import to_device
 from hpo.training.layers import SqueezeLast
-from hpo.training.loop import Run, start
+from hpo.training.run import Run, start
 from hpo.training.stack.batches import epoch_batches
 from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Kind, Splits, TorchTask

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hpo.events import Assignment, Event, Finished, Reported, Returned
 from hpo.objective.torch_task import TorchObjective
 from hpo.training.layers import SqueezeLast
-from hpo.training.loop import start
+from hpo.training.run import start
 from hpo.training.stack import probe as probe_module
 from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.stack.model import StackedModel, structure_of

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hpo.events import Diverged, Finished, Stopped
 from hpo.spec.contract import Known
 from hpo.training.layers import SqueezeLast
-from hpo.training.loop import start
+from hpo.training.run import start
 from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Kind, Splits, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from hpo.events import Diverged, TrialSpec
-from hpo.training.loop import start
+from hpo.training.run import start
 from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Kind
 from hpo.training.vocabulary.activations import ACTIVATIONS

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from hpo.events import Diverged, Finished, Reported, Stopped, TrialSpec
 from hpo.training.contract import contract_of
 from hpo.training.layers import SeededDropout
-from hpo.training.loop import draw_batches, start, steps_in_epoch, train_epoch, train_run
+from hpo.training.loop import draw_batches, train_epoch, train_run
+from hpo.training.run import start, steps_in_epoch
 from hpo.training.seeding import derive_seed
 from hpo.training.task import Kind, Split, Splits, TorchTask
 

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from hpo.events import Decision, Event, Reported, TrialSpec
-from hpo.training.loop import start, train, train_run
+from hpo.training.loop import train, train_run
 from hpo.training.models import mlp
+from hpo.training.run import start
 from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.task import Kind, Split, Splits, TorchTask
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from hpo.training.stack.slot import Ragged
 
 if TYPE_CHECKING:
-    from hpo.training.loop import Run
+    from hpo.training.run import Run
 
 
 @dataclass(frozen=True)

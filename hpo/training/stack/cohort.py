@@ -19,7 +19,8 @@ from torch import Tensor
 
 from hpo.events import Decision, Diverged, Event, Finished, Reported, Stopped
 from hpo.training.evaluation import CHUNK, check_shape
-from hpo.training.loop import CHECK_EVERY, Run
+from hpo.training.loop import CHECK_EVERY
+from hpo.training.run import Run
 from hpo.training.seeding import global_generators
 from hpo.training.stack.batches import Batch, epoch_batches
 from hpo.training.stack.compiled import compiled

@@ -12,7 +12,8 @@ import torch
 
 from hpo.events import TrialSpec
 from hpo.training.device import free_memory
-from hpo.training.loop import draw_batches, start, train_step
+from hpo.training.loop import draw_batches, train_step
+from hpo.training.run import start
 from hpo.training.stack.batches import epoch_batches
 from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Splits, TorchTask
