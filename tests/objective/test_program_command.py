@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_support import RecordingChannel, run, script
 
 from hpo.events import Finished
 from hpo.objective.program import ProgramObjective
+
+from .program_support import RecordingChannel, run, script
 
 SHOW = """
     print(json.dumps(sys.argv[1:]))

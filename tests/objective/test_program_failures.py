@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from program_support import run
-
 from hpo.events import Failed, FailureKind
+
+from .program_support import run
 
 
 def test_failure_says_code_and_last_line(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from program_support import RecordingChannel, alive, run, script, wait_until_dead, worker_environment
 
 from hpo.events import Assignment, Failed, Finished, Reported, Stopped, TrialSpec
 from hpo.objective.program import ProgramObjective
+
+from .program_support import RecordingChannel, alive, run, script, wait_until_dead, worker_environment
 
 
 def test_several_trials_of_one_assignment(tmp_path: Path) -> None:

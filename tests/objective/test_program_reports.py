@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from program_support import RecordingChannel, run, script, worker_environment
 
 from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Reported, TrialSpec
 from hpo.objective.program import ProgramObjective
+
+from .program_support import RecordingChannel, run, script, worker_environment
 
 
 def test_reports_and_finish(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import chromium
 import psutil
 import pytest
 from running_ui import ENV, HPO, Ui, get
 
 from hpo.review.ui_ports import PortLease
+
+from . import chromium
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@
 
 One forward pass, one backward pass of the sum of the K losses, one update with each trial's own hyperparameters. What
 is random comes from each trial's own generators, drawn by the functions of the plain loop (loop.py). Measured against
-it, per-epoch metrics and final weights agree within float32's rounding (tests/training/test_cohort_equality.py).
+it, per-epoch metrics and final weights agree within float32's rounding (tests/training/stack/test_cohort_equality.py).
 """
 
 from __future__ import annotations

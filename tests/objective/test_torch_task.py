@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from training.tiny import splits_of, task_of
 
 from hpo.events import (
     Assignment,
@@ -24,8 +25,6 @@ from hpo.objective.base import Objective
 from hpo.objective.failures import failed
 from hpo.objective.torch_task import TorchObjective
 from hpo.training.task import Splits, TorchTask
-
-from .tiny import splits_of, task_of
 
 
 class Recorder:

@@ -11,7 +11,7 @@ from hpo.training.run import start
 from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.stack.compiled import compiled
 
-from .tiny import CPU, TOLERANCE, alone, assert_same, splits_of, task_of, trials_of
+from ..tiny import CPU, TOLERANCE, alone, assert_same, splits_of, task_of, trials_of
 
 PARAMS: list[dict[str, Any]] = [
     {"hidden_layers": [6], "batch_size": 16, "activation": activation, "optimizer": optimizer, "loss": loss}

@@ -25,7 +25,7 @@ from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
-from .tiny import KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of
+from ..tiny import KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"], indirect=True)
 

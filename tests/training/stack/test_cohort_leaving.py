@@ -22,8 +22,7 @@ from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
-from .test_cohort_equality import OUTLIER_PARAMS, conv1d_net, conv3d_net, conv_net, mixture, ragged_splits, values_of
-from .tiny import (
+from ..tiny import (
     CPU,
     KINDS,
     History,
@@ -36,6 +35,7 @@ from .tiny import (
     together,
     trials_of,
 )
+from .test_cohort_equality import OUTLIER_PARAMS, conv1d_net, conv3d_net, conv_net, mixture, ragged_splits, values_of
 
 ROWS, BASE = 41, {"hidden_layers": [6], "batch_size": 16}
 WILD = {"learning_rate": 1e37}  # float32 holds the first step, and nothing after it

@@ -26,7 +26,7 @@ from hpo.engines.ray.engine import RayEngine
 from hpo.spec.grammar import RayEngine as RayEngineKeys
 from hpo.spec.load import Named
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
 OBJECTIVES = """
 import os, time

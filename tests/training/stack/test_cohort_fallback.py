@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from objective.test_torch_task import Recorder
 from torch import Tensor, nn
 
 from hpo.events import Assignment, Event, Finished, Reported, Returned
@@ -22,9 +23,8 @@ from hpo.training.stack.probe import probe
 from hpo.training.stack.slot import CannotStack
 from hpo.training.task import Splits, TorchTask
 
+from ..tiny import CPU, alone, assert_equal_to_alone, assert_same, default_dtype, splits_of, task_of, trials_of
 from .test_cohort_equality import OUTLIER_PARAMS, ragged_splits
-from .test_torch_objective import Recorder
-from .tiny import CPU, alone, assert_equal_to_alone, assert_same, default_dtype, splits_of, task_of, trials_of
 
 ROWS = 41
 

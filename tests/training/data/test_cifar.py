@@ -168,7 +168,7 @@ assert check_cifar10({{"root": {str(root)!r}}}) == []
 heavy = {{"torch.nn", "numpy._core"}} & set(sys.modules)
 sys.exit(f"loaded {{heavy}}" if heavy else 0)
 """
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_normalise() -> None:

@@ -27,6 +27,7 @@ from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
+from ..tiny import CPU, KINDS, splits_of, task_of, trials_of
 from .test_cohort_equality import (
     OUTLIER_PARAMS,
     Augmenting,
@@ -36,7 +37,6 @@ from .test_cohort_equality import (
     ragged_splits,
     values_of,
 )
-from .tiny import CPU, KINDS, splits_of, task_of, trials_of
 
 META = torch.device("meta")
 ROWS, BASE = 41, {"hidden_layers": [6], "batch_size": 8}

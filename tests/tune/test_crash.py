@@ -11,7 +11,7 @@ import ray
 from e2e.support import Place, environment
 from faults.support import everybody, kill, wait_for
 
-from ray_tune.support import assert_sound, states, steps
+from tune.support import assert_sound, states, steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 

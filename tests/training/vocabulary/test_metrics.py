@@ -15,7 +15,7 @@ from hpo.training.task import Kind
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.metrics import METRICS, as_floats, known_metrics, measure
 
-from .tiny import KINDS
+from ..tiny import KINDS
 
 Case = tuple[Tensor, Tensor]
 

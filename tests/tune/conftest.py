@@ -24,7 +24,7 @@ def place(tmp_path: Path) -> Place:
 def cluster() -> Iterator[None]:
     import ray
 
-    from ray_tune import trainables
+    from tune import trainables
 
     ray.cloudpickle.register_pickle_by_value(trainables)  # Ray's workers have another sys.path than pytest
     ray.init(

@@ -14,8 +14,8 @@ from ray.tune.search import ConcurrencyLimiter, Repeater
 from hpo.review.studies import best_trial, list_studies
 from hpo.spec.faults import UserError
 from hpo.tune import StudyScheduler
-from ray_tune.support import SPACE, assert_sound, fit, searcher, states, steps
-from ray_tune.trainables import STEPS, Climber, climb, odd
+from tune.support import SPACE, assert_sound, fit, searcher, states, steps
+from tune.trainables import STEPS, Climber, climb, odd
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 ASHA = {"type": "asha", "min_iter": 1, "eta": 3}

@@ -22,13 +22,14 @@ from pathlib import Path
 import pytest
 from e2e.support import Place
 from mlflow import MlflowClient
-from test_mlflow_ways import DIVERGED, FAILED, ONE, PRUNED, SWEEP, artifacts, assert_same, begun, tables, trial
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Answer, Notice, Order, Scribe, _DriverGone
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, packed, unpacked
+
+from .test_mlflow_ways import DIVERGED, FAILED, ONE, PRUNED, SWEEP, artifacts, assert_same, begun, tables, trial
 
 OPEN = [Order("prepare"), Order("open", (SWEEP, []))]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hpo.training.task import Kind, Split
 from hpo.training.vocabulary.losses import LOSSES, bind_loss, make_loss
 
-from .tiny import CLASSES, KINDS, splits_of
+from ..tiny import CLASSES, KINDS, splits_of
 
 EVERY_LOSS = pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind in KINDS for name in LOSSES[kind].names()]
