@@ -54,7 +54,7 @@ def command(
     from hpo.engines.base import EngineError
     from hpo.engines.make import make_engine
     from hpo.ledger.ledger import Ledger
-    from hpo.ledger.sharing.owners import refuse_join
+    from hpo.ledger.sharing.ownership import refuse_join
     from hpo.ledger.study.home import make_home
     from hpo.ledger.succession import find_place, settle_in
     from hpo.review.display import make_display
@@ -80,12 +80,12 @@ def command(
             display.note(f"going on with study {sweep.name!r}: {ledger.done} of {sweep.budget.trials} trials are done")
         if resumes:
             display.note(f"the study was extended by {extend} trials before, and is not there yet: that goes on")
-        for note in ledger.take_notes():
+        for note in ledger.membership.take_notes():
             display.note(note)
         logs = place.logs / sweep.name
         if join:
-            display.note(f"this is driver {ledger.number} of study {sweep.name!r}")
-            logs /= f"driver-{ledger.number}"
+            display.note(f"this is driver {ledger.membership.number} of study {sweep.name!r}")
+            logs /= f"driver-{ledger.membership.number}"
         driver = Driver(sweep, ledger, make_engine(sweep, logs), display)
         try:
             standing = driver.run()

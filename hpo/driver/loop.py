@@ -81,7 +81,7 @@ class Driver:
     def run(self) -> Standing:
         """Run the sweep. Raises EngineError if the objective can't run at all; what is recorded by then stays."""
         began = self._clock()
-        self._ledger.wait_for_database(
+        self._ledger.membership.wait_for_database(
             lambda text: self._watcher.note(text, warning=True), lambda: self._interrupts > 0
         )
         with counting_interrupts(self._interrupt):
@@ -90,7 +90,7 @@ class Driver:
                 self._ledger.warm_up()
                 if self._wants_more():
                     self._engine.start()
-                    self._ledger.stay_alive()
+                    self._ledger.membership.heartbeat.stay_alive()
                     self._wait_for_a_worker()
                 self._open()
                 while self._goes_on():
@@ -109,7 +109,7 @@ class Driver:
                 self._engine.close(at_once=bool(self._running))
                 try:
                     # What could not be written is left as after a kill: whoever goes on settles it.
-                    if self.opened and self._writable and not self._ledger.lost:
+                    if self.opened and self._writable and not self._ledger.membership.heartbeat.lost:
                         self._close()
                 finally:
                     self._ledger.abandon()
@@ -132,7 +132,7 @@ class Driver:
         while not self._engine.idle() and not self._interrupts:
             for message in self._engine.poll(_TICK):
                 self._handle(message)
-            self._ledger.stay_alive()
+            self._ledger.membership.heartbeat.stay_alive()
             self._watcher.tick(self.standing)
 
     def _open(self) -> None:
@@ -142,7 +142,7 @@ class Driver:
             return
         history, retries = self._ledger.start(self._notes)
         self.opened = True
-        self._searcher = Searcher(self._sweep, history, self._ledger.stream)
+        self._searcher = Searcher(self._sweep, history, self._ledger.membership.stream)
         self._ledger.forget(history)
         self._backlog = Backlog(self._sweep, self._searcher, self._engine.workers, retries)
         self.standing.phase = ""
@@ -155,20 +155,20 @@ class Driver:
     def _wants_more(self) -> bool:
         """Whether trials are missing that this driver may have to train: in a shared study also those that others
         train at the moment, since they may fail."""
-        if self._ledger.joined:
+        if self._ledger.membership.joined:
             return not self._closing and self.standing.done < self._sweep.budget.trials
         return self._room() > 0
 
     def _room(self) -> int:
         """Return how many more trials may start now without overspending the budget."""
-        open_ones = len(self._running) + self._ledger.elsewhere
+        open_ones = len(self._running) + self._ledger.membership.elsewhere
         return 0 if self._closing else self._sweep.budget.trials - self.standing.done - open_ones
 
     def _close(self) -> None:
         """End what still runs, so that the study can go on from here, and close the records."""
         for running in list(self._running.values()):
             self._end(running, "failed", error="the sweep was interrupted", interrupted=True)
-        if self._ledger.joined:
+        if self._ledger.membership.joined:
             self._leave()
         self.standing.phase, self.standing.running = "writing MLflow", 0
         self._watcher.tick(self.standing)
@@ -189,7 +189,7 @@ class Driver:
         self._looked = now
         self._take_news()
         waits = not self._running and not self._closing and (self._backlog.used_up or self._room() <= 0)
-        number = self._ledger.elsewhere
+        number = self._ledger.membership.elsewhere
         what = f"waiting for {number} trial{'s' if number != 1 else ''} of other drivers"
         self.standing.phase = what if waits and number else ""
 
@@ -236,7 +236,7 @@ class Driver:
         for begun in groups:
             if ready := [running for running in begun if running is not None]:
                 self._submit(ready)
-        if backlog.used_up and not backlog.proposed and not self._ledger.elsewhere:
+        if backlog.used_up and not backlog.proposed and not self._ledger.membership.elsewhere:
             self._wind_up("every configuration was tried (duplicates: replicate trains them again)")
 
     def _submit(self, group: list[Running]) -> None:
@@ -454,7 +454,7 @@ class Driver:
                 waiting = f"{len(self._running)} running trial{'s' if len(self._running) > 1 else ''}"
                 how = "to end, or to keep a checkpoint"
                 self._watcher.note(f"interrupted: waiting for {waiting} {how} (again to stop at once)", warning=True)
-        if self._ledger.joined:
+        if self._ledger.membership.joined:
             self._look_at_others()
         for notice in self._ledger.pump():
             self._watcher.note(notice.text, notice.warning)

@@ -89,7 +89,7 @@ class Recorder:
         continued = ledger.continued
         history, self._again = ledger.start()
         self._history: list[FrozenTrial] = history
-        self._searcher = Searcher(sweep, history, ledger.stream)
+        self._searcher = Searcher(sweep, history, ledger.membership.stream)
         self._open: dict[str, _Open] = {}
         self.known: dict[str, int] = {}  # all trials by the ids that they have outside: their numbers in the study
         self._past: set[str] = set()  # those that had ended before, and run once more
@@ -100,7 +100,7 @@ class Recorder:
         done = self._tally.standing.done
         if continued:
             log.warning("going on with study %r: %d trials are done", sweep.name, done)
-        for note in (*sweep.notes, *ledger.take_notes()):
+        for note in (*sweep.notes, *ledger.membership.take_notes()):
             log.warning("%s", note)
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.ledger.sharing.extension import ATTRIBUTE
-from hpo.ledger.sharing.owners import own_study
+from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.study.book import StudyBook, another_definition, facts_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, record_of

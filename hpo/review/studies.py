@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
 from hpo.ledger.study.restored import find_study
@@ -14,8 +15,9 @@ from hpo.spec.faults import UserError
 from hpo.spec.source import dump_source
 
 if TYPE_CHECKING:
-    from optuna.study._frozen import FrozenStudy
     from optuna.trial import FrozenTrial
+
+    from hpo.ledger.study.compat import FrozenStudy
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def list_studies(home: Home) -> list[StudyLine]:
     storage = open_storage(home)
     lines = []
     for study in storage.get_all_studies():
-        trials = [t for t in storage.get_all_trials(study._study_id, deepcopy=False) if not is_surplus(t)]
+        trials = [t for t in storage.get_all_trials(study_id_of(study), deepcopy=False) if not is_surplus(t)]
         records = [record_of(trial) for trial in trials]
         states = Counter(record.state for record in records if not record.interrupted)
         best = _best(study, trials)
@@ -62,7 +64,7 @@ def list_studies(home: Home) -> list[StudyLine]:
 def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord]:
     """Return a study's resolved sweep and its best trial. Raises UserError if there is no such study or trial."""
     storage, study = find_study(home, name)
-    best = _best(study, storage.get_all_trials(study._study_id, deepcopy=False))
+    best = _best(study, storage.get_all_trials(study_id_of(study), deepcopy=False))
     if best is None:
         raise UserError(f"the study {name!r} has no complete trial yet")
     return _config(study), record_of(best)

@@ -146,13 +146,6 @@ def sweep_of(job: Job, trials: int) -> Sweep:
     )  # fmt: skip
 
 
-class Silent(Ledger):
-    """A ledger without the second record."""
-
-    def warm_up(self) -> None:
-        self._mirror = NoMirror()  # type: ignore[assignment]
-
-
 class NoMirror:
     """In the place of hpo.ledger.mirror.mirror.Mirror: takes all orders, and writes nothing."""
 
@@ -270,7 +263,7 @@ def measure(job: Job, folder: Path) -> dict[str, Any]:
     simulated = [(SimulatedEngine, name) for name in ("poll", "submit", "reply")]
     began = time.perf_counter()
     with timed((Searcher, "propose"), *simulated) as spent:
-        ledger = (Ledger if job.mlflow else Silent)(sweep, home, clock)
+        ledger = Ledger(sweep, home, clock, mirror=None if job.mlflow else NoMirror())  # type: ignore[arg-type]
         meter = Meter(home, engine, spent, job.trials, job.mlflow, ledger=ledger)
         driver = Driver(sweep, ledger, engine, meter, clock)
         closing: list[float] = []
@@ -310,7 +303,7 @@ def resume(job: Job, folder: Path) -> dict[str, Any]:
     home, clock = Home(folder), SimulatedClock()
     sweep = sweep_of(job, job.trials + 1)
     began = time.perf_counter()
-    ledger = (Ledger if job.mlflow else Silent)(sweep, home, clock)
+    ledger = Ledger(sweep, home, clock, mirror=None if job.mlflow else NoMirror())  # type: ignore[arg-type]
     opened = time.perf_counter()
     if ledger.done != job.trials:
         raise CheckFailed(f"the study has {ledger.done} of {job.trials} trials")

@@ -75,7 +75,7 @@ def test_what_repeats_an_interrupted_trial_goes_before_what_lost_a_race(tmp_path
             assert (again.state.name, again.params["x"]) == ("COMPLETE", 0.25)
         finally:
             for ledger in (first, second):
-                ledger._ownership._engine.dispose()  # type: ignore[union-attr]
+                ledger.membership._ownership._storage.engine.dispose()  # type: ignore[attr-defined]
 
 
 def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_writes(tmp_path: Path) -> None:
@@ -87,7 +87,6 @@ def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_wri
         first, second = (Ledger(sweep, home, join=True) for _ in range(2))
         first.start()
         second.warm_up()
-        assert second._mirror is not None
         writer = second._mirror._process
         os.kill(writer.pid or 0, signal.SIGSTOP)
         second.start()
@@ -106,7 +105,7 @@ def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_wri
             writer.join(10)
         second.close("", {}, lambda: True)
         for ledger in (first, second):
-            ledger._ownership._engine.dispose()  # type: ignore[union-attr]
+            ledger.membership._ownership._storage.engine.dispose()  # type: ignore[attr-defined]
         doctor = place.run("doctor", "s", "--storage", url)
         assert doctor.returncode == 0, doctor.stdout + doctor.stderr
         assert "2 trials" in doctor.stdout

@@ -247,7 +247,7 @@ def test_an_obstacle_is_refused_with_all_differences(home: Home, old: StudyBook)
 
 @both
 def test_a_study_that_is_being_run_is_not_copied(home: Home, old: StudyBook):
-    from hpo.ledger.sharing.owners import own_study
+    from hpo.ledger.sharing.ownership import own_study
 
     ownership, _ = own_study(OLD, home)
     with pytest.raises(UserError, match="the study 's' is being run by process"):

@@ -16,6 +16,7 @@ from hpo.ledger.doctor.audit_study import audit_study
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import Reader
 from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database
+from hpo.ledger.study.compat import JournalStudies, study_id_of
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.study.restored import sweep_of, sweep_record_of
@@ -56,13 +57,13 @@ class Audit:
 def audit(home: Home, name: str, storage: BaseStorage) -> Audit:
     """Compare everything of a study that nobody runs meanwhile. storage: that in which `find_study` found it."""
     (study,) = (study for study in storage.get_all_studies() if study.study_name == name)
-    trials = [t for t in storage.get_all_trials(study._study_id, deepcopy=False) if not is_surplus(t)]
+    trials = [t for t in storage.get_all_trials(study_id_of(study), deepcopy=False) if not is_surplus(t)]
     records = [record_of(trial, history=False) for trial in trials]
     began = min((record.started for record in records), default=0.0)
     shared = any(driver_of(trial) for trial in trials)
     sweep_record = replace(sweep_record_of(name, study.user_attrs, began), shared=shared)
     found = Audit(sweep_of(name, study.user_attrs), sweep_record, dict(study.user_attrs), trials, records)
-    if getattr(getattr(storage, "_backend", None), "mended", False):
+    if isinstance(storage, JournalStudies) and storage.journal.mended:
         found.notes.append("the journal ended in half a line, which was cut off")
     foreign = audit_study(found.sweep, trials, found.findings)
     _look_into_mlflow(home, found, foreign)

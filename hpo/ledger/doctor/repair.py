@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from hpo.ledger.doctor.audit import Audit
 from hpo.ledger.doctor.audit_mlflow import MlflowState
 from hpo.ledger.mirror.health import ailment_of, database_file
-from hpo.ledger.sharing.owners import SharedOwnership, own_study
+from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.book import StudyBook
-from hpo.ledger.study.file_lock import Ownership
 from hpo.ledger.study.home import Home, without_password
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.settling import settle
@@ -34,7 +33,7 @@ Summarize = Callable[[Sweep, Sequence[TrialRecord], float], Mapping[str, Any]]
 
 
 @contextmanager
-def owned(home: Home, sweep: Sweep, storage: BaseStorage | None = None) -> Iterator[Ownership | SharedOwnership]:
+def owned(home: Home, sweep: Sweep, storage: BaseStorage | None = None) -> Iterator[Ownership]:
     """Own a study inside the block, as a driver does. Raises UserError if somebody runs it."""
     ownership, _ = own_study(sweep, home, storage=storage)
     try:

@@ -35,8 +35,8 @@ from hpo.ledger.mirror.rows import (
     milliseconds,
     mlflow_key,
 )
-from hpo.ledger.sharing.owners import one_at_a_time
 from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, record_of
 from hpo.spec.source import dump_source
 

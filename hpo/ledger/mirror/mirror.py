@@ -7,16 +7,14 @@ written yet; and whatever MLflow lacks in the end, the next `hpo sweep` on the s
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpo.ledger.mirror import process as mirror_process
 from hpo.ledger.mirror.process import Answer, Notice, Order
+from hpo.ledger.mirror.writer import WriterProcess
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord, packed
 
@@ -25,35 +23,34 @@ _RESTARTS = 3  # of the process, in one sweep
 
 
 class Mirror:
-    """The driver's side: hands orders over without waiting, and takes in run ids."""
+    """The driver's side: hands orders over without waiting, and takes in run ids. `start` comes before all else but
+    `hold`, `let_go` and `abandon`."""
 
     def __init__(self, home: Home) -> None:
-        """Start the process. It loads MLflow and makes its database if there is none, which takes seconds."""
         self.run_ids: dict[int, str] = {}  # of trials whose runs have other ids than their records
         self.parent_id = ""
         self.in_trouble = False
         self.takes_ids = False  # whether a run gets the id that its trial's record has; known once MLflow is loaded
         self._home = home
+        self._writer: WriterProcess | None = None
         self._unwritten: deque[Order] = deque()  # given to the process, and not known to be carried out
-        self._answered = 0  # orders that this process has carried out
         self._opening: Order | None = None
         self._restarts = 0
         self._closing = False
         self._stopped = False  # its process was ended, and may be started again
         self._heard = 0  # signs that MLflow makes progress
         self._held: list[Order] | None = None  # while orders wait for the study
-        self._start()
-        self._order("prepare")
 
-    def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=mirror_process.run, args=(theirs, self._home), name="mlflow-mirror", daemon=False
-        )
-        self._process.start()
-        theirs.close()
-        self._answered = 0
+    def start(self) -> None:
+        """Start the process, unless it was. It makes MLflow's database if there is none."""
+        if self._writer is None:
+            self._writer = WriterProcess(self._home)
+            self._order("prepare")
+
+    @property
+    def _process(self) -> WriterProcess:
+        assert self._writer is not None, "start() comes first"
+        return self._writer
 
     def hold(self) -> None:
         """Keep orders back from now on: what they tell is not in the study yet."""
@@ -80,8 +77,7 @@ class Mirror:
 
     def _send(self, orders: list[Order]) -> None:
         self._unwritten.extend(orders)
-        with contextlib.suppress(OSError):  # its process died: the next `receive` sees that
-            self._connection.send(orders)
+        self._process.send(orders)
 
     def look_again(self) -> None:
         """Have the runs found that other drivers made, before the next is written."""
@@ -109,17 +105,17 @@ class Mirror:
         if self._stopped:
             return []
         try:
-            while self._connection.poll():
-                news += self._take_in(self._connection.recv())
+            for answer in self._process.answers():
+                news += self._take_in(answer)
         except (EOFError, OSError):
             if not self._given_up and (self._unwritten or not self._closing):
                 news += self._replace()
         return news
 
     def _take_in(self, answer: Answer) -> list[Notice]:
-        for _ in range(answer.written - self._answered):
+        for _ in range(answer.written - self._process.answered):
             self._unwritten.popleft()
-        self._answered = answer.written
+        self._process.answered = answer.written
         self._heard += not answer.trouble
         self.run_ids.update(answer.run_ids)
         self.parent_id = answer.parent_id or self.parent_id
@@ -136,9 +132,8 @@ class Mirror:
 
     def _replace(self) -> list[Notice]:
         """Start another process in the place of a dead one, and give it what that one has not written."""
-        self._process.join()
-        died = f"the process that writes MLflow died (exit code {self._process.exitcode})"
-        self._connection.close()
+        died = f"the process that writes MLflow died (exit code {self._process.exit_code()})"
+        self._process.disconnect()
         self._restarts += 1
         if self._given_up:
             self.in_trouble = True
@@ -147,7 +142,7 @@ class Mirror:
         return [Notice(f"{died} and was replaced")]
 
     def _start_over(self) -> None:
-        self._start()
+        self._writer = WriterProcess(self._home)
         orders = [order for order in self._unwritten if order.action != "prepare"]
         first = [Order("prepare")]
         if self._opening is not None and not any(order.action == "open" for order in orders):
@@ -155,37 +150,43 @@ class Mirror:
         self._unwritten.clear()
         self._send([*first, *orders])
 
-    def leave(self) -> None:
-        """End the writing of trials, while other drivers of the study go on. What comes after that is `close`."""
-        self._order("leave")
+    def leave(self, hurry: Callable[[], bool], give_up: Callable[[], bool]) -> tuple[bool, list[Notice]]:
+        """End the writing of trials, while other drivers of the study go on. What comes after that is `close`.
 
-    def stop_if_behind(self) -> bool:
+        give_up: gives up the study; returns whether no other driver is left.
+        Returns the same, and news for the user.
+        """
+        self._order("leave")
+        news = self.wait(hurry)
+        behind = self._stop_if_behind()  # what it wrote late would undo what the last driver writes
+        last = give_up()
+        if behind and last:
+            self._process.disconnect()
+            self._stopped = False
+            self._start_over()
+        elif behind:
+            files = self._files_waiting
+            lost = f", but for {files} files of trials" if files else ""
+            news.append(Notice(f"MLflow is behind; the drivers that stay bring it level with the study{lost}"))
+        return last, news
+
+    def _stop_if_behind(self) -> bool:
         """End the process at once if it has not carried out all orders but for files; return whether it was so."""
-        if self._given_up or self.files_waiting == len(self._unwritten):
+        if self._given_up or self._files_waiting == len(self._unwritten):
             return False
         self._stopped = True
         self._process.kill()
-        self._process.join()
         return True
 
     @property
-    def files_waiting(self) -> int:
+    def _files_waiting(self) -> int:
         """How many artefacts have not been moved to MLflow."""
         return sum(order.action == "attach" for order in self._unwritten)
 
-    def go_on(self) -> None:
-        """Start the process again that `stop_if_behind` has ended, with the orders that it has not carried out."""
-        self._connection.close()
-        self._stopped = False
-        self._start_over()
-
     def abandon(self) -> None:
-        """End the process without more orders; by force only after a while: it may be making MLflow's database."""
-        self._connection.close()
-        self._process.join(_CLOSING_PATIENCE)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        """End the process, if it runs, without more orders."""
+        if self._writer is not None:
+            self._writer.end(_CLOSING_PATIENCE)
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
         """End the parent run (status "": leave it to others) and the process; wait while MLflow makes progress, unless
@@ -195,7 +196,7 @@ class Mirror:
         """
         self._closing = True
         if self._stopped:
-            self._connection.close()
+            self._process.disconnect()
             return []
         if status:
             self._order("close", status, dict(summary))
@@ -203,11 +204,10 @@ class Mirror:
             self._restarts = _RESTARTS  # one that took its place would open the parent run again
         news = self.wait(hurry)
         self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
-        self._process.join()
         if self._unwritten:
             missing = f"{len(self._unwritten)} entries have not reached MLflow; they are safe in the study"
             news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them"))
-        self._connection.close()
+        self._process.disconnect()
         return news
 
     def wait(self, hurry: Callable[[], bool]) -> list[Notice]:
@@ -219,7 +219,6 @@ class Mirror:
                 heard, since = self._heard, time.monotonic()
             if time.monotonic() - since > _CLOSING_PATIENCE or hurry():
                 break
-            with contextlib.suppress(OSError):
-                self._connection.poll(0.2)
+            self._process.wait(0.2)
             news += self.receive()
         return news

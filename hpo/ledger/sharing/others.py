@@ -18,7 +18,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.ledger.study.book import StudyBook, forget_history
+from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.records import TrialRecord, driver_of, record_of
 from hpo.search.distributions import decode_params, searched_params
 from hpo.spec.space import Space
@@ -68,9 +68,11 @@ class Others:
         self.trials = self._book.trials()
         fresh = [trial for trial in self.trials if trial.number not in self._closed]  # the others change no more
         running = [trial for trial in fresh if not trial.state.is_finished()]
-        for trial in fresh:
-            if trial.state.is_finished():
-                self._close(trial)
+        ended = [trial for trial in fresh if trial.state.is_finished()]
+        light = {trial.number: trial for trial in self._book.forget_histories(ended)}
+        for trial in light.values():
+            self._close(trial)
+        fresh = [light.get(trial.number, trial) for trial in fresh]
         repeated = self._repeated | {trial.user_attrs.get("retry_of") for trial in running}
         self._owed = frozenset(self._interrupted - repeated)
         others = [trial for trial in fresh if driver_of(trial) != self._me]
@@ -85,7 +87,6 @@ class Others:
 
     def _close(self, trial: FrozenTrial) -> None:
         """Take in that a trial has ended."""
-        forget_history(trial)
         self._closed.add(trial.number)
         self._repeated.add(trial.user_attrs.get("retry_of"))
         if trial.user_attrs.get("interrupted"):

@@ -14,8 +14,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.ledger.study import provenance
+from hpo.ledger.study.compat import HoldsTrials, JournalStudies, study_id_of, trial_id_of
 from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.journal import SafeJournal
 from hpo.ledger.study.records import TrialRecord, end_attributes, is_surplus, local_time, start_attributes
 from hpo.ledger.study.space_change import differences
 from hpo.search.distributions import searched_params
@@ -46,13 +46,12 @@ class StudyBook:
         self._sweep = sweep
         self._storage = storage or open_storage(home)
         self._marks = {"driver": driver} if driver else {}
-        backend = getattr(self._storage, "_backend", None)
-        self._journal = backend if isinstance(backend, SafeJournal) else None
+        self._journal = self._storage.journal if isinstance(self._storage, JournalStudies) else None
         self._ids: dict[int, int] = {}  # of running trials
         self._named: dict[int, str] = {}  # what running trials have as their MLflow runs' ids
         self.next_number = 0  # of the trial that begins next, unless somebody else writes into the study
         existing = [study for study in self._storage.get_all_studies() if study.study_name == sweep.name]
-        self._study_id = existing[0]._study_id if existing else None
+        self._study_id = study_id_of(existing[0]) if existing else None
         self.attributes: dict[str, Any] = dict(existing[0].user_attrs) if existing else {}
         if existing:
             self._check_identity()
@@ -83,7 +82,7 @@ class StudyBook:
                 load_if_exists=True,
             )
             study.set_metric_names([self._sweep.metric.name])
-        self._study_id = study._study_id
+        self._study_id = study_id_of(study)
         for key, value in attributes.items():
             self.set_attribute(key, value)
 
@@ -92,7 +91,7 @@ class StudyBook:
         try:
             yield
         except KeyError:
-            if any(study._study_id == self._study_id for study in self._storage.get_all_studies()):
+            if any(study_id_of(study) == self._study_id for study in self._storage.get_all_studies()):
                 raise
             name = self._sweep.name
             raise StudyGone(f"somebody deleted the study {name!r}; this sweep stops, and writes nothing more") from None
@@ -164,9 +163,9 @@ class StudyBook:
 
     def adopt(self, trial: FrozenTrial) -> None:
         """Take over a running trial that an earlier driver left, in order to end it."""
-        self._ids[trial.number] = trial._trial_id
+        self._ids[trial.number] = trial_id_of(trial)
         for key, value in self._marks.items():
-            self._storage.set_trial_user_attr(trial._trial_id, key, value)
+            self._storage.set_trial_user_attr(trial_id_of(trial), key, value)
         if "mlflow_run_id" in trial.user_attrs:
             self._named[trial.number] = trial.user_attrs["mlflow_run_id"]
 
@@ -204,11 +203,20 @@ class StudyBook:
 
     def forget(self, ended: Iterable[FrozenTrial]) -> None:
         """Drop all of ended trials but their states and values from a journal's memory: a driver has no more use for
-        it, and a hundred thousand trials are hundreds of megabytes. A journal's storage hands out its own objects."""
-        if self._journal is None:  # in a shared study the trials are looked at again and again
-            return
-        for trial in ended:
-            trial.params, trial.distributions, trial.intermediate_values, trial.user_attrs = {}, {}, {}, {}
+        it, and a hundred thousand trials are hundreds of megabytes."""
+        if self._journal is not None:  # in a shared study the trials are looked at again and again
+            self._hold(map(_outline, ended))
+
+    def forget_histories(self, ended: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+        """Drop the steps of ended trials from the storage's memory; return the trials without them."""
+        light = [without_history(trial) for trial in ended]
+        self._hold(light)
+        return light
+
+    def _hold(self, trials: Iterable[FrozenTrial]) -> None:
+        if isinstance(self._storage, HoldsTrials):
+            for trial in trials:
+                self._storage.hold(trial)
 
 
 def facts_of(sweep: Sweep, study_id: str) -> dict[str, Any]:
@@ -233,12 +241,18 @@ def another_definition(sweep: Sweep, study: str, lines: Sequence[str]) -> UserEr
     )
 
 
-def forget_history(trial: FrozenTrial) -> None:
-    """Drop the largest part of an ended trial, which nobody in the driver reads again, from the storage's memory.
+def without_history(trial: FrozenTrial) -> FrozenTrial:
+    """Return an ended trial without its steps, the largest part of it, which nobody in the driver reads again."""
+    other = copy.copy(trial)
+    other.user_attrs = {key: value for key, value in trial.user_attrs.items() if key != "history"}
+    return other
 
-    A journal's storage keeps every trial that it has seen, and hands out its own objects.
-    """
-    trial.user_attrs.pop("history", None)
+
+def _outline(trial: FrozenTrial) -> FrozenTrial:
+    """Return an ended trial with its number, state, values and times only."""
+    other = copy.copy(trial)
+    other.params, other.distributions, other.intermediate_values, other.user_attrs = {}, {}, {}, {}
+    return other
 
 
 def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:

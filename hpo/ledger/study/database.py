@@ -11,11 +11,10 @@ from typing import Any
 
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Engine, event
 
+from hpo.ledger.study.compat import insert_trial
 from hpo.ledger.study.patience import Patience, options
 
 IDLE_SECONDS = 20  # between two statements of a transaction, which are milliseconds apart
@@ -83,8 +82,7 @@ class PatientStorage(RDBStorage):
         return self.patience.carry_out(create)
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
-        """Insert a trial. Optuna's own method tries five times, without asking whether a try that failed was carried
-        out all the same."""
+        """Insert a trial, once, however often the connection is lost."""
         template = copy.deepcopy(template_trial or create_trial(state=TrialState.RUNNING))
         token = uuid.uuid4().hex
         template.system_attrs = {**template.system_attrs, _TOKEN: token}
@@ -92,12 +90,7 @@ class PatientStorage(RDBStorage):
         def create(again: bool) -> FrozenTrial:
             if again and (made := self._made_with(token, study_id)):
                 return made
-            with _create_scoped_session(self.scoped_session) as session:
-                models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
-                row: Any = self._get_prepared_new_trial(study_id, template, session)
-                template.number, template._trial_id = row.number, row.trial_id
-                template.datetime_start = row.datetime_start
-                return template
+            return insert_trial(self, study_id, template)
 
         return self.patience.carry_out(create)
 

@@ -122,14 +122,13 @@ def _absolute(url: str) -> str:
 
 def open_storage(home: Home) -> BaseStorage:
     """Open the Optuna storage of a home. Raises UserError if it can't be opened."""
-    from optuna.storages import JournalStorage
-
+    from hpo.ledger.study.compat import JournalStudies
     from hpo.ledger.study.journal import SafeJournal
 
     if home.database is not None:
         return open_database(home.database)
     try:
-        return JournalStorage(SafeJournal(home.storage_url))
+        return JournalStudies(SafeJournal(home.storage_url))
     except Exception as error:  # the operating system's, a line that is no log: all mean that it can't be used
         raise _unusable(home.storage_url, error) from None
 

@@ -16,7 +16,8 @@ from hpo.spec.sweep import Limits, Sweep, Target
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-    from optuna.study._frozen import FrozenStudy
+
+    from hpo.ledger.study.compat import FrozenStudy
 
 
 def find_study(home: Home, name: str) -> tuple[BaseStorage, FrozenStudy]:

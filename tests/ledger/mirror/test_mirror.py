@@ -222,12 +222,12 @@ def states(home: Home) -> dict[str, str]:
 def mirror(home: Home) -> Iterator[Mirror]:
     """A real mirror whose sweep is open."""
     mirror = Mirror(home)
+    mirror.start()
     mirror.open(SWEEP, [])
     news = until(mirror, lambda: bool(mirror.parent_id) or mirror.in_trouble)
     assert (news, mirror.in_trouble, mirror.takes_ids) == ([], False, True)
     yield mirror
     mirror._process.kill()
-    mirror._process.join()
 
 
 def until(mirror: Mirror, true: Callable[[], bool]) -> list[Notice]:

@@ -49,7 +49,7 @@ def drive(home: Home, number: int, start: Barrier) -> int:
     last, _ = ledger.leave(lambda: False)
     assert ledger.news() is not None
     assert ledger.close("FINISHED" if last else "", {"outcome": "done"}, lambda: False) == []
-    ledger._ownership._engine.dispose()
+    ledger.membership._ownership._storage.engine.dispose()
     return ledger.done
 
 

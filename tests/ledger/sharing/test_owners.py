@@ -14,10 +14,12 @@ import optuna
 import pytest
 from postgresql import postgresql
 
-from hpo.ledger.sharing import owners
-from hpo.ledger.sharing.owners import Owner, OwnershipLost, SharedOwnership, one_at_a_time, refuse_join
-from hpo.ledger.study.file_lock import Ownership
+from hpo.ledger.sharing import machine, owners, rows
+from hpo.ledger.sharing.owner_file import FileOwnership
+from hpo.ledger.sharing.owners import Owner, OwnershipLost, SharedOwnership
+from hpo.ledger.sharing.ownership import refuse_join
 from hpo.ledger.study.home import Home, open_database
+from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.spec.faults import UserError
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
@@ -45,13 +47,13 @@ def driver(url: str) -> Callable[..., SharedOwnership]:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The database's clock, as a list of one number."""
     clock = [1_000_000.0]
-    monkeypatch.setattr(owners, "_now", lambda connection: clock[0])
+    monkeypatch.setattr(rows, "now", lambda connection: clock[0])
     return clock
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, name: str = "far") -> None:
     """Enter from another machine from now on."""
-    monkeypatch.setattr(owners, "_machine", lambda: name)
+    monkeypatch.setattr(machine, "this_machine", lambda: name)
 
 
 def test_the_second_is_told_who_holds_it_since_when_and_how_long_ago_it_was_seen(driver, now):
@@ -101,15 +103,17 @@ def test_an_owner_whose_process_is_gone_is_taken_over_at_once(driver, monkeypatc
 
 def test_a_process_that_nobody_has_waited_for_is_gone_too():
     with subprocess.Popen(["sleep", "60"]) as process:
-        assert owners._is_alive(process.pid)
+        assert machine.is_alive(process.pid)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
-        assert not owners._is_alive(process.pid)
+        assert not machine.is_alive(process.pid)
 
 
 def test_a_pid_means_nothing_on_another_machine_of_the_same_name():
     gone = 2**22 + 1  # more than a pid can be
-    here, there = (Owner(1, os.uname().nodename, where, gone, 0.0, 100.0, False) for where in (owners._machine(), "x"))
+    here, there = (
+        Owner(1, os.uname().nodename, where, gone, 0.0, 100.0, False) for where in (machine.this_machine(), "x")
+    )
     assert here.dead(101.0)
     assert not there.dead(101.0)
 
@@ -185,10 +189,10 @@ def test_only_a_database_with_many_writers_is_shared(tmp_path):
 def test_a_journal_has_one_lock_from_whichever_home_it_is_used(tmp_path):
     own, given = Home(tmp_path), Home(tmp_path / "other", storage=str(tmp_path / "studies.journal"))
     assert own.owner_file("s").resolve() == given.owner_file("s")
-    lock = Ownership(Home(tmp_path, storage=str(tmp_path / "a.log")).owner_file("s"), "s")
+    lock = FileOwnership(Home(tmp_path, storage=str(tmp_path / "a.log")).owner_file("s"), "s")
     lock.take()
     with pytest.raises(UserError, match=f"'s' is being run by process {os.getpid()} on .* since 2"):
-        Ownership(Home(tmp_path / "other", storage=str(tmp_path / "a.log")).owner_file("s"), "s").take()
+        FileOwnership(Home(tmp_path / "other", storage=str(tmp_path / "a.log")).owner_file("s"), "s").take()
 
 
 def _try_to_take(url: str) -> str:

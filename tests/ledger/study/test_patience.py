@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.sharing import owners
+from hpo.ledger.sharing import owners, rows
 from hpo.ledger.sharing.owners import SharedOwnership
 from hpo.ledger.study.database import PatientStorage
 from hpo.ledger.study.home import Home, open_database
@@ -74,11 +74,11 @@ def test_a_driver_enters_once_and_leaves_once(storage: PatientStorage, lose):
     assert first.leave()
 
 
-def test_who_was_away_from_the_database_buries_nobody_who_may_have_been_away_too(
+def test_who_was_away_from_the_database_takes_nobody_over_who_may_have_been_away_too(
     storage: PatientStorage, monkeypatch: pytest.MonkeyPatch
 ):
     clock = [1_000_000.0]
-    monkeypatch.setattr(owners, "_now", lambda connection: clock[0])
+    monkeypatch.setattr(rows, "now", lambda connection: clock[0])
     space = Space((Parameter("x", Range(0.0, 1.0)),))
     sweep = Sweep("s", Path("s.yaml"), "", Target("score", "maximize"), space, Limits(5), objective="m")
     first, second = (SharedOwnership(storage, sweep, join=True) for _ in range(2))
@@ -110,13 +110,13 @@ def test_a_driver_whose_clock_is_set_back_goes_on_saying_that_it_lives(tmp_path:
     ledger = Ledger(sweep, Home(tmp_path, f"sqlite:///{tmp_path / 'studies.db'}"), clock=lambda: clock[0])
     ledger.start()
     beats = []
-    ledger._ownership.renew = lambda: beats.append(clock[0])
+    ledger.membership._ownership.renew = lambda: beats.append(clock[0])
     clock[0] -= 3600
     ledger.pump()
     clock[0] += 11
     ledger.pump()
     assert beats == [996_400.0, 996_411.0]
     clock[0] += 11
-    assert not ledger._living(lambda: False)()  # while it waits for MLflow
+    assert not ledger.membership.heartbeat.while_waiting(lambda: False)()  # while it waits for MLflow
     assert beats[2:] == [996_422.0]
     ledger.abandon()

@@ -1,0 +1,81 @@
+"""Who runs a study that is kept in a journal: whoever holds the lock of a file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.spec.faults import UserError
+
+if TYPE_CHECKING:
+    from hpo.ledger.sharing.owners import Owner
+
+_PATIENCE = 1.0  # seconds in which an owner that has just taken a lock writes down who it is
+
+
+class FileOwnership:
+    """Says that one driver runs a study (ownership.Ownership). Held from `take` to `give_up`, or to the death of the
+    process; nobody shares a journal, and nobody loses a lock."""
+
+    def __init__(self, path: Path, study: str) -> None:
+        """path: the lock file, the same for all drivers of the study."""
+        self._path = path
+        self._study = study
+        self._descriptor: int | None = None
+        self.number = 0
+        self.alone = True
+        self.estate: frozenset[int] = frozenset()
+        self.taken_over: list[Owner] = []
+
+    def take(self) -> None:
+        """Become the owner. Raises UserError, naming the owner and since when, if there is another."""
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(f"the lock file {self._path} can't be written: {error.strerror or error}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _owner(descriptor)
+            os.close(descriptor)
+            remedy = "wait for it, stop it, or choose another name with -o name=..."
+            raise UserError(f"the study {self._study!r} is being run by {owner} ({remedy})") from None
+        os.ftruncate(descriptor, 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode())
+        self._descriptor = descriptor
+
+    def renew(self) -> None:
+        """Nothing to say: the lock is held."""
+
+    def agree(self, key: str, known: Any, change: Callable[[Any, Collection[int]], Any]) -> tuple[Any, Any]:
+        """Nobody else changes anything: what this driver knows holds."""
+        return known, change(known, ())
+
+    def wait_while_away(self, seconds: float, tell: Callable[[str], None], hurry: Callable[[], bool]) -> None:
+        """A file is not waited for."""
+
+    def leave(self) -> bool:
+        """Return whether there is nobody else."""
+        return True
+
+    def give_up(self) -> None:
+        """End the ownership, if it is held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _owner(descriptor: int) -> str:
+    """Return what the owner of a lock file wrote into it."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if owner := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
+            return owner
+        time.sleep(0.02)
+    return "another process"
