@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,19 @@ _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
 VIEW = "hpo"  # the name of the shared view of the runs table
 
 
+@dataclass(frozen=True)
+class _Connection:
+    client: MlflowClient
+    reason: str  # why MLflow is written run by run; "": it is not
+
+
+@dataclass(frozen=True)
+class _OpenSweep:
+    sweep: SweepRecord
+    experiment: str
+    writer: ClientWriter | BulkWriter
+
+
 class MlflowBook:
     """Writes one sweep into MLflow."""
 
@@ -51,7 +64,8 @@ class MlflowBook:
         """alive: called now and then while a lot is written."""
         self._home = home
         self._alive = alive
-        self._experiment = ""
+        self._connection: _Connection | None = None
+        self._opened: _OpenSweep | None = None
         self._runs: dict[int, str] = {}  # by trial number
         self._unsaid: dict[int, str] = {}
         self._uncertain = False  # a call failed: it may have been carried out all the same
@@ -59,7 +73,20 @@ class MlflowBook:
         self._named: dict[int, str] = {}  # run ids of ended trials, as the study has them
         self.parent_id = ""
         self.batch = 1  # orders for `write` at a time
-        self._reason: str | None = None  # why MLflow is written run by run; "": it is not; None: it isn't loaded yet
+
+    @property
+    def _mlflow(self) -> _Connection:
+        assert self._connection is not None, "prepare() comes first"
+        return self._connection
+
+    @property
+    def _at(self) -> _OpenSweep:
+        assert self._opened is not None, "open() comes first"
+        return self._opened
+
+    def _open(self, sweep: SweepRecord, experiment: str) -> _OpenSweep:
+        client, slow = self._mlflow.client, self._mlflow.reason
+        return _OpenSweep(sweep, experiment, (ClientWriter if slow else BulkWriter)(client, experiment))
 
     def new_run_ids(self) -> dict[int, str]:
         """Return the run ids of trials since the last call that are not what their records say."""
@@ -72,27 +99,25 @@ class MlflowBook:
         if database is not None and not database.exists():
             make_database(database)
         uri = self._home.tracking_uri
-        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        self._reason = mlflow_bulk.why_not(self._client)
-        if self._reason and not uri.startswith("http"):
-            return [f"MLflow is written run by run, which is slower: {self._reason}"]
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self._connection = _Connection(client, mlflow_bulk.why_not(client))
+        if self._connection.reason and not uri.startswith("http"):
+            return [f"MLflow is written run by run, which is slower: {self._connection.reason}"]
         return []
 
     @property
     def takes_ids(self) -> bool:
         """Whether a trial's run gets the id that its record has."""
-        return self._reason == ""
+        return self._connection is not None and not self._connection.reason
 
     def open(self, sweep: SweepRecord, finished: Sequence[TrialRecord]) -> list[str]:
         """Find or make the experiment, the parent run and every finished trial's run. Returns notes for the user.
 
         finished: records of the study's finished trials, without their steps, which are read from the study if needed.
         """
-        self._sweep = sweep
         with self._alone(sweep):
-            self._experiment = self._find_experiment(sweep)
-            self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
-            self.batch = self._writer.batch
+            self._opened = self._open(sweep, self._find_experiment(sweep))
+            self.batch = self._opened.writer.batch
             self._open_parent(sweep)
         return self.level(finished)
 
@@ -112,15 +137,15 @@ class MlflowBook:
         known = self._find_runs()
         behind = {r.number for r in finished if r.number not in known or known[r.number].status != STATUS[r.state]}
         self._write_whole(behind)
-        if points := best_curve(self._sweep, finished):  # always: a writer may die between a run's end and its point
-            self._writer.add_points(self.parent_id, points)
+        if points := best_curve(self._at.sweep, finished):  # always: a writer may die between a run's end and its point
+            self._at.writer.add_points(self.parent_id, points)
         return [f"MLflow brought level with the study: {len(behind)} trials written"] if behind else []
 
     def _find_runs(self) -> dict[int, Child]:
         """Find the run of each trial. Of several, which a server that hung has made, it is the one that the study
         names, or else that was known before; the others are deleted in the end."""
         found: dict[int, Child] = {}
-        for child in self._writer.children(self.parent_id):
+        for child in self._at.writer.children(self.parent_id):
             known = self._named.get(child.number) or self._runs.get(child.number)
             if child.number not in found or child.run_id == known:
                 found[child.number] = child
@@ -129,9 +154,8 @@ class MlflowBook:
 
     def adopt(self, sweep: SweepRecord, parent_id: str) -> None:
         """Work on a sweep's parent run that is there, in place of `open`; nothing is written to it."""
-        self._sweep, self.parent_id = sweep, parent_id
-        self._experiment = self._find_experiment(replace(sweep, parent=parent_id))
-        self._writer = (ClientWriter if self._reason else BulkWriter)(self._client, self._experiment)
+        self.parent_id = parent_id
+        self._opened = self._open(sweep, self._find_experiment(replace(sweep, parent=parent_id)))
 
     def rewrite(self, numbers: set[int]) -> None:
         """Write the runs of ended trials as the study has them, whether there are such runs or not."""
@@ -140,13 +164,13 @@ class MlflowBook:
 
     def redraw_best_curve(self, ended: Sequence[TrialRecord]) -> None:
         """Write the best-so-far curve anew, from the trials' own ends."""
-        key = best_point(self._sweep, 0, 0.0, 0.0).key
-        self._writer.replace_points(self.parent_id, key, best_curve(self._sweep, ended))
+        key = best_point(self._at.sweep, 0, 0.0, 0.0).key
+        self._at.writer.replace_points(self.parent_id, key, best_curve(self._at.sweep, ended))
 
     def _write_whole(self, numbers: set[int]) -> None:
         for records in _chunks(self._whole(numbers)):
             ids = {r.run_id: r.number for r in records if r.run_id and r.number not in self._runs}
-            self._runs |= {ids[run_id]: run_id for run_id in self._writer.revive(list(ids))}
+            self._runs |= {ids[run_id]: run_id for run_id in self._at.writer.revive(list(ids))}
             self.write([(record, True) for record in records], [])
             self._alive()
 
@@ -155,7 +179,7 @@ class MlflowBook:
         if not numbers:
             return
         storage = open_storage(self._home)
-        study_id = storage.get_study_id_from_name(self._sweep.study)
+        study_id = storage.get_study_id_from_name(self._at.sweep.study)
         for trial in storage.get_all_trials(study_id, deepcopy=False):
             if trial.number in numbers:
                 yield record_of(trial)
@@ -163,37 +187,38 @@ class MlflowBook:
     def _find_experiment(self, sweep: SweepRecord) -> str:
         """Return the id of the experiment with the sweep's parent run, whatever it is called by now; else of the one
         with the study's name, which is made if there is none."""
-        found = experiment_of(self._client, sweep.parent, sweep.study_id)
-        found = found or self._client.get_experiment_by_name(sweep.study)
+        found = experiment_of(self._mlflow.client, sweep.parent, sweep.study_id)
+        found = found or self._mlflow.client.get_experiment_by_name(sweep.study)
         if found is None:
-            return self._client.create_experiment(sweep.study, artifact_location=self._home.artifacts)
+            return self._mlflow.client.create_experiment(sweep.study, artifact_location=self._home.artifacts)
         if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
+            self._mlflow.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
     def _open_parent(self, sweep: SweepRecord) -> None:
+        client = self._mlflow.client
         condition = f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'"
-        parents = search_runs(self._client, self._experiment, condition)
+        parents = search_runs(client, self._at.experiment, condition)
         if parents:
             self.parent_id = parents[0].info.run_id
-            self._client.update_run(self.parent_id, "RUNNING")
+            client.update_run(self.parent_id, "RUNNING")
         else:
             tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
             tags["hpo.study_id"] = sweep.study_id
             tags |= {"mlflow.source.name": sweep.source, "mlflow.source.type": "LOCAL"}
             start = milliseconds(sweep.began)
-            run = self._client.create_run(self._experiment, start, tags, f"{sweep.study} (sweep)")
+            run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} (sweep)")
             self.parent_id = run.info.run_id
-        self._client.set_experiment_tag(self._experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
+        client.set_experiment_tag(self._at.experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
         tags = {f"version.{package}": version for package, version in sweep.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.commit} if sweep.commit else {}
         tags |= {"mlflow.user": sweep.user, "mlflow.note.content": _description(sweep)}
-        self._client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        self._client.log_text(self.parent_id, sweep.text, "sweep.yaml")
-        self._client.log_text(self.parent_id, dump_source(sweep.config), "resolved.yaml")
-        self._client.log_dict(self.parent_id, dict(sweep.versions), "versions.json")
+        client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.log_text(self.parent_id, sweep.text, "sweep.yaml")
+        client.log_text(self.parent_id, dump_source(sweep.config), "resolved.yaml")
+        client.log_dict(self.parent_id, dict(sweep.versions), "versions.json")
         if sweep.notes:
-            self._client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
+            client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
 
     def write(self, trials: Sequence[tuple[TrialRecord, bool]], best: Sequence[tuple[int, float, float]]) -> None:
         """Bring trials' runs to the states of their records, each with all its steps if it has ended (True).
@@ -206,7 +231,7 @@ class MlflowBook:
         orders = [
             RunOrder(
                 record.number,
-                (ended_rows if has_ended else begun_rows)(self._sweep, self.parent_id, record),
+                (ended_rows if has_ended else begun_rows)(self._at.sweep, self.parent_id, record),
                 self._runs.get(record.number, record.run_id if self.takes_ids else ""),
                 record.number in self._runs,
             )
@@ -215,7 +240,7 @@ class MlflowBook:
         self._uncertain = True
         try:
             if orders:
-                self._writer.write(orders)
+                self._at.writer.write(orders)
             if best:
                 self._add_best(best)
         finally:
@@ -226,8 +251,8 @@ class MlflowBook:
                 self._unsaid[record.number] = self._runs[record.number]
 
     def _add_best(self, best: Sequence[tuple[int, float, float]]) -> None:
-        points: list[Point] = [best_point(self._sweep, *point) for point in best]
-        self._writer.add_points(self.parent_id, points)
+        points: list[Point] = [best_point(self._at.sweep, *point) for point in best]
+        self._at.writer.add_points(self.parent_id, points)
 
     def attach(self, number: int, name: str, path: str) -> list[str]:
         """Move a file into a trial's artefacts."""
@@ -237,7 +262,7 @@ class MlflowBook:
             source.replace(named)
         if number not in self._runs or not named.exists():
             return [f"the file {path} of trial {number} could not be kept"]
-        self._client.log_artifact(self._runs[number], str(named))
+        self._mlflow.client.log_artifact(self._runs[number], str(named))
         named.unlink()
         with contextlib.suppress(OSError):  # the file's own temporary folder, if it had one
             named.parent.rmdir()
@@ -249,9 +274,9 @@ class MlflowBook:
         moment = milliseconds(time.time())
         metrics = [Metric(mlflow_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
-        tags.append(RunTag("mlflow.note.content", f"{_description(self._sweep)}\n\n{summary['outcome']}"))
-        self._client.log_batch(self.parent_id, metrics=metrics, tags=tags)
-        self._client.set_terminated(self.parent_id, status)
+        tags.append(RunTag("mlflow.note.content", f"{_description(self._at.sweep)}\n\n{summary['outcome']}"))
+        self._mlflow.client.log_batch(self.parent_id, metrics=metrics, tags=tags)
+        self._mlflow.client.set_terminated(self.parent_id, status)
 
     def leave(self) -> None:
         """End the writing, while other drivers of the study go on."""
@@ -262,14 +287,14 @@ class MlflowBook:
         the next had asked in vain whether it is there, and so was asked for another."""
         if self.takes_ids or numbers == set():
             return
-        children = self._writer.children(self.parent_id)
+        children = self._at.writer.children(self.parent_id)
         several = {number for number, count in Counter(child.number for child in children).items() if count > 1}
         if not several <= self._runs.keys():
             self._find_runs()
         for child in children:
             wanted = numbers is None or child.number in numbers
             if wanted and child.number in several and child.run_id != self._runs.get(child.number):
-                self._client.delete_run(child.run_id)
+                self._mlflow.client.delete_run(child.run_id)
 
 
 def _description(sweep: SweepRecord) -> str:

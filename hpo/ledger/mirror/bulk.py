@@ -29,6 +29,7 @@ from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from hpo.ledger.mirror.client import Child
+from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import spare_fsyncs
 from hpo.ledger.mirror.rows import Point, RunOrder, latest_points
 
@@ -53,7 +54,7 @@ _COLUMNS = {
 
 def why_not(client: MlflowClient) -> str:
     """Return why a client's store can't be written in bulk; "" if it can."""
-    if type(_store(client)) is not SqlAlchemyStore:
+    if type(store_of(client)) is not SqlAlchemyStore:
         return "MLflow is not a database here"
     return untested()
 
@@ -68,10 +69,6 @@ def untested() -> str:
     return ""
 
 
-def _store(client: MlflowClient) -> Any:
-    return client._tracking_client.store
-
-
 class BulkWriter:
     """Writes batches of runs, each in one transaction: a process that is killed leaves no half a run."""
 
@@ -79,7 +76,7 @@ class BulkWriter:
     batch = 64  # orders at a time
 
     def __init__(self, client: MlflowClient, experiment: str) -> None:
-        self._store = _store(client)
+        self._store = store_of(client)
         self._experiment = int(experiment)
         self._artifacts = client.get_experiment(experiment).artifact_location
         if self._store.engine.dialect.name == "sqlite":

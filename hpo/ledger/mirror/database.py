@@ -12,6 +12,7 @@ from typing import Any
 from mlflow import MlflowClient
 from sqlalchemy import Engine, NullPool, create_engine, event
 
+from hpo.ledger.mirror.compat import make_tables
 from hpo.ledger.study.file_lock import FileLock
 
 
@@ -48,12 +49,9 @@ def sidecars(path: Path) -> list[Path]:
 
 def complete_database(uri: str) -> None:
     """Make the tables that a database lacks, as MLflow's own `db upgrade` does. Raises whatever stops it."""
-    from mlflow.store.db import utils
-
     engine = create_engine(uri, poolclass=NullPool)
     try:
-        utils._safe_initialize_tables(engine)
-        utils._upgrade_db(engine)  # type: ignore[no-untyped-call]
+        make_tables(engine)
     finally:
         engine.dispose()
 

@@ -7,9 +7,10 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
+from hpo.ledger.mirror import compat
 from hpo.ledger.study.home import Home, without_password
 
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -99,38 +100,23 @@ def _ailment_of_schema(uri: str) -> Ailment | None:
     from sqlalchemy import NullPool, create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
-    utils, shown = _mlflow_utils(), without_password(uri)
+    shown = without_password(uri)
     engine = create_engine(uri, poolclass=NullPool)
     try:
-        if utils._is_empty_database(engine):
+        if compat.is_empty(engine):
             return Ailment("missing", f"the database {shown} has no tables of MLflow's")
-        whole = utils._all_tables_exist(engine)
-        there, wanted = utils._get_schema_version(engine), utils._get_latest_schema_revision()
+        whole = compat.has_all_tables(engine)
+        there, wanted = compat.schema_versions(engine)
     except SQLAlchemyError as error:
         return Ailment("unreachable", f"the database {shown}: {_reason(error)}")
     finally:
         engine.dispose()
     if there == wanted:
         return None if whole else Ailment("unfinished", f"the database {shown} lacks tables of MLflow's")
-    if there is None or there in _revisions(uri):
+    if there is None or there in compat.known_versions(uri):
         what = f"the schema of the database {shown} is not whole, or of an older MLflow"
         return Ailment("unfinished", f"{what} ({there or 'no version'}, not {wanted})")
     return Ailment("release", f"the schema of the database {shown} is of another MLflow ({there}, not {wanted})")
-
-
-def _mlflow_utils() -> Any:
-    """Return MLflow's own tools for its schema, which have no types."""
-    from mlflow.store.db import utils
-
-    return utils
-
-
-def _revisions(uri: str) -> set[str]:
-    """Return the versions of the schema that the installed MLflow knows."""
-    from alembic.script import ScriptDirectory
-
-    script = ScriptDirectory.from_config(_mlflow_utils()._get_alembic_config(uri))
-    return {revision.revision for revision in script.walk_revisions()}
 
 
 def _reason(error: Exception) -> str:

@@ -369,7 +369,7 @@ def test_a_run_that_a_server_makes_too_late_does_not_stay(home: Home, monkeypatc
         raise MlflowException("timed out")
 
     with monkeypatch.context() as patch, pytest.raises(MlflowException):
-        patch.setattr(book._client, "create_run", hang)
+        patch.setattr(book._mlflow.client, "create_run", hang)
         book.write([begun(FAILED)], [])
     book.write([begun(FAILED)], [])
     client.create_run(*late[0])  # what hung is carried out after all

@@ -1,0 +1,53 @@
+"""Private names of MLflow that its mirror and the doctor need, read from MLflow 3.17.2.
+
+tests/ledger/mirror/test_compat.py fails if one of them is gone. MLflow is imported only when one of these is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sqlalchemy import Engine
+
+
+def store_of(client: MlflowClient) -> Any:
+    """Return the store that a client writes into."""
+    return client._tracking_client.store
+
+
+def _utils() -> Any:
+    """Return MLflow's own tools for its schema, which have no types."""
+    from mlflow.store.db import utils
+
+    return utils
+
+
+def make_tables(engine: Engine) -> None:
+    """Make the tables that a database lacks, and bring the others up to this release, as `mlflow db upgrade` does."""
+    _utils()._safe_initialize_tables(engine)
+    _utils()._upgrade_db(engine)
+
+
+def is_empty(engine: Engine) -> bool:
+    """Whether a database has no tables of MLflow's."""
+    return bool(_utils()._is_empty_database(engine))
+
+
+def has_all_tables(engine: Engine) -> bool:
+    """Whether a database has every table of MLflow's."""
+    return bool(_utils()._all_tables_exist(engine))
+
+
+def schema_versions(engine: Engine) -> tuple[str | None, str]:
+    """Return the version of a database's schema (None: it has none), and the one that this release works with."""
+    return _utils()._get_schema_version(engine), _utils()._get_latest_schema_revision()
+
+
+def known_versions(uri: str) -> set[str]:
+    """Return the versions of the schema that the installed MLflow knows."""
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(_utils()._get_alembic_config(uri))
+    return {revision.revision for revision in script.walk_revisions()}
