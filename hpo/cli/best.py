@@ -20,14 +20,14 @@ from hpo.cli.options import home_options
     help="yaml: a sweep file that re-runs exactly this configuration",
 )
 @home_options
-def command(study: str, form: str, home: str, storage: str | None) -> None:
+def command(study: str, form: str, home_folder: str, storage: str | None) -> None:
     """Show the best trial of a study."""
     from hpo.ledger.study.home import make_home
     from hpo.review.studies import best_trial, rerun_file, successor_of
     from hpo.spec.space import show
 
-    place = make_home(home, storage)
-    config, trial = best_trial(place, study)
+    home = make_home(home_folder, storage)
+    config, trial = best_trial(home, study)
     metric = config["metric"]["name"]
     if form == "yaml":
         click.echo(rerun_file(config, trial), nl=False)
@@ -40,5 +40,5 @@ def command(study: str, form: str, home: str, storage: str | None) -> None:
         width = max((len(name) for name in trial.params), default=0)
         for name, value in trial.params.items():
             click.echo(f"  {name:<{width}}  {show(value)}")
-        if successor := successor_of(place, study):
+        if successor := successor_of(home, study):
             click.echo(f"note: this study went on with another space as {successor!r}")

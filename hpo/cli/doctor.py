@@ -16,7 +16,7 @@ from hpo.cli.options import home_options
     "--json", "as_json", is_flag=True, help="print one line of JSON; the lines for people go to standard error"
 )
 @home_options
-def command(study: str, fix: bool, as_json: bool, home: str, storage: str | None) -> int:
+def command(study: str, fix: bool, as_json: bool, home_folder: str, storage: str | None) -> int:
     """Compare a study with its MLflow and its files, one to one.
 
     Exit code 0 if all agree (with --fix: in the end), 1 if something does not, 2 for bad input.
@@ -24,9 +24,9 @@ def command(study: str, fix: bool, as_json: bool, home: str, storage: str | None
     from hpo.ledger.study.home import make_home
     from hpo.review.doctor import diagnose, json_of, lines_of
 
-    place = make_home(home, storage)
-    diagnosis = diagnose(place, study, fix)
-    for line in lines_of(diagnosis, place):
+    home = make_home(home_folder, storage)
+    diagnosis = diagnose(home, study, fix)
+    for line in lines_of(diagnosis, home):
         click.echo(line, err=as_json)
     if as_json:
         click.echo(json.dumps(json_of(diagnosis)))

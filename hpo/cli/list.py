@@ -9,7 +9,7 @@ from hpo.cli.options import home_options
 
 @click.command("list")
 @home_options
-def command(home: str, storage: str | None) -> None:
+def command(home_folder: str, storage: str | None) -> None:
     """List the studies, the latest first."""
     from rich.console import Console
     from rich.table import Table
@@ -18,10 +18,10 @@ def command(home: str, storage: str | None) -> None:
     from hpo.review.studies import list_studies
     from hpo.spec.space import show
 
-    place = make_home(home, storage)
-    studies = list_studies(place)
+    home = make_home(home_folder, storage)
+    studies = list_studies(home)
     if not studies:
-        click.echo(f"no study in {place.storage_url} yet: run hpo sweep search_spaces/binary.yaml")
+        click.echo(f"no study in {home.storage_url} yet: run hpo sweep search_spaces/binary.yaml")
         return
     table = Table(
         "study", "metric", "best", "complete", "pruned", "failed", "running", "latest", box=None, pad_edge=False

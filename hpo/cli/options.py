@@ -19,7 +19,9 @@ def home_options(function: F) -> F:
     storage = click.option(
         "--storage", metavar="URL", help="Optuna database or journal file  [default: a journal in the home]"
     )
-    home = click.option("--home", metavar="DIR", default="mlruns", show_default=True, help="where everything is kept")
+    home = click.option(
+        "--home", "home_folder", metavar="DIR", default="mlruns", show_default=True, help="where everything is kept"
+    )
     return home(storage(function))
 
 

@@ -34,7 +34,7 @@ def command(
     join: bool,
     as_json: bool,
     quiet: bool,
-    home: str,
+    home_folder: str,
     storage: str | None,
 ) -> int:
     """Run a sweep file, or go on with its study up to the budget."""
@@ -56,19 +56,19 @@ def command(
     from hpo.ledger.ledger import Ledger
     from hpo.ledger.sharing.ownership import refuse_join
     from hpo.ledger.study.home import make_home
-    from hpo.ledger.succession import find_place, settle_in
+    from hpo.ledger.succession import begin_successor, choose_study
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text
     from hpo.spec.faults import UserError
 
-    place = make_home(home, storage)
+    home = make_home(home_folder, storage)
     if join:
-        refuse_join(place.storage)
-    place.prepare()
-    course = find_place(sweep, place)
-    notes = settle_in(course, place)
-    sweep = course.sweep
-    ledger = Ledger(sweep, place, join=join, storage=course.storage)
+        refuse_join(home.storage)
+    home.prepare()
+    choice = choose_study(sweep, home)
+    notes = begin_successor(choice, home)
+    sweep = choice.sweep
+    ledger = Ledger(sweep, home, join=join, storage=choice.storage)
     resumes = extend is not None and ledger.extend(extend)
     sweep = ledger.sweep
     out = sys.stdout
@@ -82,7 +82,7 @@ def command(
             display.note(f"the study was extended by {extend} trials before, and is not there yet: that goes on")
         for note in ledger.membership.take_notes():
             display.note(note)
-        logs = place.logs / sweep.name
+        logs = home.logs / sweep.name
         if join:
             display.note(f"this is driver {ledger.membership.number} of study {sweep.name!r}")
             logs /= f"driver-{ledger.membership.number}"
@@ -97,9 +97,9 @@ def command(
     if standing.error:
         print(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}", file=sys.stderr)
     if not quiet:
-        print(summary_text(sweep, standing, place, options), file=stream)
+        print(summary_text(sweep, standing, home, options), file=stream)
     if as_json:
-        print(json.dumps(summary_json(standing, place)), file=out)
+        print(json.dumps(summary_json(standing, home)), file=out)
     if standing.interrupted:
         return 130
     return 0 if standing.complete else 1

@@ -36,7 +36,7 @@ def command(
     no_mlflow: bool,
     no_dashboard: bool,
     open_browser: bool,
-    home: str,
+    home_folder: str,
     storage: str | None,
 ) -> int:
     """Open the MLflow UI and the Optuna dashboard, for this machine only, until Ctrl-C.
@@ -45,11 +45,11 @@ def command(
     the two ends by itself. Logs: logs/ui-*.log in the home.
     """
     from hpo.ledger.study.home import make_home
-    from hpo.review.ui import Wanted, serve
+    from hpo.review.ui import UiRequest, serve
 
-    wanted = Wanted(
+    wanted = UiRequest(
         mlflow_port=None if no_mlflow else mlflow_port,
         dashboard_port=None if no_dashboard else dashboard_port,
         open_browser=open_browser,
     )
-    return serve(make_home(home, storage), wanted)
+    return serve(make_home(home_folder, storage), wanted)

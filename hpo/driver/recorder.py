@@ -23,7 +23,7 @@ from hpo.events import Decision, FailureKind
 from hpo.ledger.ledger import Ledger, Notice, Refusal
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import State, TrialRecord, record_of
-from hpo.ledger.succession import find_place, settle_in
+from hpo.ledger.succession import begin_successor, choose_study
 from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
@@ -63,11 +63,11 @@ class Recorder:
         Raises UserError if the study is another sweep's, or is being run by another process.
         """
         home.prepare()
-        place = find_place(sweep, home)
-        for note in settle_in(place, home):
+        choice = choose_study(sweep, home)
+        for note in begin_successor(choice, home):
             log.warning("%s", note)
         self._clock = clock
-        self._ledger = Ledger(place.sweep, home, clock, storage=place.storage)
+        self._ledger = Ledger(choice.sweep, home, clock, storage=choice.storage)
         self.sweep = self._ledger.sweep
         atexit.register(self.abandon)  # a process for MLflow that nobody ends would keep this one from ending
         try:

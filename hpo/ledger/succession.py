@@ -34,7 +34,7 @@ _MOST_LINES = 20
 
 
 @dataclass(frozen=True)
-class Place:
+class StudyChoice:
     """Where a sweep runs."""
 
     sweep: Sweep  # by the name of its study
@@ -43,7 +43,7 @@ class Place:
     notes: tuple[str, ...] = ()  # for the user
 
 
-def find_place(sweep: Sweep, home: Home) -> Place:
+def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     """Return the study in which a sweep runs: that of its name, or the last of the chain that begins there. Writes
     nothing.
 
@@ -52,21 +52,21 @@ def find_place(sweep: Sweep, home: Home) -> Place:
     """
     storage = open_storage(home) if home.exists() else None
     if storage is None:
-        return Place(sweep, None)
+        return StudyChoice(sweep, None)
     studies = {study.study_name: study.user_attrs for study in storage.get_all_studies()}
     chain = _chain(studies, sweep.name)
     if not chain or "sweep" not in studies[chain[-1]]:  # none, not made by hpo, or never begun
-        return Place(sweep, storage)
+        return StudyChoice(sweep, storage)
     last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
     if alike(theirs, ours):
         notes = (f"study {sweep.name!r} goes on as {last!r}, since its space was changed",) if last != chain[0] else ()
-        return Place(replace(sweep, name=last), storage, notes=notes)
+        return StudyChoice(replace(sweep, name=last), storage, notes=notes)
     _refuse_an_older_one(sweep, chain, studies)
     if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
         raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
     changed = [f"  {line}" for line in differences(theirs, ours)][:_MOST_LINES]
     notes = ("\n".join([f"the file has changed since study {last!r} began:", *changed]),)
-    return Place(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, notes)
+    return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, notes)
 
 
 def _chain(studies: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
@@ -98,91 +98,91 @@ def _next_name(studies: Mapping[str, Mapping[str, Any]], sweep: Sweep, last: str
     return name
 
 
-def settle_in(place: Place, home: Home) -> list[str]:
-    """Make the study of a place, if it has to be made from another; return notes for the user.
+def begin_successor(choice: StudyChoice, home: Home) -> list[str]:
+    """Make the study of a choice, if it has to be made from another; return notes for the user.
 
     Raises UserError if somebody runs the other study, or if none of its trials fits into the new space.
     """
-    notes = list(place.notes)
-    if not place.predecessor:
+    notes = list(choice.notes)
+    if not choice.predecessor:
         return notes
-    _end_what_ran(place, home)
-    old, _ = own_study(replace(place.sweep, name=place.predecessor), home, storage=place.storage)
+    _end_what_ran(choice, home)
+    old, _ = own_study(replace(choice.sweep, name=choice.predecessor), home, storage=choice.storage)
     try:
-        new, storage = own_study(place.sweep, home, storage=place.storage)
+        new, storage = own_study(choice.sweep, home, storage=choice.storage)
         try:
-            return [*notes, _copy(place, StudyBook(place.sweep, home, storage or place.storage))]
+            return [*notes, _copy(choice, StudyBook(choice.sweep, home, storage or choice.storage))]
         finally:
             new.give_up()
     finally:
         old.give_up()
 
 
-def _end_what_ran(place: Place, home: Home) -> None:
+def _end_what_ran(choice: StudyChoice, home: Home) -> None:
     """End the old study's trials that a dead driver left running, in both records: nobody goes on with it any more."""
     from hpo.ledger.ledger import Ledger
 
-    assert place.storage is not None
-    study_id = place.storage.get_study_id_from_name(place.predecessor)
-    if all(trial.state.is_finished() for trial in place.storage.get_all_trials(study_id, deepcopy=False)):
+    assert choice.storage is not None
+    study_id = choice.storage.get_study_id_from_name(choice.predecessor)
+    if all(trial.state.is_finished() for trial in choice.storage.get_all_trials(study_id, deepcopy=False)):
         return
-    sweep = sweep_of(place.predecessor, place.storage.get_study_user_attrs(study_id))
-    ledger = Ledger(sweep, home, storage=place.storage)
+    sweep = sweep_of(choice.predecessor, choice.storage.get_study_user_attrs(study_id))
+    ledger = Ledger(sweep, home, storage=choice.storage)
     try:
         ledger.start()
-        ledger.close("KILLED", {"outcome": f"goes on as study {place.sweep.name}"}, hurry=lambda: False)
+        ledger.close("KILLED", {"outcome": f"goes on as study {choice.sweep.name}"}, hurry=lambda: False)
     finally:
         ledger.abandon()
 
 
-def _copy(place: Place, book: StudyBook) -> str:
+def _copy(choice: StudyChoice, book: StudyBook) -> str:
     """Copy the old study's trials into the new one; return what there is to say."""
-    records = _results(place)
-    kept = [(trial, record) for trial, record in records if fits(place.sweep.space, record.params)]
-    name = place.sweep.name
+    records = _results(choice)
+    kept = [(trial, record) for trial, record in records if fits(choice.sweep.space, record.params)]
+    name = choice.sweep.name
     if records and not kept:
         raise UserError(
-            f"{place.sweep.source}: none of the {len(records)} trials of study {place.predecessor!r} is one of the "
-            f"changed space (choose another name: -o name={place.predecessor}-2)"
+            f"{choice.sweep.source}: none of the {len(records)} trials of study {choice.predecessor!r} is one of the "
+            f"changed space (choose another name: -o name={choice.predecessor}-2)"
         )
     with book.together():
         # First what tells that it is a successor: a database gets one attribute after the other.
-        book.create({"predecessor": place.predecessor, **_facts(place, book, len(kept))})
+        book.create({"predecessor": choice.predecessor, **_facts(choice, book, len(kept))})
         done = {trial.user_attrs.get("copied_from", {}).get("number") for trial in book.trials()}
         for trial, record in kept:
             if trial.number not in done:
-                book.add(_copied(trial, record, place))
+                book.add(_copied(trial, record, choice))
         book.set_attribute("copied", len(kept))
-        book.set_attribute_of(place.predecessor, "successor", name)
+        book.set_attribute_of(choice.predecessor, "successor", name)
     left = len(records) - len(kept)
     left_out = f"; {left} outside the changed space are left out" if left else ""
     return f"it goes on as study {name!r}, with {len(kept)} of {len(records)} trials{left_out}"
 
 
-def _facts(place: Place, book: StudyBook, kept: int) -> dict[str, Any]:
+def _facts(choice: StudyChoice, book: StudyBook, kept: int) -> dict[str, Any]:
     """Return what the new study says of itself: an extension that was not finished goes on in it."""
-    assert place.storage is not None
-    old = place.storage.get_study_user_attrs(place.storage.get_study_id_from_name(place.predecessor))
-    budget = place.sweep.budget
-    meant = replace(place.sweep, budget=replace(budget, trials=max(budget.trials, kept)))
+    assert choice.storage is not None
+    old = choice.storage.get_study_user_attrs(choice.storage.get_study_id_from_name(choice.predecessor))
+    budget = choice.sweep.budget
+    meant = replace(choice.sweep, budget=replace(budget, trials=max(budget.trials, kept)))
     extended = {ATTRIBUTE: old[ATTRIBUTE]} if ATTRIBUTE in old else {}
     return {**facts_of(meant, book.attributes.get("id", uuid.uuid4().hex)), **extended}
 
 
-def _results(place: Place) -> list[tuple[FrozenTrial, TrialRecord]]:
+def _results(choice: StudyChoice) -> list[tuple[FrozenTrial, TrialRecord]]:
     """Return the old study's complete and pruned trials. What failed or was interrupted stays behind."""
-    assert place.storage is not None
-    study_id = place.storage.get_study_id_from_name(place.predecessor)
-    trials = [t for t in place.storage.get_all_trials(study_id, deepcopy=False) if not is_surplus(t)]
+    assert choice.storage is not None
+    study_id = choice.storage.get_study_id_from_name(choice.predecessor)
+    trials = [t for t in choice.storage.get_all_trials(study_id, deepcopy=False) if not is_surplus(t)]
     pairs = [(trial, record_of(trial, history=False)) for trial in trials]
     return [(trial, record) for trial, record in pairs if record.state in _STATES]
 
 
-def _copied(trial: FrozenTrial, record: TrialRecord, place: Place) -> FrozenTrial:
+def _copied(trial: FrozenTrial, record: TrialRecord, choice: StudyChoice) -> FrozenTrial:
     """Return a trial as the new study has it."""
-    params, distributions = searched_params(place.sweep.space, dict(record.params))
+    params, distributions = searched_params(choice.sweep.space, dict(record.params))
     attributes = {key: value for key, value in trial.user_attrs.items() if key not in _OF_THE_OLD_STUDY}
-    attributes["copied_from"] = {"study": place.predecessor, "number": trial.number}
+    attributes["copied_from"] = {"study": choice.predecessor, "number": trial.number}
     attributes["mlflow_run_id"] = uuid.uuid4().hex
     values = trial.values
     if values is None and record.state == "complete":  # its driver died before it had written the state

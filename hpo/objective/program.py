@@ -110,7 +110,7 @@ class ProgramObjective:
             except (OSError, ValueError) as error:
                 return Failed(trial.number, f"the program could not be started: {type(error).__name__}: {error}")
             with process:
-                return _Run(trial, self._metric, self._clock, channel, log, process).follow()
+                return _ProgramRun(trial, self._metric, self._clock, channel, log, process).follow()
 
     def _environment(self, trial: TrialSpec) -> dict[str, str]:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", "HPO_TRIAL": str(trial.number), "HPO_SEED": str(trial.seed)}
@@ -125,7 +125,7 @@ class ProgramObjective:
         return env
 
 
-class _Run:
+class _ProgramRun:
     """One run of the program, from its first line of output to its ending."""
 
     def __init__(

@@ -23,7 +23,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class UiRequest:
     """What to show. Ports: the next free one is taken in place of one in use, 0 is any; None leaves that UI out."""
 
     mlflow_port: int | None = 5000
@@ -32,14 +32,14 @@ class Wanted:
 
 
 @dataclass
-class _Running:
+class _RunningServer:
     plan: Plan
     address: str
     server: Server
     announced: bool = False
 
 
-def serve(home: Home, wanted: Wanted) -> int:
+def serve(home: Home, wanted: UiRequest) -> int:
     """Run the UIs until SIGINT, SIGTERM or SIGHUP; return the exit code: 0 then, 1 if one of them ended by itself.
 
     Raises UserError if there is no study, or nothing to serve.
@@ -88,14 +88,16 @@ def _is_web(tracking: str | None) -> bool:
     return tracking is not None and tracking.startswith(("http://", "https://"))
 
 
-def _start(home: Home, plan: Plan, port: int, group: ServerGroup) -> _Running:
+def _start(home: Home, plan: Plan, port: int, group: ServerGroup) -> _RunningServer:
     if port != plan.port and plan.port != 0:
         _say(f"port {plan.port} is in use: the {plan.name} takes {port}")
     log = home.logs / f"ui-{plan.slug}-{port}.log"  # with the port: two `hpo ui` on one home never share it
-    return _Running(plan, f"http://{LOOPBACK}:{port}", group.start(plan.name, plan.argv(port), plan.env, log))
+    return _RunningServer(plan, f"http://{LOOPBACK}:{port}", group.start(plan.name, plan.argv(port), plan.env, log))
 
 
-def _announce(running: list[_Running], studies: list[str], open_browser: bool, stopped: Callable[[], bool]) -> str:
+def _announce(
+    running: list[_RunningServer], studies: list[str], open_browser: bool, stopped: Callable[[], bool]
+) -> str:
     """Print each address as soon as it answers. Returns what went wrong, or ""."""
     deadline = time.monotonic() + _START_PATIENCE
     while not stopped():
@@ -125,7 +127,7 @@ def _announce_remote(address: str, studies: list[str]) -> None:
         _say_address("MLflow UI", address, studies, mlflow_page)
 
 
-def _failure(running: list[_Running]) -> str:
+def _failure(running: list[_RunningServer]) -> str:
     return next((ui.server.obituary() for ui in running if not ui.server.alive), "")
 
 

@@ -25,7 +25,7 @@ _LOCAL = {LOOPBACK, "localhost", "::1"}
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _DashboardServer(ThreadingMixIn, WSGIServer):
     """Threads: a browser opens connections ahead of need, and one at a time would wait for those."""
 
     daemon_threads = True
@@ -59,7 +59,7 @@ def main(port: int) -> None:
 
     storage = open_storage(Home(Path(), os.environ[STORAGE_VARIABLE]))
     application = local_only(optuna_dashboard.wsgi(storage))
-    make_server(LOOPBACK, port, application, server_class=_Server, handler_class=_Handler).serve_forever()
+    make_server(LOOPBACK, port, application, server_class=_DashboardServer, handler_class=_Handler).serve_forever()
 
 
 if __name__ == "__main__":

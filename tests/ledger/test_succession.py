@@ -14,7 +14,7 @@ from hpo.ledger.study.book import StudyBook, facts_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.space_change import fits, obstacles
-from hpo.ledger.succession import Place, find_place, settle_in
+from hpo.ledger.succession import StudyChoice, begin_successor, choose_study
 from hpo.spec.conditions import Clause
 from hpo.spec.faults import UserError
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
@@ -174,15 +174,15 @@ def attributes(home: Home, study: str) -> dict[str, Any]:
 WIDER = make_sweep(OPTIMIZER, Parameter("x", Range(0.0, 5.0)), MOMENTUM)
 
 
-def succeed(sweep: Sweep, home: Home) -> tuple[Place, list[str]]:
-    place = find_place(sweep, home)
-    return place, settle_in(place, home)
+def succeed(sweep: Sweep, home: Home) -> tuple[StudyChoice, list[str]]:
+    choice = choose_study(sweep, home)
+    return choice, begin_successor(choice, home)
 
 
 @both
 def test_a_successor_starts_from_the_results(home: Home, old: StudyBook):
-    place, notes = succeed(WIDER, home)
-    assert place.sweep.name == "s.2"
+    choice, notes = succeed(WIDER, home)
+    assert choice.sweep.name == "s.2"
     assert notes == [
         "the file has changed since study 's' began:\n  parameters.x.high: the study has 1.0, the file has 5.0",
         "it goes on as study 's.2', with 3 of 3 trials",
@@ -207,16 +207,16 @@ def test_a_successor_starts_from_the_results(home: Home, old: StudyBook):
 
 def test_the_changed_file_goes_on_there_and_may_change_again(home: Home, old: StudyBook):
     succeed(WIDER, home)
-    place, notes = succeed(WIDER, home)
-    assert (place.sweep.name, place.predecessor) == ("s.2", "")
+    choice, notes = succeed(WIDER, home)
+    assert (choice.sweep.name, choice.predecessor) == ("s.2", "")
     assert notes == ["study 's' goes on as 's.2', since its space was changed"]
     widest = make_sweep(OPTIMIZER, Parameter("x", Range(-5.0, 5.0)), MOMENTUM)
     assert succeed(widest, home)[0].sweep.name == "s.3"
     assert trials(home, "s.3")[2].user_attrs["copied_from"] == {"study": "s.2", "number": 2}
     for sweep, successor in ((OLD, "s.2"), (WIDER, "s.3")):
         with pytest.raises(UserError, match=f"went on with another space as '{successor}' .*-o name=s-again"):
-            find_place(sweep, home)
-    assert find_place(replace(OLD, name="other"), home).sweep.name == "other"
+            choose_study(sweep, home)
+    assert choose_study(replace(OLD, name="other"), home).sweep.name == "other"
 
 
 def test_trials_outside_are_left_out_and_counted(home: Home, old: StudyBook):
@@ -238,7 +238,7 @@ def test_a_space_without_any_of_the_trials_is_refused_and_leaves_nothing(home: H
 def test_an_obstacle_is_refused_with_all_differences(home: Home, old: StudyBook):
     other = replace(WIDER, objective="other")
     with pytest.raises(UserError) as caught:
-        find_place(other, home)
+        choose_study(other, home)
     text = str(caught.value)
     assert "objective: the study has 'm', the file has 'other'\n" in text
     assert "parameters.x.high: the study has 1.0, the file has 5.0\n" in text
@@ -265,8 +265,8 @@ def test_a_copy_that_was_cut_off_is_completed(home: Home, old: StudyBook, after:
     with pytest.raises(KeyboardInterrupt):
         succeed(WIDER, home)
     monkeypatch.undo()
-    place, _ = succeed(WIDER, home)
-    assert place.sweep.name == "s.2"
+    choice, _ = succeed(WIDER, home)
+    assert choice.sweep.name == "s.2"
     found = [trial.user_attrs["copied_from"]["number"] for trial in trials(home, "s.2")]
     assert found == [0, 1, 4]
     assert attributes(home, "s")["successor"] == "s.2"

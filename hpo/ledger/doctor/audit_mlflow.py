@@ -47,7 +47,7 @@ def audit_mlflow(
     trial's record with its steps. foreign: trials of which nobody knows what MLflow should say.
     Raises whatever the reader raises.
     """
-    audit = _Audit(reader, sweep, findings)
+    audit = _MlflowAudit(reader, sweep, findings)
     audit.find_family(noted_parent)
     audit.match(records, foreign)
     audit.compare(records, whole)
@@ -57,7 +57,7 @@ def audit_mlflow(
     return audit.state
 
 
-class _Audit:
+class _MlflowAudit:
     def __init__(self, reader: Reader, sweep: SweepRecord, findings: Findings) -> None:
         self._reader = reader
         self._sweep = sweep

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpo.ledger.mirror.process import Answer, Notice, Order
+from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder, Notice
 from hpo.ledger.mirror.writer import WriterProcess
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord, packed
@@ -33,13 +33,13 @@ class Mirror:
         self.takes_ids = False  # whether a run gets the id that its trial's record has; known once MLflow is loaded
         self._home = home
         self._writer: WriterProcess | None = None
-        self._unwritten: deque[Order] = deque()  # given to the process, and not known to be carried out
-        self._opening: Order | None = None
+        self._unwritten: deque[MirrorOrder] = deque()  # given to the process, and not known to be carried out
+        self._opening: MirrorOrder | None = None
         self._restarts = 0
         self._closing = False
         self._stopped = False  # its process was ended, and may be started again
         self._heard = 0  # signs that MLflow makes progress
-        self._held: list[Order] | None = None  # while orders wait for the study
+        self._held: list[MirrorOrder] | None = None  # while orders wait for the study
 
     def start(self) -> None:
         """Start the process, unless it was. It makes MLflow's database if there is none."""
@@ -65,17 +65,17 @@ class Mirror:
     def open(self, sweep: SweepRecord, finished: Sequence[TrialRecord]) -> None:
         """Open the stores. finished: the study's finished trials so far, without their steps; those that MLflow lacks
         are written first."""
-        self._opening = Order("open", (sweep, ()))
+        self._opening = MirrorOrder("open", (sweep, ()))
         self._order("open", sweep, finished)
 
     def _order(self, action: str, *arguments: Any) -> None:
-        order = Order(action, arguments)
+        order = MirrorOrder(action, arguments)
         if self._held is not None:
             self._held.append(order)
         else:
             self._send([order])
 
-    def _send(self, orders: list[Order]) -> None:
+    def _send(self, orders: list[MirrorOrder]) -> None:
         self._unwritten.extend(orders)
         self._process.send(orders)
 
@@ -112,7 +112,7 @@ class Mirror:
                 news += self._replace()
         return news
 
-    def _take_in(self, answer: Answer) -> list[Notice]:
+    def _take_in(self, answer: MirrorAnswer) -> list[Notice]:
         for _ in range(answer.written - self._process.answered):
             self._unwritten.popleft()
         self._process.answered = answer.written
@@ -144,7 +144,7 @@ class Mirror:
     def _start_over(self) -> None:
         self._writer = WriterProcess(self._home)
         orders = [order for order in self._unwritten if order.action != "prepare"]
-        first = [Order("prepare")]
+        first = [MirrorOrder("prepare")]
         if self._opening is not None and not any(order.action == "open" for order in orders):
             first.append(self._opening)  # it finds what the dead one wrote
         self._unwritten.clear()

@@ -29,7 +29,7 @@ _TOGETHER = {"begin", "end", "best", "attach"}  # orders that may be carried out
 
 
 @dataclass(frozen=True)
-class Order:
+class MirrorOrder:
     """One thing to write: a trial's begin or end, a point of the best curve, or a method of MlflowBook."""
 
     action: str
@@ -45,7 +45,7 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class Answer:
+class MirrorAnswer:
     """What came of orders. `written` counts the orders that are done."""
 
     written: int
@@ -56,7 +56,7 @@ class Answer:
     notices: tuple[Notice, ...] = ()
 
 
-class _DriverGone(Exception):
+class _NobodyListens(Exception):
     """Nobody listens any more; the next driver finds out what is missing."""
 
 
@@ -67,8 +67,8 @@ def run(connection: Connection, home: Home) -> None:
     restrain_mlflow()
     log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
     try:
-        Scribe(connection, home, _load_mlflow).work()
-    except _DriverGone:
+        OrderWriter(connection, home, _load_mlflow).work()
+    except _NobodyListens:
         return
 
 
@@ -92,14 +92,14 @@ def _load_mlflow() -> None:
         gc.enable()
 
 
-class Scribe:
+class OrderWriter:
     """Carries out what the driver orders."""
 
     def __init__(self, connection: Connection, home: Home, load: Callable[[], None] = lambda: None) -> None:
         """load: imports MLflow, which takes seconds, in which the pipe is emptied already."""
         self._connection = connection
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
-        self._next: deque[Order] = deque()  # taken from the queue, not yet begun
+        self._orders: queue.SimpleQueue[MirrorOrder | None] = queue.SimpleQueue()
+        self._next: deque[MirrorOrder] = deque()  # taken from the queue, not yet begun
         self._written = 0
         threading.Thread(target=self._take_orders, daemon=True).start()
         load()
@@ -110,7 +110,7 @@ class Scribe:
         self._book: MlflowBook = MlflowBook(home, alive=self._tell)
 
     def work(self) -> None:
-        """Write until the order to close. Raises _DriverGone if the driver ends without one."""
+        """Write until the order to close. Raises _NobodyListens if the driver ends without one."""
         while True:
             orders = self._batch()
             rows = [order for order in orders if order.action != "attach"]
@@ -132,7 +132,7 @@ class Scribe:
         except (EOFError, OSError):
             self._orders.put(None)
 
-    def _batch(self) -> list[Order]:
+    def _batch(self) -> list[MirrorOrder]:
         """Return the next orders that can be carried out together; waits for one, not for more."""
         if not self._next:
             self._next.append(self._required(self._orders.get()))
@@ -148,12 +148,12 @@ class Scribe:
             orders.append(order)
         return orders
 
-    def _required(self, order: Order | None) -> Order:
+    def _required(self, order: MirrorOrder | None) -> MirrorOrder:
         if order is None:
-            raise _DriverGone
+            raise _NobodyListens
         return order
 
-    def _persist(self, orders: Sequence[Order]) -> list[Notice]:
+    def _persist(self, orders: Sequence[MirrorOrder]) -> list[Notice]:
         """Carry out orders, again and again until MLflow takes them or refuses them; return news for the user."""
         failures = 0
         while True:
@@ -169,7 +169,7 @@ class Scribe:
                 self._tell(trouble=" ".join(f"{type(error).__name__}: {error}".split())[:300])
                 time.sleep(wait)
 
-    def _carry_out(self, orders: Sequence[Order]) -> list[Notice]:
+    def _carry_out(self, orders: Sequence[MirrorOrder]) -> list[Notice]:
         trials: dict[int, tuple[TrialRecord, bool]] = {}
         best: list[tuple[int, float, float]] = []
         notes: list[str] = []
@@ -189,12 +189,14 @@ class Scribe:
         return [Notice(text, warning=False) for text in notes]
 
     def _tell(self, **facts: Any) -> None:
-        """Answer the driver. Raises _DriverGone."""
+        """MirrorAnswer the driver. Raises _NobodyListens."""
         book = self._book
         try:
-            self._connection.send(Answer(self._written, parent_id=book.parent_id, takes_ids=book.takes_ids, **facts))
+            self._connection.send(
+                MirrorAnswer(self._written, parent_id=book.parent_id, takes_ids=book.takes_ids, **facts)
+            )
         except OSError:
-            raise _DriverGone from None
+            raise _NobodyListens from None
 
 
 def _is_refusal(error: Exception, failures: int) -> bool:

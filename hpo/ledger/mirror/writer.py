@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Iterator
 
 from hpo.ledger.mirror import process
-from hpo.ledger.mirror.process import Answer, Order
+from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder
 from hpo.ledger.study.home import Home
 
 
@@ -28,11 +28,11 @@ class WriterProcess:
         assert self._process.pid is not None
         return self._process.pid
 
-    def send(self, orders: list[Order]) -> None:
+    def send(self, orders: list[MirrorOrder]) -> None:
         with contextlib.suppress(OSError):  # it died: the next `answers` sees that
             self._connection.send(orders)
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[MirrorAnswer]:
         """Yield what has come. Raises EOFError or OSError if the process is gone."""
         while self._connection.poll():
             yield self._connection.recv()

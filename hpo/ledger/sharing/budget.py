@@ -12,7 +12,7 @@ from hpo.ledger.study.book import StudyBook
 from hpo.spec.sweep import Sweep
 
 
-class Budget:
+class StudyBudget:
     """A sweep's budget: its file's, or what `--extend` made of it, noted in the study."""
 
     def __init__(self, sweep: Sweep, book: StudyBook, ownership: Ownership, shared: bool) -> None:

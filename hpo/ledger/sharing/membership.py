@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from hpo.ledger.sharing.budget import Budget
+from hpo.ledger.sharing.budget import StudyBudget
 from hpo.ledger.sharing.estate import Estate, Settle
 from hpo.ledger.sharing.heartbeat import Heartbeat
 from hpo.ledger.sharing.others import News, Others, Refusal
@@ -30,7 +30,7 @@ class Membership:
         """known: the ended trials that a driver which shares the study has taken in; None: it has the study alone."""
         self._ownership = ownership
         self.heartbeat = Heartbeat(ownership, clock)
-        self.budget = Budget(sweep, book, ownership, shared=known is not None)
+        self.budget = StudyBudget(sweep, book, ownership, shared=known is not None)
         self._others = Others(book, sweep.space, ownership.number, known) if known is not None else None
         self._estate = Estate(ownership, self.heartbeat, self._others) if self._others is not None else None
         self.last = True  # whether no other driver is left

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Engine, event
 
 from hpo.ledger.study.compat import insert_trial
-from hpo.ledger.study.patience import Patience, options
+from hpo.ledger.study.patience import DatabasePatience, options
 
 IDLE_SECONDS = 20  # between two statements of a transaction, which are milliseconds apart
 _TOKEN = "hpo:inserted"  # the system attribute by which a trial is known that was just made
@@ -52,7 +52,7 @@ class PatientStorage(RDBStorage):
     def __init__(self, url: str) -> None:
         """Raises what RDBStorage raises: nothing is waited for."""
         logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # of a lost connection it prints two pages
-        self.patience = Patience()
+        self.patience = DatabasePatience()
         super().__init__(url, options(url))
         if self.engine.dialect.name == "postgresql":
             _end_frozen_transactions(self.engine)

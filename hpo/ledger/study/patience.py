@@ -20,7 +20,7 @@ class DatabaseAway(OSError):
 
 
 @dataclass
-class Patience:
+class DatabasePatience:
     """Carries out calls to a database, again and again while it is away."""
 
     seconds: float = 0.0  # in all, of one call; the first repeat comes at once

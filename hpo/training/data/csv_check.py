@@ -33,7 +33,7 @@ _MANY = 27
 
 
 @dataclass
-class _Target:
+class _TargetColumn:
     """What one pass over the file tells about the target column, and of the others whether a model can use them."""
 
     rows: int = 0
@@ -198,8 +198,8 @@ def _check_header(header: list[str], separator: str, target: str | None) -> list
     return faults
 
 
-def _read_target(reader: Any, header: list[str], target: str) -> _Target:
-    found, column, width = _Target(), header.index(target), len(header)
+def _read_target(reader: Any, header: list[str], target: str) -> _TargetColumn:
+    found, column, width = _TargetColumn(), header.index(target), len(header)
     found.empty = set(range(width)) - {column}
     for row in reader:
         if not row:
@@ -233,7 +233,7 @@ def _is_large(text: str, size: Callable[[str], float | None]) -> bool:
     return abs(size(text) or 0.0) > LARGEST and any(map(str.isdigit, text))
 
 
-def _check_target(found: _Target, target: str, kind: Kind) -> list[Fault]:
+def _check_target(found: _TargetColumn, target: str, kind: Kind) -> list[Fault]:
     rows = found.rows - found.missing
     if rows == 0:
         return [Fault(f"the target {target!r} must have values, but it is empty in all {found.rows} rows", ("target",))]
@@ -255,7 +255,7 @@ def _check_target(found: _Target, target: str, kind: Kind) -> list[Fault]:
     return faults
 
 
-def _check_numbers(found: _Target, target: str) -> list[Fault]:
+def _check_numbers(found: _TargetColumn, target: str) -> list[Fault]:
     words = sorted(text for text in found.values if number(text) is None)
     if not words:
         return []

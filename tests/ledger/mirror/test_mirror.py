@@ -25,13 +25,13 @@ from mlflow import MlflowClient
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.mirror import Mirror
-from hpo.ledger.mirror.process import Answer, Notice, Order, Scribe, _DriverGone
+from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder, Notice, OrderWriter, _NobodyListens
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, packed, unpacked
 
 from .test_mlflow_ways import DIVERGED, FAILED, ONE, PRUNED, SWEEP, artifacts, assert_same, begun, tables, trial
 
-OPEN = [Order("prepare"), Order("open", (SWEEP, []))]
+OPEN = [MirrorOrder("prepare"), MirrorOrder("open", (SWEEP, []))]
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def fresh(record: TrialRecord) -> TrialRecord:
     return replace(record, run_id=uuid.uuid4().hex)
 
 
-def begin(record: TrialRecord) -> Order:
-    return Order("begin", (begun(record)[0],))
+def begin(record: TrialRecord) -> MirrorOrder:
+    return MirrorOrder("begin", (begun(record)[0],))
 
 
-def end(record: TrialRecord) -> Order:
-    return Order("end", packed(record))
+def end(record: TrialRecord) -> MirrorOrder:
+    return MirrorOrder("end", packed(record))
 
 
 @contextmanager
@@ -58,8 +58,8 @@ def scribe(home: Home) -> Iterator[Connection]:
     ours, theirs = multiprocessing.Pipe()
 
     def work() -> None:
-        with contextlib.suppress(_DriverGone):
-            Scribe(theirs, home).work()
+        with contextlib.suppress(_NobodyListens):
+            OrderWriter(theirs, home).work()
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -71,9 +71,9 @@ def scribe(home: Home) -> Iterator[Connection]:
         theirs.close()
 
 
-def answers(connection: Connection, count: int) -> list[Answer]:
+def answers(connection: Connection, count: int) -> list[MirrorAnswer]:
     """Take in answers until this many orders are carried out."""
-    found: list[Answer] = []
+    found: list[MirrorAnswer] = []
     while not found or found[-1].written < count:
         assert connection.poll(60), found[-1:]  # it hangs
         found.append(connection.recv())
@@ -81,11 +81,11 @@ def answers(connection: Connection, count: int) -> list[Answer]:
     return found
 
 
-def warnings(found: list[Answer]) -> list[Notice]:
+def warnings(found: list[MirrorAnswer]) -> list[Notice]:
     return [notice for answer in found for notice in answer.notices if notice.warning]
 
 
-def some_orders(folder: Path) -> list[Order]:
+def some_orders(folder: Path) -> list[MirrorOrder]:
     """Orders as a ledger gives them: trials overlap, some have files, the best is told of after its trial's end."""
     records = [fresh(record) for record in (ONE, FAILED, PRUNED, DIVERGED)] + [trial(number) for number in range(5, 40)]
     orders = []
@@ -93,21 +93,21 @@ def some_orders(folder: Path) -> list[Order]:
         path = folder / f"{record.number}.txt"
         path.write_text(f"printed by {record.number}")
         orders += [begin(record), end(record)]
-        orders += [Order("attach", (record.number, "output.log", str(path)))] if record.number % 3 == 0 else []
-        orders += [Order("best", (record.number, record.value, record.ended))] if record.value else []
+        orders += [MirrorOrder("attach", (record.number, "output.log", str(path)))] if record.number % 3 == 0 else []
+        orders += [MirrorOrder("best", (record.number, record.value, record.ended))] if record.value else []
     overlapping = sorted(enumerate(orders), key=lambda each: each[0] + 4 * (each[1].action != "begin"))
     return [order for _, order in overlapping]
 
 
-def all_at_once(orders: list[Order]) -> list[list[Order]]:
+def all_at_once(orders: list[MirrorOrder]) -> list[list[MirrorOrder]]:
     return [orders]
 
 
-def one_by_one(orders: list[Order]) -> list[list[Order]]:
+def one_by_one(orders: list[MirrorOrder]) -> list[list[MirrorOrder]]:
     return [[order] for order in orders]
 
 
-def in_bursts(orders: list[Order]) -> list[list[Order]]:
+def in_bursts(orders: list[MirrorOrder]) -> list[list[MirrorOrder]]:
     draw, rest, bursts = random.Random(1), list(orders), []
     while rest:
         size = draw.choice((1, 2, 5, 20))
@@ -116,7 +116,7 @@ def in_bursts(orders: list[Order]) -> list[list[Order]]:
     return bursts
 
 
-def carry_out(home: Home, bursts: list[list[Order]], await_each: bool) -> list[Answer]:
+def carry_out(home: Home, bursts: list[list[MirrorOrder]], await_each: bool) -> list[MirrorAnswer]:
     """Let a scribe carry out bursts of orders; return its answers."""
     found = []
     with scribe(home) as connection:
@@ -151,7 +151,7 @@ def awaited_one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Home:
 )
 def test_bursts_make_no_difference(
     awaited_one_by_one: Home, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    way: str, split: Callable[[list[Order]], list[list[Order]]], await_each: bool,
+    way: str, split: Callable[[list[MirrorOrder]], list[list[MirrorOrder]]], await_each: bool,
 ):  # fmt: skip
     if way == "client":
         monkeypatch.setattr(mlflow_bulk, "TESTED", ())

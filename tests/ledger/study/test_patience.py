@@ -18,7 +18,7 @@ from hpo.ledger.sharing import owners, rows
 from hpo.ledger.sharing.owners import SharedOwnership
 from hpo.ledger.study.database import PatientStorage
 from hpo.ledger.study.home import Home, open_database
-from hpo.ledger.study.patience import DatabaseAway, Patience
+from hpo.ledger.study.patience import DatabaseAway, DatabasePatience
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 
@@ -100,7 +100,7 @@ def test_a_full_disk_is_not_waited_for(storage: PatientStorage):
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with pytest.raises(DatabaseAway, match="can't write: database or disk is full"):
-        Patience(seconds=600).carry_out(write)
+        DatabasePatience(seconds=600).carry_out(write)
 
 
 def test_a_driver_whose_clock_is_set_back_goes_on_saying_that_it_lives(tmp_path: Path):
