@@ -208,7 +208,8 @@ class StudyBook:
             self._hold(map(_outline, ended))
 
     def forget_histories(self, ended: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-        """Drop the steps of ended trials from the storage's memory; return the trials without them."""
+        """Return ended trials without their steps; drop these from the storage's memory, too, as far as it knows of the
+        ends."""
         light = [without_history(trial) for trial in ended]
         self._hold(light)
         return light

@@ -34,7 +34,8 @@ class HoldsTrials(Protocol):
     """A storage that keeps every trial that it has seen in memory, and hands out its own objects."""
 
     def hold(self, trial: FrozenTrial) -> None:
-        """Keep this in the place of the ended trial with the same id."""
+        """Keep this in the place of the trial with the same id, if that has ended as far as the storage knows: what is
+        still to be written to one that runs needs the storage's own. Raises KeyError if there is no such trial."""
 
 
 class JournalStudies(JournalStorage):
@@ -46,10 +47,9 @@ class JournalStudies(JournalStorage):
 
     def hold(self, trial: FrozenTrial) -> None:
         with self._thread_lock:
-            held = self._replay_result._trials
-            if trial._trial_id not in held:
-                raise KeyError(f"the journal has no trial {trial._trial_id}")
-            held[trial._trial_id] = trial
+            trials = self._replay_result._trials
+            if trials[trial._trial_id].state.is_finished():
+                trials[trial._trial_id] = trial
 
 
 class CachedStorage(_CachedStorage):
@@ -61,7 +61,9 @@ class CachedStorage(_CachedStorage):
     def hold(self, trial: FrozenTrial) -> None:
         with self._lock:
             study, number = self._trial_id_to_study_id_and_number[trial._trial_id]
-            self._studies[study].trials[number] = trial
+            trials = self._studies[study].trials
+            if trials[number].state.is_finished():
+                trials[number] = trial
 
 
 def insert_trial(database: RDBStorage, study_id: int, trial: FrozenTrial) -> FrozenTrial:

@@ -54,6 +54,20 @@ def test_a_storage_holds_what_it_is_given_in_the_place_of_a_trial(kind: str, tmp
 
 
 @pytest.mark.parametrize("kind", ["journal", "database"])
+def test_a_trial_that_still_runs_is_left_as_it_is(kind: str, tmp_path: Path) -> None:
+    storage = open_storage(kind, tmp_path)
+    study, _ = ended(storage)
+    running = storage.create_new_trial(study)
+    (_, held) = storage.get_all_trials(study, deepcopy=False)
+    settled = copy.copy(held)
+    settled.state = TrialState.FAIL
+    storage.hold(settled)
+    storage.set_trial_user_attr(running, "outcome", "failed")
+    storage.set_trial_state_values(running, TrialState.FAIL)
+    assert storage.get_trial(running).user_attrs == {"outcome": "failed"}
+
+
+@pytest.mark.parametrize("kind", ["journal", "database"])
 def test_a_trial_that_is_not_there_is_not_held(kind: str, tmp_path: Path) -> None:
     storage = open_storage(kind, tmp_path)
     _, held = ended(storage)
