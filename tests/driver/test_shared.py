@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from e2e.support import Place
 from postgresql import postgresql
@@ -88,7 +89,7 @@ def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_wri
         first.start()
         second.warm_up()
         writer = second._mirror._process
-        os.kill(writer.pid or 0, signal.SIGSTOP)
+        os.kill(writer.pid, signal.SIGSTOP)
         second.start()
         for ledger, x in ((first, 0.25), (second, 0.75)):
             record = ledger.begin({"x": x})
@@ -100,9 +101,9 @@ def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_wri
         assert len(first.news().ended) == 1
         assert first.leave(lambda: False) == (True, [])
         first.close("FINISHED", {"outcome": "done"}, lambda: False)
-        if writer.is_alive():
-            os.kill(writer.pid or 0, signal.SIGCONT)
-            writer.join(10)
+        if psutil.pid_exists(writer.pid):
+            os.kill(writer.pid, signal.SIGCONT)
+            psutil.Process(writer.pid).wait(10)
         second.close("", {}, lambda: True)
         for ledger in (first, second):
             ledger.membership._ownership._storage.engine.dispose()  # type: ignore[attr-defined]
