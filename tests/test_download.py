@@ -114,14 +114,14 @@ def test_a_strong_digest(server: Server, tmp_path: Path) -> None:
     assert get(server, tmp_path, digest="sha256:" + hashlib.sha256(server.content).hexdigest()).is_dir()
 
 
-def refused(server: Server, target: Path, message: str, **more: Any) -> None:
+def assert_refused(server: Server, target: Path, message: str, **more: Any) -> None:
     with pytest.raises(UserError, match=message):
         get(server, target, **more)
     assert left(target) == []
 
 
 def test_wrong_digest(server: Server, tmp_path: Path) -> None:
-    refused(server, tmp_path, r"md5 must be 00, but is [0-9a-f]{32}; nothing was extracted", digest="md5:00")
+    assert_refused(server, tmp_path, r"md5 must be 00, but is [0-9a-f]{32}; nothing was extracted", digest="md5:00")
 
 
 @pytest.mark.parametrize(
@@ -138,28 +138,28 @@ def test_wrong_digest(server: Server, tmp_path: Path) -> None:
 )
 def test_harmful_members(server: Server, tmp_path: Path, edit: Edit, message: str) -> None:
     server.content = archive(edit)
-    refused(server, tmp_path / "deep" / "data", message)
+    assert_refused(server, tmp_path / "deep" / "data", message)
     assert left(tmp_path) == ["deep", "deep/data"]
 
 
 def test_a_cut_off_archive(server: Server, tmp_path: Path) -> None:
     server.content = server.content[:60_000]
-    refused(server, tmp_path, "no complete tar archive")
+    assert_refused(server, tmp_path, "no complete tar archive")
 
 
 def test_no_archive_at_all(server: Server, tmp_path: Path) -> None:
     server.content = b"<html>please log in</html>"
-    refused(server, tmp_path, "no complete tar archive")
+    assert_refused(server, tmp_path, "no complete tar archive")
 
 
 def test_another_archive(server: Server, tmp_path: Path) -> None:
     server.content = archive(folder="things/deeper")
-    refused(server, tmp_path, r"must hold one\.bin, two\.bin, but does not")
+    assert_refused(server, tmp_path, r"must hold one\.bin, two\.bin, but does not")
 
 
 def test_the_connection_ends_early(server: Server, tmp_path: Path) -> None:
     server.claimed = len(server.content) + 10
-    refused(server, tmp_path, rf"after {len(server.content)} of {len(server.content) + 10} bytes \(run again")
+    assert_refused(server, tmp_path, rf"after {len(server.content)} of {len(server.content) + 10} bytes \(run again")
 
 
 def test_not_found_says_how_to_do_it_by_hand(server: Server, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_wrong_local_archive_is_named_and_stays(server: Server, tmp_path: Path
 
 
 def test_a_missing_local_archive(server: Server, tmp_path: Path) -> None:
-    refused(server, tmp_path, r"nowhere\.tgz does not exist", archive="nowhere.tgz")
+    assert_refused(server, tmp_path, r"nowhere\.tgz does not exist", archive="nowhere.tgz")
 
 
 def test_an_incomplete_folder_is_not_taken_for_the_data(server: Server, tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 def test_the_cluster_file_is_one_for_ray():
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    validate_config(prepare_config(yaml.safe_load((SCRIPTS / "launch" / "cluster.yaml").read_text())))
+    given = yaml.safe_load((SCRIPTS / "launch" / "cluster.yaml").read_text())
+    config = prepare_config(given)
+    validate_config(config)  # raises what it has against it
+    workers = config["available_node_types"]["local.cluster.node"]["max_workers"]
+    assert workers == given["max_workers"] == len(given["provider"]["worker_ips"])
 
 
 def test_the_job_runs_a_sweep_on_workers_of_the_tested_version():
@@ -26,7 +30,8 @@ def test_the_job_runs_a_sweep_on_workers_of_the_tested_version():
 
 @pytest.mark.parametrize("name", ["ray-head", "ray-worker", "two-nodes", "launch/slurm.sbatch"])
 def test_scripts_are_sound(name: str):
-    subprocess.run(["bash", "-n", SCRIPTS / name], check=True)
+    done = subprocess.run(["bash", "-n", SCRIPTS / name], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_worker_needs_the_head_and_its_token(tmp_path: Path):

@@ -57,7 +57,8 @@ objective().check_data({{}})
 heavy = {{"torch.nn", "numpy._core", "pandas.core", "sklearn.base", "sklearn.utils"}} & set(sys.modules)
 sys.exit(f"loaded {{heavy}}" if heavy else 0)
 """
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)

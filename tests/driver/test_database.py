@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e.support import read_until
 from e2e.test_join import SharedPlace, assert_sound, write
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
@@ -44,20 +44,12 @@ def shared(server: Any, tmp_path: Path) -> Iterator[SharedPlace]:
     storage.engine.dispose()
 
 
-def read_until(process: Any, words: str) -> str:
-    """Return a driver's output up to the line with these words."""
-    output = ""
-    while words not in output and (line := process.stdout.readline()):
-        output += line
-    return output
-
-
 def test_a_sweep_waits_for_its_database_and_goes_on(shared: SharedPlace, server: Any):
     path = write(shared, "slow", 20)
     drivers = shared.drivers(2, path, "--join")
     shared.wait_for(2)
     server.stop()
-    heard = [read_until(driver, "the database can't be reached, waiting") for driver in drivers]
+    heard = [read_until(driver, driver.stdout, "the database can't be reached, waiting") for driver in drivers]
     assert all("waiting up to" in text for text in heard), heard
     server.start()
     found = [(*driver.communicate(timeout=120), driver.returncode) for driver in drivers]
@@ -74,7 +66,7 @@ def test_a_sweep_that_is_interrupted_meanwhile_says_why_and_loses_nothing(shared
     driver = shared.driver(path)
     shared.wait_for(1)
     server.stop()
-    read_until(driver, "the database can't be reached, waiting")
+    read_until(driver, driver.stdout, "the database can't be reached, waiting")
     driver.send_signal(signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
     server.start()
@@ -98,9 +90,14 @@ def test_a_call_that_was_lost_is_repeated_without_being_done_twice(shared: Share
         finally:
             server.start()
     told: list[str] = []
-    patience.seconds, patience.tell = 60.0, told.append
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            server.start()
+
+    patience.seconds, patience.tell = 60.0, tell
     server.stop()
-    threading.Thread(target=lambda: (time.sleep(1), server.start())).start()
     assert storage.get_all_studies() == []
     assert [text.split(",")[0] for text in told] == ["the database can't be reached", "the database is back"]
     storage.engine.dispose()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e.support import Place, assert_records_agree, environment
+from e2e.support import Place, assert_records_agree, environment, read_until
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_an_extension_is_finished_by_whichever_command_comes_next(place: Place):
     path = place.write("slow", budget={"trials": 2})
     place.sweep(path)
     process = place.start("sweep", path, "--extend", "4")
-    place.wait_for_trials(3)
+    place.wait_for_trials(3, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     again = place.run("sweep", path, "--extend", "4", "-o", "engine.workers=1", "--json")
@@ -46,9 +46,7 @@ def test_the_command_to_continue_has_what_the_first_was_given(place: Place):
     path = place.write("slow", budget={"trials": 5})
     storage = place.folder / "a journal"
     process = place.start("sweep", path, "-o", "seed=3", "--workers", "1", "--storage", storage)
-    output = ""
-    while "trial 0" not in output and (line := process.stdout.readline()):
-        output += line
+    output = read_until(process, process.stdout, "trial 0")
     process.send_signal(signal.SIGINT)
     output += process.communicate(timeout=60)[0]
     assert process.returncode == 130, output

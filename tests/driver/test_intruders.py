@@ -40,7 +40,7 @@ def test_an_experiment_that_was_renamed_runs_that_were_deleted_and_trials_that_w
 def test_a_study_that_is_deleted_under_a_sweep_ends_it_with_a_message(place: Place):
     path = place.write("slow", engine={"workers": 1})
     process = place.start("sweep", path)
-    place.wait_for_trials(1)
+    place.wait_for_trials(1, process)
     optuna.delete_study(study_name="small", storage=open_storage(place.home))
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 2, output

@@ -6,18 +6,19 @@ import atexit
 import functools
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from waiting import wait_for
 
 from hpo.ledger.mirror.book import make_database
 from hpo.ledger.study.home import Home, open_storage
@@ -151,17 +152,13 @@ class Place:
     def trials(self, study: str = "small") -> list[optuna.trial.FrozenTrial]:
         return optuna.load_study(study_name=study, storage=open_storage(self.home)).trials
 
-    def wait_for_trials(self, count: int, study: str = "small", seconds: float = 60) -> None:
-        """Wait until a running sweep has finished this many trials."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.home.journal.exists():
-                names = [found.study_name for found in open_storage(self.home).get_all_studies()]
-                ended = [t for t in self.trials(study) if "outcome" in t.user_attrs] if study in names else []
-                if len(ended) >= count:
-                    return
-            time.sleep(0.1)
-        raise AssertionError(f"no {count} trials within {seconds} s")
+    def ended(self) -> int:
+        """Return how many trials the journal has outcomes of, without opening it as a study: that would mend it."""
+        return self.home.journal.read_bytes().count(b'"outcome"') if self.home.journal.exists() else 0
+
+    def wait_for_trials(self, count: int, process: subprocess.Popen[str]) -> None:
+        """Wait until a running sweep has brought the journal to this many trials with outcomes."""
+        wait_for(lambda: self.ended() >= count, f"{count} trials", process=process)
 
     def runs(self, study: str = "small") -> tuple[Run, dict[int, Run]]:
         """Return MLflow's parent run and its child runs by trial number; doubled ones are an error."""
@@ -180,6 +177,20 @@ class Place:
 
     def client(self) -> MlflowClient:
         return MlflowClient(self.home.tracking_uri)
+
+
+def read_until(process: subprocess.Popen[str], stream: IO[str], words: str) -> str:
+    """Return what a process says in one of its pipes up to these words; `communicate` gives what follows."""
+    said = ""
+
+    def heard() -> bool:
+        nonlocal said
+        if select.select([stream], [], [], 1)[0]:
+            said += os.read(stream.fileno(), 65536).decode()  # not by the stream, which would read ahead for itself
+        return words in said
+
+    wait_for(heard, words, process=process)
+    return said
 
 
 def environment() -> dict[str, str]:

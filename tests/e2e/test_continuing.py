@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from faults.support import family
+from waiting import wait_for
 
-from e2e.support import Place, assert_records_agree
+from e2e.support import Place, assert_records_agree, read_until
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_killed_sweep_goes_on_to_its_exact_budget(place: Place):
     path = place.write("slow", budget={"trials": 10})
     process = place.start("sweep", path)
-    place.wait_for_trials(3)
+    place.wait_for_trials(3, process)
     process.kill()
     process.communicate()
     left = Counter(trial.state.name for trial in place.trials())
@@ -45,7 +45,7 @@ def test_a_killed_sweep_goes_on_to_its_exact_budget(place: Place):
 def test_a_second_driver_is_told_who_runs_the_study(place: Place):
     path = place.write("slow", budget={"trials": 12})
     first = place.start("sweep", path)
-    place.wait_for_trials(1)
+    place.wait_for_trials(1, first)
     second = place.run("sweep", path)
     assert second.returncode == 2
     assert f"the study 'small' is being run by process {first.pid} on " in second.stderr
@@ -161,11 +161,10 @@ def test_extend_adds_exactly_n(place: Place):
 def test_ctrl_c_leaves_a_study_that_goes_on(place: Place, interrupts: int, states: set[str]):
     path = place.write("slow", budget={"trials": 8})
     process = place.start("sweep", path)
-    place.wait_for_trials(2)
+    place.wait_for_trials(2, process)
     process.send_signal(signal.SIGINT)
     if interrupts == 2:
-        os.read(process.stdout.fileno(), 1)  # its first line: the signals come one after the other
-        time.sleep(0.3)
+        read_until(process, process.stdout, "again to stop at once")
         process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, output + errors
@@ -194,10 +193,7 @@ def test_a_study_with_another_space_is_refused_and_left_alone(place: Place):
 def test_ctrl_c_before_the_first_trial_leaves_no_study(place: Place):
     path = place.write("slow")
     process = place.start("sweep", path)
-    deadline = time.monotonic() + 30
-    while not place.home.locks.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.3)  # the driver runs, its workers are starting
+    wait_for(lambda: family(process.pid)["worker"], "a worker that starts", process=process)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, output + errors

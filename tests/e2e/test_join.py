@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
-from faults.support import wait_for
 from optuna.trial import FrozenTrial
 from postgresql import postgresql
 from sqlalchemy import Engine, text
+from waiting import wait_for
 
 from e2e.support import Place, assert_records_agree
 from hpo.ledger.study.home import open_database
@@ -47,27 +46,23 @@ class SharedPlace(Place):
     def trials(self, study: str = "small") -> list[FrozenTrial]:
         return [trial for trial in self.all_trials(study) if "surplus" not in trial.user_attrs]
 
-    def wait_for(self, count: int, driver: int = 0, states: str = "COMPLETE PRUNED", seconds: float = 60) -> None:
-        """Wait for so many trials in these states, of one driver if one is given."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = [trial for trial in self.trials() if trial.state.name in states.split()]
-            if len([t for t in found if driver in (0, t.user_attrs.get("driver"))]) >= count:
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"no {count} trials within {seconds} s")
+    def wait_for(self, count: int, states: str = "COMPLETE PRUNED") -> None:
+        """Wait for so many trials in these states."""
+        among = states.split()
+        wait_for(lambda: sum(trial.state.name in among for trial in self.trials()) >= count, f"{count} {states}")
 
-    def pop_one_in_a_trial(self, drivers: list[Popen[str]], seconds: float = 60) -> Popen[str]:
+    def pop_one_in_a_trial(self, drivers: list[Popen[str]]) -> Popen[str]:
         """Wait until a driver is in the middle of a trial; take it from the list."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for trial in self.trials():
-                if not trial.state.is_finished() and 0 < len(trial.intermediate_values) < 7:
-                    pid = self.owners().get(trial.user_attrs["driver"])
-                    if found := [index for index, driver in enumerate(drivers) if driver.pid == pid]:
-                        return drivers.pop(found[0])
-            time.sleep(0.05)
-        raise AssertionError(f"nobody trains anything within {seconds} s")
+
+        def busy() -> list[Popen[str]]:
+            now = [trial for trial in self.trials() if not trial.state.is_finished()]
+            numbers = {trial.user_attrs["driver"] for trial in now if 0 < len(trial.intermediate_values) < 7}
+            pids = {pid for number, pid in self.owners().items() if number in numbers} if numbers else set()
+            return [driver for driver in drivers if driver.pid in pids]
+
+        found = wait_for(busy, "a driver in the middle of a trial")[0]
+        drivers.remove(found)
+        return found
 
     def owners(self, study: str = "small") -> dict[int, int]:
         """Return the pids of the drivers by their numbers."""
@@ -165,7 +160,6 @@ def test_a_driver_waits_for_the_last_trials_of_others_and_trains_those_that_fail
     first, second = shared.drivers(2, path, "--join")
     shared.wait_for(2, states="RUNNING")
     third = shared.driver(path, "--join")
-    time.sleep(0.2)
     first.send_signal(signal.SIGINT)
     first.send_signal(signal.SIGINT)
     found = ends([first, second, third])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from faults.support import ended, everybody, kill, started, wait_for
+from faults.support import everybody, kill, started
+from waiting import wait_for
 
 from e2e.support import Place, assert_records_agree
 
@@ -44,7 +45,7 @@ def test_a_wider_space_goes_on_in_a_successor(place: Place):
 def test_what_a_killed_sweep_left_running_is_ended_before_its_space_changes(place: Place):
     path = place.write("slow")
     with started(place, "sweep", path) as process:
-        wait_for(lambda: ended(place) >= 2, "two trials", process)
+        wait_for(lambda: place.ended() >= 2, "two trials", process=process)
         kill(everybody(process.pid))
     wider = place.write("parabola", objective="my_objectives.py:slow", parameters={"x": {"min": -5.0, "max": 9.0}})
     done = place.run("sweep", wider, "--extend", "2")

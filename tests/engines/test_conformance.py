@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from ray_support import two_nodes
+from waiting import wait_for
 
 from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note, Progress
 from hpo.engines.local import LocalEngine
@@ -67,11 +67,17 @@ class Run:
     engine: Engine
     messages: list[Message] = field(default_factory=list)
 
-    def until(self, true: Callable[[], object], seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, self.messages
-            self.messages += self.engine.poll(0.2)
+    def until(self, true: Callable[[], object]) -> None:
+        def polled() -> object:
+            if not (found := true()):
+                self.messages += self.engine.poll(0.2)
+            return found
+
+        try:
+            wait_for(polled, "what the engine should do")
+        except AssertionError as error:
+            error.add_note(f"it said: {self.messages}")
+            raise
 
     def idle(self) -> None:
         self.until(self.engine.idle)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
@@ -18,25 +17,6 @@ from optuna.trial import FrozenTrial
 from hpo.review.doctor import diagnose, lines_of
 
 LONG = os.environ.get("HPO_LONG", "") not in ("", "0")
-
-
-def wait_for(true: Callable[[], bool], what: str, process: Popen[str] | None = None, seconds: float = 120) -> None:
-    """Wait until something holds; bounded, so that a hang is a failure that says what was waited for.
-
-    process: it must not end meanwhile.
-    """
-    deadline = time.monotonic() + seconds
-    while not true():
-        if process is not None and process.poll() is not None:
-            output, errors = process.communicate()
-            raise AssertionError(f"the sweep ended ({process.returncode}) before: {what}\n{output}{errors}")
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-
-
-def ended(place: Place) -> int:
-    """Return how many trials the journal has outcomes of, without opening it as a study: that would mend it."""
-    return place.home.journal.read_bytes().count(b'"outcome"') if place.home.journal.exists() else 0
 
 
 def family(driver: int) -> dict[str, list[psutil.Process]]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from e2e.support import Place
+from waiting import wait_for
 
-from .support import assert_gone, assert_whole, everybody, family, finish, kill, started, wait_for
+from .support import assert_gone, assert_whole, everybody, family, finish, kill, started
 
 pytestmark = pytest.mark.slow
 
@@ -82,11 +83,16 @@ def kept(place: Place) -> dict[str, float]:
     return {path.name: path.stat().st_mtime for path in place.home.checkpoints.rglob("*.pt")}
 
 
+def newer(place: Place, than: dict[str, float]) -> bool:
+    """Whether each of these checkpoints has been written again since."""
+    return all(kept(place).get(name, 0) > moment for name, moment in than.items())
+
+
 def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write(place)
     with started(place, "sweep", path) as process:
-        wait_for(lambda: len(kept(place)) == 2, "a checkpoint of each trial", process)
-        wait_for(lambda: min(trained(place).values()) >= 16, "so much that to start over would show", process)
+        wait_for(lambda: len(kept(place)) == 2, "a checkpoint of each trial", process=process)
+        wait_for(lambda: min(trained(place).values()) >= 16, "so much that to start over would show", process=process)
         everyone = everybody(process.pid)
         kill(everyone[:1])
         assert_gone(everyone)
@@ -95,12 +101,12 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
 
     with started(place, "sweep", path) as process:
         # Both go on, and one worker is killed when each has a newer checkpoint.
-        wait_for(lambda: all(kept(place).get(name, 0) > moment for name, moment in first_kept.items()), "more", process)
+        wait_for(lambda: newer(place, first_kept), "a newer checkpoint of each", process=process)
         (victim, _) = family(process.pid)["worker"]
         kill([victim])
-        wait_for(lambda: _worker_is_new(process.pid, victim.pid), "another worker", process)
+        wait_for(lambda: _worker_is_new(process.pid, victim.pid), "another worker", process=process)
         before = trained(place)
-        wait_for(lambda: all(count > before[name] for name, count in trained(place).items()), "epochs", process)
+        wait_for(lambda: all(count > before[name] for name, count in trained(place).items()), "epochs", process=process)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 130, output + errors

@@ -16,8 +16,9 @@ import pytest
 from e2e.support import Place
 from postgresql import postgresql
 from running_ui import Ui
+from waiting import wait_for
 
-from .support import LONG, everybody, finish, kill, started, wait_for
+from .support import LONG, everybody, finish, kill, started
 
 pytestmark = pytest.mark.slow
 

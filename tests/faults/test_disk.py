@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from e2e.support import Place
+from waiting import wait_for
 
-from .support import assert_whole, ended, finish, started, wait_for
+from .support import assert_whole, finish, started
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +57,7 @@ def test_a_full_disk_ends_the_sweep_and_loses_nothing(small: Place):
     path = small.write("slow", budget={"trials": TRIALS})
     ballast = small.folder / "ballast"
     with started(small, "sweep", path) as process:
-        wait_for(lambda: ended(small) >= 4, "four trials", process)
+        wait_for(lambda: small.ended() >= 4, "four trials", process=process)
         fill(ballast)
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 1, output + errors
@@ -77,7 +78,7 @@ def test_a_home_that_becomes_read_only(place: Place):
         pytest.skip("needs root and chattr: the superuser writes to any other file")
     path = place.write("slow", budget={"trials": TRIALS})
     with started(place, "sweep", path) as process:
-        wait_for(lambda: ended(place) >= 4, "four trials", process)
+        wait_for(lambda: place.ended() >= 4, "four trials", process=process)
         command("chattr", "-R", "+i", place.home.path)
         try:
             output, errors = process.communicate(timeout=120)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from e2e import test_cohorts
 from e2e.support import Place
+from waiting import wait_for
 
-from .support import LONG, assert_gone, assert_whole, ended, everybody, family, finish, kill, started, wait_for
+from .support import LONG, assert_gone, assert_whole, everybody, family, finish, kill, started
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +53,7 @@ def write(place: Place, kind: str) -> Path:
 
 def known(place: Place) -> dict[int, tuple[Any, ...]]:
     """Return what the study says of each trial whose outcome is noted."""
-    trials = place.trials() if ended(place) else []
+    trials = place.trials() if place.ended() else []
     return {
         trial.number: (trial.params, trial.user_attrs["outcome"], trial.user_attrs["history"])
         for trial in trials
@@ -62,13 +63,13 @@ def known(place: Place) -> dict[int, tuple[Any, ...]]:
 
 def strike(place: Place, path: Path, rng: random.Random, counts: Counter[str]) -> str:
     """Run the sweep and kill a part of it at a random moment, while it starts, works, or winds up; return which."""
-    target, delay, left = rng.choice(TARGETS), rng.uniform(0, 0.4), TRIALS - ended(place)
+    target, delay, left = rng.choice(TARGETS), rng.uniform(0, 0.4), TRIALS - place.ended()
     when = TRIALS - left + rng.randint(1, left) if left > 0 and rng.random() < 0.8 else -1
     with started(place, "sweep", path) as process:
         if when < 0:
             time.sleep(rng.uniform(0.2, 4.0))
         else:
-            wait_for(lambda: ended(place) >= when or process.poll() is not None, f"{when} trials")
+            wait_for(lambda: place.ended() >= when or process.poll() is not None, f"{when} trials")
             time.sleep(delay)
         everyone = everybody(process.pid)
         parts = family(process.pid)

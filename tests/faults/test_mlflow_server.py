@@ -10,17 +10,17 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 from e2e.support import Place, assert_records_agree
 from postgresql import postgresql_server
 from sqlalchemy import NullPool, create_engine, inspect, text
+from waiting import wait_for
 
-from .support import LONG, ended, started, wait_for
+from .support import LONG, family, started
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +76,7 @@ class Proxy(socketserver.ThreadingTCPServer):
     daemon_threads = True
     broken = False
     refused = 0
+    given_up = 0  # requests without an answer
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -100,9 +101,11 @@ class _Handler(socketserver.BaseRequestHandler):
                 # One request a connection, so that the next one finds out whether the proxy is broken.
                 head, separator, rest = first.partition(b"\r\n")
                 server.sendall(head + separator + b"Connection: close\r\n" + _without_keeping(rest))
-                back = threading.Thread(target=_copy, args=(server, self.request), daemon=True)
+                answers: list[bytes] = []
+                back = threading.Thread(target=_copy, args=(server, self.request, answers.append), daemon=True)
                 back.start()
                 _copy(self.request, server)
+                proxy.given_up += not answers
                 back.join(120)
 
 
@@ -110,9 +113,10 @@ def _without_keeping(head: bytes) -> bytes:
     return head.replace(b"Connection: keep-alive\r\n", b"")
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, note: Callable[[bytes], object] = len) -> None:
     with suppress(OSError):
         while chunk := source.recv(65536):
+            note(chunk)
             target.sendall(chunk)
         target.shutdown(socket.SHUT_WR)
 
@@ -145,12 +149,14 @@ def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.Monk
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
 
         def catches_up(what: str) -> None:
-            known = ended(place)
-            wait_for(lambda: finished_runs(place.home.tracking_uri) >= known, f"{known} runs after {what}", process)
+            known = place.ended()
+            wait_for(
+                lambda: finished_runs(place.home.tracking_uri) >= known, f"{known} runs after {what}", process=process
+            )
 
         def goes_on() -> None:
-            known = ended(place)
-            wait_for(lambda: ended(place) >= known + 4, "trials without MLflow", process)
+            known = place.ended()
+            wait_for(lambda: place.ended() >= known + 4, "trials without MLflow", process=process)
 
         with started(place, "sweep", path) as process:
             goes_on()  # the server is not there yet
@@ -170,7 +176,8 @@ def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.Monk
 
             server.signal(signal.SIGSTOP)
             goes_on()
-            time.sleep(4)  # longer than a request waits
+            given_up = proxy.given_up
+            wait_for(lambda: proxy.given_up > given_up, "a request that waited for too long", process=process)
             server.signal(signal.SIGCONT)
             catches_up("the server hung")
 
@@ -190,8 +197,8 @@ def test_what_waits_is_told_and_sent_by_doctor_or_by_the_next_sweep(place: Place
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
         proxy.broken = True
         with started(place, "sweep", path) as process:
-            wait_for(lambda: ended(place) == 6, "all trials", process)
-            time.sleep(2)
+            wait_for(lambda: place.ended() == 6, "all trials", process=process)
+            wait_for(lambda: not family(process.pid)["worker"], "a driver that only waits for MLflow", process=process)
             process.send_signal(signal.SIGINT)  # it would wait for MLflow for half a minute
             output, errors = process.communicate(timeout=120)
         assert process.returncode in (0, 130), output + errors
@@ -219,13 +226,13 @@ def test_a_database_that_goes_away(place: Place, monkeypatch: pytest.MonkeyPatch
         uri = server.get_uri(database="mlflow")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with started(place, "sweep", path) as process:
-            wait_for(lambda: finished_runs(uri) >= 2, "two runs", process)
+            wait_for(lambda: finished_runs(uri) >= 2, "two runs", process=process)
             server.stop()
-            known = ended(place)
-            wait_for(lambda: ended(place) >= known + 4, "trials without MLflow", process)
+            known = place.ended()
+            wait_for(lambda: place.ended() >= known + 4, "trials without MLflow", process=process)
             server.start()
-            known = ended(place)
-            wait_for(lambda: finished_runs(uri) >= known, f"{known} runs after the database was away", process)
+            known = place.ended()
+            wait_for(lambda: finished_runs(uri) >= known, f"{known} runs after the database was away", process=process)
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=120)
         assert process.returncode == 130, output + errors

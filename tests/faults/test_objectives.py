@@ -9,10 +9,11 @@ from typing import Any
 import psutil
 import pytest
 from e2e.support import Place, assert_records_agree
+from waiting import wait_for
 
 from hpo.output import LOG_LIMIT
 
-from .support import LONG, assert_whole, ended, everybody, finish, how, started, wait_for
+from .support import LONG, assert_whole, everybody, finish, how, started
 
 pytestmark = pytest.mark.slow
 
@@ -418,7 +419,7 @@ def test_in_this_process(place: Place):
 def test_a_driver_that_was_suspended_takes_no_trial_for_a_hung_one(place: Place):
     path = place.write("slow", budget={"trials": 16, "stall_seconds": 4, "trial_seconds": 6})
     with started(place, "sweep", path) as process:
-        wait_for(lambda: ended(place) >= 2, "two trials", process)
+        wait_for(lambda: place.ended() >= 2, "two trials", process=process)
         everyone = everybody(process.pid)
         for one in everyone:
             one.suspend()  # a laptop that is closed: workers, too, else they have ended their trials when it looks

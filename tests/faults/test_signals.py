@@ -6,8 +6,9 @@ import signal
 
 import pytest
 from e2e.support import Place
+from waiting import wait_for
 
-from .support import assert_gone, assert_whole, ended, everybody, finish, started, wait_for
+from .support import assert_gone, assert_whole, everybody, finish, started
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.slow
 def test_sigterm_ends_a_sweep_as_ctrl_c_does(place: Place):
     path = place.write("slow", budget={"trials": 8})
     with started(place, "sweep", path) as process:
-        wait_for(lambda: ended(place) >= 2, "two trials", process)
+        wait_for(lambda: place.ended() >= 2, "two trials", process=process)
         everyone = everybody(process.pid)
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=60)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import textwrap
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from waiting import wait_for
 
 import hpo
 from hpo.events import Assignment, Decision, Event, Failed, Finished, Reported, TrialSpec
@@ -93,8 +94,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_dead(pid: int, seconds: float = 10.0) -> bool:
-    end = time.monotonic() + seconds
-    while alive(pid) and time.monotonic() < end:
-        time.sleep(0.05)
-    return not alive(pid)
+def wait_until_dead(*pids: int) -> None:
+    """Wait until none of these processes runs."""
+    wait_for(lambda: not any(map(alive, pids)), f"the ends of {pids}", seconds=10)

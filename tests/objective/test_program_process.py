@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from hpo.events import Assignment, Failed, Finished, Reported, Stopped, TrialSpec
 from hpo.objective.program import ProgramObjective
@@ -77,7 +77,7 @@ def test_stop_reaches_children_and_leaves_them_the_grace_period(tmp_path: Path) 
     channel = run(tmp_path, body, channel=RecordingChannel(stop_at=1))
     assert channel.ending == Stopped(7)
     assert "child saved" in channel.logs[7]
-    assert wait_until_dead(int(channel.logs[7].split()[1]))
+    wait_until_dead(int(channel.logs[7].split()[1]))
 
 
 def test_stop_reaches_a_program_that_made_its_own_group(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_children_that_outlive_the_program_are_killed(tmp_path: Path, chatty: bo
     channel = run(tmp_path, body)
     assert channel.ending == Finished(7)
     assert not (tmp_path / "finished").exists()  # it was ended, not waited for
-    assert wait_until_dead(int(channel.logs[7].split("child ", 1)[1].split()[0]))
+    wait_until_dead(int(channel.logs[7].split("child ", 1)[1].split()[0]))
 
 
 def test_a_program_that_closes_its_output_is_waited_for(tmp_path: Path) -> None:
@@ -161,15 +161,13 @@ def test_the_program_and_its_children_die_with_the_worker(tmp_path: Path, how: s
         [sys.executable, "-c", textwrap.dedent(worker)], cwd=tmp_path, env=worker_environment(tmp_path)
     )
     try:
-        end = time.monotonic() + 20
-        while not (tmp_path / "pids").exists() and time.monotonic() < end:
-            time.sleep(0.05)
+        wait_for((tmp_path / "pids").exists, "a program with a child", process=process)
         pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
         assert all(alive(pid) for pid in pids)
     finally:
         process.send_signal(how)
         process.wait()
-    assert [wait_until_dead(pid) for pid in pids] == [True, True]
+    wait_until_dead(*pids)
     assert (tmp_path / "told").exists()  # SIGTERM came first
 
 

@@ -11,13 +11,13 @@ import socket
 import subprocess
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from running_ui import ENV, HPO, Ui, get
+from waiting import wait_for
 
 from hpo.review.ui_ports import PortLease
 
@@ -262,8 +262,5 @@ def test_sees_trials_that_come_later(home: Path) -> None:
     assert trials() == TRIALS
     file = str(home.parent / "quick.yaml")
     subprocess.run([HPO, "sweep", file, "--home", str(home), "--extend", "2", "--quiet"], env=ENV, check=True)
-    deadline = time.monotonic() + 20
-    while trials() < TRIALS + 2 and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert trials() == TRIALS + 2
+    wait_for(lambda: trials() == TRIALS + 2, "the trials that came later")
     running.stop()

@@ -63,8 +63,15 @@ def test_every_type_of_the_grammar_is_here() -> None:
 @pytest.mark.parametrize("epochs", [None, 1, 2, 9, 27])
 def test_it_builds(kind: str, epochs: int | None) -> None:
     for rule in (ADAPTER.validate_python({"type": kind}), rule_of(kind)):
-        make_stopper(rule, "study", epochs)
-        decision_steps(rule, epochs)
+        assert make_stopper(rule, "study", epochs) is not None
+        steps = decision_steps(rule, epochs)
+        asked = [step for step in range(1, EPOCHS + 1) if step in steps]
+        if kind == "none":
+            assert asked == []
+        elif epochs is None or kind not in ("asha", "hyperband"):
+            assert len(asked) == EPOCHS
+        else:
+            assert all(step < epochs for step in asked)
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])

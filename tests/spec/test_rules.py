@@ -76,7 +76,7 @@ def test_suggestions_for_choices(faults: Faults) -> None:
 
 
 def test_values_that_it_accepts(load: Load) -> None:
-    load(
+    sweep = load(
         METRIC + "parameters:\n"
         "  optimizer: {value: sgd}\n"
         "  learning_rate: {distribution: log_uniform_values, min: 1e-5, max: 1}\n"
@@ -88,8 +88,20 @@ def test_values_that_it_accepts(load: Load) -> None:
         "  grad_clip: {values: [null, 1.0, 5]}\n",
         contract=TOY,
     )
+    named = [
+        "optimizer",
+        "learning_rate",
+        "momentum",
+        "nesterov",
+        "activation",
+        "batch_size",
+        "hidden_layers",
+        "grad_clip",
+    ]
+    assert {parameter.name for parameter in sweep.space.parameters} >= set(named)
     for batch_size in ("distribution: int_uniform, min: 1, max: 9", "distribution: q_uniform, min: 16, max: 64, q: 16"):
-        load(f"{METRIC}parameters: {{batch_size: {{{batch_size}}}}}", contract=TOY)
+        sweep = load(f"{METRIC}parameters: {{batch_size: {{{batch_size}}}}}", contract=TOY)
+        assert "batch_size" in {parameter.name for parameter in sweep.space.parameters}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import ray
 from e2e.support import Place, environment
-from faults.support import everybody, kill, wait_for
+from faults.support import everybody, kill
+from waiting import wait_for
 
 from tune.support import assert_sound, states, steps
 
@@ -70,9 +71,8 @@ def test_a_killed_search_goes_on_to_its_exact_budget(place: Place, how: str) -> 
     )
     try:
         reports = place.folder / "home" / "studies.journal"
-        wait_for(
-            lambda: reports.exists() and reports.read_bytes().count(b"intermediate_value") > 40, "reports", process, 60
-        )
+        wait_for(reports.exists, "a study", process=process)
+        wait_for(lambda: reports.read_bytes().count(b"intermediate_value") > 40, "reports", process=process)
     finally:
         kill(everybody(process.pid))
         process.communicate(timeout=30)

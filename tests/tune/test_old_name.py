@@ -22,4 +22,5 @@ def test_the_old_name_works_with_a_warning() -> None:
 
 def test_what_was_pickled_under_the_old_name_is_found() -> None:
     script = f"import pickle, hpo.tune; assert pickle.loads({PICKLED!r}) is hpo.tune.StudySearcher"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

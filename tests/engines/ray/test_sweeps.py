@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 from e2e.support import Place, assert_records_agree
-from faults.support import assert_gone, assert_whole, ended, everybody, started, wait_for
+from faults.support import assert_gone, assert_whole, everybody, started
 from ray_support import two_nodes
+from waiting import wait_for
 
 from hpo.engines.base import EngineError
 from hpo.engines.ray import engine as ray_engine
@@ -164,7 +164,7 @@ def test_pictures_train_and_a_node_that_is_killed_loses_nothing(nodes: Nodes, tm
                "-o", "parameters.width={value: 0.25}", "-o", f"data.root={folder.parent}", "-o", "early_terminate=none",
                "-o", f"engine={{type: ray, address: '{nodes.address}', cohort: off}}"]  # fmt: skip
     with started(place, "sweep", file, *options) as driver:
-        wait_for(lambda: len(workers(place)) == 2, "trials of both nodes", driver)
+        wait_for(lambda: len(workers(place)) == 2, "trials of both nodes", process=driver)
         family = everybody(nodes.raylet)
         assert len(family) > 2
         nodes.kill_second()
@@ -182,7 +182,7 @@ def test_a_cluster_that_grows_is_used(nodes: Nodes, place: Place):
         nodes.kill_second()
     file = write(place, "meet", nodes, data={"meeting": str(meeting)}, budget={"trials": 12})
     with started(place, "sweep", file) as driver:
-        wait_for(lambda: ended(place) >= 2, "two trials", driver)
+        wait_for(lambda: place.ended() >= 2, "two trials", process=driver)
         nodes.add_second()
         output, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, output + errors
@@ -219,7 +219,7 @@ def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Pla
     own = {"type": "ray", "address": "local", "workers": 2}
     file = write(place, "slow", None, own, budget={"trials": 30})
     with started(place, "sweep", file) as driver:
-        wait_for(lambda: ended(place) >= 2, "two trials", driver)
+        wait_for(lambda: place.ended() >= 2, "two trials", process=driver)
         family = everybody(driver.pid)
         assert any("raylet" in process.name() for process in family)
         assert not [socket for process in family for socket in public_sockets(process)]
@@ -227,8 +227,8 @@ def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Pla
         assert_gone(family)
     file = write(place, "slow", nodes, budget={"trials": 30})
     with started(place, "sweep", file) as driver:
-        done = ended(place)
-        wait_for(lambda: ended(place) >= done + 2, "two more trials", driver)
+        done = place.ended()
+        wait_for(lambda: place.ended() >= done + 2, "two more trials", process=driver)
         driver.send_signal(signal.SIGINT)
         output, errors = driver.communicate(timeout=120)
         assert driver.returncode == 130, output + errors
@@ -268,8 +268,6 @@ def test_other_versions_are_refused(nodes: Nodes, place: Place, monkeypatch: pyt
     try:
         with pytest.raises(EngineError, match=r"has torch 2\S+ \(the driver has 1\.0\)"):
             engine.start()
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                engine.poll(0.2)
+            wait_for(lambda: engine.poll(0.2) and False, "a refusal")
     finally:
         engine.close()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from e2e.support import Place, _empty_mlflow, assert_records_agree
 from mlflow import MlflowClient
+from waiting import wait_for
 
 from hpo.ledger.doctor.repair import owned
 from hpo.ledger.ledger import Ledger
@@ -79,9 +80,12 @@ def run_sweep(home: Home, sweep: Sweep, dies: bool = False) -> Home:
     if dies:
         ledger.begin(params(7))
         ledger.report(7, 1, {"score": 0.5}, time.time())
-        while ledger._mirror._unwritten:
+
+        def written() -> bool:
             ledger.pump()
-            time.sleep(0.01)
+            return not ledger._mirror._unwritten
+
+        wait_for(written, "an MLflow that has all")
         ledger.abandon()
     else:
         ledger.close("FINISHED", {"outcome": "done", "trials_complete": 4}, lambda: False)
@@ -360,7 +364,7 @@ def test_a_sweep_that_was_killed(tmp_path: Path):
     place = Place(tmp_path)
     path = place.write("slow", budget={"trials": 6})
     process = place.start("sweep", path)
-    place.wait_for_trials(2)
+    place.wait_for_trials(2, process)
     process.kill()
     process.communicate()
     found = place.run("doctor", "small")

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 from e2e.support import Place
 from mlflow import MlflowClient
+from waiting import wait_for
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.mirror import Mirror
@@ -218,10 +219,20 @@ def states(home: Home) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+class Watched(Mirror):
+    """Counts how often its process has said that MLflow can't be written."""
+
+    troubles = 0
+
+    def _take_in(self, answer: MirrorAnswer) -> list[Notice]:
+        self.troubles += bool(answer.trouble)
+        return super()._take_in(answer)
+
+
 @pytest.fixture
-def mirror(home: Home) -> Iterator[Mirror]:
+def mirror(home: Home) -> Iterator[Watched]:
     """A real mirror whose sweep is open."""
-    mirror = Mirror(home)
+    mirror = Watched(home)
     mirror.start()
     mirror.open(SWEEP, [])
     news = until(mirror, lambda: bool(mirror.parent_id) or mirror.in_trouble)
@@ -232,10 +243,13 @@ def mirror(home: Home) -> Iterator[Mirror]:
 
 def until(mirror: Mirror, true: Callable[[], bool]) -> list[Notice]:
     """Return what a mirror says until something is true."""
-    news = mirror.receive()
-    while not true():
-        time.sleep(0.02)
-        news += mirror.receive()
+    news: list[Notice] = []
+
+    def told() -> bool:
+        news.extend(mirror.receive())
+        return true()
+
+    wait_for(told, "what the mirror should do")
     return news
 
 
@@ -263,7 +277,7 @@ def test_what_was_held_back_is_sent_or_dropped(mirror: Mirror, home: Home):
 
 
 @pytest.mark.slow
-def test_a_database_that_another_writer_holds_or_that_fails_is_waited_for(mirror: Mirror, home: Home):
+def test_a_database_that_another_writer_holds_or_that_fails_is_waited_for(mirror: Watched, home: Home):
     with closing(sqlite3.connect(home.mlflow_database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for record in (ONE, FAILED):
@@ -277,11 +291,9 @@ def test_a_database_that_another_writer_holds_or_that_fails_is_waited_for(mirror
         other.execute("ALTER TABLE metrics RENAME TO gone")
         mirror.end(PRUNED)
         mirror.end(DIVERGED)
-        news = until(mirror, lambda: mirror.in_trouble)
-        heard = len(news)
-        time.sleep(1)  # it is tried again, and fails again
-        news += mirror.receive()
-        assert (heard, len(news)) == (1, 1)
+        before = mirror.troubles
+        news = until(mirror, lambda: mirror.troubles >= before + 2)  # it is tried again, and fails again
+        assert len(news) == 1
         assert news[0].text.startswith("MLflow can't be written for now, the sweep goes on: ")
         other.execute("ALTER TABLE gone RENAME TO metrics")
     assert close(mirror) == []
@@ -316,10 +328,14 @@ def test_a_process_that_dies_is_replaced_and_the_next_one_writes_what_is_missing
 def test_a_process_that_always_dies_is_not_replaced_for_ever(mirror: Mirror, home: Home):
     mirror.begin(ONE)
     mirror.end(ONE)
-    news = []
-    while not mirror.in_trouble:
+    news: list[Notice] = []
+
+    def killed_for_good() -> bool:
         mirror._process.kill()
-        news += mirror.receive()
+        news.extend(mirror.receive())
+        return mirror.in_trouble
+
+    wait_for(killed_for_good, "an end of it")
     assert [notice.text.rpartition(") ")[2] for notice in news] == [
         *["and was replaced"] * 3,
         "once too often, and is not replaced; the study is safe",

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import MetaData, NullPool, create_engine, select
+from waiting import wait_for
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.book import MlflowBook
@@ -204,11 +204,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         )  # its workers end with it, as a group
     try:
         address = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
-        while not answers(address):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        wait_for(lambda: answers(address), f"a server; see {log}", process=process)
         yield address
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from threading import Barrier
 import pytest
 from e2e.support import Place
 from postgresql import postgresql_server
+from waiting import wait_for
 
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home, open_database
@@ -33,9 +33,12 @@ def drive(home: Home, number: int, start: Barrier) -> int:
     rng = random.Random(number)
     ledger = Ledger(make_sweep(), home, join=True)
     ledger.warm_up()
-    while not ledger._mirror.takes_ids:
+
+    def loaded() -> bool:
         ledger._mirror.receive()
-        time.sleep(0.01)
+        return ledger._mirror.takes_ids
+
+    wait_for(loaded, "a mirror that has loaded MLflow")
     start.wait(60)
     ledger.start()
     left = set(range(VALUES))  # a driver knows its own trials

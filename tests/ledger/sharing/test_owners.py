@@ -75,7 +75,9 @@ def test_a_study_that_was_given_up_is_free_and_renewal_keeps_it(driver, now, mon
         with pytest.raises(UserError):
             driver().take()
     first.give_up()
-    driver().take()
+    heir = driver()
+    heir.take()
+    assert heir.taken_over == []
 
 
 def test_an_owner_without_a_sign_of_life_is_taken_over_and_must_stop(driver, now, monkeypatch):
@@ -90,6 +92,7 @@ def test_an_owner_without_a_sign_of_life_is_taken_over_and_must_stop(driver, now
         first.renew()
     first.give_up()  # not what is another's now
     second.renew()
+    assert second.taken_over[0].pid == os.getpid()
 
 
 def test_an_owner_whose_process_is_gone_is_taken_over_at_once(driver, monkeypatch):
@@ -98,7 +101,9 @@ def test_an_owner_whose_process_is_gone_is_taken_over_at_once(driver, monkeypatc
         driver().take()
         monkeypatch.undo()
         process.wait()
-    driver().take()
+    heir = driver()
+    heir.take()
+    assert [(owner.number, owner.pid) for owner in heir.taken_over] == [(1, process.pid)]
 
 
 def test_a_process_that_nobody_has_waited_for_is_gone_too():
@@ -205,7 +210,7 @@ def _try_to_take(url: str) -> str:
     return ""
 
 
-def _race(pool: Pool, url: str) -> None:
+def assert_one_wins(pool: Pool, url: str) -> None:
     said = pool.map(_try_to_take, [url] * 4, chunksize=1)
     assert said.count("") == 1, said
     assert all("is being run by process" in text for text in said if text)
@@ -225,17 +230,17 @@ def _import(_: int) -> None:
 @pytest.mark.slow
 def test_of_four_that_start_at_the_same_moment_one_gets_a_new_study_in_sqlite(pool, tmp_path):
     for attempt in range(5):
-        _race(pool, f"sqlite:///{tmp_path / f'{attempt}.db'}")
+        assert_one_wins(pool, f"sqlite:///{tmp_path / f'{attempt}.db'}")
 
 
 @pytest.mark.slow
 def test_of_four_that_start_at_the_same_moment_one_gets_a_new_study_in_postgresql(pool):
     with postgresql() as url:
-        _race(pool, url)  # makes the tables, too
+        assert_one_wins(pool, url)  # makes the tables, too
         storage = open_database(url)
         for _ in range(10):
             storage.delete_study(storage.get_study_id_from_name("s"))
-            _race(pool, url)
+            assert_one_wins(pool, url)
         storage.engine.dispose()
 
 

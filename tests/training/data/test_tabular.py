@@ -232,7 +232,8 @@ assert check_csv({data!r}, "binary") == []
 heavy = {{"torch.nn", "numpy._core", "pandas.core", "sklearn.base"}} & set(sys.modules)
 sys.exit(f"loaded {{heavy}}" if heavy else 0)
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_arrays_are_standardised_by_their_training_rows() -> None:
