@@ -28,8 +28,8 @@ from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
 from hpo.training.stack.slot import CannotStack, Ragged
-from hpo.training.stack.upload import upload
 from hpo.training.task import TorchTask
+from hpo.training.upload import upload
 from hpo.training.vocabulary.metrics import measure
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
