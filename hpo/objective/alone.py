@@ -5,13 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.events import Channel, Decision, Event, Failed, FailureKind, Finished, TrialSpec
 from hpo.lazy import lazy_import
 from hpo.objective.failures import RAISED, failed
-from hpo.training.checkpoint import Keeper, UnusableCheckpoint
+from hpo.training.checkpoint import Keeper, resumed
 from hpo.training.loop import Events, train_run
 from hpo.training.run import Run
 
@@ -28,7 +27,8 @@ class _CannotSplit(Exception):
 
 
 def train_alone(begin: Callable[[], Run], trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
-    """Train one trial by the plain loop and hand each event to the channel, one final event among them.
+    """Train one trial by the plain loop, from its checkpoint if it has one; hand each event to the channel, one final
+    event among them.
 
     A trial that finds too little memory starts over, with each batch in two parts, unless its model normalizes over
     the batch. What the channel raises passes.
@@ -57,8 +57,7 @@ def _attempt(
     begin: Callable[[], Run], trial: TrialSpec, channel: Channel, checkpoint_seconds: float, parts: int
 ) -> Failed | None:
     """Train a trial; tell every event but a failure, which is returned."""
-    keeper = Keeper(Path(trial.checkpoint), checkpoint_seconds) if trial.checkpoint else None
-    training = _training(begin, keeper, parts)
+    training = _training(begin, Keeper(checkpoint_seconds), parts)
     decision: Decision | None = None
     while True:
         event: Event
@@ -73,17 +72,15 @@ def _attempt(
         decision = channel.exchange([event]).get(trial.number, Decision.CONTINUE)
 
 
-def _training(begin: Callable[[], Run], keeper: Keeper | None, parts: int) -> Events:
-    for _ in range(2):
+def _training(begin: Callable[[], Run], keeper: Keeper, parts: int) -> Events:
+    def begin_in_parts() -> Run:
         run = begin()
         if parts > 1 and run.skip_single:
             raise _CannotSplit("its batch can't be split: the model has batch norm")
         run.parts = parts
-        try:
-            yield from train_run(run, keeper=keeper)
-            return
-        except UnusableCheckpoint:  # nothing was trained yet, and the file is gone
-            continue
+        return run
+
+    yield from train_run(resumed(begin_in_parts), keeper=keeper)
 
 
 def _failure(trial: TrialSpec, error: BaseException, parts: int) -> Failed:

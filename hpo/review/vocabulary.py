@@ -52,6 +52,8 @@ def _table(parameters: Mapping[str, Known]) -> str:
     lines = ["", "| hyperparameter | default | values | |", "| --- | --- | --- | --- |"]
     for name, known in parameters.items():
         default = "-" if known.default is None else f"`{show(known.default)}`"
+        for others in known.default_where.values():
+            default += "".join(f", `{show(value)}` for `{choice}`" for choice, value in others.items())
         help_text = "" if known.kind == "choice" and not known.requires else known.help
         lines.append(f"| `{name}` | {default} | {_values(known)} | {help_text}{_only_for(known)} |")
     return "\n".join(lines) + "\n"

@@ -41,6 +41,8 @@ class Known:
 
     kind: `float`, `int`, `bool`, `choice` (one of `choices`), or `layers` (a list of widths, or a count of layers).
     default: the value when the sweep file does not name it; it never has to lie in the file's range.
+    default_where: other defaults, which hold beside some values of other hyperparameters,
+        e.g. {"optimizer": {"lion": 0.99}}.
     within: the interval that numbers must lie in, e.g. "(0, inf)".
     requires: other hyperparameters' values for which this one means something,
         e.g. {"optimizer": ("sgd", "rmsprop")}; empty: always. A value outside is a fault, never ignored.
@@ -54,6 +56,14 @@ class Known:
     requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     nullable: bool = False  # None is allowed and means "off"
     mixes: bool = False  # trials that differ in it can train in one cohort; it changes no tensor's shape
+    default_where: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+
+    def default_beside(self, others: Mapping[str, Any]) -> Any:
+        """Return the default where other hyperparameters have these values, aliases resolved."""
+        for name, defaults in self.default_where.items():
+            if others.get(name) in defaults:
+                return defaults[others[name]]
+        return self.default
 
     def objection(self, value: Any) -> str:
         """Return why `value` is no value of this hyperparameter, as "must be ..., but got ..."; "" if it is one."""

@@ -193,8 +193,8 @@ def complete_baseline(
             value = baseline[name]
         elif isinstance(parameter.domain, Constant):
             value = parameter.domain.value
-        elif known is not None and parameter.domain.holds(known.default):
-            value = known.default
+        elif contract and known and parameter.domain.holds(default := _default(known, baseline, space, contract)):
+            value = default
         else:
             faults.append(
                 Fault(f"{name} is active here and has no value", ("baselines", index), remedy=f"add {name}: ...")
@@ -209,6 +209,19 @@ def complete_baseline(
     if not faults and not space.allowed(params):
         faults.append(Fault("this configuration is forbidden by 'forbid'", ("baselines", index)))
     return params, faults
+
+
+def _default(known: Known, baseline: Mapping[str, Any], space: Space, contract: Contract) -> Any:
+    """Return a hyperparameter's default beside what a baseline, the space's constants and the contract say."""
+    others: dict[str, Any] = {}
+    for name in known.default_where:
+        value = contract.parameters[name].default if name in contract.parameters else None
+        if name in baseline:
+            value = baseline[name]
+        elif name in space.names() and isinstance(constant := space[name].domain, Constant):
+            value = constant.value
+        others[name] = contract.aliases.get(name, {}).get(_key(value), value)
+    return known.default_beside(others)
 
 
 def check_method(method: str, space: Space) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,40 +25,54 @@ _FORMAT = 1
 _WORTH = 5.0  # seconds of training still to come from which a pause saves more than it costs
 
 
-class Keeper:
-    """Keeps one trial's checkpoint in a file, and takes it up again.
+def resumed(begin: Callable[[], Run]) -> Run:
+    """Return a run where its checkpoint is; before its first step, if there is no checkpoint, or none of its trial.
 
-    A file is written whole or not at all (a draft, then a rename), and there is only ever one. It is read as plain
-    tensors and numbers (torch.load with weights_only): nothing in it can run code.
+    A file that can't be used is told on standard error, and removed.
+
+    begin: returns the run before its first step. It is called a second time where half of a checkpoint was taken up.
+    """
+    run = begin()
+    path = Path(run.trial.checkpoint)
+    if not run.trial.checkpoint or not path.exists():
+        return run
+    try:
+        _restore(run, path)
+    except (MemoryError, torch.OutOfMemoryError):  # no fault of the file
+        raise
+    except Exception as error:  # another release's, or not a checkpoint at all: the trial starts over
+        print(f"the checkpoint {path} can't be used: {type(error).__name__}: {error}", file=sys.stderr)
+        path.unlink(missing_ok=True)
+        return begin()
+    return run
+
+
+def _restore(run: Run, path: Path) -> None:
+    kept = torch.load(path, map_location=run.device, weights_only=True)
+    if kept["trial"] != _identity(run):
+        return
+    run.model.load_state_dict(kept["model"])
+    run.optimizer.load_state_dict(kept["optimizer"])
+    for name, generator in _generators(run).items():
+        generator.set_state(kept["generators"][name].cpu())
+    for report in kept["reports"]:
+        run.record(Reported(run.trial.number, **report))
+
+
+class Keeper:
+    """Keeps checkpoints of runs that train together, each in its trial's file, and knows when.
+
+    A file is written whole or not at all (a draft, then a rename), and there is only ever one a trial. It is read as
+    plain tensors and numbers (torch.load with weights_only): nothing in it can run code. It is the same whether the
+    trial trained alone or in a stack.
     """
 
-    def __init__(self, path: Path, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         """seconds: of training between two checkpoints."""
-        self._path = path
         self._seconds = seconds
         self._clock = clock
         self._began = self._kept = clock()
         self._trained = 0  # epochs since
-
-    def restore(self, run: Run) -> list[Reported]:
-        """Bring a run that was just started to where its checkpoint is; return its reports up to there, [] if there is
-        no checkpoint, or none of exactly this trial."""
-        if not self._path.exists():
-            return []
-        try:
-            kept = torch.load(self._path, map_location=run.device, weights_only=True)
-            if kept["trial"] != _identity(run):
-                return []
-            run.model.load_state_dict(kept["model"])
-            run.optimizer.load_state_dict(kept["optimizer"])
-            for name, generator in _generators(run).items():
-                generator.set_state(kept["generators"][name].cpu())
-        except Exception as error:  # another release's, or not a checkpoint at all: the trial starts over
-            print(f"the checkpoint {self._path} can't be used: {type(error).__name__}: {error}", file=sys.stderr)
-            self._path.unlink(missing_ok=True)
-            raise UnusableCheckpoint from error
-        run.validation_losses.extend(kept["validation_losses"])
-        return [Reported(run.trial.number, **report) for report in kept["reports"]]
 
     def epoch_trained(self) -> None:
         """Take in that an epoch was trained in this process."""
@@ -72,36 +86,38 @@ class Keeper:
         """Whether to stop here and go on another time saves more than it costs."""
         return epochs_left * (self._clock() - self._began) / max(1, self._trained) > _WORTH
 
-    def save(self, run: Run, reports: Sequence[Reported]) -> bool:
-        """Keep a run as it is after the last of its reports. Returns whether it could be written: a full disk must not
-        end the trial."""
-        self._kept = self._clock()
-        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+    def save(self, run: Run) -> bool:
+        """Keep a run as it is after its last completed epoch. Returns whether it could be written: a full disk must not
+        end the trial. A trial that has no file keeps nothing."""
+        if not run.trial.checkpoint:
+            return False
         kept = {
             "trial": _identity(run),
             "model": run.model.state_dict(),
             "optimizer": run.optimizer.state_dict(),
             "generators": {name: generator.get_state() for name, generator in _generators(run).items()},
-            "validation_losses": list(run.validation_losses),
-            "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in reports],
+            "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in run.reports],
         }
-        try:
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                torch.save(kept, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
-        except (OSError, RuntimeError) as error:  # Torch's writer raises RuntimeError on a full disk
-            print(f"the checkpoint {self._path} can't be written: {type(error).__name__}: {error}", file=sys.stderr)
-            with contextlib.suppress(OSError):
-                draft.unlink()
-            return False
-        return True
+        written = _write(kept, Path(run.trial.checkpoint))
+        self._kept = self._clock()
+        return written
 
 
-class UnusableCheckpoint(Exception):
-    """A checkpoint could be read only in part: it was removed, and the run has to be started anew."""
+def _write(kept: Mapping[str, Any], path: Path) -> bool:
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            torch.save(kept, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except (OSError, RuntimeError) as error:  # Torch's writer raises RuntimeError on a full disk
+        print(f"the checkpoint {path} can't be written: {type(error).__name__}: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        return False
+    return True
 
 
 def _generators(run: Run) -> Mapping[str, torch.Generator]:

@@ -83,13 +83,17 @@ def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, An
     waiting = {name: known for name, known in contract.parameters.items() if name not in complete}
     while waiting:
         # What an absent hyperparameter requires may itself be absent: fill in as the answers become known.
-        ready = {name: known for name, known in waiting.items() if not waiting.keys() & known.requires.keys()}
+        ready = {
+            name: known
+            for name, known in waiting.items()
+            if not waiting.keys() & (known.requires.keys() | known.default_where.keys())
+        }
         if not ready:
             raise ValueError(f"hyperparameters require each other in a circle: {', '.join(waiting)}")
         for name, known in ready.items():
             del waiting[name]
             if all(complete.get(other) in values for other, values in known.requires.items()):
-                complete[name] = known.default
+                complete[name] = known.default_beside(complete)
     return complete
 
 

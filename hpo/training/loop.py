@@ -9,11 +9,12 @@ its TrialSpec and the data.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Generator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped, TrialSpec
+from hpo.events import Decision, TrialSpec
 from hpo.lazy import lazy_import
+from hpo.training.epochs import EpochEvent, Measured, train_epochs
 from hpo.training.evaluation import all_metrics, check_shape, predict
 from hpo.training.run import NotFinite, Run, start, steps_in_epoch
 from hpo.training.seeding import derive_seed, global_seed
@@ -28,7 +29,7 @@ else:
     torch = lazy_import("torch")
 
 CHECK_EVERY = 50  # steps between two looks at whether the loss is finite: each look waits for the device
-Events = Generator[Reported | Finished | Stopped | Diverged | Paused, Decision | None, None]
+Events = Generator[EpochEvent, Decision | None, None]
 
 
 def train(
@@ -55,36 +56,44 @@ def train(
 def train_run(run: Run, clock: Callable[[], float] = time.time, keeper: Keeper | None = None) -> Events:
     """Train a run that was started. Yields, receives and raises as `train`.
 
-    keeper: keeps a checkpoint now and then, and has one to go on from: then the reports up to there are yielded again,
-    and training goes on as if it had never ended. A Decision PAUSE after a Reported ends a trial that has much before
-    it with Paused; without a keeper it is ignored.
+    A run that goes on from its checkpoint (hpo.training.checkpoint.resumed) has the reports up to there yielded again.
+
+    keeper: keeps a checkpoint now and then. A Decision PAUSE after a Reported ends a trial that has much before it with
+    Paused; without a keeper it is ignored.
     """
-    number = run.trial.number
-    reports = keeper.restore(run) if keeper is not None else []
-    for report in reports:
-        if (yield report) is Decision.STOP:
-            yield Stopped(number)
-            return
-    for epoch in range(len(reports) + 1, run.epochs + 1):
+    training = train_epochs(_Single(run), clock, keeper)
+    decision: Decision | None = None
+    while True:
         try:
-            metrics = train_epoch(run, epoch) | validate(run)
+            (event,) = training.send(None if decision is None else {run.trial.number: decision})
+        except StopIteration:
+            return
+        decision = yield event
+
+
+class _Single:
+    """One run by itself; implements hpo.training.epochs.Trainee."""
+
+    info: Mapping[str, Any] = {}
+
+    def __init__(self, run: Run) -> None:
+        self.runs = [run]
+
+    def train_epoch(self) -> Measured:
+        (run,) = self.runs
+        try:
+            return [train_epoch(run, run.completed + 1)]
         except NotFinite:
-            yield Diverged(number, epoch)
-            return
-        run.validation_losses.append(metrics["val_loss"])
-        reports.append(Reported(number, epoch, metrics, clock()))
-        decision = yield reports[-1]
-        if decision is Decision.STOP:
-            yield Stopped(number)
-            return
-        if keeper is None or epoch == run.epochs:
-            continue
-        keeper.epoch_trained()
-        pausing = decision is Decision.PAUSE and keeper.worth(run.epochs - epoch)
-        if (pausing or keeper.due) and keeper.save(run, reports) and pausing:
-            yield Paused(number)
-            return
-    yield Finished(number)
+            return [None]
+
+    def validate(self) -> Measured:
+        try:
+            return [validate(run) for run in self.runs]
+        except NotFinite:
+            return [None]
+
+    def leave(self, numbers: Collection[int]) -> None:
+        self.runs = [run for run in self.runs if run.trial.number not in numbers]
 
 
 def train_epoch(run: Run, epoch: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""One trial before its first step, and what belongs to it: model, data, loss, optimizer, schedule, generators."""
+"""One trial that trains, and what belongs to it: model, data, loss, optimizer, schedule, generators, its reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import TrialSpec
+from hpo.events import Reported, TrialSpec
 from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, to_device
@@ -55,12 +55,23 @@ class Run:
     whole_x: Tensor  # the rows of the training split before outliers were dropped
     kept_rows: Tensor | None  # which of them `train` has; None: all
     parts: int = 1  # in which a batch goes through the model, its gradients added up; more take less memory
+    reports: list[Reported] = field(default_factory=list)  # of the completed epochs
     validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """The plain loop's; a stack has its own, for all of its members."""
         return make_optimizer(self.params, self.model.parameters())
+
+    @property
+    def completed(self) -> int:
+        """Epochs that are trained and measured."""
+        return len(self.validation_losses)
+
+    def record(self, report: Reported) -> None:
+        """Take in that an epoch is completed."""
+        self.reports.append(report)
+        self.validation_losses.append(report.metrics["val_loss"])
 
     @property
     def learning_rate(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -261,6 +262,32 @@ def test_baselines_are_completed(load: Load) -> None:
         {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 16, "epochs": 5},
         {"optimizer": "sgd", "momentum": 0.6, "learning_rate": 0.1, "batch_size": 64, "epochs": 5},
     )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "baseline", "expected"),
+    [
+        ("{values: [adam, sgd]}", "{optimizer: sgd}", 0.01),
+        ("{values: [adam, sgd]}", "{optimizer: adam}", 1e-3),
+        ("{values: [adam, descent]}", "{optimizer: descent}", 0.01),
+        ("{value: sgd}", "{}", 0.01),
+        ("{values: [adam, sgd]}", "{}", 1e-3),  # adam is the default
+        (None, "{}", 1e-3),
+    ],
+)
+def test_a_baseline_is_completed_by_its_own_optimizers_defaults(
+    load: Load, optimizer: str | None, baseline: str, expected: float
+) -> None:
+    rate = replace(TOY.parameters["learning_rate"], default_where={"optimizer": {"sgd": 0.01}})
+    contract = replace(
+        TOY,
+        parameters={**TOY.parameters, "learning_rate": rate},
+        aliases={**TOY.aliases, "optimizer": {"descent": "sgd"}},
+    )
+    entry = "" if optimizer is None else f"  optimizer: {optimizer}\n"
+    text = f"{METRIC}parameters:\n  learning_rate: {{min: 1.0e-5, max: 0.1}}\n{entry}"
+    (completed,) = load(text, f"baselines=[{baseline}]", contract=contract).baselines
+    assert completed["learning_rate"] == expected
 
 
 @pytest.mark.parametrize(

@@ -42,15 +42,15 @@ def test_training_loss_falls(kind: Kind, loss: str) -> None:
         } | {name: value for name, value in SHORT.items() if name in schedule.takes}
         trials.append(TrialSpec(number, params, 1, 2))
     cohort = Cohort([start(task, splits, trial, CPU) for trial in trials])
-    first = _losses(cohort, 1)  # of the first weights: taken before the only step
+    first = _losses(cohort)  # of the first weights: taken before the only step
     for run, value in zip(cohort.runs, first, strict=True):
         run.validation_losses.append(value)  # for the plateau schedule
-    rows = zip(cohort.runs, first, _losses(cohort, 2), strict=True)
+    rows = zip(cohort.runs, first, _losses(cohort), strict=True)
     assert [(run.params, before, after) for run, before, after in rows if not after < before] == []
 
 
-def _losses(cohort: Cohort, epoch: int) -> list[float]:
-    return [math.inf if metrics is None else metrics["train_loss"] for metrics in cohort.train_epoch(epoch)]
+def _losses(cohort: Cohort) -> list[float]:
+    return [math.inf if metrics is None else metrics["train_loss"] for metrics in cohort.train_epoch()]
 
 
 @pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS.names() if name != "adagrad"])

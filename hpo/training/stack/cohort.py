@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hpo.events import Decision, Diverged, Event, Finished, Reported, Stopped
+from hpo.training.epochs import EpochEvents, Measured, train_epochs
 from hpo.training.evaluation import CHUNK, check_shape
 from hpo.training.loop import CHECK_EVERY
 from hpo.training.run import Run
@@ -28,16 +29,17 @@ from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
 from hpo.training.stack.slot import CannotStack, Ragged
-from hpo.training.stack.upload import upload
 from hpo.training.task import TorchTask
+from hpo.training.upload import upload
 from hpo.training.vocabulary.metrics import measure
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
-CohortEvents = Generator[list[Event], Mapping[int, Decision] | None, None]
-
 
 class Cohort:
-    """Trials that train together. They must agree in architecture and batch size, and in nothing else."""
+    """Trials that train together. They must agree in architecture and batch size, and in nothing else.
+
+    Implements hpo.training.epochs.Trainee.
+    """
 
     def __init__(self, runs: Sequence[Run], compile: bool = False) -> None:
         """Stack runs that were started and not yet trained. Leaves the runs' models as they are until a trial ends.
@@ -65,21 +67,27 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.runs)
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return {"cohort": len(self)}
+
     @torch.no_grad()
-    def train_epoch(self, epoch: int) -> list[dict[str, float] | None]:
-        """Take one pass over the training split. Returns each run's `train_*` metrics; None: it has diverged.
+    def train_epoch(self) -> Measured:
+        """Take one pass over the training split, for each run the epoch after those that it has completed.
+
+        Returns each run's `train_*` metrics; None: it has diverged.
 
         Raises CannotStack, before any run has changed, if the models turn out not to fit in a stack.
         """
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
-        rates = self._rates(epoch)
+        rates = self._rates()
         outputs, targets = [], []
         self.model.begin_epoch()
         for step, batch in enumerate(epoch_batches(self.runs)):
             output = self.step(batch, rates[min(step, len(rates) - 1)])
             outputs.append(output)
             targets.append(batch.targets)
-            if any(looked_at := self._looked_at(epoch, step)):
+            if any(looked_at := self._looked_at(step)):
                 bad |= ~self._losses(output, batch).isfinite() & upload(looked_at, self.device)
         used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
         return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
@@ -127,7 +135,7 @@ class Cohort:
         return _mean(self.loss(output, batch.targets), batch.ragged)
 
     @torch.no_grad()
-    def validate(self) -> list[dict[str, float] | None]:
+    def validate(self) -> Measured:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
         x, rows = self.runs[0].validation.x, len(self.runs[0].validation)
         chunk = max(1, min(CHUNK, 64 * CHUNK // len(self)))
@@ -145,7 +153,7 @@ class Cohort:
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         return self._measured("val", outputs, targets, [rows] * len(self), bad)
 
-    def leave(self, numbers: set[int]) -> None:
+    def leave(self, numbers: Collection[int]) -> None:
         """Drop the trials with these numbers; their runs' models get their weights."""
         rows = []
         for row, run in enumerate(self.runs):
@@ -185,20 +193,21 @@ class Cohort:
             raise CannotStack(f"the stack's output has shape {tuple(output.shape)}")
         check_shape(output[0], rows, self.runs[0].classes)
 
-    def _looked_at(self, epoch: int, step: int) -> list[bool]:
-        """Return for each run whether the plain loop would look at its loss at this step of an epoch."""
-        spans = {
-            span: step < span and ((epoch - 1) * span + step) % CHECK_EVERY == 0
-            for span in {run.steps_per_epoch for run in self.runs}
+    def _looked_at(self, step: int) -> list[bool]:
+        """Return for each run whether the plain loop would look at its loss at this step of its epoch."""
+        places = [(run.completed, run.steps_per_epoch) for run in self.runs]
+        looked_at = {
+            (completed, span): step < span and (completed * span + step) % CHECK_EVERY == 0
+            for completed, span in set(places)
         }
-        return [spans[run.steps_per_epoch] for run in self.runs] if any(spans.values()) else []
+        return [looked_at[place] for place in places] if any(looked_at.values()) else []
 
-    def _rates(self, epoch: int) -> list[list[float]]:
-        """Return the runs' learning rates at each of an epoch's steps; of one step if they stay as they are."""
+    def _rates(self) -> list[list[float]]:
+        """Return the runs' learning rates at each step of their epoch; of one step if they stay as they are."""
         changing = any(run.schedule.changes == "step" for run in self.runs)
         by_run = []
         for run in self.runs:
-            begin, last = (epoch - 1) * run.steps_per_epoch, run.steps_per_epoch - 1
+            begin, last = run.completed * run.steps_per_epoch, run.steps_per_epoch - 1
             steps = self.steps_in_epoch if run.schedule.changes == "step" else 1
             rates = [run.rate(begin + min(step, last)) for step in range(steps)]
             by_run.append(rates if len(rates) > 1 or not changing else rates * self.steps_in_epoch)
@@ -208,9 +217,7 @@ class Cohort:
     def steps_in_epoch(self) -> int:
         return max(run.steps_per_epoch for run in self.runs)
 
-    def _measured(
-        self, prefix: str, outputs: Tensor, targets: Tensor, used: Sequence[int], bad: Tensor
-    ) -> list[dict[str, float] | None]:
+    def _measured(self, prefix: str, outputs: Tensor, targets: Tensor, used: Sequence[int], bad: Tensor) -> Measured:
         """Return every metric of one split for each run. used: how many of the rows are the run's own."""
         ragged = Ragged(used, outputs.shape[1], self.device) if len(set(used)) > 1 else None
         with torch.no_grad():
@@ -241,44 +248,14 @@ class Cohort:
         return measure(self.task.kind, outputs, targets)
 
 
-def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time) -> CohortEvents:
-    """Train a cohort to the end of all its trials.
+def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time) -> EpochEvents:
+    """Train a cohort to the end of all its trials: see hpo.training.epochs.train_epochs.
 
-    Yields lists of events: after each epoch a Reported for each trial that is well and a Diverged for each that is
-    not; send a {number: Decision} after it. Then, where trials end, their Stopped and Finished events; nothing is
-    received after these. Each trial gets the events that `hpo.training.loop.train` would yield for it.
+    Each trial gets the events that hpo.training.loop.train would yield for it.
 
-    Raises CannotStack before the first list if the models turn out not to fit in a stack.
+    Raises CannotStack before the first epoch is reported if the models turn out not to fit in a stack.
     """
-    epoch = 0
-    while cohort.runs:
-        epoch += 1
-        trained = cohort.train_epoch(epoch)
-        measured = cohort.validate()
-        events: list[Event] = []
-        for run, train_metrics, metrics in zip(cohort.runs, trained, measured, strict=True):
-            number = run.trial.number
-            if train_metrics is None or metrics is None:
-                events.append(Diverged(number, epoch, {"cohort": len(cohort)}))
-                continue
-            run.validation_losses.append(metrics["val_loss"])
-            events.append(Reported(number, epoch, train_metrics | metrics, clock()))
-        decisions = (yield events) or {}
-        leaving = {event.number for event in events if isinstance(event, Diverged)}
-        ended: list[Event] = []
-        for run in cohort.runs:
-            number = run.trial.number
-            if number in leaving:
-                continue
-            if decisions.get(number) is Decision.STOP:
-                ended.append(Stopped(number, {"cohort": len(cohort)}))
-            elif epoch == run.epochs:
-                ended.append(Finished(number, info={"cohort": len(cohort)}))
-        if ended:
-            yield ended
-        leaving |= {event.number for event in ended}
-        if leaving:
-            cohort.leave(leaving)
+    return train_epochs(cohort, clock)
 
 
 def _likeness(run: Run) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from hpo.training.stack.hyper import Hyper
 from hpo.training.stack.slot import CannotStack, Ragged
+from hpo.training.vocabulary.hyper import Hyper
 
 if TYPE_CHECKING:
     from hpo.training.vocabulary.optimizers import OptimizerChoice

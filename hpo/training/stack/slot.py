@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hpo.training.stack.upload import upload
+from hpo.training.upload import upload
 
 
 class CannotStack(Exception):

@@ -13,7 +13,7 @@ from hpo.training.vocabulary.registry import C, Registry
 def choose(registry: Registry[C], params: Mapping[str, Any]) -> tuple[C, dict[str, Any]]:
     """Return the entry that `params` names (or the registry's default) and a value for everything it takes.
 
-    A hyperparameter that is absent gets the registry's default. Names of other kinds are left alone.
+    A hyperparameter that is absent gets its default beside this entry. Names of other kinds are left alone.
 
     Raises:
         ValueError: the entry is unknown, or `params` holds a hyperparameter of this kind that the entry does not take
@@ -25,7 +25,8 @@ def choose(registry: Registry[C], params: Mapping[str, Any]) -> tuple[C, dict[st
         if name != registry.kind and name not in choice.takes and params.get(name) is not None:
             takes = ", ".join(choice.takes) or "no hyperparameters"
             raise ValueError(f"{registry.kind} {choice.name!r} takes {takes}, but got {name}={params[name]!r}")
-    return choice, {name: params.get(name, known[name].default) for name in choice.takes}
+    beside = {registry.kind: choice.name}
+    return choice, {name: params.get(name, known[name].default_beside(beside)) for name in choice.takes}
 
 
 @functools.cache

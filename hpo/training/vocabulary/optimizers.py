@@ -1,15 +1,18 @@
-"""Optimizers: the classes of torch.optim, with hyperparameters named as users say them."""
+"""Optimizers, with hyperparameters named as users say them: classes of torch.optim, and some that it lacks.
+
+A new one is an entry of OPTIMIZERS below. One that torch.optim lacks brings its step as a function (see `lion`).
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
-from hpo.training.stack import updates
+from hpo.training.vocabulary import updates
 from hpo.training.vocabulary.choose import choose
 from hpo.training.vocabulary.registry import Registry
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from hpo.training.stack.hyper import Hyper
+    from hpo.training.vocabulary.hyper import Hyper
+    from hpo.training.vocabulary.updates import Update
 else:
     torch = lazy_import("torch")
 
@@ -26,31 +30,52 @@ else:
 class OptimizerChoice:
     """One optimizer.
 
-    torch_name: its class in torch.optim.
-    takes: the hyperparameters that the class accepts; no more, no less (tested against its signature).
-    update: one step of it for many models at once (hpo.training.stack.updates); None: such trials train alone.
+    torch_name: its class in torch.optim; None: torch.optim has none, and `update` makes the steps of one model, too.
+    takes: the hyperparameters that it accepts; of a class no more and no less than that does (tested).
+    update: one step of it for many models at once (hpo.training.vocabulary.updates); None: such trials train alone.
+    defaults: its own, where they differ from those in OPTIMIZER_PARAMETERS. Without a class in torch.optim that
+        includes what is None there.
     """
 
     name: str
-    torch_name: str
+    torch_name: str | None
     takes: tuple[str, ...]
-    update: Callable[[Tensor, Tensor, Hyper], None] | None
+    update: Update | None
     aliases: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+def lion(p: Tensor, g: Tensor, hyper: Hyper) -> None:
+    """Lion (Chen et al. 2023, arXiv 2302.06675): steps of one size, in the direction that a running mean of gradients
+    has in each weight. Its authors advise a learning rate 3 to 10 times smaller than AdamW's, and as much more decay.
+    """
+    updates.decay_decoupled(p, hyper)
+    average = hyper.moment("exp_avg")
+    direction = torch.lerp(average, g, hyper.rest("beta1")).sign_()
+    updates.add(p, direction, hyper.down)
+    average.lerp_(g, hyper.rest("beta2"))
 
 
 _ALL = ("learning_rate", "weight_decay")
 _BETAS = ("beta1", "beta2", "eps")
 
 # Default None: PyTorch's own, which differs between optimizers (weight_decay is 0.01 for adamw, 0 for the others).
+# An optimizer whose default is another one says so in its entry.
 OPTIMIZER_PARAMETERS = {
     "learning_rate": Known("float", 1e-3, "step size; the peak or start of the schedule", within="(0, inf)"),
     "momentum": Known("float", 0.0, "share of the last update that is kept", within="[0, 1)"),
     "nesterov": Known("bool", False, "Nesterov momentum; at momentum 0 the same as plain SGD"),
     "weight_decay": Known(
-        "float", None, "L2 penalty (decoupled for adamw); PyTorch's default: 0.01 for adamw, else 0", within="[0, inf)"
+        "float", None, "L2 penalty (decoupled for adamw and lion); PyTorch's default: 0.01 for adamw, else 0",
+        within="[0, inf)",
     ),
-    "beta1": Known("float", 0.9, "decay of the running mean of gradients", within="[0, 1)"),
-    "beta2": Known("float", 0.999, "decay of the running mean of squared gradients", within="[0, 1)"),
+    "beta1": Known(
+        "float", 0.9, "decay of the running mean of gradients (lion: as it gives a step's direction)", within="[0, 1)"
+    ),
+    "beta2": Known(
+        "float", 0.999, "decay of the running mean of squared gradients (lion: of gradients, as it is kept)",
+        within="[0, 1)",
+    ),
     "eps": Known(
         "float", None, "added to the denominator; PyTorch's default: 1e-10 for adagrad, 1e-6 for adadelta, else 1e-8",
         within="(0, inf)",
@@ -71,15 +96,17 @@ OPTIMIZERS = Registry(
         OptimizerChoice("adamax", "Adamax", (*_ALL, *_BETAS), updates.adamax),
         OptimizerChoice("nadam", "NAdam", (*_ALL, *_BETAS), updates.nadam),
         OptimizerChoice("radam", "RAdam", (*_ALL, *_BETAS), updates.radam),
+        OptimizerChoice("lion", None, (*_ALL, "beta1", "beta2"), lion, defaults={"weight_decay": 0.0, "beta2": 0.99}),
     ],
     OPTIMIZER_PARAMETERS,
+    defaults=lambda choice: choice.defaults,
 )
 
 
 def optimizer_arguments(params: Mapping[str, Any]) -> tuple[OptimizerChoice, dict[str, Any]]:
-    """Return the chosen optimizer and the keyword arguments for its torch.optim class.
+    """Return the chosen optimizer and its keyword arguments, as its torch.optim class has them or would have them.
 
-    An absent hyperparameter means the class's own default, except the learning rate, whose default is 1e-3 for all.
+    An absent hyperparameter means the optimizer's own default, except the learning rate, whose default is 1e-3 for all.
 
     Raises:
         ValueError: an unknown optimizer, or a hyperparameter that it does not take.
@@ -98,12 +125,19 @@ def optimizer_arguments(params: Mapping[str, Any]) -> tuple[OptimizerChoice, dic
 def optimizer_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `defaults` that the optimizer of `params` would have, without making one. Raises as above."""
     choice, arguments = optimizer_arguments(params)
+    if choice.torch_name is None:
+        return arguments
     signature = inspect.signature(getattr(torch.optim, choice.torch_name))
     return {name: each.default for name, each in signature.parameters.items() if name != "params"} | arguments
 
 
 def make_optimizer(params: Mapping[str, Any], model_parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the torch.optim optimizer that `params` describes, over `model_parameters`. Raises as above."""
+    """Return the optimizer that `params` describes, over `model_parameters`. Raises as above."""
     choice, arguments = optimizer_arguments(params)
+    if choice.torch_name is None:
+        from hpo.training.vocabulary.by_update import ByUpdate  # loads Torch
+
+        assert choice.update is not None, "an optimizer without a class in torch.optim has its update"
+        return ByUpdate(model_parameters, choice.update, arguments)
     optimizer: torch.optim.Optimizer = getattr(torch.optim, choice.torch_name)(model_parameters, **arguments)
     return optimizer

@@ -6,9 +6,9 @@ runs over the registry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from hpo.spec.contract import Known
 from hpo.spec.faults import did_you_mean
@@ -32,16 +32,29 @@ class Registry(Generic[C]):
     """The choices of one hyperparameter `kind`, and the hyperparameters that they take."""
 
     def __init__(
-        self, kind: str, default: str, choices: Iterable[C], parameters: Mapping[str, Known] | None = None
+        self,
+        kind: str,
+        default: str,
+        choices: Iterable[C],
+        parameters: Mapping[str, Known] | None = None,
+        defaults: Callable[[C], Mapping[str, Any]] = lambda choice: {},
     ) -> None:
+        """default: the name of the choice that an absent hyperparameter means.
+
+        defaults: a choice's own, where they differ from those in `parameters`.
+        """
         self.kind = kind
         self.default = default
         self._choices = {choice.name: choice for choice in choices}
         self._parameters = dict(parameters or {})
+        self._own_defaults = {choice.name: dict(defaults(choice)) for choice in self}
         self.aliases = {alias: choice.name for choice in self for alias in choice.aliases}
         taken = {name for choice in self for name in choice.takes}
         if taken != set(self._parameters):
             raise ValueError(f"{kind}: taken {sorted(taken)} and described {sorted(self._parameters)} must agree")
+        for choice in self:
+            if foreign := self._own_defaults[choice.name].keys() - set(choice.takes):
+                raise ValueError(f"{kind} {choice.name!r}: a default for {sorted(foreign)}, which it does not take")
         if default not in self._choices:
             raise ValueError(f"{kind}: the default {default!r} is not registered")
 
@@ -63,6 +76,8 @@ class Registry(Generic[C]):
         facts = {self.kind: Known("choice", self.default, f"one of {', '.join(self._choices)}", choices=self.names())}
         for name, known in self._parameters.items():
             takers = tuple(choice.name for choice in self if name in choice.takes)
-            everywhere = len(takers) == len(self._choices)
-            facts[name] = known if everywhere else replace(known, requires={**known.requires, self.kind: takers})
+            if len(takers) < len(self._choices):
+                known = replace(known, requires={**known.requires, self.kind: takers})
+            own = {choice: defaults[name] for choice, defaults in self._own_defaults.items() if name in defaults}
+            facts[name] = replace(known, default_where={self.kind: own}) if own else known
         return facts

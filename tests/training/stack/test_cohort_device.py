@@ -255,7 +255,7 @@ def reads_in_an_epoch(kind: Kind, rows: int, params: Sequence[Mapping[str, Any]]
     splits = ragged_splits(rows) if kind == "regression" else splits_of(kind, rows)
     cohort = Cohort([start(task_of(kind), splits, trial, CPU) for trial in trials_of(params)])
     with Reads() as reads, HiddenReads() as hidden:
-        cohort.train_epoch(1)
+        cohort.train_epoch()
         cohort.validate()
     return reads.names + hidden.names
 

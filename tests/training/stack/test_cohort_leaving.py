@@ -355,10 +355,10 @@ def test_those_who_leave_take_their_memory_along(optimizer: str) -> None:
     ]  # fmt: skip
     task, splits = task_of("binary"), splits_of("binary", ROWS)
     cohort = Cohort([start(task, splits, trial, CPU) for trial in trials_of(params)])
-    for epoch in (1, 2):
-        cohort.train_epoch(epoch)
+    for _ in range(2):
+        cohort.train_epoch()
     before = bytes_held(cohort)
     cohort.leave({10, 12, 13, 15})
     assert len(cohort) == len(cohort.model) == len(cohort.model.flat) == 2
-    cohort.train_epoch(3)
+    cohort.train_epoch()
     assert bytes_held(cohort) * 6 == before * 2

@@ -7,15 +7,17 @@ functions of torch.optim, whose order of operations is kept, so that float32 res
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy_import
-from hpo.training.stack.hyper import Hyper
+from hpo.training.vocabulary.hyper import Hyper
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    Update = Callable[[Tensor, Tensor, Hyper], None]
 else:
     torch = lazy_import("torch")
 
@@ -25,15 +27,15 @@ def sgd(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     _decay(p, g, hyper)
     momentum = hyper["momentum"]
     if isinstance(momentum, float) and momentum == 0:
-        _add(p, g, hyper.down)
+        add(p, g, hyper.down)
         return
     buffer = hyper.moment("momentum").mul_(momentum).add_(g)
     nesterov = hyper["nesterov"]
     if isinstance(nesterov, float) and nesterov == 0:
-        _add(p, buffer, hyper.down)
+        add(p, buffer, hyper.down)
         return
     ahead = g + buffer * momentum
-    _add(p, ahead if isinstance(nesterov, float) else torch.where(nesterov > 0, ahead, buffer), hyper.down)
+    add(p, ahead if isinstance(nesterov, float) else torch.where(nesterov > 0, ahead, buffer), hyper.down)
 
 
 def adam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
@@ -44,8 +46,7 @@ def adam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 
 def adamw(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """torch.optim.AdamW."""
-    decays = zip(hyper.learning_rates, hyper.values("weight_decay"), strict=True)
-    p.mul_(hyper.column([1 - lr * decay for lr, decay in decays]))
+    decay_decoupled(p, hyper)
     _adam(p, g, hyper)
 
 
@@ -58,7 +59,7 @@ def _adam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
             lr=-1.0, beta1=float(hyper["beta1"]), beta2=float(hyper["beta2"]), eps=float(hyper["eps"]),
             weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
-        _add(p, step, hyper.down)
+        add(p, step, hyper.down)
         return
     mean, square = _moments(g, hyper)
     beta1, beta2 = hyper.values("beta1"), hyper.values("beta2")
@@ -77,7 +78,7 @@ def rmsprop(p: Tensor, g: Tensor, hyper: Hyper) -> None:
         _add_quotient(p, g, average, hyper.down)
         return
     buffer = hyper.moment("momentum").mul_(momentum).addcdiv_(g, average)
-    _add(p, buffer, hyper.down)
+    add(p, buffer, hyper.down)
 
 
 def adagrad(p: Tensor, g: Tensor, hyper: Hyper) -> None:
@@ -89,7 +90,7 @@ def adagrad(p: Tensor, g: Tensor, hyper: Hyper) -> None:
             [step], [g], [hyper.moment("sum")], [torch.tensor(1.0)],
             lr=-1.0, lr_decay=0.0, weight_decay=0.0, eps=float(hyper["eps"]), maximize=False,
         )  # fmt: skip
-        _add(p, step, hyper.down)
+        add(p, step, hyper.down)
         return
     total = hyper.moment("sum").addcmul_(g, g)
     _add_quotient(p, g, total.sqrt().add_(hyper["eps"]), hyper.down)
@@ -102,7 +103,7 @@ def adadelta(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     deltas = hyper.moment("deltas")
     delta = deltas.add(hyper["eps"]).sqrt_().div_(deviation).mul_(g)
     _mean_square(deltas, delta, hyper, "rho")
-    _add(p, delta, hyper.down)
+    add(p, delta, hyper.down)
 
 
 def adamax(p: Tensor, g: Tensor, hyper: Hyper) -> None:
@@ -164,7 +165,7 @@ def radam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
             plain.append(-step)
             rectified.append(0.0)
     if any(plain):
-        _add(p, mean, hyper.column(plain))
+        add(p, mean, hyper.column(plain))
     if any(rectified):
         _add_quotient(p, mean, square.sqrt().add_(hyper["eps"]), hyper.column(rectified))
 
@@ -187,12 +188,19 @@ def _mean_square(square: Tensor, g: Tensor, hyper: Hyper, name: str) -> Tensor:
     return square.addcmul_(g, g, value=rest) if isinstance(rest, float) else square.add_((g * g).mul_(rest))
 
 
+def decay_decoupled(p: Tensor, hyper: Hyper) -> None:
+    """Make p smaller by learning rate times weight decay of it, whatever the gradient (Loshchilov and Hutter 2019)."""
+    decays = zip(hyper.learning_rates, hyper.values("weight_decay"), strict=True)
+    p.mul_(hyper.column([1 - lr * decay for lr, decay in decays]))
+
+
 def _decay(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """Add the gradient of the L2 penalty to g."""
-    _add(g, p, hyper["weight_decay"])
+    add(g, p, hyper["weight_decay"])
 
 
-def _add(target: Tensor, values: Tensor, factor: float | Tensor) -> None:
+def add(target: Tensor, values: Tensor, factor: float | Tensor) -> None:
+    """Add values [k, P] times a factor (one for all, or a column [k, 1]) to target, in place."""
     if isinstance(factor, float):
         if factor != 0:
             target.add_(values, alpha=factor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.training.stack.upload import upload
+from hpo.training.upload import upload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ class Hyper:
         self.defaults = [dict(each) for each in defaults]
         self.steps = [0] * len(self.defaults)  # taken by each member, this one included
         self.learning_rates = [float(each["lr"]) for each in self.defaults]
-        self.state: dict[str, Tensor] = {}
+        self.state: dict[str, Tensor] = {}  # [k, P]; or, of one number a member, [k, 1]
         self._like = flat.new_empty(0)
         self._size = flat.shape[1]
         self._columns: dict[str, float | Tensor] = {}
