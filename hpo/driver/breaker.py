@@ -24,7 +24,7 @@ class Breaker:
 
     def remember(self, record: TrialRecord) -> None:
         """Take in a trial that ended before this driver began: it counts, but makes no row."""
-        self._results += record.state in ("complete", "pruned")
+        self._results += record.counts
         self._failed += record.state == "failed" and not record.interrupted
 
     def take(self, record: TrialRecord) -> str:

@@ -34,7 +34,7 @@ from hpo.events import (
 )
 from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.study.book import StudyGone
-from hpo.ledger.study.records import State, TrialRecord
+from hpo.ledger.study.records import State, TrialRecord, optuna_state, value_in_study
 from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
@@ -44,7 +44,6 @@ _AWAY = 2.0  # seconds between two ticks: by then the driver itself stood still
 _TICK = 0.2  # seconds between looks at the clock, the display and MLflow's answers
 _SECONDS_BETWEEN_LOOKS = 2.0  # at what other drivers of a shared study do
 _TIME_IS_UP = "budget.seconds"  # why a trial is stopped
-_OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Driver:
@@ -415,8 +414,9 @@ class Driver:
         """Record a trial's end, in the ledger and for the sampler."""
         record = self._ledger.end(running.spec.number, state, **facts)
         del self._running[record.number]
-        self._searcher.finish(running.key, _OPTUNA_STATES[state], record.value)
-        self.standing.ended_here += state in ("complete", "pruned")
+        value = value_in_study(record, record.last(self._sweep.metric.name))
+        self._searcher.finish(running.key, optuna_state(state), value)
+        self.standing.ended_here += record.counts
         if self._tally.take(record):
             self._ledger.best(record)
         self._watcher.trial(record, self.standing)

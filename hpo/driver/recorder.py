@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo.driver.breaker import Breaker
 from hpo.driver.spawn import without_main
@@ -22,7 +22,7 @@ from hpo.driver.tally import Tally
 from hpo.events import Decision, FailureKind
 from hpo.ledger.ledger import Ledger, Notice, Refusal
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import State, TrialRecord, record_of
+from hpo.ledger.study.records import State, TrialRecord, optuna_state, record_of, value_in_study
 from hpo.ledger.succession import begin_successor, choose_study
 from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError
@@ -32,7 +32,6 @@ log = logging.getLogger("hpo.tune")
 
 _TOGETHER_SECONDS = 0.5  # of reports that are written to the study in one go
 _TOGETHER = 1000  # reports at most
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 INTERRUPTED = "the sweep was interrupted"
 
 
@@ -169,7 +168,7 @@ class Recorder:
         number: the trial's in the study, as far as that is known. told: {step: (metrics, moment)} that it had reported.
         """
         earlier = self._earlier(number, params)
-        if earlier is not None and earlier.state in ("complete", "pruned"):
+        if earlier is not None and earlier.counts:
             self._past.add(trial)
             log.warning(
                 "trial %d had ended before (%s); what it does now is not recorded", earlier.number, earlier.state
@@ -246,7 +245,8 @@ class Recorder:
             found.record.info |= dict(info or {})
             record = self._ledger.end(found.record.number, state, **facts)
         del self._open[trial]
-        self._searcher.finish(found.key, _STATES[state], record.value)
+        value = value_in_study(record, record.last(self.sweep.metric.name))
+        self._searcher.finish(found.key, optuna_state(state), value)
         if self._tally.take(record):
             self._ledger.best(record)
         self._check_target()

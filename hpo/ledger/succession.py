@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from hpo.ledger.sharing.extension import ATTRIBUTE
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.study.book import StudyBook, another_definition, facts_of
 from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
+from hpo.ledger.study.records import TrialRecord, is_surplus, optuna_state, record_of
 from hpo.ledger.study.restored import sweep_of
 from hpo.ledger.study.space_change import alike, differences, fits, obstacles
 from hpo.search.distributions import searched_params
@@ -28,7 +28,6 @@ from hpo.spec.sweep import Sweep
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 _OF_THE_OLD_STUDY = ("retry_of", "driver", "mlflow_run_id")  # attributes that mean nothing in another
 _MOST_LINES = 20
 
@@ -175,7 +174,7 @@ def _results(choice: StudyChoice) -> list[tuple[FrozenTrial, TrialRecord]]:
     study_id = choice.storage.get_study_id_from_name(choice.predecessor)
     trials = [t for t in choice.storage.get_all_trials(study_id, deepcopy=False) if not is_surplus(t)]
     pairs = [(trial, record_of(trial, history=False)) for trial in trials]
-    return [(trial, record) for trial, record in pairs if record.state in _STATES]
+    return [(trial, record) for trial, record in pairs if record.counts]
 
 
 def _copied(trial: FrozenTrial, record: TrialRecord, choice: StudyChoice) -> FrozenTrial:
@@ -188,7 +187,7 @@ def _copied(trial: FrozenTrial, record: TrialRecord, choice: StudyChoice) -> Fro
     if values is None and record.state == "complete":  # its driver died before it had written the state
         values = [record.value]
     copied = create_trial(
-        state=_STATES[record.state],
+        state=optuna_state(record.state),
         values=values,
         params=params,
         distributions=distributions,

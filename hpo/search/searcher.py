@@ -201,7 +201,7 @@ class Searcher:
         return running.decided[step]
 
     def finish(self, key: int, state: TrialState, value: float | None = None) -> None:
-        """Take in a trial's end: COMPLETE with its value, PRUNED, or FAIL."""
+        """Take in a trial's end: COMPLETE with its value, PRUNED with its last report if there is one, or FAIL."""
         running = self._running.pop(key)
         course = running.course
         if state in _COUNTED:
@@ -212,7 +212,7 @@ class Searcher:
         self._copy.end(
             running.number,
             state,
-            value if state == TrialState.COMPLETE else None,
+            value,
             None if last is None else (last[0], self._sign * last[1]),
         )
 

@@ -71,13 +71,14 @@ class WorkingCopy:
         self._memory.forget([number])
 
     def end(self, number: int, state: TrialState, value: float | None, last: tuple[int, float] | None) -> None:
-        """Take in a trial's end. last: the last step that it reported and the metric there."""
+        """Take in a trial's end. value: that it has in the study; last: the last step that it reported and the metric
+        there."""
         trial = self._memory.get_trial(number)
         if last is not None:
             self._memory.set_trial_intermediate_value(number, *last)
         self._study.sampler = self._sampler
         # `study.tell` would copy the trial and check what is checked here by types
-        values = [float(value)] if value is not None else [last[1]] if last and state == TrialState.PRUNED else None
+        values = [float(value)] if value is not None else None
         self._sampler.after_trial(self._study, trial, state, values)
         self._memory.set_trial_state_values(number, state, values)
         self._settle(number, state)

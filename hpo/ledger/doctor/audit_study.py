@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpo.ledger.doctor.findings import Findings
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import OPTUNA_NAMES, record_of, value_in_study
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 _NEEDED = ("seed", "params", "history", "outcome")  # attributes of a trial that has ended
 
 
@@ -51,19 +50,12 @@ def _add_left(trial: FrozenTrial, findings: Findings) -> None:
 def _compare(sweep: Sweep, trial: FrozenTrial, findings: Findings) -> None:
     """Compare a trial's state and value with the outcome that was noted before them."""
     record = record_of(trial)
-    value = _value(sweep, record)
+    value = value_in_study(record, record.last(sweep.metric.name))
     values = [value] if value is not None else None
-    if trial.state.name != _STATES.get(record.state) or (trial.values or None) != values:
+    if trial.state.name != OPTUNA_NAMES.get(record.state) or (trial.values or None) != values:
         has = _outcome(trial.state.name, trial.values[0] if trial.values else None)
         what = f"it is {has}, but its outcome is {_outcome(record.state, record.value)}"
         findings.add("study.contradiction", what, trial.number)
-
-
-def _value(sweep: Sweep, record: TrialRecord) -> float | None:
-    """Return the value that a trial of this outcome has in the study (StudyBook.end)."""
-    if record.state == "pruned":
-        return record.last(sweep.metric.name)
-    return record.value if record.state == "complete" else None
 
 
 def _outcome(state: str, value: float | None) -> str:

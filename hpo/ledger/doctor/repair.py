@@ -178,7 +178,7 @@ class _MlflowRepair:
         if state.curve or not state.parent or settled:
             book.redraw_best_curve(ended)
         if not state.parent or state.parent_status in _RUNNING:
-            full = sum(record.state in ("complete", "pruned") for record in ended) >= self._found.sweep.budget.trials
+            full = sum(record.counts for record in ended) >= self._found.sweep.budget.trials
             seconds = float(self._found.attributes.get("seconds", 0.0))
             summary = summarize(self._found.sweep, ended, seconds)
             book.close("FINISHED" if full else "KILLED", dict(summary))

@@ -48,10 +48,15 @@ class RunOrder:
     exists: bool = False
 
 
+def run_name(study: str, number: int) -> str:
+    """Return the name of a trial's run."""
+    return f"{study} {number:04d}"
+
+
 def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRows:
     """Return what is known of a trial's run at its start."""
     return RunRows(
-        name=f"{sweep.study} {record.number:04d}",
+        name=run_name(sweep.study, record.number),
         start=milliseconds(record.started),
         tags={key: _storable(value) for key, value in _tags(sweep, parent_id, record).items()},
         params=_params(record.params),
@@ -70,7 +75,7 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
     ]
     points += [Point(name, value, end, 0) for name, value in _summary(sweep, record).items()]
     return RunRows(
-        name=f"{sweep.study} {record.number:04d}",
+        name=run_name(sweep.study, record.number),
         start=milliseconds(record.started),
         tags={key: _storable(value)[:5000] for key, value in tags.items()},
         params=_params(record.params),
@@ -90,7 +95,7 @@ def best_curve(sweep: SweepRecord, ended: Sequence[TrialRecord]) -> list[Point]:
     """Return the whole best-so-far curve, from the trials' own ends. ended: in any order, without steps."""
     sign = 1.0 if sweep.goal == "maximize" else -1.0
     best = -math.inf
-    counted = sorted((r for r in ended if r.state in ("complete", "pruned")), key=lambda record: record.ended or 0.0)
+    counted = sorted((r for r in ended if r.counts), key=lambda record: record.ended or 0.0)
     points = []
     for step, record in enumerate(counted, start=1):
         if record.state == "complete" and record.value is not None and sign * record.value > best:

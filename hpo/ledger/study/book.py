@@ -16,7 +16,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.ledger.study import provenance
 from hpo.ledger.study.compat import HoldsTrials, JournalStudies, study_id_of, trial_id_of
 from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.records import TrialRecord, end_attributes, is_surplus, local_time, start_attributes
+from hpo.ledger.study.records import (
+    TrialRecord,
+    end_attributes,
+    is_surplus,
+    local_time,
+    optuna_state,
+    start_attributes,
+    value_in_study,
+)
 from hpo.ledger.study.space_change import differences
 from hpo.search.distributions import searched_params
 from hpo.spec.faults import UserError
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 _MOST_LINES = 20  # of differences that are shown
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class StudyGone(UserError):
@@ -188,14 +195,12 @@ class StudyBook:
     def end(self, record: TrialRecord) -> None:
         """Give a trial whose end was noted its run id and its state."""
         trial_id = self._ids[record.number]
-        value = record.value
-        if record.state == "pruned":  # as Optuna itself does: a pruned trial's value is its last report
-            value = record.last(self._sweep.metric.name)
-        values = [value] if value is not None and record.state != "failed" else None
+        value = value_in_study(record, record.last(self._sweep.metric.name))
         with self._there():
             if record.run_id and self._named.get(record.number) != record.run_id:
                 self._storage.set_trial_user_attr(trial_id, "mlflow_run_id", record.run_id)
-            self._storage.set_trial_state_values(trial_id, _STATES[record.state], values)
+            values = [value] if value is not None else None
+            self._storage.set_trial_state_values(trial_id, optuna_state(record.state), values)
         del self._ids[record.number]
         self._named.pop(record.number, None)
         if self._journal is not None:
@@ -259,7 +264,9 @@ def _outline(trial: FrozenTrial) -> FrozenTrial:
 def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
     """Return a trial of which the study still says that it runs as it will be once its end is written."""
     ended = copy.copy(trial)
-    ended.state = _STATES[record.state]
-    ended.values = [record.value] if record.value is not None and record.state == "complete" else None
+    ended.state = optuna_state(record.state)
+    _, last = max(trial.intermediate_values.items(), default=(0, None))
+    value = value_in_study(record, last)
+    ended.values = [value] if value is not None else None
     ended.datetime_complete = local_time(record.ended or record.started)
     return ended

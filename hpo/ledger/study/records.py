@@ -13,9 +13,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, TrialState
 
 State = Literal["running", "complete", "pruned", "failed"]
+OPTUNA_NAMES: Mapping[State, str] = {
+    "running": "RUNNING",
+    "complete": "COMPLETE",
+    "pruned": "PRUNED",
+    "failed": "FAIL",
+}  # of optuna.trial.TrialState
+INTERRUPTED = "the sweep was interrupted"  # the error of a trial that is to be run again as a new one
+
+
+def optuna_state(state: State) -> TrialState:
+    """Return Optuna's name of a state."""
+    from optuna.trial import TrialState  # deferred: records are read where Optuna is not loaded
+
+    return TrialState[OPTUNA_NAMES[state]]
 
 
 @dataclass
@@ -47,12 +61,19 @@ class TrialRecord:
     def seconds(self) -> float:
         return (self.ended or self.started) - self.started
 
+    @property
+    def counts(self) -> bool:
+        """Whether the trial has a result, and so counts against the budget."""
+        return self.state in ("complete", "pruned")
+
     def series(self, metric: str) -> list[float]:
         """Return a metric's values in the order of steps."""
         return [self.steps[step][metric] for step in sorted(self.steps) if metric in self.steps[step]]
 
     def last(self, metric: str) -> float | None:
-        return next(reversed(self.series(metric)), None)
+        """Return a metric's last value; None if it was never reported."""
+        reported = (self.steps[step] for step in sorted(self.steps, reverse=True))
+        return next((metrics[metric] for metrics in reported if metric in metrics), None)
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,14 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
     }
     known |= {key: value for key, value in optional.items() if value not in (None, "", {})}
     return known | {"outcome": {"state": record.state, "value": record.value, "ended": record.ended}}
+
+
+def value_in_study(record: TrialRecord, last: float | None) -> float | None:
+    """Return the value that an ended trial has in the study: a complete one its own, a pruned one its last report, as
+    Optuna itself has it, a failed one none. last: the last value of the sweep's metric that the trial reported."""
+    if record.state == "pruned":
+        return last
+    return record.value if record.state == "complete" else None
 
 
 def _columns(steps: Mapping[int, Mapping[str, float]]) -> dict[str, list[float | None]]:

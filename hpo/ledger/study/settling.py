@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import INTERRUPTED, TrialRecord, record_of
 from hpo.search.distributions import decode_params
 from hpo.spec.sweep import Sweep
 
@@ -30,7 +30,7 @@ def settle(book: StudyBook, sweep: Sweep, trial: FrozenTrial, now: float) -> Tri
         book.set_trial_attribute(record.number, "seed", record.seed)
         book.note_end(record)
     elif record.state == "running":
-        record.state, record.error, record.interrupted = "failed", "the sweep was interrupted", True
+        record.state, record.error, record.interrupted = "failed", INTERRUPTED, True
         record.ended = now
         record.params = decode_params(sweep.space, trial.params)
         if record.retry_of is None:  # its driver may have died before it had written the seed

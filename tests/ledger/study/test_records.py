@@ -8,7 +8,7 @@ import pytest
 
 from hpo.ledger.ledger import trial_seed
 from hpo.ledger.mirror.rows import mlflow_key, mlflow_text
-from hpo.ledger.study.book import StudyBook
+from hpo.ledger.study.book import StudyBook, ended_copy
 from hpo.ledger.study.home import Home, make_home, open_storage
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.spec.faults import UserError
@@ -63,6 +63,8 @@ def test_round_trip(book: StudyBook, tmp_path: Path, facts: dict):
     for name, fact in facts.items():
         setattr(record, name, fact)
     book.note_end(record)
+    (running,) = StudyBook(make_sweep(), Home(tmp_path)).trials()
+    foreseen = ended_copy(running, record)
     record.run_id = "abc"
     book.end(record)
     assert record_of(book.trials()[0]).steps == {}  # the driver's memory doesn't keep them
@@ -70,6 +72,7 @@ def test_round_trip(book: StudyBook, tmp_path: Path, facts: dict):
     assert record_of(trial) == record
     assert trial.intermediate_values == {1: 0.5, 2: 0.75}
     assert trial.value == {"complete": 0.75, "pruned": 0.75, "failed": None}[record.state]
+    assert (foreseen.state, foreseen.values) == (trial.state, trial.values)
 
 
 def test_an_outcome_is_in_the_study_before_the_state(book: StudyBook):
