@@ -265,8 +265,9 @@ class Driver:
             self._backlog.hold(proposal)
             return None
         if record is Refusal.DOUBLE:
-            self._searcher.finish(proposal.key, TrialState.FAIL)
+            self._searcher.drop(proposal.key)
             return None
+        self._searcher.begin(proposal.key, record.number)
         self._backlog.begin(proposal)
         spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs, self._ledger.checkpoint_of(record))
         self._running[record.number] = Running(proposal.key, spec, record)

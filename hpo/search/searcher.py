@@ -6,6 +6,7 @@ transactions, and a rejected proposal leaves no trace anywhere.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 from collections import deque
@@ -33,26 +34,30 @@ _COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration to train: active parameters only. `key` names it in later calls to the searcher."""
+    """A configuration to train: active parameters only. `key` names it in later calls to the searcher; it is no number
+    of a trial, since trials begin in another order than they are proposed in."""
 
     key: int
     params: dict[str, Any]
 
 
 @dataclass
-class _Running:
-    """A trial that was proposed and has not ended."""
+class _Asked:
+    """A configuration that was proposed, until its trial has ended."""
 
-    number: int  # in the working copy
-    course: Course
+    copy_number: int  # in the working copy
     baseline: bool  # never stopped: what the winner is judged against must be trained to its end
+    course: Course | None = None  # once it has begun
     decided: dict[int, Decision] = field(default_factory=dict)
 
 
 class Searcher:
     """Asks Optuna's sampler, and the rule of early stopping, for one sweep. Used from the driver's thread only.
 
-    The same seed, history and calls give the same proposals and decisions.
+    The same seed, history and calls give the same proposals and decisions. Decisions rest on what the study of record
+    has of its trials, by their numbers there: they are the same after a resume, in whatever order trials were proposed,
+    began and ended. Two things are not: the sampler has another stream of random numbers, and trials of other drivers
+    of a shared study count once the driver has seen that they ended.
     """
 
     def __init__(self, sweep: Sweep, history: Iterable[FrozenTrial] = (), stream: int = 0) -> None:
@@ -70,10 +75,11 @@ class Searcher:
         self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, BOUNDS[sweep.method], self._seed)
         self._copy.add(finished)
         self._stopper = make_stopper(sweep.early_terminate, sweep.name, sweep.max_epochs())
-        for number, trial in enumerate(finished):
-            self._replay(number, trial)
-        self._next = len(finished)  # the next trial's key: its number in the study of record, where all are proposed
-        self._running: dict[int, _Running] = {}
+        for trial in finished:
+            self._replay(trial)
+        self._keys = itertools.count()
+        self._known = len(finished)  # trials of the study, and proposals that are to become some
+        self._asked: dict[int, _Asked] = {}
         self._baselines = [dict(baseline) for baseline in sweep.baselines]
         self._rng = random.Random(self._seed)
         self._rest: list[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
@@ -93,11 +99,11 @@ class Searcher:
         # no other method than random knows weights: they shape the trials that it starts from
         self._startup = WeightedRandomSampler(sweep.space, self._seed) if weighted else None
 
-    def _replay(self, number: int, trial: FrozenTrial) -> None:
+    def _replay(self, trial: FrozenTrial) -> None:
         """Have an ended trial of the record count for the decisions on others."""
         if trial.state not in _COUNTED:
             return
-        course = Course(number)
+        course = Course(trial.number)
         for step, value in sorted(trial.intermediate_values.items()):
             course.values[step] = self._sign * value
             self._stopper.report(course, step, course.values[step])
@@ -106,10 +112,10 @@ class Searcher:
     def learn(self, ended: Iterable[FrozenTrial]) -> None:
         """Take in trials that other drivers of a shared study have ended."""
         trials = list(ended)
+        self._known += len(trials)
         self._copy.learn(trials)
         for trial in trials:
-            key, self._next = self._next, self._next + 1
-            self._replay(key, trial)
+            self._replay(trial)
 
     def avoid(self, configurations: Iterable[dict[str, Any]]) -> None:
         """Propose no more what other drivers train."""
@@ -131,14 +137,14 @@ class Searcher:
             if fixed is None:
                 return None
         if fixed is not None:
-            return self._begin(self._copy.fix(fixed), fixed)
-        starting = self._startup if self._next < STARTUP_TRIALS else None
+            return self._hand_out(self._copy.fix(fixed), fixed)
+        starting = self._startup if self._known < STARTUP_TRIALS else None
         repeats: list[int] = []  # left running until something new was found: samplers keep away from what runs
         try:
             for _ in range(_ATTEMPTS):
                 number, params = self._copy.ask(starting)
                 if self._wanted(params):
-                    return self._begin(number, params)
+                    return self._hand_out(number, params)
                 if self._space.allowed(params):
                     repeats.append(number)
                 else:
@@ -149,7 +155,7 @@ class Searcher:
             for number in repeats:
                 self._copy.reject(number)
         drawn = self._draw_wanted()
-        return None if drawn is None else self._begin(self._copy.fix(drawn), drawn)
+        return None if drawn is None else self._hand_out(self._copy.fix(drawn), drawn)
 
     def _wanted(self, params: dict[str, Any]) -> bool:
         """Whether a configuration is allowed, and none that was proposed before where that counts."""
@@ -170,11 +176,16 @@ class Searcher:
             self._rest = [params for params in self._rest if self._wanted(params)]
         return self._rng.choice(self._rest) if self._rest else None
 
-    def _begin(self, number: int, params: dict[str, Any]) -> Proposal:
-        key, self._next = self._next, self._next + 1
+    def _hand_out(self, copy_number: int, params: dict[str, Any]) -> Proposal:
+        key = next(self._keys)
+        self._known += 1
         self._note_tried([params])
-        self._running[key] = _Running(number, Course(key), _among(params, self._baselines))
+        self._asked[key] = _Asked(copy_number, _among(params, self._baselines))
         return Proposal(key, params)
+
+    def begin(self, key: int, number: int) -> None:
+        """Take in that a proposal has become a trial. number: the trial's in the study of record."""
+        self._asked[key].course = Course(number)
 
     def report(self, key: int, step: int, value: float, decide: bool = False) -> Decision:
         """Take in a value of the metric. A step that comes again, from a trial that is run again after its worker died,
@@ -183,7 +194,7 @@ class Searcher:
         When a whole cohort reports, report for all its members before deciding on any.
         decide: answer with `decide` at once (for a driver that takes reports one by one).
         """
-        course = self._running[key].course
+        course = self._course(key)
         if step not in course.values:
             course.values[step] = self._sign * value
             self._stopper.report(course, step, course.values[step])
@@ -194,27 +205,36 @@ class Searcher:
 
         Baselines always go on.
         """
-        running = self._running[key]
-        if step not in running.decided:
-            stops = not running.baseline and self._stopper.stops(running.course)
-            running.decided[step] = Decision.STOP if stops else Decision.CONTINUE
-        return running.decided[step]
+        course, asked = self._course(key), self._asked[key]
+        if step not in asked.decided:
+            stops = not asked.baseline and self._stopper.stops(course)
+            asked.decided[step] = Decision.STOP if stops else Decision.CONTINUE
+        return asked.decided[step]
+
+    def _course(self, key: int) -> Course:
+        course = self._asked[key].course
+        assert course is not None, "a trial begins before it reports"
+        return course
 
     def finish(self, key: int, state: TrialState, value: float | None = None) -> None:
         """Take in a trial's end: COMPLETE with its value, PRUNED, or FAIL."""
-        running = self._running.pop(key)
-        course = running.course
+        course = self._course(key)
         if state in _COUNTED:
             self._stopper.end(course, state == TrialState.COMPLETE)
         else:
             self._stopper.withdraw(course)
         last = max(course.values.items(), default=None)
         self._copy.end(
-            running.number,
+            self._asked.pop(key).copy_number,
             state,
             value if state == TrialState.COMPLETE else None,
             None if last is None else (last[0], self._sign * last[1]),
         )
+
+    def drop(self, key: int) -> None:
+        """Take in that a proposal will become no trial. It is not proposed again."""
+        self._known -= 1
+        self._copy.reject(self._asked.pop(key).copy_number)
 
 
 def _name(params: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from hpo.spec.conditions import clause_holds
 from hpo.spec.grammar import Asha, Median, Method
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 
-from .support import history_of, play, space_of, sweep_of, typed
+from .support import history_of, play, space_of, started, sweep_of, typed
 
 SEARCHING = sorted(METHODS.keys() - {"grid"})
 TRIALS = {"gp": STARTUP_TRIALS + 2, "cmaes": 40}  # beyond what is drawn at random; a GP's fit is slow
@@ -179,11 +179,9 @@ def test_baselines_are_never_pruned(goal: str) -> None:
     decisions = {}
     for baselines in ([], [baseline]):
         searcher = Searcher(sweep_of(SMALL, goal=goal, rule=rule, epochs=9, baselines=baselines), [])
-        proposals = [searcher.propose() for _ in range(8)]
+        proposals = [started(searcher, number) for number in range(8)]
         for proposal in proposals[1:]:
-            assert proposal is not None
             searcher.report(proposal.key, 1, good, decide=True)
-        assert proposals[0] is not None
         decisions[len(baselines)] = searcher.report(proposals[0].key, 1, bad, decide=True)
     assert decisions == {0: Decision.STOP, 1: Decision.CONTINUE}
     assert sweep.metric.goal == goal
@@ -230,10 +228,8 @@ def test_the_grid_goes_around_its_baselines() -> None:
 
 def test_failed_and_pruned_configurations_of_a_grid_are_tried_ones() -> None:
     searcher = Searcher(sweep_of(GRID, "grid"))
-    for state in (TrialState.FAIL, TrialState.PRUNED):
-        proposal = searcher.propose()
-        assert proposal is not None
-        searcher.finish(proposal.key, state)
+    for number, state in enumerate((TrialState.FAIL, TrialState.PRUNED)):
+        searcher.finish(started(searcher, number).key, state)
     assert len(play(searcher, 100)) == 27
 
 
@@ -297,8 +293,7 @@ def test_choices_are_told_apart_by_the_study() -> None:
 def test_a_step_that_comes_again_is_taken_once() -> None:
     """A trial that is run again after its worker died repeats its reports."""
     searcher = Searcher(sweep_of(SMALL, rule=Median(type="median", n_startup_trials=1)))
-    proposal = searcher.propose()
-    assert proposal is not None
+    proposal = started(searcher, 0)
     for value in (1.0, 5.0):
         assert searcher.report(proposal.key, 1, value, decide=True) is Decision.CONTINUE
     searcher.finish(proposal.key, TrialState.PRUNED)

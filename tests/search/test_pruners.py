@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, get_args
 
 import pytest
@@ -15,9 +16,10 @@ from hpo.spec.grammar import EarlyTerminate
 from hpo.spec.space import Parameter, Range
 from hpo.spec.sweep import EarlyTerminate as Rule
 
-from .support import space_of, sweep_of
+from .support import space_of, started, sweep_of
 
 EPOCHS = 9
+NUMBERS = itertools.count()  # of trials
 SPACE = space_of(Parameter("x", Range(0.0, 1.0)))
 ADAPTER: TypeAdapter[Rule] = TypeAdapter(EarlyTerminate)
 # one that acts soon for each type of the grammar
@@ -37,8 +39,7 @@ def rule_of(kind: str, **keys: Any) -> Rule:
 
 def run_trial(searcher: Searcher, rule: Rule, curve: list[float]) -> int:
     """Report a trial's curve as a worker does; return the epochs that it was let train."""
-    proposal = searcher.propose()
-    assert proposal is not None
+    proposal = started(searcher, next(NUMBERS))
     steps = decision_steps(rule, EPOCHS)
     for epoch, value in enumerate(curve, 1):
         if searcher.report(proposal.key, epoch, value, decide=epoch in steps) is Decision.STOP:
@@ -121,9 +122,8 @@ def test_asking_at_rungs_only_loses_nothing(kind: str) -> None:
         rule, rng = rule_of(kind), random.Random(0)
         searcher = Searcher(sweep_of(SPACE, rule=rule, epochs=EPOCHS))
         ends = []
-        for _ in range(40):
-            proposal = searcher.propose()
-            assert proposal is not None
+        for number in range(40):
+            proposal = started(searcher, number)
             level, end = rng.random(), EPOCHS
             for epoch in range(1, EPOCHS + 1):
                 decide = every or epoch in decision_steps(rule, EPOCHS)

@@ -12,19 +12,15 @@ import numpy as np
 import optuna
 import pytest
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, PercentilePruner, SuccessiveHalvingPruner
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
-from hpo.events import Decision
 from hpo.search.halving import AshaStopper, HyperbandStopper
 from hpo.search.patience import PatienceStopper
 from hpo.search.percentile import PercentileStopper
-from hpo.search.searcher import Searcher
 from hpo.search.stopper import Course, Stopper
-from hpo.spec.grammar import Asha, Hyperband, Median, Patience, Percentile
-from hpo.spec.space import Parameter, Range
-from hpo.spec.sweep import EarlyTerminate
+from hpo.spec.grammar import Median, Percentile
 
-from .support import space_of, sweep_of
+from .support import drawn
 
 # of NumPy, through Optuna's PercentilePruner, at a step with NaN only
 pytestmark = pytest.mark.filterwarnings("ignore:All-NaN")
@@ -47,13 +43,6 @@ class Report:
     step: int
     value: float
     last: bool
-
-
-def drawn(rng: random.Random, nans: float = 0.0) -> float:
-    """Return a value: half of them with ties, as accuracies have, the others without."""
-    if rng.random() < nans:
-        return math.nan
-    return rng.randint(0, 8) / 8 if rng.random() < 0.5 else rng.gauss(0.5, 0.5)
 
 
 def reports(
@@ -356,61 +345,3 @@ def test_of_a_cohort_the_best_go_on(eta: int) -> None:
         going = {course.number for course in cohort if not stopper.stops(course)}
         best = sorted(range(len(seen)), key=seen.__getitem__)[: max(1, len(seen) // eta)]
         assert going == {course.number for course in cohort} & set(best)
-
-
-RULES: dict[str, EarlyTerminate] = {
-    "asha": Asha(type="asha", min_iter=1, eta=3),
-    "hyperband": Hyperband(type="hyperband", min_iter=1, eta=3),
-    "median": Median(type="median", n_startup_trials=3),
-    "percentile": Percentile(type="percentile", n_startup_trials=3, percentile=40.0, interval_steps=2),
-    "patience": Patience(type="patience", patience=2),
-}
-EPOCHS = 12
-
-
-@pytest.mark.parametrize("goal", DIRECTIONS)
-@pytest.mark.parametrize("kind", RULES)
-def test_a_sweep_that_goes_on_decides_as_if_it_had_not_stopped(kind: str, goal: str) -> None:
-    """What the record has of trials that ended, failed ones too, is all that later decisions rest on."""
-    sweep = sweep_of(space_of(Parameter("x", Range(0.0, 1.0))), goal=goal, rule=RULES[kind], epochs=EPOCHS)
-    for seed in range(5):
-        rng = random.Random(seed)
-        live = Searcher(sweep)
-        before, record = train(live, rng, 40)
-        replayed = Searcher(sweep, record)
-        decided = []
-        for searcher in (live, replayed):
-            decided.append(train(searcher, random.Random(seed + 100), 40)[0])
-        assert decided[0] == decided[1]
-        assert set(before) == {Decision.STOP, Decision.CONTINUE} == set(decided[0])
-
-
-def train(searcher: Searcher, rng: random.Random, trials: int) -> tuple[list[Decision], list[FrozenTrial]]:
-    """Train trials side by side, some of which fail; return the decisions, and the record in order of numbers."""
-    keys, decided, record = [], [], dict[int, FrozenTrial]()
-    for _ in range(trials):
-        proposal = searcher.propose()
-        assert proposal is not None
-        keys.append(proposal.key)
-    values: dict[int, dict[int, float]] = {key: {} for key in keys}
-    running = keys[:6]
-    waiting = keys[6:]
-    while running:
-        key = rng.choice(running)
-        step, value = len(values[key]) + 1, drawn(rng)
-        values[key][step] = value
-        decided.append(searcher.report(key, step, value, decide=True))
-        state = None
-        if decided[-1] is Decision.STOP:
-            state = TrialState.PRUNED
-        elif rng.random() < 0.02:
-            state = TrialState.FAIL
-        elif step == EPOCHS:
-            state = TrialState.COMPLETE
-        if state is not None:
-            final = value if state == TrialState.COMPLETE else None
-            searcher.finish(key, state, final)
-            record[key] = create_trial(state=state, value=final, intermediate_values=values[key])
-            running.remove(key)
-            running += [waiting.pop(0)] if waiting else []
-    return decided, [record[key] for key in keys]
