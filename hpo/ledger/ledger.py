@@ -367,7 +367,7 @@ class Ledger:
         if self._others is None:
             return None
         sweep = self._sweep
-        once = sweep.duplicates == "skip" or sweep.method == "grid" or params in sweep.baselines
+        once = sweep.duplicates == "skip" or sweep.method == "grid" or sweep.is_baseline(params)
         self._others.look()
         return self._others.refusal(
             dict(params), sweep.budget.trials, once and retry is None, retry is not None, number
@@ -392,14 +392,14 @@ class Ledger:
         return record
 
     def report(self, number: int, step: int, metrics: Mapping[str, float], moment: float) -> None:
-        """Record a trial's metrics at a step. A step that comes again, after a worker's death, replaces the first."""
+        """Record a trial's metrics at a step. Metrics that come again, after a worker's death, replace the first ones;
+        a program may print those of one step in several lines."""
         self._stay_owner()
         record = self._records[number]
         values = finite(metrics)
-        known = step in record.steps
-        record.steps[step] = values
+        record.steps[step] = record.steps.get(step, {}) | values
         record.times[step] = moment
-        if self._sweep.metric.name in values and not known:
+        if self._sweep.metric.name in values:
             with self._unless_settled():
                 self._book.report(number, step, values[self._sweep.metric.name])
 

@@ -10,7 +10,7 @@ import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from hpo.search.pruners import make_stopper
 from hpo.search.samplers import BOUNDS, STARTUP_TRIALS, WeightedRandomSampler, make_sampler
 from hpo.search.stopper import Course
 from hpo.search.working_copy import WorkingCopy
-from hpo.spec.conditions import same
+from hpo.spec.conditions import same_params
 from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
 
@@ -66,6 +66,7 @@ class Searcher:
         stream: a number that differs between drivers that share a study, so that their proposals differ, too.
         """
         logging.getLogger("optuna").setLevel(logging.WARNING)
+        self._sweep = sweep
         self._space = sweep.space
         self._sign = -1 if sweep.metric.goal == "maximize" else 1  # stoppers take less for better
         finished = list(history)
@@ -80,7 +81,6 @@ class Searcher:
         self._keys = itertools.count()
         self._known = len(finished)  # trials of the study, and proposals that are to become some
         self._asked: dict[int, _Asked] = {}
-        self._baselines = [dict(baseline) for baseline in sweep.baselines]
         self._rng = random.Random(self._seed)
         self._rest: list[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
         self._queue: deque[dict[str, Any]] = deque()
@@ -90,7 +90,7 @@ class Searcher:
         self._note_tried(
             params for params, trial in zip(tried, finished, strict=True) if not trial.user_attrs.get("interrupted")
         )
-        self._queue.extend(baseline for baseline in self._baselines if not _among(baseline, tried))
+        self._queue.extend(dict(baseline) for baseline in sweep.baselines if not _among(baseline, tried))
         tried += self._queue
         self._grid: Iterator[dict[str, Any]] | None = None
         if sweep.method == "grid":
@@ -180,7 +180,7 @@ class Searcher:
         key = next(self._keys)
         self._known += 1
         self._note_tried([params])
-        self._asked[key] = _Asked(copy_number, _among(params, self._baselines))
+        self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params))
         return Proposal(key, params)
 
     def begin(self, key: int, number: int) -> None:
@@ -237,14 +237,12 @@ class Searcher:
         self._copy.reject(self._asked.pop(key).copy_number)
 
 
-def _name(params: dict[str, Any]) -> str:
-    """Return a text that two configurations share if they are the same: `True` is not `1`."""
-    return repr(sorted(params.items()))
+def _name(params: Mapping[str, Any]) -> str:
+    """Return a text that two configurations share if they are the same: 1 is 1.0, as a study has it, and no `True`."""
+    whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in params.items()}
+    return repr(sorted(whole.items()))
 
 
-def _among(params: dict[str, Any], others: Iterable[dict[str, Any]]) -> bool:
-    """Whether a configuration is one of the others: with the same choices, so `True` is not `1`."""
-    return any(
-        params.keys() == other.keys() and all(same(value, other[name]) for name, value in params.items())
-        for other in others
-    )
+def _among(params: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a configuration is one of the others."""
+    return any(same_params(params, other) for other in others)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hpo.spec.conditions import same_params
 from hpo.spec.contract import Goal
 from hpo.spec.grammar import (
     Asha,
@@ -90,6 +91,10 @@ class Sweep:
         """Return how many epochs a configuration trains; None if only its objective knows."""
         epochs = params.get("epochs", self.budget.epochs)
         return int(epochs) if epochs is not None else None
+
+    def is_baseline(self, params: Params) -> bool:
+        """Whether a configuration is one of the baselines, however its numbers are written: 1 is 1.0, and no `true`."""
+        return any(same_params(params, baseline) for baseline in self.baselines)
 
     def max_epochs(self) -> int | None:
         """Return the most epochs that any configuration trains; None if only the objective knows."""

@@ -170,6 +170,15 @@ def test_baselines_come_first_and_once(method: str) -> None:
     assert method != "grid" or typed(baselines[2]) not in map(typed, resumed[1:])
 
 
+def test_a_baseline_in_whole_numbers_is_the_same_as_one_in_others() -> None:
+    """The study has it with floats: live and after a resume it was tried."""
+    space = space_of(Parameter("x", Range(0.0, 1.0, step=0.5)))
+    live = Searcher(sweep_of(space, baselines=[{"x": 1}]))
+    assert sorted(params["x"] for params in play(live, 5)) == [0.0, 0.5, 1]
+    resumed = Searcher(sweep_of(space, baselines=[{"x": 1}]), history_of(space, [{"x": 1.0}]))
+    assert sorted(params["x"] for params in play(resumed, 5)) == [0.0, 0.5]
+
+
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
 def test_baselines_are_never_pruned(goal: str) -> None:
     baseline = {"x": 0.0, "y": 0, "z": "a"}
