@@ -35,7 +35,6 @@ from hpo.events import (
 from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.study.book import StudyGone
 from hpo.ledger.study.records import State, TrialRecord
-from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing, Watcher
@@ -58,7 +57,8 @@ class Driver:
         self._engine = engine
         self._watcher = watcher
         self._clock = clock
-        self._steps = decision_steps(sweep.early_terminate, sweep.max_epochs() if sweep.reports_each_epoch else None)
+        epochs = sweep.max_epochs() if sweep.reports_each_epoch else None
+        self._steps = sweep.early_terminate.decision_steps(epochs)
         self._ids = itertools.count()
         self._running: dict[int, Running] = {}  # begun and not ended; those that came back from a worker wait again
         self._reasons: set[str] = set()  # for training trials alone, as far as they were told

@@ -18,13 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.events import Decision
 from hpo.search.distributions import decode_params
-from hpo.search.pruners import make_stopper
 from hpo.search.samplers import BOUNDS, STARTUP_TRIALS, WeightedRandomSampler, make_sampler
-from hpo.search.stopper import Course
 from hpo.search.working_copy import WorkingCopy
 from hpo.spec.conditions import same_params
 from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
+from hpo.stopping.base import Course
 
 _DRAWS = 10_000  # random draws before the allowed configurations are looked for one by one
 _ATTEMPTS = 100  # draws from the sampler before forbidden proposals are replaced by random allowed ones
@@ -52,7 +51,7 @@ class _Asked:
 
 
 class Searcher:
-    """Asks Optuna's sampler, and the rule of early stopping, for one sweep. Used from the driver's thread only.
+    """Asks Optuna's sampler, and the stopping rule, for one sweep. Used from the driver's thread only.
 
     The same seed, history and calls give the same proposals and decisions. Decisions rest on what the study of record
     has of its trials, by their numbers there: they are the same after a resume, in whatever order trials were proposed,
@@ -68,14 +67,14 @@ class Searcher:
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._sweep = sweep
         self._space = sweep.space
-        self._sign = -1 if sweep.metric.goal == "maximize" else 1  # stoppers take less for better
+        self._sign = -1 if sweep.metric.goal == "maximize" else 1  # a stopping rule takes less for better
         finished = list(history)
         # A stream of its own for each continuation: the same draws again would repeat trials.
         self._seed = (sweep.seed * 1_000_003 + len(finished) + stream * 0x9E3779B1) % 2**32
         sampler = make_sampler(sweep.method, sweep.space, self._seed)
         self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, BOUNDS[sweep.method], self._seed)
         self._copy.add(finished)
-        self._stopper = make_stopper(sweep.early_terminate, sweep.name, sweep.max_epochs())
+        self._rule = sweep.early_terminate.rule(sweep.name, sweep.max_epochs())
         for trial in finished:
             self._replay(trial)
         self._keys = itertools.count()
@@ -106,8 +105,8 @@ class Searcher:
         course = Course(trial.number)
         for step, value in sorted(trial.intermediate_values.items()):
             course.values[step] = self._sign * value
-            self._stopper.report(course, step, course.values[step])
-        self._stopper.end(course, trial.state == TrialState.COMPLETE)
+            self._rule.report(course, step, course.values[step])
+        self._rule.end(course, trial.state == TrialState.COMPLETE)
 
     def learn(self, ended: Iterable[FrozenTrial]) -> None:
         """Take in trials that other drivers of a shared study have ended."""
@@ -197,7 +196,7 @@ class Searcher:
         course = self._course(key)
         if step not in course.values:
             course.values[step] = self._sign * value
-            self._stopper.report(course, step, course.values[step])
+            self._rule.report(course, step, course.values[step])
         return self.decide(key, step) if decide else Decision.CONTINUE
 
     def decide(self, key: int, step: int) -> Decision:
@@ -207,7 +206,7 @@ class Searcher:
         """
         course, asked = self._course(key), self._asked[key]
         if step not in asked.decided:
-            stops = not asked.baseline and self._stopper.stops(course)
+            stops = not asked.baseline and self._rule.stops(course)
             asked.decided[step] = Decision.STOP if stops else Decision.CONTINUE
         return asked.decided[step]
 
@@ -220,9 +219,9 @@ class Searcher:
         """Take in a trial's end: COMPLETE with its value, PRUNED, or FAIL."""
         course = self._course(key)
         if state in _COUNTED:
-            self._stopper.end(course, state == TrialState.COMPLETE)
+            self._rule.end(course, state == TrialState.COMPLETE)
         else:
-            self._stopper.withdraw(course)
+            self._rule.withdraw(course)
         last = max(course.values.items(), default=None)
         self._copy.end(
             self._asked.pop(key).copy_number,

@@ -17,10 +17,10 @@ from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord
 from hpo.search.searcher import Searcher
-from hpo.spec.grammar import Hyperband
 from hpo.spec.space import Categorical, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.standing import Standing
+from hpo.stopping.hyperband import HyperbandKeys
 
 pytestmark = pytest.mark.slow
 TRIALS, EPOCHS = 60, 9
@@ -57,8 +57,8 @@ def test_brackets_stay_as_they_are(tmp_path: Path) -> None:
     space = Space((Parameter("rate", Range(1e-5, 1e-1, log=True)), Parameter("units", Categorical((8, 16, 32)))))
     sweep = Sweep(
         name="s", source=Path("s.yaml"), text="", metric=Target("val_accuracy", "maximize"), space=space,
-        budget=Limits(TRIALS, EPOCHS, failures=TRIALS), method="random", early_terminate=Hyperband(type="hyperband"),
-        objective="simulated", reports_each_epoch=True, shape_parameters=("units",),
+        budget=Limits(TRIALS, EPOCHS, failures=TRIALS), method="random", objective="simulated",
+        early_terminate=HyperbandKeys(type="hyperband"), reports_each_epoch=True, shape_parameters=("units",),
     )  # fmt: skip
     home = Home(tmp_path)
     home.prepare()

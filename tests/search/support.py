@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.distributions import searched_params
 from hpo.search.searcher import Proposal, Searcher
-from hpo.spec.grammar import NoStop
 from hpo.spec.space import Parameter, Space
-from hpo.spec.sweep import EarlyTerminate, Limits, Sweep, Target
+from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.stopping.base import StoppingKeys
+from hpo.stopping.none import NoStopKeys
 
 Score = Callable[[dict[str, Any]], float]
 
@@ -25,7 +26,7 @@ def sweep_of(
     seed: int = 0,
     baselines: Iterable[dict[str, Any]] = (),
     goal: Any = "maximize",
-    rule: EarlyTerminate | None = None,
+    rule: StoppingKeys | None = None,
     epochs: int | None = None,
     duplicates: Any = "skip",
     shapes: tuple[str, ...] | None = None,
@@ -42,7 +43,7 @@ def sweep_of(
         duplicates=duplicates,
         seed=seed,
         baselines=tuple(baselines),
-        early_terminate=rule or NoStop(type="none"),
+        early_terminate=rule or NoStopKeys(type="none"),
         shape_parameters=shapes,
     )
 

@@ -15,8 +15,10 @@ from hpo.search.distributions import decode_params, distribution, searched_param
 from hpo.search.samplers import METHODS, STARTUP_TRIALS
 from hpo.search.searcher import Searcher
 from hpo.spec.conditions import clause_holds
-from hpo.spec.grammar import Asha, Median, Method
+from hpo.spec.grammar import Method
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
+from hpo.stopping.asha import AshaKeys
+from hpo.stopping.percentile import MedianKeys
 
 from .support import history_of, play, space_of, started, sweep_of, typed
 
@@ -161,7 +163,7 @@ def test_baselines_come_first_and_once(method: str) -> None:
         Parameter("c", Constant(5)),
     )
     baselines = [{"a": "x", "b": 3, "c": 5}, {"a": [1, 2], "c": 5}, {"a": 1, "c": 5}]
-    sweep = sweep_of(space, method, baselines=baselines, rule=Median(type="median", n_startup_trials=0))
+    sweep = sweep_of(space, method, baselines=baselines, rule=MedianKeys(type="median", n_startup_trials=0))
     found = play(Searcher(sweep), 5)
     assert list(map(typed, found[:3])) == list(map(typed, baselines))
     # what was tried before is not tried again
@@ -182,7 +184,7 @@ def test_a_baseline_in_whole_numbers_is_the_same_as_one_in_others() -> None:
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
 def test_baselines_are_never_pruned(goal: str) -> None:
     baseline = {"x": 0.0, "y": 0, "z": "a"}
-    rule = Asha(type="asha", min_iter=1, eta=3)
+    rule = AshaKeys(type="asha", min_iter=1, eta=3)
     sweep = sweep_of(SMALL, goal=goal, rule=rule, epochs=9)
     good, bad = (1.0, 0.0) if goal == "maximize" else (0.0, 1.0)
     decisions = {}
@@ -301,7 +303,7 @@ def test_choices_are_told_apart_by_the_study() -> None:
 
 def test_a_step_that_comes_again_is_taken_once() -> None:
     """A trial that is run again after its worker died repeats its reports."""
-    searcher = Searcher(sweep_of(SMALL, rule=Median(type="median", n_startup_trials=1)))
+    searcher = Searcher(sweep_of(SMALL, rule=MedianKeys(type="median", n_startup_trials=1)))
     proposal = started(searcher, 0)
     for value in (1.0, 5.0):
         assert searcher.report(proposal.key, 1, value, decide=True) is Decision.CONTINUE

@@ -10,18 +10,22 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.events import Decision
 from hpo.plan.planner import Opening, Planner
 from hpo.search.searcher import Proposal, Searcher
-from hpo.spec.grammar import Asha, Hyperband, Median, Patience, Percentile
 from hpo.spec.space import Categorical, Parameter, Range
-from hpo.spec.sweep import EarlyTerminate, Sweep
+from hpo.spec.sweep import Sweep
+from hpo.stopping.asha import AshaKeys
+from hpo.stopping.base import StoppingKeys
+from hpo.stopping.hyperband import HyperbandKeys
+from hpo.stopping.patience import PatienceKeys
+from hpo.stopping.percentile import MedianKeys, PercentileKeys
 
 from .support import drawn, numbered, space_of, sweep_of
 
-RULES: dict[str, EarlyTerminate] = {
-    "asha": Asha(type="asha", min_iter=1, eta=3),
-    "hyperband": Hyperband(type="hyperband", min_iter=1, eta=3),
-    "median": Median(type="median", n_startup_trials=3),
-    "percentile": Percentile(type="percentile", n_startup_trials=3, percentile=40.0, interval_steps=2),
-    "patience": Patience(type="patience", patience=2),
+RULES: dict[str, StoppingKeys] = {
+    "asha": AshaKeys(type="asha", min_iter=1, eta=3),
+    "hyperband": HyperbandKeys(type="hyperband", min_iter=1, eta=3),
+    "median": MedianKeys(type="median", n_startup_trials=3),
+    "percentile": PercentileKeys(type="percentile", n_startup_trials=3, percentile=40.0, interval_steps=2),
+    "patience": PatienceKeys(type="patience", patience=2),
 }
 EPOCHS = 12
 SPACE = space_of(Parameter("x", Range(0.0, 1.0)), Parameter("width", Categorical((8, 16, 32))))
