@@ -63,13 +63,12 @@ class AshaKeys(HalvingKeys):
 
 
 @dataclass
-class _Standing:
-    """Where a running trial stands."""
+class Standing:
+    """How far a trial has come."""
 
-    rung: int = -1
-    value: float = math.nan
-    due: bool = False  # it has not yet been let past this rung
-    counted: list[tuple[int, float]] = field(default_factory=list)  # its values among those of the rungs
+    rung: int = -1  # the highest that it stands at
+    passed: int = -1  # the highest that it was let past
+    counted: dict[int, tuple[int, float]] = field(default_factory=dict)  # for each rung: a step, and the value there
 
 
 class AshaRule(StoppingRule):
@@ -78,28 +77,35 @@ class AshaRule(StoppingRule):
 
     At a rung, a trial goes on if it is among the best 1/eta of all that have reported there so far, those that arrive
     with it included; of fewer than eta, the best one goes on. Rung k is at `first * eta**k`, and a trial stands at it
-    with the first value that it reports from there on. One that steps over several rungs at once stands at the highest
-    of them only (Optuna would have it pass them all with the one value). A NaN stops and is compared with nothing.
+    with the value of its first step from there on. One that steps over several rungs at once stands at the highest of
+    them only (Optuna would have it pass them all with the one value). A NaN stops and is compared with nothing.
+
+    Who goes on depends on who came before: a trial that runs again in another order of arrivals may fare otherwise.
     """
 
     def __init__(self, first: int, eta: int) -> None:
         self._first = first
         self._eta = eta
-        self._rungs: list[array[float]] = []  # the values at each, sorted
-        self._standings: dict[int, _Standing] = {}  # of running trials
+        self._values: dict[tuple[int, int], array[float]] = {}  # at each bracket's rungs, sorted
+        self._standings: dict[int, Standing] = {}  # of running trials
+
+    def _bracket(self, number: int) -> int | None:
+        """Return a trial's bracket, whose lowest rung has the same number; None if that is not known yet. Here there is
+        but one."""
+        return 0
 
     def report(self, course: Course, step: int, value: float) -> None:
         rung = self._rung(step)
         if rung < 0:
             return
-        standing = self._standings.setdefault(course.number, _Standing())
-        if rung <= standing.rung:
-            return
-        standing.rung, standing.value, standing.due = rung, value, True
-        if not math.isnan(value):
-            self._rungs += [array("d") for _ in range(len(self._rungs), rung + 1)]
-            insort(self._rungs[rung], value)
-            standing.counted.append((rung, value))
+        standing = self._standings.setdefault(course.number, Standing())
+        if (known := standing.counted.get(rung)) is not None:
+            if known[0] < step:
+                return
+            self._discard(course.number, rung, known[1])
+        standing.counted[rung] = step, value
+        standing.rung = max(standing.rung, rung)
+        self._count(course.number, rung, value)
 
     def _rung(self, step: int) -> int:
         """Return the highest rung at or below a step; -1 below the first."""
@@ -108,20 +114,33 @@ class AshaRule(StoppingRule):
             rung, at = rung + 1, at * self._eta
         return rung
 
+    def _count(self, number: int, rung: int, value: float) -> None:
+        bracket = self._bracket(number)
+        if bracket is not None and rung >= bracket and not math.isnan(value):
+            insort(self._values.setdefault((bracket, rung), array("d")), value)
+
+    def _discard(self, number: int, rung: int, value: float) -> None:
+        bracket = self._bracket(number)
+        if bracket is not None and rung >= bracket and not math.isnan(value):
+            values = self._values[bracket, rung]
+            del values[bisect_left(values, value)]
+
     def stops(self, course: Course) -> bool:
-        standing = self._standings.get(course.number)
-        if standing is None or not standing.due:
+        standing, bracket = self._standings.get(course.number), self._bracket(course.number)
+        if standing is None or bracket is None or standing.rung < bracket or standing.rung == standing.passed:
             return False
-        if math.isnan(standing.value):
+        _, value = standing.counted[standing.rung]
+        if math.isnan(value):
             return True
-        values = self._rungs[standing.rung]
-        bound = values[max(1, len(values) // self._eta) - 1]
-        standing.due = standing.value > bound  # who goes on does so to the next rung
-        return standing.due
+        values = self._values[bracket, standing.rung]
+        if value > values[max(1, len(values) // self._eta) - 1]:
+            return True
+        standing.passed = standing.rung
+        return False
 
     def end(self, course: Course, complete: bool) -> None:
         self._standings.pop(course.number, None)
 
     def withdraw(self, course: Course) -> None:
-        for rung, value in self._standings.pop(course.number, _Standing()).counted:
-            del self._rungs[rung][bisect_left(self._rungs[rung], value)]
+        for rung, (_, value) in self._standings.pop(course.number, Standing()).counted.items():
+            self._discard(course.number, rung, value)

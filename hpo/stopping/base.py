@@ -23,12 +23,18 @@ class StoppingRule(ABC):
 
     Reports come first and decisions after them: when the metrics of a whole cohort arrive together, all are reported
     before any is decided, so that no member has an advantage by its place in the cohort. Values are negated where the
-    metric is maximized: lower is better. They are the same whether trials are reported live or from the record.
+    metric is maximized: lower is better.
+
+    What counts for other trials is the same live and after a resume, when ended trials are reported from the record: it
+    may depend on a trial's number, on its values, and on whether it is complete or was stopped, but not on the order in
+    which trials began, reported or ended, nor on that of a trial's own steps. In a study that several drivers share,
+    each counts the others' trials once it has seen that they ended: there, decisions depend on when news arrive.
     """
 
     @abstractmethod
     def report(self, course: Course, step: int, value: float) -> None:
-        """Take in a value, which `course` holds already. Called once for a trial and step, in order of the steps."""
+        """Take in a value, which `course` holds already. Called once for a trial and step; steps may come in any
+        order."""
 
     @abstractmethod
     def stops(self, course: Course) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import binascii
 import math
+from array import array
 from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from hpo.stopping.asha import AshaRule, HalvingKeys
+from hpo.stopping.asha import AshaRule, HalvingKeys, Standing
 from hpo.stopping.base import Course, StoppingRule
 
 
@@ -35,72 +36,61 @@ class HyperbandKeys(HalvingKeys):
         return (noted if self.strict is not None else []) + super().remarks(max_epochs)
 
 
-class HyperbandRule(StoppingRule):
+class HyperbandRule(AshaRule):
     """Hyperband (Li et al., 2017): brackets of successive halving, each with a first rung higher than the last one's.
 
     Sizes of brackets, and the hash that deals a trial to one, are Optuna's; but the hash is of the trial's number in
-    the study of record, so a trial has its bracket for good. Where the most steps are unknown (a function, a program),
-    they are taken from the complete trials at the first decision after one; until then nothing stops.
+    the study of record, so a trial has its bracket for good. (A study that goes on under another name, since its space
+    was changed, deals its trials anew.) Where the most steps are unknown (a function, a program), they are those of the
+    longest complete trial; until there is one, nothing stops, and when a longer one makes room for another bracket,
+    all trials are dealt anew. So it is always as if it had been known from the first which trials there would be.
     """
 
     def __init__(self, name: str, first: int, most: int | None, eta: int) -> None:
+        super().__init__(first, eta)
         self._name = name
-        self._first = first
-        self._eta = eta
-        self._brackets: list[AshaRule] = []
+        self._learns = most is None  # the most steps
         self._shares: list[int] = []  # of the trials, for each bracket
-        self._early: dict[int, Course] = {}  # trials before the brackets are known
-        self._ended: set[int] = set()  # those of them that have ended
-        self._longest: int | None = None
+        self._ended: dict[int, tuple[array[int], array[float]]] = {}  # if it learns: numbers and values at each rung
         if most is not None:
-            self._set_up(most)
+            self._shares = self._dealt(most)
 
-    def _set_up(self, most: int) -> None:
+    def _dealt(self, most: int) -> list[int]:
+        """Return the brackets' shares of the trials. most: steps of a trial."""
         count = 1  # floor(log_eta(most / first)) + 1, without the rounding that loses Optuna a bracket at 243 / 1
         while self._first * self._eta**count <= most:
             count += 1
-        for bracket in range(count):
-            left = count - 1 - bracket
-            self._shares.append(math.ceil(count * self._eta**left / (left + 1)))
-            self._brackets.append(AshaRule(self._first * self._eta**bracket, self._eta))
-        for course in self._early.values():
-            for step, value in course.values.items():
-                self._of(course).report(course, step, value)
-            if course.number in self._ended:
-                self._of(course).end(course, complete=False)
-        self._early.clear()
-        self._ended.clear()
+        return [math.ceil(count * self._eta**left / (left + 1)) for left in reversed(range(count))]
 
-    def _of(self, course: Course) -> AshaRule:
-        """Return the bracket of a trial."""
-        lot = binascii.crc32(f"{self._name}_{course.number}".encode()) % sum(self._shares)
-        for share, bracket in zip(self._shares, self._brackets, strict=True):
+    def _bracket(self, number: int) -> int | None:
+        if not self._shares:
+            return None
+        lot = binascii.crc32(f"{self._name}_{number}".encode()) % sum(self._shares)
+        for bracket, share in enumerate(self._shares):
             lot -= share
             if lot < 0:
                 return bracket
         raise AssertionError("shares add up")
 
-    def report(self, course: Course, step: int, value: float) -> None:
-        if self._brackets:
-            self._of(course).report(course, step, value)
-        else:
-            self._early[course.number] = course
-
-    def stops(self, course: Course) -> bool:
-        if not self._brackets and self._longest is not None:
-            self._set_up(self._longest + 1)
-        return bool(self._brackets) and self._of(course).stops(course)
-
     def end(self, course: Course, complete: bool) -> None:
-        if self._brackets:
-            self._of(course).end(course, complete)
-            return
-        self._ended.add(course.number)
-        if complete and course.values:
-            self._longest = max(self._longest or 0, *course.values)
+        if self._learns:
+            for rung, (_, value) in self._standings.get(course.number, Standing()).counted.items():
+                numbers, values = self._ended.setdefault(rung, (array("q"), array("d")))
+                numbers.append(course.number)
+                values.append(value)
+        super().end(course, complete)
+        if self._learns and complete and course.values:
+            shares = self._dealt(max(course.values) + 1)
+            if len(shares) > len(self._shares):
+                self._deal(shares)
 
-    def withdraw(self, course: Course) -> None:
-        if self._brackets:
-            self._of(course).withdraw(course)
-        else:
-            self._early.pop(course.number, None)
+    def _deal(self, shares: list[int]) -> None:
+        """Deal all trials to brackets anew."""
+        self._shares = shares
+        self._values.clear()
+        for rung, ended in self._ended.items():
+            for number, value in zip(*ended, strict=True):
+                self._count(number, rung, value)
+        for number, standing in self._standings.items():
+            for rung, (_, value) in standing.counted.items():
+                self._count(number, rung, value)

@@ -31,8 +31,8 @@ EPOCHS = 12
 SPACE = space_of(Parameter("x", Range(0.0, 1.0)), Parameter("width", Categorical((8, 16, 32))))
 
 
-def sweep(kind: str, goal: str) -> Sweep:
-    return sweep_of(SPACE, goal=goal, rule=RULES[kind], epochs=EPOCHS, shapes=("width",))
+def sweep(kind: str, goal: str, epochs: int | None) -> Sweep:
+    return sweep_of(SPACE, goal=goal, rule=RULES[kind], epochs=epochs, shapes=("width",))
 
 
 def by_shape(sweep: Sweep, proposals: list[Proposal]) -> list[Proposal]:
@@ -56,6 +56,7 @@ def train(searcher: Searcher, sweep: Sweep, rng: random.Random, first: int) -> t
         searcher.begin(proposal.key, number)
     waiting, decided, record = [proposal.key for proposal in begun], [], dict[int, FrozenTrial]()
     running, values = dict[int, int](), {key: dict[int, float]() for key in waiting}
+    lengths = {key: sweep.budget.epochs or rng.randint(2, EPOCHS) for key in waiting}
     keys = list(waiting)
     while waiting or running:
         while waiting and len(running) < 6:
@@ -71,7 +72,7 @@ def train(searcher: Searcher, sweep: Sweep, rng: random.Random, first: int) -> t
             state = TrialState.PRUNED
         elif rng.random() < 0.02:
             state = TrialState.FAIL
-        elif step == EPOCHS:
+        elif step == lengths[key]:
             state = TrialState.COMPLETE
         if state is not None:
             del running[key]
@@ -81,12 +82,14 @@ def train(searcher: Searcher, sweep: Sweep, rng: random.Random, first: int) -> t
     return decided, numbered([record[key] for key in keys])
 
 
+@pytest.mark.parametrize("epochs", [EPOCHS, None])
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])
 @pytest.mark.parametrize("kind", RULES)
-def test_a_sweep_that_goes_on_decides_as_if_it_had_not_stopped(kind: str, goal: str) -> None:
+def test_a_sweep_that_goes_on_decides_as_if_it_had_not_stopped(kind: str, goal: str, epochs: int | None) -> None:
     """What the record has of trials that ended, failed ones too, is all that later decisions rest on. The planner has
-    trials begin by shapes, so the order of their numbers is not that in which they were proposed."""
-    mixed = sweep(kind, goal)
+    trials begin by shapes, so the order of their numbers is not that in which they were proposed. Without `epochs`, a
+    trial is as long as its objective likes."""
+    mixed = sweep(kind, goal, epochs)
     for seed in range(5):
         live = Searcher(mixed)
         before, record = train(live, mixed, random.Random(seed), 0)
