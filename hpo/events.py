@@ -31,7 +31,7 @@ class FailureKind(enum.Enum):
 
 @dataclass(frozen=True)
 class DecisionSteps:
-    """The steps at which a pruner must be asked before training goes on (its rungs).
+    """The steps at which the stopping rule must be asked before training goes on (its rungs).
 
     A worker waits for the driver only at these; every other report costs no round trip.
     """

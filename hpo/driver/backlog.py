@@ -88,10 +88,7 @@ class Backlog:
             return
         if retry is not None:
             self._repeated[proposal.key] = retry
-        self._add_new(proposal, urgent=retry is not None or self._is_baseline(proposal))
-
-    def _is_baseline(self, proposal: Proposal) -> bool:
-        return any(proposal.params == baseline for baseline in self._sweep.baselines)
+        self._add_new(proposal, urgent=retry is not None or self._sweep.is_baseline(proposal.params))
 
     def _add_new(self, proposal: Proposal, urgent: bool) -> None:
         self._planner.add(self._sweep.shape_of(proposal.params), proposal, new=True, urgent=urgent)

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from optuna.trial import TrialState
-
 from hpo.driver.backlog import Backlog, Running
 from hpo.driver.breaker import Breaker
 from hpo.driver.interrupts import counting_interrupts
@@ -35,7 +33,6 @@ from hpo.events import (
 from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.study.book import StudyGone
 from hpo.ledger.study.records import State, TrialRecord, optuna_state, value_in_study
-from hpo.search.pruners import decision_steps
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing, Watcher
@@ -57,7 +54,8 @@ class Driver:
         self._engine = engine
         self._watcher = watcher
         self._clock = clock
-        self._steps = decision_steps(sweep.early_terminate, sweep.max_epochs() if sweep.reports_each_epoch else None)
+        epochs = sweep.max_epochs() if sweep.reports_each_epoch else None
+        self._steps = sweep.early_terminate.decision_steps(epochs)
         self._ids = itertools.count()
         self._running: dict[int, Running] = {}  # begun and not ended; those that came back from a worker wait again
         self._reasons: set[str] = set()  # for training trials alone, as far as they were told
@@ -264,8 +262,9 @@ class Driver:
             self._backlog.hold(proposal)
             return None
         if record is Refusal.DOUBLE:
-            self._searcher.finish(proposal.key, TrialState.FAIL)
+            self._searcher.drop(proposal.key)
             return None
+        self._searcher.begin(proposal.key, record.number)
         self._backlog.begin(proposal)
         spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs, self._ledger.checkpoint_of(record))
         self._running[record.number] = Running(proposal.key, spec, record)

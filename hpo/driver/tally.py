@@ -6,6 +6,7 @@ from typing import Any
 
 from hpo.driver.breaker import alike
 from hpo.ledger.study.records import TrialRecord
+from hpo.spec.conditions import same_params
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing
@@ -38,13 +39,16 @@ class Tally:
         standing = self.standing
         if record.state != "complete" or record.value is None:
             return False
-        if standing.baseline is None and self._sweep.baselines and record.params == self._sweep.baselines[0]:
+        is_baseline = bool(self._sweep.baselines) and same_params(record.params, self._sweep.baselines[0])
+        if is_baseline and (standing.baseline is None or record.number < standing.baseline.number):
             standing.baseline = record
-        best = standing.best.value if standing.best else None
-        if best is not None and not self._sweep.metric.better(record.value, best):
-            return False
-        standing.best = record
-        return True
+        best = standing.best
+        if best is None or best.value is None or self._sweep.metric.better(record.value, best.value):
+            standing.best = record
+            return True
+        if record.value == best.value and record.number < best.number:  # whichever ended first, as for `hpo best`
+            standing.best = record
+        return False
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """Return what MLflow's parent run says of the sweep in the end. seconds: of all the times that it was run."""

@@ -274,14 +274,14 @@ class Ledger:
         return record
 
     def report(self, number: int, step: int, metrics: Mapping[str, float], moment: float) -> None:
-        """Record a trial's metrics at a step. A step that comes again, after a worker's death, replaces the first."""
+        """Record a trial's metrics at a step. Metrics that come again, after a worker's death, replace the first ones;
+        a program may print those of one step in several lines."""
         self.membership.heartbeat.stay_owner()
         record = self._records[number]
         values, metric = finite(metrics), self.sweep.metric.name
-        known = step in record.steps
-        record.steps[step] = values
+        record.steps[step] = record.steps.get(step, {}) | values
         record.times[step] = moment
-        if metric in values and not known:
+        if metric in values:
             with self.membership.heartbeat.unless_settled():
                 self._book.report(number, step, values[metric])
 

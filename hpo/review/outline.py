@@ -7,9 +7,8 @@ from hpo.engines.ray.cluster import demand_of
 from hpo.plan.planner import MOST, opening
 from hpo.review.display import duration, params_text
 from hpo.spec.conditions import Clause
-from hpo.spec.grammar import Asha, Hyperband, LocalEngine, NoStop
+from hpo.spec.grammar import LocalEngine
 from hpo.spec.space import Constant, Parameter, show
-from hpo.spec.stopping import rungs
 from hpo.spec.sweep import Sweep
 
 
@@ -48,18 +47,12 @@ def _condition(condition: object) -> str:
 
 
 def _plan_lines(sweep: Sweep) -> list[str]:
-    budget, epochs, rule = sweep.budget, sweep.max_epochs(), sweep.early_terminate
+    budget, epochs = sweep.budget, sweep.max_epochs()
     each = f" of at most {epochs} epochs" if epochs is not None else ""
     lines = [f"budget    {budget.trials:,} trials{each}"]
     if budget.seconds is not None:
         lines[0] += f", or {duration(budget.seconds)}, whichever ends first"
-    if isinstance(rule, NoStop):
-        lines.append("stopping  none: every trial trains to its end")
-    elif isinstance(rule, Asha | Hyperband) and epochs is not None:
-        steps = ", ".join(map(str, rungs(rule, epochs))) or "none"
-        lines.append(f"stopping  {rule.type}: after epochs {steps} about the best 1/{rule.eta} go on")
-    else:
-        lines.append(f"stopping  {rule.type}")
+    lines.append(f"stopping  {sweep.early_terminate.in_words(epochs)}")
     if epochs is not None:
         lines.append(f"forecast  at most {budget.trials * epochs:,} epochs")
     if isinstance(sweep.engine, LocalEngine):

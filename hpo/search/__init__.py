@@ -1,1 +1,1 @@
-"""Proposing configurations and stopping trials early, with Optuna's samplers and pruners."""
+"""Proposing configurations, with Optuna's samplers, and asking the stopping rule which trials end early."""

@@ -6,10 +6,11 @@ transactions, and a rejected proposal leaves no trace anywhere.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.events import Decision
 from hpo.search.distributions import decode_params
-from hpo.search.pruners import make_stopper
 from hpo.search.samplers import BOUNDS, STARTUP_TRIALS, WeightedRandomSampler, make_sampler
-from hpo.search.stopper import Course
 from hpo.search.working_copy import WorkingCopy
-from hpo.spec.conditions import same
+from hpo.spec.conditions import same_params
 from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
+from hpo.stopping.base import Course
 
 _DRAWS = 10_000  # random draws before the allowed configurations are looked for one by one
 _ATTEMPTS = 100  # draws from the sampler before forbidden proposals are replaced by random allowed ones
@@ -33,26 +33,30 @@ _COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration to train: active parameters only. `key` names it in later calls to the searcher."""
+    """A configuration to train: active parameters only. `key` names it in later calls to the searcher; it is no number
+    of a trial, since trials begin in another order than they are proposed in."""
 
     key: int
     params: dict[str, Any]
 
 
 @dataclass
-class _Running:
-    """A trial that was proposed and has not ended."""
+class _Asked:
+    """A configuration that was proposed, until its trial has ended."""
 
-    number: int  # in the working copy
-    course: Course
+    copy_number: int  # in the working copy
     baseline: bool  # never stopped: what the winner is judged against must be trained to its end
+    course: Course | None = None  # once it has begun
     decided: dict[int, Decision] = field(default_factory=dict)
 
 
 class Searcher:
-    """Asks Optuna's sampler, and the rule of early stopping, for one sweep. Used from the driver's thread only.
+    """Asks Optuna's sampler, and the stopping rule, for one sweep. Used from the driver's thread only.
 
-    The same seed, history and calls give the same proposals and decisions.
+    The same seed, history and calls give the same proposals and decisions. Decisions rest on what the study of record
+    has of its trials, by their numbers there: they are the same after a resume, in whatever order trials were proposed,
+    began and ended. Two things are not: the sampler has another stream of random numbers, and trials of other drivers
+    of a shared study count once the driver has seen that they ended.
     """
 
     def __init__(self, sweep: Sweep, history: Iterable[FrozenTrial] = (), stream: int = 0) -> None:
@@ -61,20 +65,21 @@ class Searcher:
         stream: a number that differs between drivers that share a study, so that their proposals differ, too.
         """
         logging.getLogger("optuna").setLevel(logging.WARNING)
+        self._sweep = sweep
         self._space = sweep.space
-        self._sign = -1 if sweep.metric.goal == "maximize" else 1  # stoppers take less for better
+        self._sign = -1 if sweep.metric.goal == "maximize" else 1  # a stopping rule takes less for better
         finished = list(history)
         # A stream of its own for each continuation: the same draws again would repeat trials.
         self._seed = (sweep.seed * 1_000_003 + len(finished) + stream * 0x9E3779B1) % 2**32
         sampler = make_sampler(sweep.method, sweep.space, self._seed)
         self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, BOUNDS[sweep.method], self._seed)
         self._copy.add(finished)
-        self._stopper = make_stopper(sweep.early_terminate, sweep.name, sweep.max_epochs())
-        for number, trial in enumerate(finished):
-            self._replay(number, trial)
-        self._next = len(finished)  # the next trial's key: its number in the study of record, where all are proposed
-        self._running: dict[int, _Running] = {}
-        self._baselines = [dict(baseline) for baseline in sweep.baselines]
+        self._rule = sweep.early_terminate.rule(sweep.name, sweep.max_epochs())
+        for trial in finished:
+            self._replay(trial)
+        self._keys = itertools.count()
+        self._known = len(finished)  # trials of the study, and proposals that are to become some
+        self._asked: dict[int, _Asked] = {}
         self._rng = random.Random(self._seed)
         self._rest: list[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
         self._queue: deque[dict[str, Any]] = deque()
@@ -84,7 +89,7 @@ class Searcher:
         self._note_tried(
             params for params, trial in zip(tried, finished, strict=True) if not trial.user_attrs.get("interrupted")
         )
-        self._queue.extend(baseline for baseline in self._baselines if not _among(baseline, tried))
+        self._queue.extend(dict(baseline) for baseline in sweep.baselines if not _among(baseline, tried))
         tried += self._queue
         self._grid: Iterator[dict[str, Any]] | None = None
         if sweep.method == "grid":
@@ -93,23 +98,23 @@ class Searcher:
         # no other method than random knows weights: they shape the trials that it starts from
         self._startup = WeightedRandomSampler(sweep.space, self._seed) if weighted else None
 
-    def _replay(self, number: int, trial: FrozenTrial) -> None:
+    def _replay(self, trial: FrozenTrial) -> None:
         """Have an ended trial of the record count for the decisions on others."""
         if trial.state not in _COUNTED:
             return
-        course = Course(number)
+        course = Course(trial.number)
         for step, value in sorted(trial.intermediate_values.items()):
             course.values[step] = self._sign * value
-            self._stopper.report(course, step, course.values[step])
-        self._stopper.end(course, trial.state == TrialState.COMPLETE)
+            self._rule.report(course, step, course.values[step])
+        self._rule.end(course, trial.state == TrialState.COMPLETE)
 
     def learn(self, ended: Iterable[FrozenTrial]) -> None:
         """Take in trials that other drivers of a shared study have ended."""
         trials = list(ended)
+        self._known += len(trials)
         self._copy.learn(trials)
         for trial in trials:
-            key, self._next = self._next, self._next + 1
-            self._replay(key, trial)
+            self._replay(trial)
 
     def avoid(self, configurations: Iterable[dict[str, Any]]) -> None:
         """Propose no more what other drivers train."""
@@ -131,14 +136,14 @@ class Searcher:
             if fixed is None:
                 return None
         if fixed is not None:
-            return self._begin(self._copy.fix(fixed), fixed)
-        starting = self._startup if self._next < STARTUP_TRIALS else None
+            return self._hand_out(self._copy.fix(fixed), fixed)
+        starting = self._startup if self._known < STARTUP_TRIALS else None
         repeats: list[int] = []  # left running until something new was found: samplers keep away from what runs
         try:
             for _ in range(_ATTEMPTS):
                 number, params = self._copy.ask(starting)
                 if self._wanted(params):
-                    return self._begin(number, params)
+                    return self._hand_out(number, params)
                 if self._space.allowed(params):
                     repeats.append(number)
                 else:
@@ -149,7 +154,7 @@ class Searcher:
             for number in repeats:
                 self._copy.reject(number)
         drawn = self._draw_wanted()
-        return None if drawn is None else self._begin(self._copy.fix(drawn), drawn)
+        return None if drawn is None else self._hand_out(self._copy.fix(drawn), drawn)
 
     def _wanted(self, params: dict[str, Any]) -> bool:
         """Whether a configuration is allowed, and none that was proposed before where that counts."""
@@ -170,11 +175,16 @@ class Searcher:
             self._rest = [params for params in self._rest if self._wanted(params)]
         return self._rng.choice(self._rest) if self._rest else None
 
-    def _begin(self, number: int, params: dict[str, Any]) -> Proposal:
-        key, self._next = self._next, self._next + 1
+    def _hand_out(self, copy_number: int, params: dict[str, Any]) -> Proposal:
+        key = next(self._keys)
+        self._known += 1
         self._note_tried([params])
-        self._running[key] = _Running(number, Course(key), _among(params, self._baselines))
+        self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params))
         return Proposal(key, params)
+
+    def begin(self, key: int, number: int) -> None:
+        """Take in that a proposal has become a trial. number: the trial's in the study of record."""
+        self._asked[key].course = Course(number)
 
     def report(self, key: int, step: int, value: float, decide: bool = False) -> Decision:
         """Take in a value of the metric. A step that comes again, from a trial that is run again after its worker died,
@@ -183,10 +193,10 @@ class Searcher:
         When a whole cohort reports, report for all its members before deciding on any.
         decide: answer with `decide` at once (for a driver that takes reports one by one).
         """
-        course = self._running[key].course
+        course = self._course(key)
         if step not in course.values:
             course.values[step] = self._sign * value
-            self._stopper.report(course, step, course.values[step])
+            self._rule.report(course, step, course.values[step])
         return self.decide(key, step) if decide else Decision.CONTINUE
 
     def decide(self, key: int, step: int) -> Decision:
@@ -194,37 +204,44 @@ class Searcher:
 
         Baselines always go on.
         """
-        running = self._running[key]
-        if step not in running.decided:
-            stops = not running.baseline and self._stopper.stops(running.course)
-            running.decided[step] = Decision.STOP if stops else Decision.CONTINUE
-        return running.decided[step]
+        course, asked = self._course(key), self._asked[key]
+        if step not in asked.decided:
+            stops = not asked.baseline and self._rule.stops(course)
+            asked.decided[step] = Decision.STOP if stops else Decision.CONTINUE
+        return asked.decided[step]
+
+    def _course(self, key: int) -> Course:
+        course = self._asked[key].course
+        assert course is not None, "a trial begins before it reports"
+        return course
 
     def finish(self, key: int, state: TrialState, value: float | None = None) -> None:
         """Take in a trial's end: COMPLETE with its value, PRUNED with its last report if there is one, or FAIL."""
-        running = self._running.pop(key)
-        course = running.course
+        course = self._course(key)
         if state in _COUNTED:
-            self._stopper.end(course, state == TrialState.COMPLETE)
+            self._rule.end(course, state == TrialState.COMPLETE)
         else:
-            self._stopper.withdraw(course)
+            self._rule.withdraw(course)
         last = max(course.values.items(), default=None)
         self._copy.end(
-            running.number,
+            self._asked.pop(key).copy_number,
             state,
             value,
             None if last is None else (last[0], self._sign * last[1]),
         )
 
+    def drop(self, key: int) -> None:
+        """Take in that a proposal will become no trial. It is not proposed again."""
+        self._known -= 1
+        self._copy.reject(self._asked.pop(key).copy_number)
 
-def _name(params: dict[str, Any]) -> str:
-    """Return a text that two configurations share if they are the same: `True` is not `1`."""
-    return repr(sorted(params.items()))
+
+def _name(params: Mapping[str, Any]) -> str:
+    """Return a text that two configurations share if they are the same: 1 is 1.0, as a study has it, and no `True`."""
+    whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in params.items()}
+    return repr(sorted(whole.items()))
 
 
-def _among(params: dict[str, Any], others: Iterable[dict[str, Any]]) -> bool:
-    """Whether a configuration is one of the others: with the same choices, so `True` is not `1`."""
-    return any(
-        params.keys() == other.keys() and all(same(value, other[name]) for name, value in params.items())
-        for other in others
-    )
+def _among(params: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a configuration is one of the others."""
+    return any(same_params(params, other) for other in others)

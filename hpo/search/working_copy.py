@@ -48,8 +48,10 @@ class WorkingCopy:
         """Take over trials that another driver ended while this one works."""
         self._study.sampler = self._sampler
         for trial in ended:
-            self._sampler.after_trial(self._study, trial, trial.state, trial.values)
-            self._settle(self._memory.create_new_trial(_STUDY, trial), trial.state)
+            number = self._memory.create_new_trial(_STUDY, trial)
+            # The copy's own trial: a sampler may note something with it, by its id.
+            self._sampler.after_trial(self._study, self._memory.get_trial(number), trial.state, trial.values)
+            self._settle(number, trial.state)
         self._thin_out()
 
     def ask(self, sampler: BaseSampler | None = None) -> tuple[int, dict[str, Any]]:

@@ -20,6 +20,11 @@ def same(left: Any, right: Any) -> bool:
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
+def same_params(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """Whether two configurations are the same: the same parameters, with the same choices."""
+    return left.keys() == right.keys() and all(same(value, right[name]) for name, value in left.items())
+
+
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     PositiveInt,
@@ -23,9 +22,12 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from hpo.section import Natural, Positive, Section
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean
 from hpo.spec.names import name_fault
 from hpo.spec.space import show
+from hpo.stopping.none import NoStopKeys
+from hpo.stopping.rules import RULES, EarlyTerminate
 
 
 def _metric_name(name: str) -> str:
@@ -38,16 +40,8 @@ def _keep_whole(value: Any, validate_float: Callable[[Any], float]) -> float:
     return value if type(value) is int else validate_float(value)
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[float, WrapValidator(_keep_whole)]  # a whole number keeps its type and all its digits
-Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what PyTorch's generators take
-
-
-class Section(BaseModel):
-    """A mapping of known keys only; `"5"` is no number, and neither are `.nan` and `.inf`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Metric(Section):
@@ -79,60 +73,6 @@ class Retry(Section):
     lost: Natural = Field(
         10, description="Ray only: the machine of its worker went away, which is no fault of the trial"
     )
-
-
-class NoStop(Section):
-    type: Literal["none"]
-
-
-class Asha(Section):
-    """Asynchronous successive halving (Li et al., 2018)."""
-
-    type: Literal["asha"]
-    min_iter: PositiveInt = Field(1, description="epochs at the first rung")
-    eta: int = Field(3, ge=2, description="the best 1/eta of a rung go on")
-
-
-class Hyperband(Section):
-    """Hyperband (Li et al., 2017): successive halving in brackets of different first rungs."""
-
-    type: Literal["hyperband"]
-    min_iter: PositiveInt | None = Field(None, description="epochs at the first rung (default 1)")
-    max_iter: PositiveInt | None = Field(None, description="the most epochs a trial trains (default: its epochs)")
-    eta: int = Field(3, ge=2)
-    s: PositiveInt | None = Field(None, description="W&B: with max_iter, the first rung is max_iter/eta^s")
-    strict: bool | None = Field(None, description="W&B's; accepted with a note")
-
-
-class Median(Section):
-    """Stop below the median of the earlier trials at the same step (Vizier; Golovin et al., 2017)."""
-
-    type: Literal["median"]
-    n_startup_trials: Natural = 5
-    n_warmup_steps: Natural = 0
-    interval_steps: PositiveInt = 1
-    n_min_trials: PositiveInt = 1
-
-
-class Percentile(Median):
-    """Stop outside the best `percentile` per cent of the earlier trials at the same step."""
-
-    type: Literal["percentile"]  # type: ignore[assignment]
-    percentile: float = Field(25.0, ge=0, le=100)
-
-
-class Patience(Section):
-    """Stop when the metric has not improved by `min_delta` for `patience` epochs."""
-
-    type: Literal["patience"]
-    patience: Natural = 5
-    min_delta: float = Field(0.0, ge=0)
-
-
-EarlyTerminate = Annotated[
-    NoStop | Asha | Hyperband | Median | Percentile | Patience,
-    Field(discriminator="type"),
-]
 
 
 class LocalEngine(Section):
@@ -219,7 +159,7 @@ class SweepKeys(Section):
     data: dict[str, Any] = Field({}, description="handed to the objective")
     metric: Metric
     method: Method = "tpe"
-    early_terminate: EarlyTerminate = NoStop(type="none")
+    early_terminate: EarlyTerminate = NoStopKeys(type="none")
     budget: Budget = Budget()
     retry: Retry = Retry()
     duplicates: Literal["skip", "replicate"] = Field("skip", description="whether one configuration is trained twice")
@@ -280,7 +220,7 @@ def _known_keys(key: str, value: Any) -> list[str]:
         "retry": [Retry],
         "confirm": [Confirm],
         "engine": [LocalEngine, RayEngine],
-        "early_terminate": [NoStop, Asha, Hyperband, Median, Percentile, Patience],
+        "early_terminate": list(RULES),
     }.get(key, [])  # type: ignore[assignment]
     kind = value.get("type") if isinstance(value, dict) else None
     fitting = [

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 from hpo.spec import rules
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault, SpecError, did_you_mean
-from hpo.spec.grammar import SERVICE_KEYS, Asha, Hyperband, SweepKeys, validate_section
+from hpo.spec.grammar import SERVICE_KEYS, SweepKeys, validate_section
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Categorical, Constant, Space
-from hpo.spec.stopping import first_rung, rungs
 from hpo.spec.sweep import Limits, Sweep, Target
 
 DEFAULT_TRIALS = 100
@@ -220,13 +219,7 @@ def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...
 
 def _remarks(sweep: Sweep) -> list[str]:
     """Return what the user should know of settings that have less effect than they may expect."""
-    remarks = []
-    rule = sweep.early_terminate
-    epochs = sweep.max_epochs()
-    if isinstance(rule, Hyperband) and rule.strict is not None:
-        remarks.append("early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous")
-    if isinstance(rule, Asha | Hyperband) and epochs is not None and not rungs(rule, epochs):
-        remarks.append(f"{rule.type} never stops a trial: min_iter={first_rung(rule)} with {epochs} epochs")
+    remarks = sweep.early_terminate.remarks(sweep.max_epochs())
     size = sweep.space.size() if sweep.duplicates == "skip" and sweep.method != "grid" else None
     if size is not None and size < sweep.budget.trials:
         remarks.append(f"the space has {size:,} configurations, fewer than budget.trials: the sweep ends with the last")

@@ -8,23 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hpo.spec.conditions import same_params
 from hpo.spec.contract import Goal
-from hpo.spec.grammar import (
-    Asha,
-    Confirm,
-    Hyperband,
-    LocalEngine,
-    Median,
-    NoStop,
-    Patience,
-    Percentile,
-    RayEngine,
-    Retry,
-)
+from hpo.spec.grammar import Confirm, LocalEngine, RayEngine, Retry
 from hpo.spec.paths import absolute_reference, resolve_path
 from hpo.spec.space import Space
+from hpo.stopping.base import StoppingKeys
+from hpo.stopping.none import NoStopKeys
 
-EarlyTerminate = NoStop | Asha | Hyperband | Median | Percentile | Patience
 Params = Mapping[str, Any]
 
 
@@ -72,7 +63,7 @@ class Sweep:
     data: Mapping[str, Any] = field(default_factory=dict)  # its paths absolute
     written_data: Mapping[str, Any] = field(default_factory=dict)  # as the file has it
     method: str = "tpe"
-    early_terminate: EarlyTerminate = field(default_factory=lambda: NoStop(type="none"))
+    early_terminate: StoppingKeys = field(default_factory=lambda: NoStopKeys(type="none"))
     seed: int = 0
     trial_seed: int | None = None  # of every trial; None: drawn from `seed` and the trial's number
     baselines: tuple[Params, ...] = ()  # complete active configurations
@@ -90,6 +81,10 @@ class Sweep:
         """Return how many epochs a configuration trains; None if only its objective knows."""
         epochs = params.get("epochs", self.budget.epochs)
         return int(epochs) if epochs is not None else None
+
+    def is_baseline(self, params: Params) -> bool:
+        """Whether a configuration is one of the baselines, however its numbers are written: 1 is 1.0, and no `true`."""
+        return any(same_params(params, baseline) for baseline in self.baselines)
 
     def max_epochs(self) -> int | None:
         """Return the most epochs that any configuration trains; None if only the objective knows."""
@@ -154,7 +149,7 @@ class Sweep:
             "program": self.program and str(resolve_path(self.program, folder).resolve()),
             "data": dict(self.data),
             "method": self.method,
-            "early_terminate": self.early_terminate.model_dump(exclude_none=True),
+            "early_terminate": self.early_terminate.plain(),
             "budget": {k: v for k, v in dataclasses.asdict(self.budget).items() if v is not None},
             "target": self.metric.reached_at,
             "seed": self.seed,

@@ -1,4 +1,4 @@
-"""StudyScheduler: a study's rule of early stopping as a scheduler of Ray Tune's."""
+"""StudyScheduler: a study's stopping rule as a scheduler of Ray Tune's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StudyScheduler(FIFOScheduler, StudyRule):
         return str(TrialScheduler.STOP if decision is Decision.STOP else TrialScheduler.CONTINUE)
 
     def debug_string(self) -> str:
-        return "Using the study's rule of early stopping."
+        return "Using the study's stopping rule."
 
 
 def _searcher(controller: TuneController) -> StudySearcher:

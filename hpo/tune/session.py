@@ -22,7 +22,6 @@ from ray.tune.utils import flatten_dict
 from hpo.driver.recorder import NoTrial, Recorder
 from hpo.events import Decision
 from hpo.spec.faults import UserError
-from hpo.spec.grammar import NoStop
 from hpo.spec.sweep import Sweep
 from hpo.tune.results import Metrics, at_the_end, chain, facts_of, failure_of, step_of
 from hpo.tune.space import flat, nested
@@ -238,7 +237,7 @@ def _check(controller: TuneController, scheduler: TrialScheduler, sweep: Sweep) 
         if not isinstance(each, StudyRule):
             metric = getattr(each, "_metric", None)
             check_goal(sweep, None if metric == DEFAULT_METRIC else metric, getattr(each, "_mode", None))
-    if not isinstance(sweep.early_terminate, NoStop) and not any(isinstance(each, StudyRule) for each in schedulers):
+    if sweep.early_terminate.type != "none" and not any(isinstance(each, StudyRule) for each in schedulers):
         raise UserError(
             f"the study's early_terminate ({sweep.early_terminate.type}) has no effect: add "
             "scheduler=hpo.tune.StudyScheduler() to TuneConfig, or leave out early_terminate"

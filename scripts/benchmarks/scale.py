@@ -33,10 +33,10 @@ from hpo.ledger.ledger import Ledger, Notice
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord
 from hpo.search.searcher import Searcher
-from hpo.spec.grammar import Asha
 from hpo.spec.space import Categorical, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.standing import Standing
+from hpo.stopping.asha import AshaKeys
 
 MB = 2**20
 EPOCHS = 27
@@ -141,7 +141,7 @@ def sweep_of(job: Job, trials: int) -> Sweep:
     return Sweep(
         name="scale", source=Path("scale.yaml"), text="", metric=Target(METRIC, "maximize"), space=SPACE,
         budget=Limits(trials, EPOCHS, failures=trials), objective="simulated", method=job.method, seed=1,
-        early_terminate=Asha(type="asha", min_iter=1, eta=3), reports_each_epoch=True,
+        early_terminate=AshaKeys(type="asha", min_iter=1, eta=3), reports_each_epoch=True,
         shape_parameters=("layers", "batch") if job.cohorts else None,
     )  # fmt: skip
 

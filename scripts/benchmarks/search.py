@@ -168,8 +168,9 @@ def ask_searcher(job: Job) -> tuple[Curve, float]:
         seconds += time.perf_counter() - began
         found = [problem.value(proposal.params) for proposal in asked if proposal]
         began = time.perf_counter()
-        for proposal, value in zip(asked, found, strict=True):
+        for number, (proposal, value) in enumerate(zip(asked, found, strict=True), len(values)):
             assert proposal is not None
+            searcher.begin(proposal.key, number)
             searcher.finish(proposal.key, optuna.trial.TrialState.COMPLETE, value)
         seconds += time.perf_counter() - began
         values += found

@@ -15,10 +15,12 @@ from hpo.search.distributions import decode_params, distribution, searched_param
 from hpo.search.samplers import METHODS, STARTUP_TRIALS
 from hpo.search.searcher import Searcher
 from hpo.spec.conditions import clause_holds
-from hpo.spec.grammar import Asha, Median, Method
+from hpo.spec.grammar import Method
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
+from hpo.stopping.asha import AshaKeys
+from hpo.stopping.percentile import MedianKeys
 
-from .support import history_of, play, space_of, sweep_of, typed
+from .support import history_of, play, space_of, started, sweep_of, typed
 
 SEARCHING = sorted(METHODS.keys() - {"grid"})
 TRIALS = {"gp": STARTUP_TRIALS + 2, "cmaes": 40}  # beyond what is drawn at random; a GP's fit is slow
@@ -161,7 +163,7 @@ def test_baselines_come_first_and_once(method: str) -> None:
         Parameter("c", Constant(5)),
     )
     baselines = [{"a": "x", "b": 3, "c": 5}, {"a": [1, 2], "c": 5}, {"a": 1, "c": 5}]
-    sweep = sweep_of(space, method, baselines=baselines, rule=Median(type="median", n_startup_trials=0))
+    sweep = sweep_of(space, method, baselines=baselines, rule=MedianKeys(type="median", n_startup_trials=0))
     found = play(Searcher(sweep), 5)
     assert list(map(typed, found[:3])) == list(map(typed, baselines))
     # what was tried before is not tried again
@@ -170,20 +172,27 @@ def test_baselines_come_first_and_once(method: str) -> None:
     assert method != "grid" or typed(baselines[2]) not in map(typed, resumed[1:])
 
 
+def test_a_baseline_in_whole_numbers_is_the_same_as_one_in_others() -> None:
+    """The study has it with floats: live and after a resume it was tried."""
+    space = space_of(Parameter("x", Range(0.0, 1.0, step=0.5)))
+    live = Searcher(sweep_of(space, baselines=[{"x": 1}]))
+    assert sorted(params["x"] for params in play(live, 5)) == [0.0, 0.5, 1]
+    resumed = Searcher(sweep_of(space, baselines=[{"x": 1}]), history_of(space, [{"x": 1.0}]))
+    assert sorted(params["x"] for params in play(resumed, 5)) == [0.0, 0.5]
+
+
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
 def test_baselines_are_never_pruned(goal: str) -> None:
     baseline = {"x": 0.0, "y": 0, "z": "a"}
-    rule = Asha(type="asha", min_iter=1, eta=3)
+    rule = AshaKeys(type="asha", min_iter=1, eta=3)
     sweep = sweep_of(SMALL, goal=goal, rule=rule, epochs=9)
     good, bad = (1.0, 0.0) if goal == "maximize" else (0.0, 1.0)
     decisions = {}
     for baselines in ([], [baseline]):
         searcher = Searcher(sweep_of(SMALL, goal=goal, rule=rule, epochs=9, baselines=baselines), [])
-        proposals = [searcher.propose() for _ in range(8)]
+        proposals = [started(searcher, number) for number in range(8)]
         for proposal in proposals[1:]:
-            assert proposal is not None
             searcher.report(proposal.key, 1, good, decide=True)
-        assert proposals[0] is not None
         decisions[len(baselines)] = searcher.report(proposals[0].key, 1, bad, decide=True)
     assert decisions == {0: Decision.STOP, 1: Decision.CONTINUE}
     assert sweep.metric.goal == goal
@@ -230,10 +239,8 @@ def test_the_grid_goes_around_its_baselines() -> None:
 
 def test_failed_and_pruned_configurations_of_a_grid_are_tried_ones() -> None:
     searcher = Searcher(sweep_of(GRID, "grid"))
-    for state in (TrialState.FAIL, TrialState.PRUNED):
-        proposal = searcher.propose()
-        assert proposal is not None
-        searcher.finish(proposal.key, state)
+    for number, state in enumerate((TrialState.FAIL, TrialState.PRUNED)):
+        searcher.finish(started(searcher, number).key, state)
     assert len(play(searcher, 100)) == 27
 
 
@@ -296,9 +303,8 @@ def test_choices_are_told_apart_by_the_study() -> None:
 
 def test_a_step_that_comes_again_is_taken_once() -> None:
     """A trial that is run again after its worker died repeats its reports."""
-    searcher = Searcher(sweep_of(SMALL, rule=Median(type="median", n_startup_trials=1)))
-    proposal = searcher.propose()
-    assert proposal is not None
+    searcher = Searcher(sweep_of(SMALL, rule=MedianKeys(type="median", n_startup_trials=1)))
+    proposal = started(searcher, 0)
     for value in (1.0, 5.0):
         assert searcher.report(proposal.key, 1, value, decide=True) is Decision.CONTINUE
     searcher.finish(proposal.key, TrialState.PRUNED)

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from hpo.spec.grammar import Asha, Confirm, Hyperband, LocalEngine, Median, NoStop, Patience, Percentile
-from hpo.spec.stopping import first_rung, rungs
+from hpo.spec.grammar import Confirm, LocalEngine
 from hpo.spec.sweep import Sweep
+from hpo.stopping.asha import AshaKeys
+from hpo.stopping.hyperband import HyperbandKeys
+from hpo.stopping.none import NoStopKeys
+from hpo.stopping.patience import PatienceKeys
+from hpo.stopping.percentile import MedianKeys, PercentileKeys
 
 from .toy import TOY
 
@@ -21,7 +25,7 @@ Faults = Callable[..., list[str]]
 def test_defaults(load: Load) -> None:
     sweep = load("parameters: {x: {values: [1, 2]}}")
     assert (sweep.name, sweep.method, sweep.seed, sweep.trial_seed) == ("sweep", "tpe", 0, None)
-    assert sweep.early_terminate == NoStop(type="none")
+    assert sweep.early_terminate == NoStopKeys(type="none")
     assert (sweep.budget.trials, sweep.budget.epochs, sweep.budget.seconds, sweep.budget.failures) == (
         100,
         None,
@@ -51,25 +55,29 @@ def test_defaults(load: Load) -> None:
         ("method: gp", "method", "gp"),
         ("method: nsga2", "method", "nsga2"),
         ("method: qmc", "method", "qmc"),
-        ("early_terminate: null", "early_terminate", NoStop(type="none")),
-        ("early_terminate: none", "early_terminate", NoStop(type="none")),
-        ("early_terminate: {type: none}", "early_terminate", NoStop(type="none")),
-        ("early_terminate: asha", "early_terminate", Asha(type="asha", min_iter=1, eta=3)),
-        ("early_terminate: {type: asha, min_iter: 2, eta: 4}", "early_terminate", Asha(type="asha", min_iter=2, eta=4)),
-        ("early_terminate: hyperband", "early_terminate", Hyperband(type="hyperband")),
+        ("early_terminate: null", "early_terminate", NoStopKeys(type="none")),
+        ("early_terminate: none", "early_terminate", NoStopKeys(type="none")),
+        ("early_terminate: {type: none}", "early_terminate", NoStopKeys(type="none")),
+        ("early_terminate: asha", "early_terminate", AshaKeys(type="asha", min_iter=1, eta=3)),
+        (
+            "early_terminate: {type: asha, min_iter: 2, eta: 4}",
+            "early_terminate",
+            AshaKeys(type="asha", min_iter=2, eta=4),
+        ),
+        ("early_terminate: hyperband", "early_terminate", HyperbandKeys(type="hyperband")),
         (
             "early_terminate: {type: hyperband, s: 2, eta: 3, max_iter: 27}",
             "early_terminate",
-            Hyperband(type="hyperband", s=2, eta=3, max_iter=27),
+            HyperbandKeys(type="hyperband", s=2, eta=3, max_iter=27),
         ),
-        ("early_terminate: median", "early_terminate", Median(type="median", n_startup_trials=5)),
+        ("early_terminate: median", "early_terminate", MedianKeys(type="median", n_startup_trials=5)),
         (
             "early_terminate: {type: median, n_startup_trials: 1, n_warmup_steps: 2, interval_steps: 3}",
             "early_terminate",
-            Median(type="median", n_startup_trials=1, n_warmup_steps=2, interval_steps=3),
+            MedianKeys(type="median", n_startup_trials=1, n_warmup_steps=2, interval_steps=3),
         ),
-        ("early_terminate: percentile", "early_terminate", Percentile(type="percentile", percentile=25.0)),
-        ("early_terminate: patience", "early_terminate", Patience(type="patience", patience=5, min_delta=0.0)),
+        ("early_terminate: percentile", "early_terminate", PercentileKeys(type="percentile", percentile=25.0)),
+        ("early_terminate: patience", "early_terminate", PatienceKeys(type="patience", patience=5, min_delta=0.0)),
         ("engine: {}", "engine", LocalEngine()),
         ("engine: {workers: 3}", "engine", LocalEngine(workers=3)),
         ("engine: {type: local, workers: auto, cohort: auto}", "engine", LocalEngine()),
@@ -278,19 +286,19 @@ def test_epochs(load: Load, faults: Faults) -> None:
 @pytest.mark.parametrize(
     ("rule", "epochs", "expected"),
     [
-        (Asha(type="asha", min_iter=2, eta=3), 20, [2, 6, 18]),
-        (Asha(type="asha", min_iter=1, eta=3), 9, [1, 3]),
-        (Asha(type="asha", min_iter=5, eta=2), 5, []),
-        (Asha(type="asha", min_iter=5, eta=2), 6, [5]),
-        (Hyperband(type="hyperband"), 10, [1, 3, 9]),
-        (Hyperband(type="hyperband", max_iter=27, s=2, eta=3), 27, [3, 9]),
-        (Hyperband(type="hyperband", max_iter=27, s=5, eta=3), 27, [1, 3, 9]),
-        (Hyperband(type="hyperband", min_iter=4, max_iter=27, s=2, eta=3), 27, [4, 12]),
+        (AshaKeys(type="asha", min_iter=2, eta=3), 20, [2, 6, 18]),
+        (AshaKeys(type="asha", min_iter=1, eta=3), 9, [1, 3]),
+        (AshaKeys(type="asha", min_iter=5, eta=2), 5, []),
+        (AshaKeys(type="asha", min_iter=5, eta=2), 6, [5]),
+        (HyperbandKeys(type="hyperband"), 10, [1, 3, 9]),
+        (HyperbandKeys(type="hyperband", max_iter=27, s=2, eta=3), 27, [3, 9]),
+        (HyperbandKeys(type="hyperband", max_iter=27, s=5, eta=3), 27, [1, 3, 9]),
+        (HyperbandKeys(type="hyperband", min_iter=4, max_iter=27, s=2, eta=3), 27, [4, 12]),
     ],
 )
-def test_rungs(rule: Asha | Hyperband, epochs: int, expected: list[int]) -> None:
-    assert rungs(rule, epochs) == expected
-    assert not expected or first_rung(rule) == expected[0]
+def test_rungs(rule: AshaKeys | HyperbandKeys, epochs: int, expected: list[int]) -> None:
+    assert rule.rungs(epochs) == expected
+    assert not expected or rule.first_rung == expected[0]
 
 
 @pytest.mark.parametrize(

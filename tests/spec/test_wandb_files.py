@@ -11,7 +11,6 @@ from hpo.spec.load import Inspection, Named, load_sweep
 from hpo.spec.schema import json_schema
 from hpo.spec.source import read_source
 from hpo.spec.space import Categorical, Constant, Range
-from hpo.spec.stopping import rungs
 from hpo.spec.sweep import Sweep
 
 FOLDER = Path(__file__).parent / "wandb"
@@ -41,7 +40,7 @@ def test_bayes_with_hyperband_and_a_command() -> None:
     sweep = load("bayes_hyperband")
     assert (sweep.method, sweep.budget.trials, sweep.program) == ("tpe", 40, "train.py")
     assert sweep.command == ("${env}", "${interpreter}", "${program}", "${args}") == NAMED[0].command
-    assert rungs(sweep.early_terminate, 27) == [3, 9]  # type: ignore[arg-type]
+    assert sweep.early_terminate.rungs(27) == [3, 9]  # type: ignore[attr-defined]
     assert sweep.space["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
     assert NAMED[0].parameters == ("learning_rate", "batch_size", "optimizer")
     assert sweep.notes == ()

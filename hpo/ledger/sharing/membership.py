@@ -83,7 +83,7 @@ class Membership:
         if self._others is None:
             return None
         sweep = self.budget.sweep
-        once = sweep.duplicates == "skip" or sweep.method == "grid" or params in sweep.baselines
+        once = sweep.duplicates == "skip" or sweep.method == "grid" or sweep.is_baseline(params)
         self._others.look()
         return self._others.refusal(dict(params), sweep.budget.trials, once and not repeats, repeats, number)
 

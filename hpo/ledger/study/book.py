@@ -55,6 +55,7 @@ class StudyBook:
         self._marks = {"driver": driver} if driver else {}
         self._journal = self._storage.journal if isinstance(self._storage, JournalStudies) else None
         self._ids: dict[int, int] = {}  # of running trials
+        self._reported: dict[int, set[int]] = {}  # steps of running trials that have a value
         self._named: dict[int, str] = {}  # what running trials have as their MLflow runs' ids
         self.next_number = 0  # of the trial that begins next, unless somebody else writes into the study
         existing = [study for study in self._storage.get_all_studies() if study.study_name == sweep.name]
@@ -177,9 +178,14 @@ class StudyBook:
             self._named[trial.number] = trial.user_attrs["mlflow_run_id"]
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Record the sweep's metric at a step."""
+        """Record the sweep's metric at a step. One that comes again, from a trial that is run again, keeps its value:
+        decisions on this and on other trials may rest on it, and must do so after a resume."""
+        steps = self._reported.setdefault(number, set())
+        if step in steps:
+            return
         with self._there():
             self._storage.set_trial_intermediate_value(self._ids[number], step, value)
+        steps.add(step)
 
     def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
         """Set a user attribute of a running trial."""
@@ -203,6 +209,7 @@ class StudyBook:
             self._storage.set_trial_state_values(trial_id, optuna_state(record.state), values)
         del self._ids[record.number]
         self._named.pop(record.number, None)
+        self._reported.pop(record.number, None)
         if self._journal is not None:
             self.forget([self._storage.get_trial(trial_id)])
 

@@ -50,7 +50,7 @@ class TrialRecord:
     traceback: str = ""
     failure: str = ""  # the kind of a failure (hpo.events.FailureKind)
     diverged: int | None = None  # the epoch in which a value was not finite
-    stopped_by: str = ""  # "" or what cut the trial off other than the pruner, e.g. "budget.seconds"
+    stopped_by: str = ""  # "" or what cut the trial off other than the stopping rule, e.g. "budget.seconds"
     interrupted: bool = False  # the sweep was stopped; the trial is to be run again
     retry_of: int | None = None
     attempts: int = 1

@@ -75,6 +75,14 @@ def test_round_trip(book: StudyBook, tmp_path: Path, facts: dict):
     assert (foreseen.state, foreseen.values) == (trial.state, trial.values)
 
 
+def test_a_step_that_comes_again_keeps_its_value(book: StudyBook):
+    record = start(book)
+    for value in (0.5, 0.75):
+        book.report(record.number, 1, value)
+    (trial,) = book.trials()
+    assert trial.intermediate_values == {1: 0.5}
+
+
 def test_an_outcome_is_in_the_study_before_the_state(book: StudyBook):
     record = start(book)
     record.state, record.value, record.ended = "complete", 0.5, 1_700_000_002.0

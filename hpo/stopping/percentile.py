@@ -6,13 +6,50 @@ import math
 from array import array
 from bisect import insort
 from dataclasses import dataclass
+from typing import Literal
 
-from hpo.search.stopper import Course, Stopper
-from hpo.spec.grammar import Median, Percentile
+from pydantic import Field, PositiveInt
+
+from hpo.section import Natural
+from hpo.stopping.base import Course, StoppingKeys, StoppingRule
+
+
+class ComparingKeys(StoppingKeys):
+    """What the rules that compare a trial with earlier ones have in common."""
+
+    n_startup_trials: Natural = 5
+    n_warmup_steps: Natural = 0
+    interval_steps: PositiveInt = 1
+    n_min_trials: PositiveInt = 1
+
+    @property
+    def share(self) -> float:
+        """The share of trials that is not stopped, 0 to 1."""
+        return 0.5
+
+    def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
+        return PercentileRule(self)
+
+
+class MedianKeys(ComparingKeys):
+    """Stop below the median of the earlier trials at the same step (Vizier; Golovin et al., 2017)."""
+
+    type: Literal["median"]
+
+
+class PercentileKeys(ComparingKeys):
+    """Stop outside the best `percentile` per cent of the earlier trials at the same step."""
+
+    type: Literal["percentile"]
+    percentile: float = Field(25.0, ge=0, le=100)
+
+    @property
+    def share(self) -> float:
+        return self.percentile / 100
 
 
 @dataclass
-class _Progress:
+class _Compared:
     """What a running trial is compared by."""
 
     last: int = -1  # the highest step reported
@@ -20,7 +57,7 @@ class _Progress:
     best: float = math.nan
 
 
-class PercentileStopper(Stopper):
+class PercentileRule(StoppingRule):
     """Stops a trial whose best value so far lies outside the best per cent of what the complete trials reported at its
     step: Vizier's median rule (Golovin et al., 2017), decided as Optuna's PercentilePruner and MedianPruner do.
 
@@ -28,16 +65,15 @@ class PercentileStopper(Stopper):
     report in each `interval_steps`, or where fewer than `n_min_trials` have a value. Who reports only NaN stops.
     """
 
-    def __init__(self, rule: Median) -> None:
-        self._rule = rule
-        self._share = rule.percentile / 100 if isinstance(rule, Percentile) else 0.5
+    def __init__(self, keys: ComparingKeys) -> None:
+        self._keys = keys
         self._complete = 0
         self._steps: dict[int, array[float]] = {}  # values of the complete trials at each step, sorted
         self._nans: dict[int, int] = {}  # how many of them had none there
-        self._running: dict[int, _Progress] = {}
+        self._running: dict[int, _Compared] = {}
 
     def report(self, course: Course, step: int, value: float) -> None:
-        progress = self._running.setdefault(course.number, _Progress())
+        progress = self._running.setdefault(course.number, _Compared())
         if step > progress.last:
             progress.before, progress.last = progress.last, step
         else:
@@ -45,18 +81,18 @@ class PercentileStopper(Stopper):
         progress.best = value if math.isnan(progress.best) or value < progress.best else progress.best
 
     def stops(self, course: Course) -> bool:
-        rule, progress = self._rule, self._running.get(course.number)
-        if progress is None or self._complete < max(1, rule.n_startup_trials) or progress.last < rule.n_warmup_steps:
+        keys, progress = self._keys, self._running.get(course.number)
+        if progress is None or self._complete < max(1, keys.n_startup_trials) or progress.last < keys.n_warmup_steps:
             return False
-        past = (progress.last - rule.n_warmup_steps) % rule.interval_steps
+        past = (progress.last - keys.n_warmup_steps) % keys.interval_steps
         if progress.before >= progress.last - past:
             return False  # it was decided on earlier in this interval
         if math.isnan(progress.best):
             return True
         values = self._steps.get(progress.last, array("d"))
-        if not values or len(values) + self._nans.get(progress.last, 0) < rule.n_min_trials:
+        if not values or len(values) + self._nans.get(progress.last, 0) < keys.n_min_trials:
             return False
-        return progress.best > quantile(values, self._share)
+        return progress.best > quantile(values, keys.share)
 
     def end(self, course: Course, complete: bool) -> None:
         self._running.pop(course.number, None)

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Literal
 
-from hpo.search.stopper import Course, Stopper
+from pydantic import Field
+
+from hpo.section import Natural
+from hpo.stopping.base import Course, StoppingKeys, StoppingRule
 
 
-class PatienceStopper(Stopper):
+class PatienceKeys(StoppingKeys):
+    """Stop when the metric has not improved by `min_delta` for `patience` epochs."""
+
+    type: Literal["patience"]
+    patience: Natural = 5
+    min_delta: float = Field(0.0, ge=0)
+
+    def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
+        return PatienceRule(self.patience, self.min_delta)
+
+
+class PatienceRule(StoppingRule):
     """Stops a trial whose best value has not improved by more than `min_delta` within its last `patience` reports.
 
     Optuna's PatientPruner goes by another rule: it lets a trial that stays level go on, and only stops one that got

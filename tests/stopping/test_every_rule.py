@@ -1,27 +1,33 @@
-"""What every `early_terminate` type promises. A new type is under test as soon as it is in the grammar."""
+"""What every stopping rule promises. A new one is under test as soon as it is in hpo/stopping/rules.py."""
 
 from __future__ import annotations
 
+import itertools
+import pkgutil
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from optuna.trial import TrialState
 from pydantic import TypeAdapter
+from search.support import space_of, started, sweep_of
 
+import hpo.stopping
 from hpo.events import Decision
-from hpo.search.pruners import decision_steps, make_stopper
 from hpo.search.searcher import Searcher
-from hpo.spec.grammar import EarlyTerminate
+from hpo.spec.grammar import validate_section
+from hpo.spec.schema import json_schema
 from hpo.spec.space import Parameter, Range
-from hpo.spec.sweep import EarlyTerminate as Rule
+from hpo.stopping.base import StoppingKeys
+from hpo.stopping.rules import RULES, EarlyTerminate
 
-from .support import space_of, sweep_of
-
+DOCS = Path(__file__).parents[2] / "docs" / "sweep-files.md"
 EPOCHS = 9
+NUMBERS = itertools.count()  # of trials
 SPACE = space_of(Parameter("x", Range(0.0, 1.0)))
-ADAPTER: TypeAdapter[Rule] = TypeAdapter(EarlyTerminate)
-# one that acts soon for each type of the grammar
-RULES: dict[str, dict[str, Any]] = {
+ADAPTER: TypeAdapter[StoppingKeys] = TypeAdapter(EarlyTerminate)
+# one that acts soon for each rule
+SOON: dict[str, dict[str, Any]] = {
     "none": {},
     "asha": {"min_iter": 1, "eta": 3},
     "hyperband": {"min_iter": 1, "eta": 3},
@@ -31,15 +37,14 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 
-def rule_of(kind: str, **keys: Any) -> Rule:
-    return ADAPTER.validate_python({"type": kind, **RULES[kind], **keys})
+def rule_of(kind: str, **keys: Any) -> StoppingKeys:
+    return ADAPTER.validate_python({"type": kind, **SOON[kind], **keys})
 
 
-def run_trial(searcher: Searcher, rule: Rule, curve: list[float]) -> int:
+def run_trial(searcher: Searcher, rule: StoppingKeys, curve: list[float]) -> int:
     """Report a trial's curve as a worker does; return the epochs that it was let train."""
-    proposal = searcher.propose()
-    assert proposal is not None
-    steps = decision_steps(rule, EPOCHS)
+    proposal = started(searcher, next(NUMBERS))
+    steps = rule.decision_steps(EPOCHS)
     for epoch, value in enumerate(curve, 1):
         if searcher.report(proposal.key, epoch, value, decide=epoch in steps) is Decision.STOP:
             searcher.finish(proposal.key, TrialState.PRUNED)
@@ -54,17 +59,28 @@ def curves(goal: str, level: float) -> list[float]:
     return [sign * (level + 0.01 * epoch) for epoch in range(1, EPOCHS + 1)]
 
 
-def test_every_type_of_the_grammar_is_here() -> None:
-    union = get_args(EarlyTerminate)[0]
-    assert {kind for model in get_args(union) for kind in get_args(model.model_fields["type"].annotation)} == set(RULES)
+def test_every_rule_is_here() -> None:
+    """And every module with a rule is in the list."""
+    assert {kind for keys in RULES for kind in get_args(keys.model_fields["type"].annotation)} == set(SOON)
+    modules = {module.name for module in pkgutil.iter_modules(hpo.stopping.__path__)} - {"base", "rules"}
+    assert {keys.__module__.rpartition(".")[2] for keys in RULES} == modules
 
 
-@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("kind", SOON)
+def test_it_is_a_type_of_the_sweep_file(kind: str) -> None:
+    """Validation, the JSON schema for editors and the list take it from its module; people find it in the docs."""
+    section, faults = validate_section("early_terminate", kind, ("early_terminate",))
+    assert not faults and section.type == kind
+    assert kind in json_schema()["properties"]["early_terminate"]["anyOf"][1]["enum"]
+    assert f"`{kind}`" in DOCS.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", SOON)
 @pytest.mark.parametrize("epochs", [None, 1, 2, 9, 27])
 def test_it_builds(kind: str, epochs: int | None) -> None:
     for rule in (ADAPTER.validate_python({"type": kind}), rule_of(kind)):
-        assert make_stopper(rule, "study", epochs) is not None
-        steps = decision_steps(rule, epochs)
+        assert rule.rule("study", epochs) is not None
+        steps = rule.decision_steps(epochs)
         asked = [step for step in range(1, EPOCHS + 1) if step in steps]
         if kind == "none":
             assert asked == []
@@ -75,7 +91,7 @@ def test_it_builds(kind: str, epochs: int | None) -> None:
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
-@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("kind", SOON)
 def test_a_clearly_bad_trial_is_stopped_and_a_clearly_best_one_never(kind: str, goal: str) -> None:
     rule = rule_of(kind)
     searcher = Searcher(sweep_of(SPACE, goal=goal, rule=rule, epochs=EPOCHS))
@@ -103,19 +119,19 @@ def test_a_clearly_bad_trial_is_stopped_and_a_clearly_best_one_never(kind: str, 
     ],
 )
 def test_workers_wait_at_rungs_only(rule: dict[str, Any], rungs: set[int]) -> None:
-    steps = decision_steps(ADAPTER.validate_python(rule), 20)
+    steps = ADAPTER.validate_python(rule).decision_steps(20)
     assert {step for step in range(40) if step in steps} == rungs
-    unknown = decision_steps(ADAPTER.validate_python(rule), None)
+    unknown = ADAPTER.validate_python(rule).decision_steps(None)
     assert all(step in unknown for step in range(40))
 
 
 @pytest.mark.parametrize("kind", ["median", "percentile", "patience"])
 def test_other_rules_decide_at_every_step(kind: str) -> None:
-    assert all(step in decision_steps(rule_of(kind), EPOCHS) for step in range(40))
+    assert all(step in rule_of(kind).decision_steps(EPOCHS) for step in range(40))
 
 
 def test_without_a_rule_nobody_waits() -> None:
-    assert not any(step in decision_steps(rule_of("none"), EPOCHS) for step in range(40))
+    assert not any(step in rule_of("none").decision_steps(EPOCHS) for step in range(40))
 
 
 @pytest.mark.parametrize("kind", ["asha", "hyperband"])
@@ -128,12 +144,11 @@ def test_asking_at_rungs_only_loses_nothing(kind: str) -> None:
         rule, rng = rule_of(kind), random.Random(0)
         searcher = Searcher(sweep_of(SPACE, rule=rule, epochs=EPOCHS))
         ends = []
-        for _ in range(40):
-            proposal = searcher.propose()
-            assert proposal is not None
+        for number in range(40):
+            proposal = started(searcher, number)
             level, end = rng.random(), EPOCHS
             for epoch in range(1, EPOCHS + 1):
-                decide = every or epoch in decision_steps(rule, EPOCHS)
+                decide = every or epoch in rule.decision_steps(EPOCHS)
                 if searcher.report(proposal.key, epoch, level + 0.01 * epoch, decide) is Decision.STOP:
                     end = epoch
                     break

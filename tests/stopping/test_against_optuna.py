@@ -1,4 +1,4 @@
-"""The stoppers against Optuna's pruners, on random courses, and what they promise beyond Optuna."""
+"""The stopping rules against Optuna's pruners, on random courses, and what they promise beyond Optuna."""
 
 from __future__ import annotations
 
@@ -12,30 +12,25 @@ import numpy as np
 import optuna
 import pytest
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, PercentilePruner, SuccessiveHalvingPruner
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
+from search.support import drawn
 
-from hpo.events import Decision
-from hpo.search.halving import AshaStopper, HyperbandStopper
-from hpo.search.patience import PatienceStopper
-from hpo.search.percentile import PercentileStopper
-from hpo.search.searcher import Searcher
-from hpo.search.stopper import Course, Stopper
-from hpo.spec.grammar import Asha, Hyperband, Median, Patience, Percentile
-from hpo.spec.space import Parameter, Range
-from hpo.spec.sweep import EarlyTerminate
-
-from .support import space_of, sweep_of
+from hpo.stopping.asha import AshaRule
+from hpo.stopping.base import Course, StoppingRule
+from hpo.stopping.hyperband import HyperbandRule
+from hpo.stopping.patience import PatienceRule
+from hpo.stopping.percentile import MedianKeys, PercentileKeys, PercentileRule
 
 # of NumPy, through Optuna's PercentilePruner, at a step with NaN only
 pytestmark = pytest.mark.filterwarnings("ignore:All-NaN")
 
 DIRECTIONS = ["minimize", "maximize"]
-MAKERS: dict[str, Callable[[], Stopper]] = {
-    "asha": lambda: AshaStopper(1, 3),
-    "hyperband": lambda: HyperbandStopper("study", 1, 27, 3),
-    "median": lambda: PercentileStopper(Median(type="median", n_startup_trials=2)),
-    "percentile": lambda: PercentileStopper(Percentile(type="percentile", n_startup_trials=2, percentile=30.0)),
-    "patience": lambda: PatienceStopper(2, 0.1),
+MAKERS: dict[str, Callable[[], StoppingRule]] = {
+    "asha": lambda: AshaRule(1, 3),
+    "hyperband": lambda: HyperbandRule("study", 1, 27, 3),
+    "median": lambda: PercentileRule(MedianKeys(type="median", n_startup_trials=2)),
+    "percentile": lambda: PercentileRule(PercentileKeys(type="percentile", n_startup_trials=2, percentile=30.0)),
+    "patience": lambda: PatienceRule(2, 0.1),
 }
 
 
@@ -47,13 +42,6 @@ class Report:
     step: int
     value: float
     last: bool
-
-
-def drawn(rng: random.Random, nans: float = 0.0) -> float:
-    """Return a value: half of them with ties, as accuracies have, the others without."""
-    if rng.random() < nans:
-        return math.nan
-    return rng.randint(0, 8) / 8 if rng.random() < 0.5 else rng.gauss(0.5, 0.5)
 
 
 def reports(
@@ -76,14 +64,14 @@ def reports(
 
 
 def decisions_side_by_side(
-    stopper: Stopper,
+    rule: StoppingRule,
     pruner: BasePruner,
     events: Generator[Report, bool, None],
     direction: Any,
     rng: random.Random,
     fail: float = 0.0,
 ) -> list[bool]:
-    """Play a study with a stopper and, in Optuna, with a pruner; return their decisions, which must be the same.
+    """Play a study with a rule and, in Optuna, with a pruner; return their decisions, which must be the same.
 
     fail: the share of trials that fail at their end, instead of completing.
     """
@@ -100,19 +88,19 @@ def decisions_side_by_side(
         trial, course = theirs[event.trial], ours[event.trial]
         trial.report(event.value, event.step)
         course.values[event.step] = sign * event.value
-        stopper.report(course, event.step, course.values[event.step])
-        stops = stopper.stops(course)
+        rule.report(course, event.step, course.values[event.step])
+        stops = rule.stops(course)
         assert stops == trial.should_prune(), (len(decisions), event)
         decisions.append(stops)
         if stops:
             study.tell(trial, state=TrialState.PRUNED)
-            stopper.end(course, complete=False)
+            rule.end(course, complete=False)
         elif event.last and rng.random() < fail:
             study.tell(trial, state=TrialState.FAIL)
-            stopper.withdraw(course)
+            rule.withdraw(course)
         elif event.last:
             study.tell(trial, 0.0)
-            stopper.end(course, complete=True)
+            rule.end(course, complete=True)
         try:
             event = events.send(stops)
         except StopIteration:
@@ -134,19 +122,19 @@ def decisions_side_by_side(
     ids=str,
 )
 def test_percentiles_are_optunas(keys: dict[str, int], direction: str) -> None:
-    """In whatever order trials report, with steps left out, NaN, and failures. A median's stopper is the 50th's."""
+    """In whatever order trials report, with steps left out, NaN, and failures. The median is the 50th percentile."""
     rng = random.Random(str(keys))
     decided = []
     for percentile in (None, 0.0, 10.0, 25.0, 30.0, 50.0, 62.5, 90.0, 100.0):
         keys = {"n_startup_trials": 4, "n_warmup_steps": 0, "interval_steps": 1, "n_min_trials": 1} | keys
         pruner: BasePruner
         if percentile is None:
-            rule, pruner = Median(type="median", **keys), MedianPruner(**keys)
+            section, pruner = MedianKeys(type="median", **keys), MedianPruner(**keys)
         else:
-            rule = Percentile(type="percentile", percentile=percentile, **keys)
+            section = PercentileKeys(type="percentile", percentile=percentile, **keys)
             pruner = PercentilePruner(percentile, **keys)
         events = reports(rng, 40, 10, stride=rng.choice((1, 2)), nans=rng.choice((0.0, 0.2, 0.8)))
-        decided += decisions_side_by_side(PercentileStopper(rule), pruner, events, direction, rng, fail=0.2)
+        decided += decisions_side_by_side(PercentileRule(section), pruner, events, direction, rng, fail=0.2)
     assert 0.02 < sum(decided) / len(decided) < 0.9
 
 
@@ -159,12 +147,12 @@ def test_a_value_on_the_percentile_itself(percentile: float, direction: Any) -> 
     keys: dict[str, int] = {"n_startup_trials": 1, "n_warmup_steps": 0, "interval_steps": 1}
     sign = -1 if direction == "maximize" else 1
     for count in range(1, 25):
-        stopper = PercentileStopper(Percentile(type="percentile", percentile=percentile, n_min_trials=1, **keys))
+        rule = PercentileRule(PercentileKeys(type="percentile", percentile=percentile, n_min_trials=1, **keys))
         study = optuna.create_study(direction=direction, pruner=PercentilePruner(percentile, **keys))
         values = [rng.randint(0, 10) / 10 for _ in range(count)]
         for value in values:
             study.add_trial(create_trial(value=0.0, intermediate_values={1: value}))
-            stopper.end(Course(len(study.trials), {1: sign * value}), complete=True)
+            rule.end(Course(len(study.trials), {1: sign * value}), complete=True)
         bound = float(np.percentile(values, percentile if sign == 1 else 100 - percentile))
         near = (bound - 1e-9, bound + 1e-9)
         exact = (math.nextafter(bound, -math.inf), bound, math.nextafter(bound, math.inf))
@@ -172,9 +160,9 @@ def test_a_value_on_the_percentile_itself(percentile: float, direction: Any) -> 
             trial = study.ask()
             trial.report(value, 1)
             course = Course(trial.number, {1: sign * value})
-            stopper.report(course, 1, sign * value)
-            assert stopper.stops(course) == trial.should_prune(), (values, value, bound)
-            stopper.end(course, complete=False)
+            rule.report(course, 1, sign * value)
+            assert rule.stops(course) == trial.should_prune(), (values, value, bound)
+            rule.end(course, complete=False)
             study.tell(trial, state=TrialState.FAIL)
 
 
@@ -187,19 +175,19 @@ def test_asha_is_optunas(first: int, eta: int, stride: int, direction: str) -> N
     for nans in (0.0, 0.1):
         pruner = SuccessiveHalvingPruner(min_resource=first, reduction_factor=eta, min_early_stopping_rate=0)
         events = reports(rng, 120, 40, stride, nans)
-        decided += decisions_side_by_side(AshaStopper(first, eta), pruner, events, direction, rng)
+        decided += decisions_side_by_side(AshaRule(first, eta), pruner, events, direction, rng)
     assert 100 < sum(decided) < 240  # of 240 trials
 
 
 def test_a_step_over_several_rungs_stands_at_the_highest() -> None:
     """Optuna would count the value at each of them, and stop who is beaten at the lowest."""
-    stopper = AshaStopper(1, 2)
+    rule = AshaRule(1, 2)
     for number, value in enumerate((0.1, 0.2)):
-        play_alone(stopper, number, [(1, value)])
-    assert play_alone(stopper, 2, [(5, 0.9)]) == [False]  # alone at rung 4
-    assert play_alone(stopper, 3, [(5, 0.95)]) == [True]
-    assert play_alone(stopper, 4, [(2, 0.97)]) == [False]  # alone at rung 2: it has not got the two's values
-    assert play_alone(stopper, 5, [(1, 0.15)]) == [True]  # at rung 1, 0.1 and 0.2 were there, and no more
+        play_alone(rule, number, [(1, value)])
+    assert play_alone(rule, 2, [(5, 0.9)]) == [False]  # alone at rung 4
+    assert play_alone(rule, 3, [(5, 0.95)]) == [True]
+    assert play_alone(rule, 4, [(2, 0.97)]) == [False]  # alone at rung 2: it has not got the two's values
+    assert play_alone(rule, 5, [(1, 0.15)]) == [True]  # at rung 1, 0.1 and 0.2 were there, and no more
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -209,7 +197,7 @@ def test_hyperband_is_optunas(first: int, most: int, eta: int, direction: str) -
     rng = random.Random(f"{first} {most} {eta}")
     pruner = HyperbandPruner(min_resource=first, max_resource=most, reduction_factor=eta)
     events = reports(rng, 100, most, nans=0.05)
-    decided = decisions_side_by_side(HyperbandStopper("study", first, most, eta), pruner, events, direction, rng)
+    decided = decisions_side_by_side(HyperbandRule("study", first, most, eta), pruner, events, direction, rng)
     assert any(decided) == (first <= most)
 
 
@@ -218,16 +206,16 @@ def test_hyperband_has_every_bracket(exponent: int) -> None:
     """Optuna's logarithm loses the last one at 3 ** 5 steps. Without a rung, a trial is never stopped: the last
     bracket's first one is at the end."""
     most = 3**exponent
-    stopper = HyperbandStopper("study", 1, most, 3)
+    rule = HyperbandRule("study", 1, most, 3)
     first_stops = set()
     for number in range(30_000):
         course = Course(number)
         for step in (3**rung for rung in range(exponent + 1)):
-            stopper.report(course, step, float(number))  # ever worse
-            if stopper.stops(course):
+            rule.report(course, step, float(number))  # ever worse
+            if rule.stops(course):
                 first_stops.add(step)
                 break
-        stopper.end(course, complete=False)
+        rule.end(course, complete=False)
     assert first_stops == {3**rung for rung in range(exponent + 1)}
 
 
@@ -235,37 +223,37 @@ def test_hyperband_finds_out_how_long_trials_are() -> None:
     """Nothing stops until a trial is complete (step 26: the 27th); from then on it decides as if it had known."""
     rng = random.Random(0)
     for _ in range(20):
-        known, unknown = HyperbandStopper("study", 1, 27, 3), HyperbandStopper("study", 1, None, 3)
+        known, unknown = HyperbandRule("study", 1, 27, 3), HyperbandRule("study", 1, None, 3)
         courses = [Course(number) for number in range(30)]
         ends = [rng.choice(("stays", "stops", "fails")) for _ in courses]
         for course, end in zip(courses, ends, strict=True):
             for step in range(1, rng.randint(1, 20)):
                 course.values[step] = drawn(rng)
-                for stopper in (known, unknown):
-                    stopper.report(course, step, course.values[step])
+                for rule in (known, unknown):
+                    rule.report(course, step, course.values[step])
             assert not unknown.stops(course)
-            for stopper in (known, unknown):
+            for rule in (known, unknown):
                 if end == "stops":
-                    stopper.end(course, complete=False)
+                    rule.end(course, complete=False)
                 elif end == "fails":
-                    stopper.withdraw(course)
+                    rule.withdraw(course)
         longest = Course(30, {26: 0.5})
-        for stopper in (known, unknown):
-            stopper.report(longest, 26, 0.5)
-            stopper.end(longest, complete=True)
+        for rule in (known, unknown):
+            rule.report(longest, 26, 0.5)
+            rule.end(longest, complete=True)
         others = [course for course, end in zip(courses, ends, strict=True) if end == "stays"]
         for step in range(20, 28):
             for course in others:
                 course.values[step] = drawn(rng)
-                for stopper in (known, unknown):
-                    stopper.report(course, step, course.values[step])
-            decided = [[stopper.stops(course) for course in others] for stopper in (known, unknown)]
+                for rule in (known, unknown):
+                    rule.report(course, step, course.values[step])
+            decided = [[rule.stops(course) for course in others] for rule in (known, unknown)]
             assert decided[0] == decided[1]
             for course, stops in zip(tuple(others), decided[0], strict=True):
                 if stops:
                     others.remove(course)
-                    for stopper in (known, unknown):
-                        stopper.end(course, complete=False)
+                    for rule in (known, unknown):
+                        rule.end(course, complete=False)
 
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 5])
@@ -274,26 +262,26 @@ def test_patience_by_its_definition(patience: int, min_delta: float) -> None:
     rng = random.Random(patience)
     stopped = 0
     for number in range(200):
-        stopper, course, seen = PatienceStopper(patience, min_delta), Course(number), list[float]()
+        rule, course, seen = PatienceRule(patience, min_delta), Course(number), list[float]()
         for step in range(1, 12):
             seen.append(drawn(rng, nans=0.1))
             course.values[step] = seen[-1]
-            stopper.report(course, step, seen[-1])
+            rule.report(course, step, seen[-1])
             before = min((value for value in seen[: -max(1, patience)] if value == value), default=math.inf)
             now = min((value for value in seen if value == value), default=math.inf)
             stops = len(seen) > max(1, patience) and now >= before - min_delta
-            assert stopper.stops(course) == stops
+            assert rule.stops(course) == stops
             stopped += stops
     assert stopped > 100
 
 
-def play_alone(stopper: Stopper, number: int, values: list[tuple[int, float]]) -> list[bool]:
+def play_alone(rule: StoppingRule, number: int, values: list[tuple[int, float]]) -> list[bool]:
     """Have a trial report, decide on each, and leave it running."""
     course, decided = Course(number), []
     for step, value in values:
         course.values[step] = value
-        stopper.report(course, step, value)
-        decided.append(stopper.stops(course))
+        rule.report(course, step, value)
+        decided.append(rule.stops(course))
     return decided
 
 
@@ -303,7 +291,7 @@ def play_cohorts(kind: str, seed: int, shuffle: bool, ghosts: bool) -> list[set[
     shuffle: members report, and are decided on, in another order. ghosts: others report with them, and fail before
     anything is decided.
     """
-    rng, order, stopper = random.Random(seed), random.Random(1), MAKERS[kind]()
+    rng, order, rule = random.Random(seed), random.Random(1), MAKERS[kind]()
     stopped = []
     for first in range(0, 48, 12):
         cohort = [Course(number) for number in range(first, first + 12)]
@@ -314,16 +302,16 @@ def play_cohorts(kind: str, seed: int, shuffle: bool, ghosts: bool) -> list[set[
             for ghost in failing:
                 for past in range(1, step + 1):
                     ghost.values[past] = order.gauss(0.5, 0.5)
-                    stopper.report(ghost, past, ghost.values[past])
+                    rule.report(ghost, past, ghost.values[past])
             for course in order.sample(cohort, len(cohort)) if shuffle else cohort:
-                stopper.report(course, step, course.values[step])
+                rule.report(course, step, course.values[step])
             for ghost in failing:
-                stopper.withdraw(ghost)
+                rule.withdraw(ghost)
             asked = order.sample(cohort, len(cohort)) if shuffle else cohort
-            stopped.append({course.number for course in asked if stopper.stops(course)})
+            stopped.append({course.number for course in asked if rule.stops(course)})
             for course in cohort:
                 if course.number in stopped[-1] or step == 12:
-                    stopper.end(course, complete=course.number not in stopped[-1])
+                    rule.end(course, complete=course.number not in stopped[-1])
             cohort = [course for course in cohort if course.number not in stopped[-1]]
     return stopped
 
@@ -347,70 +335,12 @@ def test_who_fails_counts_no_more(kind: str) -> None:
 @pytest.mark.parametrize("eta", [2, 3, 4])
 def test_of_a_cohort_the_best_go_on(eta: int) -> None:
     """The best 1/eta of all that came to the rung so far."""
-    rng, stopper, seen = random.Random(eta), AshaStopper(1, eta), list[float]()
+    rng, rule, seen = random.Random(eta), AshaRule(1, eta), list[float]()
     for size in (1, 2, 3, 7, 20, 50):
         cohort = [Course(len(seen) + index, {1: rng.random()}) for index in range(size)]
         for course in cohort:
-            stopper.report(course, 1, course.values[1])
+            rule.report(course, 1, course.values[1])
         seen += [course.values[1] for course in cohort]
-        going = {course.number for course in cohort if not stopper.stops(course)}
+        going = {course.number for course in cohort if not rule.stops(course)}
         best = sorted(range(len(seen)), key=seen.__getitem__)[: max(1, len(seen) // eta)]
         assert going == {course.number for course in cohort} & set(best)
-
-
-RULES: dict[str, EarlyTerminate] = {
-    "asha": Asha(type="asha", min_iter=1, eta=3),
-    "hyperband": Hyperband(type="hyperband", min_iter=1, eta=3),
-    "median": Median(type="median", n_startup_trials=3),
-    "percentile": Percentile(type="percentile", n_startup_trials=3, percentile=40.0, interval_steps=2),
-    "patience": Patience(type="patience", patience=2),
-}
-EPOCHS = 12
-
-
-@pytest.mark.parametrize("goal", DIRECTIONS)
-@pytest.mark.parametrize("kind", RULES)
-def test_a_sweep_that_goes_on_decides_as_if_it_had_not_stopped(kind: str, goal: str) -> None:
-    """What the record has of trials that ended, failed ones too, is all that later decisions rest on."""
-    sweep = sweep_of(space_of(Parameter("x", Range(0.0, 1.0))), goal=goal, rule=RULES[kind], epochs=EPOCHS)
-    for seed in range(5):
-        rng = random.Random(seed)
-        live = Searcher(sweep)
-        before, record = train(live, rng, 40)
-        replayed = Searcher(sweep, record)
-        decided = []
-        for searcher in (live, replayed):
-            decided.append(train(searcher, random.Random(seed + 100), 40)[0])
-        assert decided[0] == decided[1]
-        assert set(before) == {Decision.STOP, Decision.CONTINUE} == set(decided[0])
-
-
-def train(searcher: Searcher, rng: random.Random, trials: int) -> tuple[list[Decision], list[FrozenTrial]]:
-    """Train trials side by side, some of which fail; return the decisions, and the record in order of numbers."""
-    keys, decided, record = [], [], dict[int, FrozenTrial]()
-    for _ in range(trials):
-        proposal = searcher.propose()
-        assert proposal is not None
-        keys.append(proposal.key)
-    values: dict[int, dict[int, float]] = {key: {} for key in keys}
-    running = keys[:6]
-    waiting = keys[6:]
-    while running:
-        key = rng.choice(running)
-        step, value = len(values[key]) + 1, drawn(rng)
-        values[key][step] = value
-        decided.append(searcher.report(key, step, value, decide=True))
-        state = None
-        if decided[-1] is Decision.STOP:
-            state = TrialState.PRUNED
-        elif rng.random() < 0.02:
-            state = TrialState.FAIL
-        elif step == EPOCHS:
-            state = TrialState.COMPLETE
-        if state is not None:
-            final = value if state == TrialState.COMPLETE else None
-            searcher.finish(key, state, final)
-            record[key] = create_trial(state=state, value=final, intermediate_values=values[key])
-            running.remove(key)
-            running += [waiting.pop(0)] if waiting else []
-    return decided, [record[key] for key in keys]

@@ -1,0 +1,79 @@
+"""What every stopping rule is: a section of the sweep file, and what it makes of the trials of a sweep."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpo.events import DecisionSteps
+from hpo.section import Section
+
+
+@dataclass
+class Course:
+    """A trial's way through training: its number in the study of record, and the metric at each step reported."""
+
+    number: int
+    values: dict[int, float] = field(default_factory=dict)
+
+
+class StoppingRule(ABC):
+    """Decides which trials stop early.
+
+    Reports come first and decisions after them: when the metrics of a whole cohort arrive together, all are reported
+    before any is decided, so that no member has an advantage by its place in the cohort. Values are negated where the
+    metric is maximized: lower is better.
+
+    What counts for other trials is the same live and after a resume, when ended trials are reported from the record: it
+    may depend on a trial's number, on its values, and on whether it is complete or was stopped, but not on the order in
+    which trials began, reported or ended, nor on that of a trial's own steps. In a study that several drivers share,
+    each counts the others' trials once it has seen that they ended: there, decisions depend on when news arrive.
+    """
+
+    @abstractmethod
+    def report(self, course: Course, step: int, value: float) -> None:
+        """Take in a value, which `course` holds already. Called once for a trial and step; steps may come in any
+        order."""
+
+    @abstractmethod
+    def stops(self, course: Course) -> bool:
+        """Whether a trial should stop at the last step that it reported."""
+
+    def end(self, course: Course, complete: bool) -> None:  # noqa: B027 (not every rule needs it)
+        """Take in that a trial has ended, `complete` or stopped."""
+
+    def withdraw(self, course: Course) -> None:  # noqa: B027
+        """Take in that a trial has failed: what it reported counts no more, as it won't when the sweep goes on."""
+
+
+class StoppingKeys(Section, ABC):
+    """The section `early_terminate` of a sweep file: a stopping rule's keys, and how it is made of them.
+
+    `max_epochs` is always the most epochs that any trial of the sweep trains; None if only its objective knows.
+    """
+
+    type: str
+
+    @abstractmethod
+    def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
+        """Return the rule, for a new driver of a study of this name."""
+
+    def decision_steps(self, max_epochs: int | None) -> DecisionSteps:
+        """Return the steps at which a worker must wait for the rule's word.
+
+        max_epochs: of a Torch task, which reports after each epoch; None for a function or a program, which counts
+        steps as it likes and may leave some out.
+        """
+        return DecisionSteps(every=True)
+
+    def remarks(self, max_epochs: int | None) -> list[str]:
+        """Return what the user should know of keys that have less effect than they may expect."""
+        return []
+
+    def in_words(self, max_epochs: int | None) -> str:
+        """Return what `hpo check` says of the rule."""
+        return self.type
+
+    def plain(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True)

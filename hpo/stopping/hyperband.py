@@ -1,0 +1,96 @@
+"""Hyperband: brackets of successive halving."""
+
+from __future__ import annotations
+
+import binascii
+import math
+from array import array
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from hpo.stopping.asha import AshaRule, HalvingKeys, Standing
+from hpo.stopping.base import Course, StoppingRule
+
+
+class HyperbandKeys(HalvingKeys):
+    """Hyperband (Li et al., 2017): successive halving in brackets of different first rungs."""
+
+    type: Literal["hyperband"]
+    min_iter: PositiveInt | None = Field(None, description="epochs at the first rung (default 1)")
+    max_iter: PositiveInt | None = Field(None, description="the most epochs a trial trains (default: its epochs)")
+    s: PositiveInt | None = Field(None, description="W&B: with max_iter, the first rung is max_iter/eta^s")
+    strict: bool | None = Field(None, description="W&B's; accepted with a note")
+
+    @property
+    def first_rung(self) -> int:
+        if self.min_iter is None and self.max_iter and self.s:
+            return max(1, int(self.max_iter / self.eta**self.s))
+        return self.min_iter or 1
+
+    def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
+        return HyperbandRule(study, self.first_rung, self.max_iter or max_epochs, self.eta)
+
+    def remarks(self, max_epochs: int | None) -> list[str]:
+        noted = ["early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous"]
+        return (noted if self.strict is not None else []) + super().remarks(max_epochs)
+
+
+class HyperbandRule(AshaRule):
+    """Hyperband (Li et al., 2017): brackets of successive halving, each with a first rung higher than the last one's.
+
+    Sizes of brackets, and the hash that deals a trial to one, are Optuna's; but the hash is of the trial's number in
+    the study of record, so a trial has its bracket for good. (A study that goes on under another name, since its space
+    was changed, deals its trials anew.) Where the most steps are unknown (a function, a program), they are those of the
+    longest complete trial; until there is one, nothing stops, and when a longer one makes room for another bracket,
+    all trials are dealt anew. So it is always as if it had been known from the first which trials there would be.
+    """
+
+    def __init__(self, name: str, first: int, most: int | None, eta: int) -> None:
+        super().__init__(first, eta)
+        self._name = name
+        self._learns = most is None  # the most steps
+        self._shares: list[int] = []  # of the trials, for each bracket
+        self._ended: dict[int, tuple[array[int], array[float]]] = {}  # if it learns: numbers and values at each rung
+        if most is not None:
+            self._shares = self._dealt(most)
+
+    def _dealt(self, most: int) -> list[int]:
+        """Return the brackets' shares of the trials. most: steps of a trial."""
+        count = 1  # floor(log_eta(most / first)) + 1, without the rounding that loses Optuna a bracket at 243 / 1
+        while self._first * self._eta**count <= most:
+            count += 1
+        return [math.ceil(count * self._eta**left / (left + 1)) for left in reversed(range(count))]
+
+    def _bracket(self, number: int) -> int | None:
+        if not self._shares:
+            return None
+        lot = binascii.crc32(f"{self._name}_{number}".encode()) % sum(self._shares)
+        for bracket, share in enumerate(self._shares):
+            lot -= share
+            if lot < 0:
+                return bracket
+        raise AssertionError("shares add up")
+
+    def end(self, course: Course, complete: bool) -> None:
+        if self._learns:
+            for rung, (_, value) in self._standings.get(course.number, Standing()).counted.items():
+                numbers, values = self._ended.setdefault(rung, (array("q"), array("d")))
+                numbers.append(course.number)
+                values.append(value)
+        super().end(course, complete)
+        if self._learns and complete and course.values:
+            shares = self._dealt(max(course.values) + 1)
+            if len(shares) > len(self._shares):
+                self._deal(shares)
+
+    def _deal(self, shares: list[int]) -> None:
+        """Deal all trials to brackets anew."""
+        self._shares = shares
+        self._values.clear()
+        for rung, ended in self._ended.items():
+            for number, value in zip(*ended, strict=True):
+                self._count(number, rung, value)
+        for number, standing in self._standings.items():
+            for rung, (_, value) in standing.counted.items():
+                self._count(number, rung, value)
