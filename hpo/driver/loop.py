@@ -15,7 +15,7 @@ from hpo.driver.breaker import Breaker
 from hpo.driver.interrupts import counting_interrupts
 from hpo.driver.tally import Tally
 from hpo.driver.watchdog import Watchdog
-from hpo.engines.base import Artifact, Done, Engine, Message, Note, Progress
+from hpo.engines.base import Artifact, Done, Engine, Message, Note, TrialEvents
 from hpo.events import (
     Assignment,
     Decision,
@@ -278,7 +278,7 @@ class Driver:
         with self._ledger.together():
             for message in messages:
                 decisions = self._handle(message)
-                if isinstance(message, Progress) and message.waiting:
+                if isinstance(message, TrialEvents) and message.waiting:
                     waiting[message.assignment] = decisions
         for assignment, decisions in waiting.items():
             self._engine.reply(assignment, decisions)
@@ -293,7 +293,7 @@ class Driver:
             self._ledger.attach(message.number, message.name, message.path)
         elif isinstance(message, Done):
             self._watchdog.done(message.assignment)
-        elif isinstance(message, Progress):
+        elif isinstance(message, TrialEvents):
             ended = [event.number for event in message.events if not isinstance(event, Reported)]
             self._watchdog.heard(message.assignment, ended)
             return self._take_in(message.events)

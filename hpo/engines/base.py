@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from hpo.events import Assignment, Decision, Event
+from hpo.events import Assignment, Decision, Event, Failed, FailureKind
 
 
 class EngineError(Exception):
@@ -14,7 +14,7 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrialEvents:
     """Events of one assignment. `waiting`: its worker stands still until the driver calls `reply`."""
 
     assignment: int
@@ -47,7 +47,7 @@ class Artifact:
     path: str
 
 
-Message = Progress | Done | Note | Artifact
+Message = TrialEvents | Done | Note | Artifact
 
 
 class Engine(Protocol):
@@ -82,7 +82,7 @@ class Engine(Protocol):
         ...
 
     def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
-        """Answer a Progress that waits."""
+        """Answer a TrialEvents that waits."""
         ...
 
     def stop(self, numbers: Collection[int]) -> None:
@@ -104,3 +104,18 @@ class Engine(Protocol):
     def close(self, at_once: bool = False) -> None:
         """End the workers; with `at_once` even in the middle of a trial. Safe to call twice."""
         ...
+
+
+def failed_with_worker(
+    numbers: Collection[int], error: str, kind: FailureKind, reasons: Mapping[int, str], info: Mapping[str, Any]
+) -> list[Failed]:
+    """Return how the trials of a worker that is gone end, in the order of their numbers.
+
+    Those that the worker was killed for (`reasons`, as in Engine.kill) are TIMEOUT with that text, the others `kind`.
+    """
+    return [
+        Failed(number, reasons[number], kind=FailureKind.TIMEOUT, info=info)
+        if number in reasons
+        else Failed(number, error, kind=kind, info=info)
+        for number in sorted(numbers)
+    ]

@@ -15,10 +15,21 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from hpo.engines.base import Artifact, Done, EngineError, Message, Note, Progress
+from hpo.engines.base import Artifact, Done, EngineError, Message, Note, TrialEvents, failed_with_worker
 from hpo.engines.devices import cores, oom_kills, visible_gpus
-from hpo.engines.worker import NO_MEMORY, Attached, Broken, Idle, Order, Ready, Reply, Sent, WorkerSetup, run_worker
-from hpo.events import Assignment, Decision, Failed, FailureKind, Reported
+from hpo.engines.worker import (
+    NO_MEMORY,
+    Attached,
+    Broken,
+    Idle,
+    Ready,
+    Reply,
+    Sent,
+    TrialOrder,
+    WorkerSetup,
+    run_worker,
+)
+from hpo.events import Assignment, Decision, FailureKind, Reported
 from hpo.output import trim
 from hpo.spec.grammar import LocalEngine as LocalEngineKeys
 from hpo.spec.load import Named
@@ -29,7 +40,7 @@ _GRACE = 5.0  # seconds that a worker has to end by itself
 
 
 @dataclass
-class _Worker:
+class _WorkerHandle:
     """The driver's side of one worker."""
 
     setup: WorkerSetup
@@ -38,8 +49,8 @@ class _Worker:
     ready: bool = False
     assignment: Assignment | None = None
     unfinished: set[int] = field(default_factory=set)
-    sentenced: bool = False  # it is being killed
-    sentence: Mapping[int, str] = field(default_factory=dict)  # why, by trial
+    killed: bool = False  # by the driver's order
+    kill_reasons: Mapping[int, str] = field(default_factory=dict)  # by trial
 
     def waitables(self) -> list[Connection | int]:
         """Return what becomes readable when there is news; a process's end is news too."""
@@ -62,10 +73,10 @@ def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
     Default: one a core, or `workers_per_gpu` a visible GPU; never more workers than trials.
     """
     gpus = visible_gpus()
-    places: list[str | None] = [*gpus] * keys.workers_per_gpu if gpus else [None] * cores()
+    devices: list[str | None] = [*gpus] * keys.workers_per_gpu if gpus else [None] * cores()
     if keys.workers != "auto":
-        places = list(itertools.islice(itertools.cycle(places), keys.workers))
-    return places[: max(1, trials)] if places else []
+        devices = list(itertools.islice(itertools.cycle(devices), keys.workers))
+    return devices[: max(1, trials)] if devices else []
 
 
 class LocalEngine:
@@ -74,14 +85,14 @@ class LocalEngine:
     def __init__(
         self,
         objective: Named,
-        places: Sequence[str | None],
+        devices: Sequence[str | None],
         logs: Path,
         memory_gb: float | None = None,
         *,
         first: int = 0,
         threads: int = 1,
     ) -> None:
-        """places: the GPU of each worker (`plan_workers`); logs: the folder for what workers print.
+        """devices: the GPU of each worker, None for the CPU (`plan_workers`); logs: the folder for what workers print.
 
         first: the number in the name of the first worker; threads: with which each trains.
         """
@@ -92,28 +103,28 @@ class LocalEngine:
         self._threads = threads
         self._kills = oom_kills()
         self._trimmed = time.monotonic()
-        self._in_process = not places
-        self._places = list(places) or [None]
-        self._workers: list[_Worker] = []
+        self._in_process = not devices
+        self._devices = list(devices) or [None]
+        self._workers: list[_WorkerHandle] = []
         self._deaths_at_start = 0
-        self._noted = False
+        self._told_notes = False  # of the objective: each worker has the same
         self._context = multiprocessing.get_context("spawn")  # the one start method that CUDA and threads survive
 
     @property
     def workers(self) -> int:
-        return len(self._places)
+        return len(self._devices)
 
     def start(self) -> None:
         if not self._in_process:
             self._logs.mkdir(parents=True, exist_ok=True)
-        self._workers = [self._spawn(index) for index in range(len(self._places))]
+        self._workers = [self._spawn(index) for index in range(len(self._devices))]
 
-    def _spawn(self, index: int) -> _Worker:
+    def _spawn(self, index: int) -> _WorkerHandle:
         name = f"worker-{self._first + index}"
         log = None if self._in_process else self._logs / f"{name}.log"
         memory = None if self._in_process else self._memory
         setup = WorkerSetup(
-            self._objective, name, self._places[index], log, memory, self._threads, own_process=not self._in_process
+            self._objective, name, self._devices[index], log, memory, self._threads, own_process=not self._in_process
         )
         ours, theirs = self._context.Pipe()
         process: BaseProcess | threading.Thread
@@ -124,7 +135,7 @@ class LocalEngine:
         process.start()
         if not self._in_process:
             theirs.close()  # so that the end of the process is the end of the pipe
-        return _Worker(setup, ours, process)
+        return _WorkerHandle(setup, ours, process)
 
     def idle(self) -> int:
         return sum(worker.ready and worker.assignment is None for worker in self._workers)
@@ -154,7 +165,7 @@ class LocalEngine:
                 messages += self._receive(index, worker)
         return messages
 
-    def _receive(self, index: int, worker: _Worker) -> list[Message]:
+    def _receive(self, index: int, worker: _WorkerHandle) -> list[Message]:
         """Take one message of a worker, or all that it left if it has died."""
         messages: list[Message] = []
         try:
@@ -171,10 +182,10 @@ class LocalEngine:
             pass  # its end of the pipe is gone, so it is too
         return [*messages, *self._replace(index, worker)]
 
-    def _translate(self, worker: _Worker, message: object) -> list[Message]:
+    def _translate(self, worker: _WorkerHandle, message: object) -> list[Message]:
         if isinstance(message, Ready):
             worker.ready, self._deaths_at_start = True, 0
-            notes, self._noted = (() if self._noted else message.notes), True
+            notes, self._told_notes = (() if self._told_notes else message.notes), True
             return [Note(note) for note in notes]
         if isinstance(message, Broken):
             raise EngineError(message.traceback or message.error)
@@ -183,13 +194,13 @@ class LocalEngine:
         assert worker.assignment is not None
         if isinstance(message, Sent):
             worker.unfinished -= {event.number for event in message.events if not isinstance(event, Reported)}
-            return [Progress(worker.assignment.id, message.events, message.waiting)]
+            return [TrialEvents(worker.assignment.id, message.events, message.waiting)]
         assert isinstance(message, Idle), message
         done = Done(worker.assignment.id)
         worker.assignment = None
         return [done]
 
-    def _replace(self, index: int, worker: _Worker) -> list[Message]:
+    def _replace(self, index: int, worker: _WorkerHandle) -> list[Message]:
         """Start a new worker in the place of a dead one; report the trials that were lost with it."""
         worker.connection.close()
         cause = _cause_of_death(worker.process)
@@ -206,14 +217,9 @@ class LocalEngine:
         messages: list[Message] = []
         if worker.assignment is not None:
             info = {"worker": worker.setup.name}
-            lost = [
-                Failed(number, worker.sentence[number], kind=FailureKind.TIMEOUT, info=info)
-                if number in worker.sentence
-                else Failed(number, f"WorkerDied: {cause}", kind=kind, info=info)
-                for number in sorted(worker.unfinished)
-            ]
-            messages += [Progress(worker.assignment.id, lost), Done(worker.assignment.id)]
-        what = "was killed, since a trial took too long," if worker.sentenced else f"died ({cause})"
+            lost = failed_with_worker(worker.unfinished, f"WorkerDied: {cause}", kind, worker.kill_reasons, info)
+            messages += [TrialEvents(worker.assignment.id, lost), Done(worker.assignment.id)]
+        what = "was killed, since a trial took too long," if worker.killed else f"died ({cause})"
         messages.append(Note(f"{worker.setup.name} {what} and was replaced", warning=True))
         self._workers[index] = self._spawn(index)
         return messages
@@ -232,18 +238,18 @@ class LocalEngine:
     def _order(self, decision: Decision, numbers: Collection[int]) -> None:
         for worker in self._workers:
             if mine := worker.unfinished & set(numbers):
-                self._send(worker, Order(decision, frozenset(mine)))
+                self._send(worker, TrialOrder(decision, frozenset(mine)))
 
     def kill(self, assignment: int, reasons: Mapping[int, str]) -> bool:
         for worker in self._workers:
             if worker.assignment is not None and worker.assignment.id == assignment:
                 if not isinstance(worker.process, BaseProcess):
                     return False
-                worker.sentence, worker.sentenced = dict(reasons), True
+                worker.kill_reasons, worker.killed = dict(reasons), True
                 worker.process.kill()  # the next poll sees it, and replaces it
         return True
 
-    def _send(self, worker: _Worker, message: object) -> None:
+    def _send(self, worker: _WorkerHandle, message: object) -> None:
         with contextlib.suppress(OSError):  # it has died: the next poll sees that, and reports its trials as lost
             worker.connection.send(message)
 

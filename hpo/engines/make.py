@@ -17,5 +17,5 @@ def make_engine(sweep: Sweep, logs: Path) -> Engine:
         from hpo.engines.ray.engine import RayEngine  # Ray is imported for those who use it
 
         return RayEngine(named_of(sweep), sweep.engine, sweep.budget.trials, logs)
-    places = plan_workers(sweep.engine, sweep.budget.trials)
-    return LocalEngine(named_of(sweep), places, logs, sweep.engine.memory_gb)
+    devices = plan_workers(sweep.engine, sweep.budget.trials)
+    return LocalEngine(named_of(sweep), devices, logs, sweep.engine.memory_gb)

@@ -11,13 +11,24 @@ import heapq
 import itertools
 import math
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hpo.engines.base import Done, Message, Note, Progress
-from hpo.events import Assignment, Decision, Diverged, Event, Failed, FailureKind, Finished, Paused, Reported, Stopped
-from hpo.events import TrialSpec as TrialSpec
+from hpo.engines.base import Done, Message, Note, TrialEvents, failed_with_worker
+from hpo.events import (
+    Assignment,
+    Decision,
+    Diverged,
+    Event,
+    Failed,
+    FailureKind,
+    Finished,
+    Paused,
+    Reported,
+    Stopped,
+    TrialSpec,
+)
 
 _RESOLUTION = 0.01  # seconds: what happens within it is heard of at once
 
@@ -52,7 +63,7 @@ class _Member:
 
 
 @dataclass
-class _Worker:
+class _SimulatedWorker:
     name: str
     assignment: Assignment | None = None
     members: dict[int, _Member] = field(default_factory=dict)
@@ -80,12 +91,12 @@ class SimulatedEngine:
         self._clock = clock
         self._fate = fate
         self._restart = restart_seconds
-        self._workers = [_Worker(f"worker-{index}") for index in range(workers)]
-        self._free: list[_Worker] = []
-        self._busy: dict[int, _Worker] = {}  # by assignment
-        self._places: dict[int, _Worker] = {}  # by trial that runs
+        self._workers = [_SimulatedWorker(f"worker-{index}") for index in range(workers)]
+        self._free: list[_SimulatedWorker] = []
+        self._busy: dict[int, _SimulatedWorker] = {}  # by assignment
+        self._worker_of: dict[int, _SimulatedWorker] = {}  # by trial that runs
         self._runs: dict[int, int] = {}  # runs so far of trials that did not end with their first
-        self._agenda: list[tuple[float, int, int, _Worker]] = []  # when; in which order; whose turn
+        self._agenda: list[tuple[float, int, int, _SimulatedWorker]] = []  # when; in which order; whose turn
         self._order = itertools.count()
         self._news: list[Message] = []
         self.events = 0  # that were reported to the driver
@@ -109,7 +120,7 @@ class SimulatedEngine:
         for spec in assignment.trials:
             run = self._runs[spec.number] = self._runs.get(spec.number, 0) + 1
             worker.members[spec.number] = _Member(spec, self._fate(spec, run))
-            self._places[spec.number] = worker
+            self._worker_of[spec.number] = worker
         self._busy[assignment.id] = worker
         self._go_on(worker)
 
@@ -151,15 +162,15 @@ class SimulatedEngine:
 
     def _order_all(self, numbers: Collection[int], decision: Decision) -> None:
         for number in numbers:
-            worker = self._places.get(number)
+            worker = self._worker_of.get(number)
             if worker is not None and worker.members[number].ordered is not Decision.STOP:
                 worker.members[number].ordered = decision
 
-    def _plan(self, worker: _Worker, seconds: float) -> None:
+    def _plan(self, worker: _SimulatedWorker, seconds: float) -> None:
         worker.turn += 1
         heapq.heappush(self._agenda, (self._clock.now + seconds, next(self._order), worker.turn, worker))
 
-    def _go_on(self, worker: _Worker) -> None:
+    def _go_on(self, worker: _SimulatedWorker) -> None:
         """Begin the next epoch of those that are left, or end the assignment."""
         if worker.members:
             worker.epoch += 1
@@ -167,14 +178,14 @@ class SimulatedEngine:
         else:
             self._finish(worker)
 
-    def _finish(self, worker: _Worker) -> None:
+    def _finish(self, worker: _SimulatedWorker) -> None:
         assert worker.assignment is not None
         self._news.append(Done(worker.assignment.id))
         del self._busy[worker.assignment.id]
         worker.assignment = None
         self._free.append(worker)
 
-    def _happen(self, worker: _Worker) -> None:
+    def _happen(self, worker: _SimulatedWorker) -> None:
         """Have an epoch end, or a new worker be there."""
         if worker.down:
             worker.down = False
@@ -182,11 +193,11 @@ class SimulatedEngine:
             return
         assert worker.assignment is not None
         epoch, members = worker.epoch, worker.members.values()
-        struck = {member.fate.end for member in members if member.fate.at == epoch}
-        if "dies" in struck:
+        ends = {member.fate.end for member in members if member.fate.at == epoch}
+        if "dies" in ends:
             self._die(worker, "killed by SIGKILL", {})
             return
-        if "hangs" in struck:
+        if "hangs" in ends:
             return  # whoever hangs holds up its cohort, until the driver kills the worker
         events: list[Event] = []
         for member in list(members):
@@ -205,7 +216,7 @@ class SimulatedEngine:
         else:
             self._obey(worker, {})
 
-    def _obey(self, worker: _Worker, decisions: Mapping[int, Decision]) -> None:
+    def _obey(self, worker: _SimulatedWorker, decisions: Mapping[int, Decision]) -> None:
         """End those that are done or were told to, then go on."""
         ends: list[Event] = []
         for number, member in list(worker.members.items()):
@@ -221,25 +232,20 @@ class SimulatedEngine:
             self._tell(worker, ends, waiting=False)
         self._go_on(worker)
 
-    def _end(self, worker: _Worker, member: _Member) -> dict[str, Any]:
+    def _end(self, worker: _SimulatedWorker, member: _Member) -> dict[str, Any]:
         """Take a member out; return what a worker says of where it ran."""
         self._forget(worker, member.spec.number)
         self._runs.pop(member.spec.number, None)
         seconds = round(worker.epoch * member.fate.epoch_seconds, 4)
         return {"train_seconds": seconds, "worker": worker.name, "pid": 4711, "host": "simulated"}
 
-    def _forget(self, worker: _Worker, number: int) -> None:
-        del worker.members[number], self._places[number]
+    def _forget(self, worker: _SimulatedWorker, number: int) -> None:
+        del worker.members[number], self._worker_of[number]
 
-    def _die(self, worker: _Worker, cause: str, reasons: Mapping[int, str]) -> None:
+    def _die(self, worker: _SimulatedWorker, cause: str, reasons: Mapping[int, str]) -> None:
         assert worker.assignment is not None
-        info, died = {"worker": worker.name}, f"WorkerDied: {cause}"
-        lost: list[Event] = [
-            Failed(number, reasons[number], kind=FailureKind.TIMEOUT, info=info)
-            if number in reasons
-            else Failed(number, died, kind=FailureKind.DIED, info=info)
-            for number in sorted(worker.members)
-        ]
+        info = {"worker": worker.name}
+        lost = failed_with_worker(worker.members, f"WorkerDied: {cause}", FailureKind.DIED, reasons, info)
         for number in list(worker.members):
             self._forget(worker, number)
         self._tell(worker, lost, waiting=False)
@@ -249,10 +255,10 @@ class SimulatedEngine:
         worker.assignment, worker.waits, worker.down = None, False, True
         self._plan(worker, self._restart)
 
-    def _tell(self, worker: _Worker, events: list[Event], waiting: bool) -> None:
+    def _tell(self, worker: _SimulatedWorker, events: Sequence[Event], waiting: bool) -> None:
         assert worker.assignment is not None
         self.events += len(events)
-        self._news.append(Progress(worker.assignment.id, tuple(events), waiting))
+        self._news.append(TrialEvents(worker.assignment.id, tuple(events), waiting))
 
 
 @dataclass(frozen=True)

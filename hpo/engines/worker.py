@@ -84,7 +84,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Order:
+class TrialOrder:
     """What running trials are to do at their next report, without having asked: STOP or PAUSE."""
 
     decision: Decision
@@ -132,7 +132,7 @@ class PipeChannel:
         """Take what the driver sent: orders at any time, and the reply if one is due."""
         while waiting or self._connection.poll():
             message = self._connection.recv()
-            if isinstance(message, Order):
+            if isinstance(message, TrialOrder):
                 orders = dict.fromkeys(message.numbers, message.decision)
                 stops = {number for number, order in self._ordered.items() if order is Decision.STOP}
                 self._ordered |= {number: order for number, order in orders.items() if number not in stops}
@@ -182,7 +182,7 @@ def _next_assignment(connection: Connection) -> Assignment | None:
     while True:
         message = connection.recv()
         if message is None or isinstance(message, Assignment):
-            return message  # an Order that came too late is dropped: its trial has ended
+            return message  # a TrialOrder that came too late is dropped: its trial has ended
 
 
 def _run(
@@ -225,8 +225,8 @@ def _where(setup: WorkerSetup) -> dict[str, Any]:
 
 
 def _enter_process(setup: WorkerSetup) -> None:
-    """Make this process a good child: quiet, single-threaded, deaf to Ctrl-C, gone when the driver is, with all that it
-    started."""
+    """Set up this process as a worker's: output to the log, few threads, Ctrl-C ignored; it ends when the driver's
+    process does, with all that it started."""
     os.setpgid(0, 0)  # what it starts ends with it: the engine kills the group
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     if setup.gpu is not None:

@@ -28,12 +28,13 @@ from hpo.events import FailureKind
 from hpo.objective.failures import says_memory
 from hpo.objective.function import as_number
 from hpo.spec.names import clash_fault, name_fault, recorded_name
+from hpo.tune.compat import FAILURE_HEADING, HYPERBAND_INFO, inner_scheduler, limit_of
 from hpo.tune.space import SEPARATOR
 
 log = logging.getLogger("hpo.tune")
 
 # Tune's own entries of a result. The totals are only there if the trainable reports them.
-_TUNES = {*AUTO_RESULT_KEYS, *DEBUG_METRICS, DONE, EXPERIMENT_TAG, SHOULD_CHECKPOINT, "hyperband_info"}
+_TUNES = {*AUTO_RESULT_KEYS, *DEBUG_METRICS, DONE, EXPERIMENT_TAG, SHOULD_CHECKPOINT, HYPERBAND_INFO}
 _TUNES -= {TIMESTEPS_TOTAL, EPISODES_TOTAL}
 
 
@@ -94,7 +95,7 @@ def failure_of(trial: Trial) -> dict[str, str]:
     """
     path = Path(trial.error_file) if trial.error_file else None
     text = path.read_text(errors="backslashreplace") if path is not None and path.is_file() else ""
-    text = text[text.rfind("Failure # ") :].partition("\n")[2].strip()
+    text = text[text.rfind(FAILURE_HEADING) :].partition("\n")[2].strip()
     error = _error_line(text) or "the trial failed, and Tune does not say why"
     died = re.match(r"(The|Worker|Owner|\w*Actor\w*Error|\w*Worker\w*Error)\b", error) and "File " not in text
     kind = FailureKind.DIED if died else FailureKind.OUT_OF_MEMORY if says_memory(error) else FailureKind.ERROR
@@ -114,14 +115,14 @@ def chain(scheduler: TrialScheduler) -> Iterator[TrialScheduler]:
     found: Any = scheduler
     while isinstance(found, TrialScheduler):
         yield found
-        found = getattr(found, "_base_scheduler", None)
+        found = inner_scheduler(found)
 
 
 def at_the_end(schedulers: Iterable[TrialScheduler], result: Mapping[str, Any]) -> bool:
     """Whether a trial that a scheduler stops has come as far as that scheduler lets any trial come (its max_t): such a
     trial is complete."""
     for scheduler in schedulers:
-        longest = getattr(scheduler, "_max_t", getattr(scheduler, "_max_t_attr", math.inf))
-        if result.get(getattr(scheduler, "_time_attr", ""), -math.inf) >= longest:
+        counted, longest = limit_of(scheduler)
+        if result.get(counted, -math.inf) >= longest:
             return True
     return False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from hpo.events import Decision
 from hpo.spec.faults import UserError
+from hpo.tune.compat import TuneController, searchers
 from hpo.tune.searcher import StudySearcher
 from hpo.tune.session import StudyRule
 
@@ -33,9 +33,7 @@ class StudyScheduler(FIFOScheduler, StudyRule):
 
 
 def _searcher(controller: TuneController) -> StudySearcher:
-    found = controller.search_alg
-    while found is not None and not isinstance(found, StudySearcher):
-        found = getattr(found, "searcher", None)
-    if found is None:
-        raise UserError("StudyScheduler decides for a study: use it with search_alg=hpo.tune.StudySearcher(...)")
-    return found
+    for found in searchers(controller.search_alg):
+        if isinstance(found, StudySearcher):
+            return found
+    raise UserError("StudyScheduler decides for a study: use it with search_alg=hpo.tune.StudySearcher(...)")

@@ -14,7 +14,8 @@ from hpo.driver.recorder import NoTrial, Recorder
 from hpo.ledger.study.home import make_home
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
-from hpo.tune.session import Session, find_controller
+from hpo.tune.compat import find_controller
+from hpo.tune.session import Session
 from hpo.tune.sweep import MANY, build_sweep, check_goal, wanted, with_parameters
 
 log = logging.getLogger("hpo.tune")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune import Callback
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import DEFAULT_METRIC
 from ray.tune.schedulers import PopulationBasedTraining, PopulationBasedTrainingReplay, TrialScheduler
@@ -23,22 +22,12 @@ from hpo.driver.recorder import NoTrial, Recorder
 from hpo.events import Decision
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
+from hpo.tune.compat import TuneController, ended_by_failure, metric_of, mode_of, observe, searchers, trials_of
 from hpo.tune.results import Metrics, at_the_end, chain, facts_of, failure_of, step_of
 from hpo.tune.space import flat, nested
 from hpo.tune.sweep import check_goal
 
 _STOPPED_ALL = "the experiment's stopper or time budget"
-
-
-def find_controller() -> TuneController | None:
-    """Return the controller on whose behalf the caller was called: Tune hands a searcher no way to it."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, TuneController):
-            return owner
-        frame = frame.f_back
-    return None
 
 
 class Session:
@@ -66,8 +55,7 @@ class Session:
         scheduler = controller.scheduler_alg
         _check(controller, scheduler, sweep)
         self._schedulers = list(chain(scheduler))
-        controller._scheduler_alg = Observer(scheduler, self)
-        controller._callbacks._callbacks.append(_Reporter(self))
+        observe(controller, Observer(scheduler, self), _Reporter(self))
 
     @property
     def recorder(self) -> Recorder:
@@ -102,7 +90,7 @@ class Session:
         if not known or self._restored.get("study_id") != self.recorder.study_id:
             return set()
         over = (Trial.TERMINATED, Trial.ERROR)
-        waiting = [trial.trial_id for trial in self.controller._trials if trial.status not in over]
+        waiting = [trial.trial_id for trial in trials_of(self.controller) if trial.status not in over]
         return {known[name] for name in waiting if name in known and name not in self.recorder.known}
 
     # Tell.
@@ -172,10 +160,10 @@ class Session:
         """Record the ends that Tune told nobody of, and write what is due."""
         recorder = self.recorder
         open_ids = set(recorder.open_ids())
-        for trial in [trial for trial in self.controller._trials if trial.trial_id in open_ids]:
+        for trial in [trial for trial in trials_of(self.controller) if trial.trial_id in open_ids]:
             if trial.status == Trial.ERROR:  # an actor that could not be used again
                 self.failed(trial)
-            elif trial.status == Trial.TERMINATED and not (self.controller._fail_fast and self.controller._has_errored):
+            elif trial.status == Trial.TERMINATED and not ended_by_failure(self.controller):
                 if recorder.has_reported(trial.trial_id):
                     recorder.end(trial.trial_id, "pruned", facts_of(trial), stopped_by=_STOPPED_ALL)
                 else:  # perhaps it never began to train
@@ -216,8 +204,7 @@ class StudyRule(TrialScheduler):
 
 def _check(controller: TuneController, scheduler: TrialScheduler, sweep: Sweep) -> None:
     """Raise UserError for what would be recorded wrongly."""
-    found: Any = controller.search_alg
-    while (found := getattr(found, "searcher", None)) is not None:
+    for found in searchers(controller.search_alg):
         if isinstance(found, Repeater):
             raise UserError(
                 "Repeater hides from the study which trials it repeats, and their reports (say duplicates='replicate' "
@@ -225,7 +212,7 @@ def _check(controller: TuneController, scheduler: TrialScheduler, sweep: Sweep) 
             )
         if isinstance(found, ConcurrencyLimiter) and found.batch:
             raise UserError("ConcurrencyLimiter(batch=True) holds back ends of trials (leave out batch)")
-    check_goal(sweep, controller._metric, None)
+    check_goal(sweep, metric_of(controller), None)
     schedulers = list(chain(scheduler))
     for each in schedulers:
         if isinstance(each, PopulationBasedTraining | PopulationBasedTrainingReplay):
@@ -235,8 +222,7 @@ def _check(controller: TuneController, scheduler: TrialScheduler, sweep: Sweep) 
                 "StudyScheduler, ASHAScheduler, HyperBandScheduler or MedianStoppingRule, or leave out search_alg)"
             )
         if not isinstance(each, StudyRule):
-            metric = getattr(each, "_metric", None)
-            check_goal(sweep, None if metric == DEFAULT_METRIC else metric, getattr(each, "_mode", None))
+            check_goal(sweep, None if each.metric == DEFAULT_METRIC else each.metric, mode_of(each))
     if sweep.early_terminate.type != "none" and not any(isinstance(each, StudyRule) for each in schedulers):
         raise UserError(
             f"the study's early_terminate ({sweep.early_terminate.type}) has no effect: add "

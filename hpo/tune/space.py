@@ -14,9 +14,9 @@ from optuna.distributions import (
 from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer, LogUniform, Quantized, Uniform
 
 from hpo.spec.faults import Fault
+from hpo.tune.compat import FUNCTION_PLACEHOLDER, PLACEHOLDERS
 
 SEPARATOR = "/"  # between the names of nested parameters, as in Tune's own results
-_PLACEHOLDERS = ("__ref_ph", "__fn_ph")  # what Tune puts in place of objects and of sample_from
 _SCALAR = (type(None), bool, int, float, str)
 
 Entry = dict[str, Any]  # of a sweep file's `parameters`
@@ -88,7 +88,7 @@ def _entry(value: Any) -> Entry | None:
         return _of_domain(value)
     if _is_grid(value):
         raise Inexact("tune.grid_search multiplies trials outside of the study; write tune.choice, with method='grid'")
-    if isinstance(value, tuple) and value[:1] == ("__fn_ph",):
+    if isinstance(value, tuple) and value[:1] == (FUNCTION_PLACEHOLDER,):
         raise Inexact("tune.sample_from draws what the study does not see; write the distribution, or derive the value "
                       "in the trainable")  # fmt: skip
     if isinstance(value, list) and any(isinstance(item, Domain) or _is_grid(item) for item in value):
@@ -130,7 +130,7 @@ def _of_domain(found: Domain) -> Entry:
 
 def _choices(categories: Sequence[Any]) -> list[Any]:
     for choice in categories:
-        if isinstance(choice, tuple) and choice[:1] and choice[0] in _PLACEHOLDERS:
+        if isinstance(choice, tuple) and choice[:1] and choice[0] in PLACEHOLDERS:
             raise Inexact("a choice must be a number, text or a list of them, to be recorded; choose among names, and "
                           "look the objects up in the trainable")  # fmt: skip
     return [list(choice) if isinstance(choice, tuple) else choice for choice in categories]

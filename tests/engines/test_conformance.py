@@ -11,7 +11,7 @@ import pytest
 from ray_support import two_nodes
 from waiting import wait_for
 
-from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note, Progress
+from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note, TrialEvents
 from hpo.engines.local import LocalEngine
 from hpo.engines.ray.engine import RayEngine
 from hpo.events import (
@@ -83,7 +83,7 @@ class Run:
         self.until(self.engine.idle)
 
     def events(self, kind: type[Event] | None = None) -> list[Event]:
-        found = [event for message in self.messages if isinstance(message, Progress) for event in message.events]
+        found = [event for message in self.messages if isinstance(message, TrialEvents) for event in message.events]
         return [event for event in found if kind is None or isinstance(event, kind)]
 
     def submit(self, number: int, what: str = "", asked: bool = False) -> None:
@@ -182,7 +182,7 @@ def test_trials_report_and_end(run: Run):
 
 def test_decisions_are_waited_for_and_obeyed(run: Run):
     run.submit(10, asked=True)
-    run.until(lambda: any(isinstance(m, Progress) and m.waiting for m in run.messages))
+    run.until(lambda: any(isinstance(m, TrialEvents) and m.waiting for m in run.messages))
     run.engine.reply(10, {10: Decision.CONTINUE})
     run.until(lambda: len(run.events(Reported)) == 2)
     run.engine.reply(10, {10: Decision.STOP})

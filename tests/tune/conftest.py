@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from e2e.support import Place
 
-from hpo.engines.ray.cluster import python_of_workers
+from hpo.engines.ray.compat import python_of_workers
 
 os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Ray leaves their files open where it stops everything

@@ -5,26 +5,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
-import secrets
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpo.engines.base import EngineError
 from hpo.engines.devices import cores, visible_gpus
+from hpo.engines.ray import compat
 from hpo.engines.ray import guard as ray_guard
+from hpo.engines.ray.files import package_folder
 from hpo.spec.grammar import RayEngine as RayEngineKeys
-
-_PACKAGE_ROOT = Path(__file__).resolve().parents[3]  # where `hpo` is imported from
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,8 @@ def find_address(wanted: str) -> str | None:
         return None
     if named and named != "auto":
         return named
-    folder = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray")
     with contextlib.suppress(OSError):
-        address = (folder / "ray_current_cluster").read_text().strip()
+        address = compat.address_file().read_text().strip()
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=2):
             return address
@@ -94,65 +90,57 @@ def find_address(wanted: str) -> str | None:
 class Cluster:
     """This process's connection to a cluster. There can be one at a time."""
 
-    def __init__(self, address: str | None) -> None:
-        """address: of a cluster that runs; None: start one here."""
-        self._address = address
+    def __init__(self) -> None:
+        self._connected = False  # or about to be: there may be something to close
         self._guard: subprocess.Popen[bytes] | None = None  # of a cluster of our own
 
-    @property
-    def own(self) -> bool:
-        """Whether it was started for this sweep, and so is on this machine and ends with it."""
-        return self._address is None
+    def join(self, address: str, package: str) -> None:
+        """Connect to a cluster that runs. package: a folder that is sent to all workers.
 
-    def connect(self, package: str = "") -> None:
-        """Connect, or start. package: a folder that is sent to all workers. Raises EngineError with the reason."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
-        os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")  # within `ray job submit`: our files, its other keys
-        if self.own:
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read at import: every port on loopback
-            if "RAY_AUTH_MODE" not in os.environ:  # a token of its own: nobody else joins it, and none is kept on disk
-                os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+        Raises EngineError with the reason why not.
+        """
+        compat.set_environment(own=False)
+        runtime_env = {"working_dir": package, **compat.python_of_workers()}
+        self._connect(f"Ray at {address}", lambda: {"address": address, "runtime_env": runtime_env})
+
+    def start_own(self) -> None:
+        """Start a cluster on this machine, on loopback only, and connect to it. It ends with this process.
+
+        Raises EngineError with the reason why not.
+        """
+        compat.set_environment(own=True)
+        compat.stay_on_loopback()
+        self._connect("Ray at this machine", self._start_options)
+
+    def _connect(self, where: str, options: Callable[[], dict[str, Any]]) -> None:
         import ray
 
-        # It prints what befalls nodes to standard output, whatever it is told; the engine says it in words of its own.
-        ray._private.worker.print_to_stdstream = lambda *_, **__: None
+        compat.print_nothing()
         if ray.is_initialized():
             raise EngineError("this process uses Ray already: a sweep needs a process of its own")
+        self._connected = True
         with _handlers_kept(), _quiet():
             try:
-                ray.init(
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **(self._own_options() if self.own else self._options(package)),
-                )
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options())
             except Exception as error:  # Ray's many: no answer, another version, no token
                 self.close()
-                where = self._address or "this machine"
                 reason = " ".join(str(error).split())
-                raise EngineError(f"Ray at {where}: {type(error).__name__}: {reason}") from None
+                raise EngineError(f"{where}: {type(error).__name__}: {reason}") from None
 
-    def _options(self, package: str) -> dict[str, Any]:
-        files = {"working_dir": package} if package else {}
-        return {"address": self._address, "runtime_env": files | python_of_workers()}
-
-    def _own_options(self) -> dict[str, Any]:
+    def _start_options(self) -> dict[str, Any]:
         # A folder of its own: clusters of several sweeps and users don't meet. Ray's socket names allow no long path.
         folder = Path(tempfile.mkdtemp(prefix="hpo-ray-", dir="/tmp"))
         guard = [sys.executable, "-I", "-S", str(Path(ray_guard.__file__)), str(folder)]
         self._guard = subprocess.Popen(
             guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        path = os.environ.get("PYTHONPATH", "")
-        if str(_PACKAGE_ROOT) not in path.split(os.pathsep):  # workers import hpo from where this process does
-            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), path)))
-        gpus = len(visible_gpus())
+        os.environ["PYTHONPATH"] = path_with_package(os.environ.get("PYTHONPATH", ""))
         return {
             "address": "local",
             "num_cpus": cores(),
-            "num_gpus": gpus,
+            "num_gpus": len(visible_gpus()),
             "include_dashboard": False,
-            "_temp_dir": str(folder),
+            **compat.own_folder_option(folder),
         }
 
     def nodes(self) -> list[Node]:
@@ -166,7 +154,9 @@ class Cluster:
         ]
 
     def close(self) -> None:
-        """Disconnect; end a cluster of our own. Safe to call twice."""
+        """Disconnect; end a cluster of our own. Safe to call twice, or without a connection."""
+        if not self._connected:
+            return
         import ray
 
         with _handlers_kept():
@@ -176,31 +166,13 @@ class Cluster:
             self._guard.stdin.close()
             self._guard.wait()
             self._guard = None
+        self._connected = False
 
 
-def python_of_workers() -> dict[str, str]:
-    """Return the key of a runtime environment that Ray needs where Python's path has a space, else nothing.
-
-    Ray hands that path to a shell as it is, followed by the arguments, one of which is its own default_worker.py. On
-    each node this takes the Python to whose packages that file belongs, else the one at this process's path, else the
-    one on the node's PATH.
-    """
-    if not re.search(r"[^\w@%+=:,./-]", sys.executable):
-        return {}
-    return {"py_executable": f"bash -c {shlex.quote(_START_PYTHON)} {shlex.quote(sys.executable)}"}
-
-
-_START_PYTHON = """
-root=/nowhere
-for argument; do
-    case $argument in */default_worker.py) root=${argument%/lib*/python3*}; break ;; esac
-done
-version=${argument#"$root"/lib*/python}
-for python in "$root/bin/python${version%%/*}" "$root/bin/python3" "$0"; do
-    [ ! -x "$python" ] || exec "$python" "$@"
-done
-exec python3 "$@"
-"""
+def path_with_package(path: str) -> str:
+    """Return a PYTHONPATH by which Ray's processes import hpo from where this one does."""
+    root = str(package_folder().parent)
+    return path if root in path.split(os.pathsep) else os.pathsep.join(filter(None, (root, path)))
 
 
 def check_room(nodes: list[Node], demand: Mapping[str, float], keys: RayEngineKeys) -> None:

@@ -1,4 +1,4 @@
-"""What workers on other machines need of the driver's disk, and how they come by it.
+"""What workers on other machines need of the driver's disk: what goes to them. (unpack.py has what they do with it.)
 
 Code (this platform, the user's modules, a program) goes as one package by Ray's runtime_env; data that the sweep file
 names goes through Ray's object store, once, and only to machines that don't have it at the same path.
@@ -12,12 +12,12 @@ import importlib.util
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hpo.engines.base import EngineError
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER, data_folders
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
@@ -104,6 +104,7 @@ def _reaches(root: Path, place: Path) -> bool:
 def _code_below(root: Path) -> Iterator[Path]:
     """Yield a folder's Python files, all files of the packages in it, and what of it this process has imported."""
     seen: set[Path] = set()
+    ours = package_folder()  # which goes by itself
 
     def new(path: Path) -> bool:
         if path in seen or not path.is_file():
@@ -117,13 +118,13 @@ def _code_below(root: Path) -> Iterator[Path]:
                 continue
             if entry.suffix in (".py", ".sh") or (entry.is_file() and os.access(entry, os.X_OK)):
                 yield from filter(new, [entry])
-            elif (entry / "__init__.py").exists() and not _is_ours(entry):
+            elif (entry / "__init__.py").exists() and entry != ours:
                 yield from filter(new, _package_files(entry))
     for module in list(sys.modules.values()):
         path = Path(getattr(module, "__file__", None) or "")
         if not path.is_absolute() or not path.is_relative_to(root) or _is_installed(path.relative_to(root)):
             continue
-        if not _is_ours(root / path.relative_to(root).parts[0]):
+        if root / path.relative_to(root).parts[0] != ours:
             yield from filter(new, path.parent.glob("*.py"))
 
 
@@ -133,8 +134,11 @@ def _package_files(package: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _is_ours(folder: Path) -> bool:
-    return folder == Path(__file__).resolve().parents[2]
+def package_folder() -> Path:
+    """Return the folder of the package `hpo` that this process runs."""
+    found = importlib.util.find_spec("hpo")
+    assert found is not None and found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]).resolve()
 
 
 def _is_installed(path: Path) -> bool:
@@ -211,103 +215,8 @@ def _states(path: Path, files: Iterable[Path]) -> tuple[tuple[str, int, int], ..
     return tuple(found)
 
 
-def read(path: str, data: Data) -> dict[str, bytes]:
-    """Return the contents of a thing that workers lack."""
+def _contents(path: str, data: Data) -> dict[str, bytes]:
     return {name: (Path(path) / name if name else Path(path)).read_bytes() for name, _, _ in data.files}
-
-
-# On the worker's machine.
-
-
-def lacking(shipment: Shipment) -> list[str]:
-    """Return the data that is not on this machine. Raises UserError if it is too large to be sent."""
-    missing = [path for path, data in shipment.data.items() if not _is_here(Path(path), data)]
-    for path in missing:
-        if reason := shipment.data[path].too_large:
-            raise UserError(
-                f"{path} is not on {os.uname().nodename}, and has {reason}, too much to be sent "
-                "(put it there under the same path, or on a disk that all machines share)"
-            )
-    return missing
-
-
-def _is_here(path: Path, data: Data) -> bool:
-    """Whether a path has the same files as the driver's; if there are too many to compare, it must be the driver's own
-    (a shared disk), as far as one can see."""
-    try:
-        if data.too_large and path.stat().st_ino != data.inode:
-            return False
-        for name, size, changed in data.files:
-            state = (path / name if name else path).stat()
-            if (state.st_size, state.st_mtime_ns) != (size, changed):
-                return False
-    except OSError:
-        return False
-    return True
-
-
-def unpack(shipment: Shipment, root: Path, sent: Mapping[str, Any]) -> dict[str, str]:
-    """Put what was sent where it belongs; return where things are here, by their path on the driver's machine.
-
-    root: the unpacked package; sent: references to the contents of what `lacking` named.
-    """
-    places = {path: str(root / place) for path, place in shipment.moved.items()}
-    for path, data in shipment.data.items():
-        places[path] = _store(path, data, sent[path]) if path in sent else path
-    for name, path in shipment.links.items():
-        link = root / shipment.folder / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):  # of another worker on this machine, or code
-            link.symlink_to(places[path])
-    return places
-
-
-def _store(path: str, data: Data, reference: Any) -> str:
-    """Write contents to this machine's disk, unless another worker did so before; return where they are."""
-    import ray
-
-    parent = Path(tempfile.gettempdir()) / f"hpo-data-{os.getuid()}"
-    parent.mkdir(mode=0o700, exist_ok=True)
-    place = parent / data.digest
-    if not place.exists():
-        draft = Path(tempfile.mkdtemp(dir=parent))
-        for name, content in ray.get(reference[0]).items():
-            file = draft / Path(path).name / name if name else draft / Path(path).name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        try:
-            draft.rename(place)
-        except OSError:  # another worker was faster
-            shutil.rmtree(draft, ignore_errors=True)
-    return str(place / Path(path).name)
-
-
-def with_paths(named: Named, places: Mapping[str, str]) -> Named:
-    """Return an objective with the paths that it has on this machine."""
-
-    def here(text: str) -> str:
-        if not text.startswith("/"):
-            return text
-        for path in (Path(text), *Path(text).parents):
-            if str(path) in places:
-                return str(Path(places[str(path)]) / Path(text).relative_to(path))
-        return text
-
-    def everywhere(value: Any) -> Any:
-        if isinstance(value, str):
-            return here(value)
-        if isinstance(value, Mapping):
-            return {key: everywhere(entry) for key, entry in value.items()}
-        return [everywhere(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-    return replace(
-        named,
-        objective=named.objective and here(named.objective),
-        program=named.program and here(named.program),
-        command=tuple(here(item) for item in named.command),
-        data=everywhere(named.data),
-        folder=Path(here(str(named.folder))),
-    )
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -319,3 +228,23 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for entry in value:
             yield from _strings(entry)
+
+
+class SentData:
+    """Data in Ray's object store: put there once, for all workers that lack it."""
+
+    def __init__(self) -> None:
+        self._references: dict[str, Any] = {}  # by path
+
+    def references(self, paths: Iterable[str], shipment: Shipment) -> dict[str, list[Any]]:
+        """Return references to contents, by path; each in a list, so that Ray hands on the reference and not what it
+        refers to. Raises EngineError if something can't be read."""
+        import ray
+
+        for path in paths:
+            if path not in self._references:
+                try:
+                    self._references[path] = ray.put(_contents(path, shipment.data[path]))
+                except OSError as error:
+                    raise EngineError(f"{path} can't be sent to the workers: {error}") from None
+        return {path: [self._references[path]] for path in paths}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import hpo
 from hpo.engines.ray import files as ray_files
-from hpo.engines.ray.files import Data, lacking, pack, unpack, with_paths
+from hpo.engines.ray.cluster import path_with_package
+from hpo.engines.ray.files import Data, pack, package_folder
+from hpo.engines.ray.unpack import lacking, unpack, with_paths
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
 
@@ -89,10 +93,28 @@ def test_data_that_is_lacking_and_too_large_is_said_so(project: Path, tmp_path: 
     shipment = pack(named(project, root=str(project / "data")), (), tmp_path / "package")
     large = {str(tmp_path / "gone"): Data(1, (), "3.0 GB")}
     with pytest.raises(UserError, match=r"gone is not on .*, and has 3\.0 GB, too much to be sent"):
-        lacking(ray_files.replace(shipment, data=large))
+        lacking(replace(shipment, data=large))
 
 
 @pytest.mark.parametrize(("name", "fault"), [("nowhere", "there is no nowhere"), ("..", "must lie below the working")])
 def test_files_that_cannot_go(project: Path, tmp_path: Path, name: str, fault: str):
     with pytest.raises(UserError, match=fault):
         pack(named(project), (name,), tmp_path / "package")
+
+
+def test_the_platform_goes_once_wherever_its_modules_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also where the working directory is the one that it is imported from."""
+    checkout = Path(hpo.__file__).resolve().parent.parent
+    assert package_folder() == checkout / "hpo"
+    monkeypatch.chdir(checkout)
+    pack(Named("objectives.binary", None, (), {}, "score", (), checkout), (), tmp_path / "package")
+    assert (tmp_path / "package" / "hpo" / "engines" / "ray" / "files.py").exists()
+    assert (tmp_path / "package" / "_project" / "0" / "objectives" / "binary.py").exists()
+    assert not (tmp_path / "package" / "_project" / "0" / "hpo").exists()
+
+
+def test_rays_processes_import_the_platform_from_where_this_one_does():
+    checkout = str(Path(hpo.__file__).resolve().parent.parent)
+    assert path_with_package("") == checkout
+    assert path_with_package("/elsewhere") == f"{checkout}:/elsewhere"
+    assert path_with_package(f"/elsewhere:{checkout}") == f"/elsewhere:{checkout}"

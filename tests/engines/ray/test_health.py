@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hpo.engines.ray.health import Health
+from hpo.engines.ray.health import NodeHealth
 from hpo.events import Event, Failed, FailureKind, Finished, Paused, Returned
 
 
 def test_a_node_that_fails_while_others_succeed():
-    health = Health()
+    health = NodeHealth()
     for number in range(3):
         assert not health.doubtful()
         health.take("bad", [Failed(number, "no disk")])
@@ -25,7 +25,7 @@ def test_a_node_that_fails_while_others_succeed():
 
 
 def test_an_objective_that_fails_everywhere_is_no_nodes_fault():
-    health = Health()
+    health = NodeHealth()
     for number in range(50):
         health.take("a", [Failed(number, "bad luck")])
         health.take("b", [Failed(number, "bad luck")])
@@ -33,7 +33,7 @@ def test_an_objective_that_fails_everywhere_is_no_nodes_fault():
 
 
 def test_an_objective_that_fails_often_is_no_nodes_fault():
-    health = Health()
+    health = NodeHealth()
     for number in range(20):
         health.take("a", [Failed(number, "bad luck")])
         health.take("b", [Failed(number, "bad luck") if number % 3 == 0 else Finished(number)])
@@ -41,7 +41,7 @@ def test_an_objective_that_fails_often_is_no_nodes_fault():
 
 
 def test_one_success_and_timeouts_clear_a_node():
-    health = Health()
+    health = NodeHealth()
     for number in range(9):
         health.take("a", [Failed(number, "x", kind=FailureKind.ERROR if number % 3 else FailureKind.TIMEOUT)])
         health.take("b", [Finished(9)])
@@ -50,7 +50,7 @@ def test_one_success_and_timeouts_clear_a_node():
 
 
 def test_a_cohort_that_dies_with_its_worker_is_one_failure():
-    health = Health()
+    health = NodeHealth()
     dead: list[Event] = [Failed(number, "killed", kind=FailureKind.DIED) for number in range(64)]
     health.take("a", dead)
     health.take("b", [Finished(number) for number in range(64)])

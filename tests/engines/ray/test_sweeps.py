@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from faults.support import assert_gone, assert_whole, everybody, started
 from ray_support import two_nodes
 from waiting import wait_for
 
-from hpo.engines.base import EngineError
+from hpo.engines.base import EngineError, Message, TrialEvents
 from hpo.engines.ray import engine as ray_engine
 from hpo.engines.ray.cluster import Node
 from hpo.engines.ray.engine import RayEngine
+from hpo.events import Assignment, Event, Failed, FailureKind, Reported, TrialSpec
 from hpo.spec.grammar import RayEngine as RayEngineKeys
 from hpo.spec.load import Named
 
@@ -171,7 +173,7 @@ def test_pictures_train_and_a_node_that_is_killed_loses_nothing(nodes: Nodes, tm
         assert_gone(family)
         output, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, output + errors
-    assert "was lost" in output + errors
+    assert "was lost: its node is gone" in output + errors
     assert_whole(place, 24)
 
 
@@ -256,6 +258,46 @@ def test_what_no_node_has_is_refused(nodes: Nodes, place: Place):
     done = place.run("sweep", write(place, "slow", nodes, {"gpus_per_worker": 4}))
     assert done.returncode == 2
     assert "can hold a worker with CPU 1, GPU 4" in done.stderr and "has CPU 1, GPU 2" in done.stderr
+
+
+def test_an_actor_that_is_killed_is_lost_and_replaced(nodes: Nodes, place: Place, monkeypatch: pytest.MonkeyPatch):
+    """Ray names want of memory among the reasons that there may be, but did not end it for that."""
+    monkeypatch.chdir(place.folder)
+    keys = RayEngineKeys(type="ray", address=nodes.address, workers=1)
+    engine = RayEngine(
+        Named("ray_objectives.py:slow", None, (), {}, "score", ("x",), place.folder), keys, 1, place.home.logs
+    )
+    messages: list[Message] = []
+
+    def until(true: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 120
+        while not true():
+            assert time.monotonic() < deadline, messages
+            messages.extend(engine.poll(0.2))
+
+    def events(kind: type[Event]) -> list[Event]:
+        told = [event for message in messages if isinstance(message, TrialEvents) for event in message.events]
+        return [event for event in told if isinstance(event, kind)]
+
+    try:
+        engine.start()
+        until(engine.idle)
+        engine.submit(Assignment(0, (TrialSpec(0, {"x": 1.0}, seed=1),)))
+        until(lambda: events(Reported))
+        (actor,) = [process for process in psutil.process_iter(["cmdline"]) if is_actor(process)]
+        actor.kill()
+        until(lambda: events(Failed))
+        (lost,) = events(Failed)
+        assert isinstance(lost, Failed) and lost.kind is FailureKind.LOST, lost
+        assert lost.error.startswith("WorkerLost: ActorDiedError: ")
+        until(engine.idle)
+    finally:
+        engine.close(at_once=True)
+
+
+def is_actor(process: psutil.Process) -> bool:
+    """Whether a process is an actor of a RayEngine, by the title that Ray gives it."""
+    return any("ray::WorkerActor" in part for part in process.info["cmdline"] or ())
 
 
 def test_other_versions_are_refused(nodes: Nodes, place: Place, monkeypatch: pytest.MonkeyPatch):
