@@ -40,7 +40,7 @@ class Standing:
         return self.complete + self.pruned
 
 
-class Watcher(Protocol):
+class SweepListener(Protocol):
     """Is told how a sweep goes. Called from the driver's thread; must be quick."""
 
     def note(self, text: str, warning: bool = False) -> None: ...

@@ -18,14 +18,14 @@ from hpo.spec.sweep import Sweep
 
 
 @dataclass
-class Running:
+class RunningTrial:
     """A trial that has begun and not ended: a worker has it, or it waits to run again."""
 
     key: int  # the searcher's name for it
     spec: TrialSpec
     record: TrialRecord
-    stop_reason: str = ""  # the limit that ends it
-    failures: Counter[FailureKind] = field(default_factory=Counter)  # of its earlier runs
+    stopped_by: str = ""  # the limit for which it was told to stop
+    failures: Counter[FailureKind] = field(default_factory=Counter)  # of its earlier runs, as far as they count
 
 
 class Backlog:
@@ -37,8 +37,8 @@ class Backlog:
         self._searcher = searcher
         self._workers = workers
         most = sweep.most_in_cohort
-        self._planner: Planner[Proposal | Running] = Planner(most, workers, opening(sweep.method, most, workers))
-        self._alone: list[Running] = []
+        self._planner: Planner[Proposal | RunningTrial] = Planner(most, workers, opening(sweep.method, most, workers))
+        self._alone: list[RunningTrial] = []
         self._retries = list(retries)
         self._repeated: dict[int, TrialRecord] = {}  # interrupted trials, by the key of the proposal that repeats them
         self._held: list[Proposal] = []  # could not begin, since trials of other drivers use up the budget
@@ -93,12 +93,12 @@ class Backlog:
     def _add_new(self, proposal: Proposal, urgent: bool) -> None:
         self._planner.add(self._sweep.shape_of(proposal.params), proposal, new=True, urgent=urgent)
 
-    def take(self, idle: int, ended: int) -> list[list[Proposal | Running]]:
+    def take(self, idle: int, ended: int) -> list[list[Proposal | RunningTrial]]:
         """Return what idle workers are to train, a group for each as far as there is something to do: proposals that
         are to begin, and trials that run again. ended: complete or pruned trials."""
         return self._planner.take(idle, ended)
 
-    def take_alone(self, idle: int) -> list[Running]:
+    def take_alone(self, idle: int) -> list[RunningTrial]:
         """Return trials that each get an idle worker of their own."""
         taken, self._alone = self._alone[:idle], self._alone[idle:]
         return taken
@@ -121,7 +121,7 @@ class Backlog:
             self._retries.append(record)
             self.used_up = False
 
-    def run_again(self, running: Running, at_most: int | None = None, urgent: bool = False) -> None:
+    def run_again(self, running: RunningTrial, at_most: int | None = None, urgent: bool = False) -> None:
         """Have a trial run again, beside others. at_most: so many in a cohort of its shape from now on; urgent: it goes
         first."""
         shape = self._sweep.shape_of(running.spec.params)
@@ -129,6 +129,6 @@ class Backlog:
             self._planner.limit(shape, at_most)
         self._planner.add(shape, running, new=False, urgent=urgent)
 
-    def run_alone(self, running: Running) -> None:
+    def run_alone(self, running: RunningTrial) -> None:
         """Have a trial run again, without any other in its worker."""
         self._alone.append(running)

@@ -11,7 +11,7 @@ _FIRST = 5  # trials that all fail alike before any has a result
 _IN_A_ROW = 12  # failures without a result in between, at any time
 
 
-class Breaker:
+class CircuitBreaker:
     """Is told of each trial's end; says when enough is enough."""
 
     def __init__(self, trials: int, failures: int) -> None:
@@ -36,7 +36,7 @@ class Breaker:
             self._row.clear()
             return ""
         self._failed += 1
-        self._row[alike(record.error)] += 1
+        self._row[without_numbers(record.error)] += 1
         row = self._row.total()
         if self._results == 0 and row >= self._first and len(self._row) == 1:
             return f"the first {row} trials all failed with the same error"
@@ -47,6 +47,6 @@ class Breaker:
         return ""
 
 
-def alike(error: str) -> str:
+def without_numbers(error: str) -> str:
     """Return an error with its numbers left out, so that the same error of two trials is the same text."""
     return re.sub(r"\d+", "#", error)

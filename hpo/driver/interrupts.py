@@ -9,19 +9,35 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-@contextmanager
-def counting_interrupts(count: Callable[[], None]) -> Iterator[None]:
-    """Call `count` at each SIGINT and SIGTERM inside the block: the first lets running trials end, the second not."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can have handlers
-        return
+class Interrupts:
+    """Counts SIGINT and SIGTERM: the first lets running trials end, the second does not."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        count()
+    def __init__(self, then: Callable[[], None]) -> None:
+        """then: called at each of them, between two instructions of the main thread."""
+        self.count = 0
+        self._then = then
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what comes inside the block. Only the main thread can; in others it is as ever."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def another(self) -> Callable[[], bool]:
+        """Return a call that says whether there has been one more since now."""
+        before = self.count
+        return lambda: self.count > before
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self._then()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.driver.breaker import alike
+from hpo.driver.breaker import without_numbers
 from hpo.ledger.study.records import TrialRecord
 from hpo.spec.conditions import same_params
 from hpo.spec.space import show
@@ -33,7 +33,7 @@ class Tally:
         standing.failed += record.state == "failed"
         standing.diverged += record.diverged is not None
         if record.state == "failed":
-            standing.errors[alike(record.error)] += 1
+            standing.errors[without_numbers(record.error)] += 1
 
     def _rank(self, record: TrialRecord) -> bool:
         standing = self.standing

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 _GRACE = 5.0  # seconds that a trial has to obey, at least; else a tenth of its limit
+_AWAY = 2.0  # seconds between two looks: by then the driver itself stood still
+_BETWEEN_LOOKS = 0.2  # seconds: with many workers a look takes longer than what has just happened
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Watchdog:
         self._stall_seconds = stall_seconds
         self._clock = clock
         self._watched: dict[int, _Watched] = {}
+        self._looked = clock()
+        self._busy = time.process_time()  # of the driver, when it last looked
 
     def begin(self, assignment: int, numbers: Collection[int]) -> None:
         now = self._clock()
@@ -64,6 +69,19 @@ class Watchdog:
 
     def done(self, assignment: int) -> None:
         self._watched.pop(assignment, None)
+
+    def look(self) -> list[Overdue]:
+        """Return what is overdue, if it is time to look again. Call it often: a long time between two calls is one in
+        which the driver itself stood still."""
+        now = self._clock()
+        away = now - self._looked
+        if 0 <= away < _BETWEEN_LOOKS:
+            return []
+        busy, self._busy = time.process_time() - self._busy, time.process_time()
+        if abs(away) > _AWAY:  # or the clock was set
+            self.forgive(away - busy)  # asking may take long, and trials go on meanwhile
+        self._looked = now
+        return self.overdue()
 
     def overdue(self) -> list[Overdue]:
         """Return what has to be done now; each thing is returned once."""

@@ -29,7 +29,7 @@ def make_display(stream: IO[str], quiet: bool) -> Display:
 
 
 class Display:
-    """Shows nothing (hpo.standing.Watcher)."""
+    """Shows nothing (hpo.standing.SweepListener)."""
 
     def __enter__(self) -> Display:
         return self

@@ -24,6 +24,7 @@ from ray.tune.result import (
 )
 from ray.tune.schedulers import TrialScheduler
 
+from hpo.driver.results import Outcome, failed
 from hpo.events import FailureKind
 from hpo.objective.failures import says_memory
 from hpo.objective.function import as_number
@@ -88,8 +89,8 @@ def facts_of(trial: Trial) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def failure_of(trial: Trial) -> dict[str, str]:
-    """Return what is recorded of a trial that failed: `error` ("Type: message"), `traceback` and `failure`, its kind.
+def failure_of(trial: Trial) -> Outcome:
+    """Return the outcome of a trial that failed: its error ("Type: message"), its traceback and the kind of failure.
 
     It is read as text from the file that Tune has just written beside the trial.
     """
@@ -99,7 +100,7 @@ def failure_of(trial: Trial) -> dict[str, str]:
     error = _error_line(text) or "the trial failed, and Tune does not say why"
     died = re.match(r"(The|Worker|Owner|\w*Actor\w*Error|\w*Worker\w*Error)\b", error) and "File " not in text
     kind = FailureKind.DIED if died else FailureKind.OUT_OF_MEMORY if says_memory(error) else FailureKind.ERROR
-    return {"error": error[:500], "traceback": text, "failure": kind.value}
+    return failed(error[:500], text, kind)
 
 
 def _error_line(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from hpo.driver.recorder import NoTrial, Recorder
+from hpo.driver.recorder import NoTrial, Recorder, open_recorder
 from hpo.ledger.study.home import make_home
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
@@ -104,9 +104,9 @@ class StudySearcher(Searcher):
     def _open(self, samples: int) -> Recorder:
         assert self._sweep is not None
         if self._given.has_budget:
-            return Recorder(self._sweep, self._home)
+            return open_recorder(self._sweep, self._home)
         failures = self._given.failures if self._given.failures is not None else max(5, min(samples, MANY) // 2)
-        return Recorder(replace(self._sweep, budget=replace(self._sweep.budget, failures=failures)), self._home)
+        return open_recorder(replace(self._sweep, budget=replace(self._sweep.budget, failures=failures)), self._home)
 
     # Tuner.restore.
 

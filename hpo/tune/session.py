@@ -99,8 +99,8 @@ class Session:
         recorder = self.recorder
         if recorder.record(trial.trial_id) is not None or recorder.is_past(trial.trial_id):
             return
-        told = self._restored.get("open", {}).get(trial.trial_id, {})
-        steps = {int(step): (metrics, moment) for step, (metrics, moment) in told.items()}
+        reported = self._restored.get("open", {}).get(trial.trial_id, {})
+        steps = {int(step): (metrics, moment) for step, (metrics, moment) in reported.items()}
         same = self._restored.get("study_id") == recorder.study_id
         number = self._restored.get("known", {}).get(trial.trial_id) if same else None
         if trial.trial_id in recorder.known:
@@ -150,22 +150,21 @@ class Session:
             if at_the_end(self._schedulers, flatten_dict(trial.last_result)):
                 self._stopped[trial.trial_id] = ("", True)
         name, whole = self._stopped.pop(trial.trial_id, ("", True))
-        facts = {} if whole else {"stopped_by": name}
-        self.recorder.end(trial.trial_id, "complete" if whole else "pruned", facts_of(trial), **facts)
+        self.recorder.end(trial.trial_id, facts_of(trial), stopped_by=None if whole else name)
 
     def failed(self, trial: Trial) -> None:
-        self.recorder.end(trial.trial_id, "failed", facts_of(trial), **failure_of(trial))
+        self.recorder.end(trial.trial_id, facts_of(trial), failure=failure_of(trial))
 
     def look_around(self) -> None:
         """Record the ends that Tune told nobody of, and write what is due."""
         recorder = self.recorder
-        open_ids = set(recorder.open_ids())
-        for trial in [trial for trial in trials_of(self.controller) if trial.trial_id in open_ids]:
+        running = set(recorder.running())
+        for trial in [trial for trial in trials_of(self.controller) if trial.trial_id in running]:
             if trial.status == Trial.ERROR:  # an actor that could not be used again
                 self.failed(trial)
             elif trial.status == Trial.TERMINATED and not ended_by_failure(self.controller):
                 if recorder.has_reported(trial.trial_id):
-                    recorder.end(trial.trial_id, "pruned", facts_of(trial), stopped_by=_STOPPED_ALL)
+                    recorder.end(trial.trial_id, facts_of(trial), stopped_by=_STOPPED_ALL)
                 else:  # perhaps it never began to train
                     recorder.interrupt(trial.trial_id)
         recorder.tick()
@@ -194,7 +193,7 @@ class Session:
             "study": self._recorder.sweep.name,
             "study_id": self._recorder.study_id,
             "known": known,
-            "open": self._recorder.told(),
+            "open": self._recorder.reported(),
         }
 
 

@@ -45,9 +45,10 @@ class LostRace:
         assert self.ticks < TICKS, "the driver waits for ever"
         if standing.done == 1 and not self.happened:
             self.happened = True
-            proposal = self.driver._searcher.propose()
+            assert self.driver._study is not None
+            proposal = self.driver._study.trials._searcher.propose()
             assert proposal is not None
-            self.driver._backlog.hold(proposal)
+            self.driver._study.trials._backlog.hold(proposal)
             self.first.leave(lambda: False)
             self.first.close("", {}, lambda: False)
 

@@ -110,7 +110,7 @@ def test_a_second_driver_on_a_shared_storage_is_refused(place: Place, tmp_path: 
     path = place.write("slow", budget={"trials": 16})
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     first = place.start("sweep", path, "--storage", url)
-    # Its first trial has ended: the study is there, and it runs it. On a busy machine a line without any end comes first.
+    # Its first trial has ended: the study is there, and it runs it. (On a busy machine another line comes first.)
     assert next(line for line in first.stdout if line.startswith("[1/16]"))
     second = place.run("sweep", path, "--storage", url, home=tmp_path / "another")
     assert second.returncode == 2, second.stderr

@@ -1,0 +1,20 @@
+"""Carries out what a trial's end means (results.py): in the ledger first, then for the sampler and in the standing."""
+
+from __future__ import annotations
+
+from hpo.driver.results import Outcome
+from hpo.driver.tally import Tally
+from hpo.ledger.ledger import Ledger
+from hpo.ledger.study.records import TrialRecord, optuna_state, value_in_study
+from hpo.search.searcher import Searcher
+
+
+def end_trial(
+    number: int, key: int, outcome: Outcome, metric: str, ledger: Ledger, searcher: Searcher, tally: Tally
+) -> TrialRecord:
+    """End a running trial; return its record. key: the searcher's name for it."""
+    record = ledger.end(number, outcome.state, **outcome.facts())
+    searcher.finish(key, optuna_state(record.state), value_in_study(record, record.last(metric)))
+    if tally.take(record):
+        ledger.best(record)
+    return record

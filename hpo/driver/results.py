@@ -1,0 +1,130 @@
+"""What a trial's end means: it is complete, pruned, failed or interrupted, or it is run again under its number.
+
+The driver (trials.py) and Ray Tune's recorder (recorder.py) ask here; nobody else decides it. Nothing here has an
+effect: who asks carries out the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hpo.events import Diverged, Failed, FailureKind, Finished, Paused, Stopped
+from hpo.ledger.study.records import INTERRUPTED, State, TrialRecord
+from hpo.spec.sweep import Sweep
+
+End = Finished | Stopped | Diverged | Paused | Failed  # the events that end a trial
+
+# The limits for which the driver stops trials, as they stand in `stopped_by`.
+TIME_IS_UP = "budget.seconds"
+TRIAL_TIME_IS_UP = "budget.trial_seconds"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: its state, and the fields of its record (TrialRecord) that say why."""
+
+    state: State
+    value: float | None = None
+    error: str = ""
+    traceback: str = ""
+    failure: str = ""
+    diverged: int | None = None
+    stopped_by: str = ""
+    interrupted: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the state, by name."""
+        return {name: fact for name, fact in asdict(self).items() if name != "state"}
+
+
+@dataclass(frozen=True)
+class RunAgain:
+    """A trial failed, and is run again under its number."""
+
+    failure: FailureKind
+    counts: bool = True  # as one of the retries that this kind of failure has
+    alone: bool = False  # in a worker of its own, so that one that kills its worker takes no other with it
+    at_most: int | None = None  # trials in a cohort of its shape from now on; None: as before
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the end of one of the driver's trials is judged by, besides the event that tells of it."""
+
+    stopped_by: str = ""  # the limit for which the driver has told it to stop; "": it has not
+    failures: Mapping[FailureKind, int] = field(default_factory=dict)  # of its earlier runs, as far as they count
+    died_together: int = 1  # trials that died with the same worker, itself included
+    interrupted: bool = False  # the sweep was: no trial is run again any more
+
+
+def judge(event: End, record: TrialRecord, sweep: Sweep, circumstances: Circumstances) -> Outcome | RunAgain:
+    """Return what the end of one of the driver's trials means."""
+    stopped_by, metric = circumstances.stopped_by, sweep.metric.name
+    if isinstance(event, Finished):
+        return ended(record, metric, value=event.value)
+    if isinstance(event, Stopped) and stopped_by == TRIAL_TIME_IS_UP:
+        error = f"TrialTimeout: longer than budget.trial_seconds={sweep.budget.trial_seconds:g}"
+        return _judge_failure(Failed(event.number, error, kind=FailureKind.TIMEOUT), sweep, circumstances)
+    if isinstance(event, Stopped):
+        return ended(record, metric, stopped_by=stopped_by)
+    if isinstance(event, Diverged):
+        return ended(record, metric, diverged=event.epoch)
+    if isinstance(event, Paused):
+        return interrupted(f"{INTERRUPTED}; a checkpoint is kept")
+    return _judge_failure(event, sweep, circumstances)
+
+
+def _judge_failure(event: Failed, sweep: Sweep, circumstances: Circumstances) -> Outcome | RunAgain:
+    kind = event.kind
+    if kind in (FailureKind.DIED, FailureKind.LOST):  # its worker is gone, for whatever reason
+        if circumstances.stopped_by == TIME_IS_UP:
+            return Outcome("pruned", stopped_by=TIME_IS_UP)
+        if circumstances.interrupted:  # perhaps of the same Ctrl-C
+            return interrupted(event.error)
+    # Nobody knows which member of a cohort it was that killed their worker, or for which it was killed. So that counts
+    # against none of them; they run again in smaller cohorts, until each is alone.
+    shared = kind is FailureKind.DIED and circumstances.died_together > 1
+    failures = circumstances.failures.get(kind, 0) + (not shared)
+    if failures > getattr(sweep.retry, kind.value) or circumstances.interrupted:
+        return failed(event.error, event.traceback, kind)
+    if shared:
+        return RunAgain(kind, counts=False, at_most=max(1, circumstances.died_together // 2))
+    return RunAgain(kind, alone=kind is not FailureKind.LOST)
+
+
+def ended(
+    record: TrialRecord,
+    metric: str,
+    value: float | None = None,
+    stopped_by: str | None = None,
+    diverged: int | None = None,
+) -> Outcome:
+    """Return the outcome of a trial that ended without an error.
+
+    value: what the objective returned; None: the last report of the metric counts. stopped_by: what stopped it, "" for
+    the stopping rule; None: it trained to its end. diverged: the step at which a value was not finite.
+    """
+    # Pruned, so that the sampler learns to keep away; a failed trial would teach it nothing.
+    if diverged is not None:
+        return Outcome("pruned", diverged=diverged, stopped_by=stopped_by or "")
+    if stopped_by is not None:
+        return Outcome("pruned", stopped_by=stopped_by)
+    if value is None:
+        value = record.last(metric)
+    if value is None:
+        reported = sorted({name for metrics in record.steps.values() for name in metrics})
+        said = f"it reported {', '.join(reported)}" if reported else "it reported nothing"
+        return failed(f"ValueError: the metric {metric!r} was never reported; {said}")
+    return Outcome("complete", value=value)
+
+
+def failed(error: str, traceback: str = "", kind: FailureKind = FailureKind.ERROR) -> Outcome:
+    """Return the outcome of a trial that failed, and is not run again."""
+    return Outcome("failed", error=error, traceback=traceback, failure=kind.value)
+
+
+def interrupted(error: str = INTERRUPTED) -> Outcome:
+    """Return the outcome of a trial that was cut off: who goes on with the study runs it again, as a new trial."""
+    return Outcome("failed", error=error, interrupted=True)
