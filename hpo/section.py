@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import dataclasses
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Natural = Annotated[int, Field(ge=0)]
@@ -25,3 +26,20 @@ class Section(BaseModel):
     def plain(self) -> dict[str, Any]:
         """Return the section as plain JSON types, as the records have it."""
         return self.model_dump()
+
+
+def section_of(keys: type[Any], base: type[Section] = Section, name: str = "") -> type[Section]:
+    """Return the section whose keys are a dataclass's fields, with their types and defaults, and those of `base`.
+
+    name: of the section (default: the dataclass's).
+    """
+    hints = get_type_hints(keys, include_extras=True)
+    fields: dict[str, Any] = {field.name: (hints[field.name], _default(field)) for field in dataclasses.fields(keys)}
+    words = keys.__doc__ if base is Section else base.__doc__
+    return create_model(name or keys.__name__, __base__=base, __doc__=words, **fields)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return ... if field.default is dataclasses.MISSING else field.default

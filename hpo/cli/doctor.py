@@ -9,7 +9,7 @@ import click
 from hpo.cli.options import home_options
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Compare a study with its MLflow and its files; repair them.")
 @click.argument("study")
 @click.option("--fix", is_flag=True, help="repair everything from the study")
 @click.option(

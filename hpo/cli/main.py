@@ -6,33 +6,29 @@ import errno
 import importlib
 import io
 import os
+import pkgutil
 import sys
+from pathlib import Path
 
 import click
 
 from hpo.lazy import keep_imports
 from hpo.spec.faults import SpecError, UserError
 
-_COMMANDS = {
-    "sweep": "Run a sweep file, or go on with it up to its budget.",
-    "check": "Validate a sweep file and show what it would do; trains nothing.",
-    "list": "List the studies.",
-    "best": "Show the best trial of a study.",
-    "doctor": "Compare a study with its MLflow and its files; repair them.",
-    "ui": "Open the MLflow UI and the Optuna dashboard.",
-    "data": "Download a data set.",
-    "schema": "Print the JSON schema of sweep files, for editors.",
-}
+_NO_COMMANDS = ("main", "options")
+_ORDER = ("sweep", "check", "list", "best", "doctor", "ui", "data", "schema")  # in the help; others come after them
 
 
 class _Lazy(click.Group):
-    """A group whose commands live in hpo.cli.<name>, attribute `command`."""
+    """A group whose commands live in hpo.cli.<name>, attribute `command`: a new one is a module there."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+        names = sorted(module.name for module in modules if module.name not in _NO_COMMANDS)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = importlib.import_module(f"hpo.cli.{cmd_name}").command
         return command
@@ -42,13 +38,10 @@ class _Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         from hpo.spec.faults import did_you_mean
 
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no such command {args[0]!r} ({did_you_mean(args[0], _COMMANDS)})", ctx)
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
+            raise click.UsageError(f"no such command {args[0]!r} ({did_you_mean(args[0], names)})", ctx)
         return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

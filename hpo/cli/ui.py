@@ -9,7 +9,7 @@ from hpo.cli.options import home_options
 _PORT = click.IntRange(0, 65535)
 
 
-@click.command("ui")
+@click.command("ui", short_help="Open the MLflow UI and the Optuna dashboard.")
 @click.option(
     "--mlflow-port",
     type=_PORT,

@@ -6,6 +6,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from hpo.spec.methods import METHODS
+
 Item = TypeVar("Item")
 
 MOST = 128  # members of a cohort: beyond, a step gains nothing more (scripts/benchmark training)
@@ -137,4 +139,4 @@ def opening(method: str, most: int | None, workers: int) -> Opening:
     if most is not None:
         return Opening(most * workers, most * workers)
     everything = MOST * workers
-    return Opening(everything if method in ("random", "grid", "qmc") else max(_FEW, workers), everything)
+    return Opening(max(_FEW, workers) if METHODS[method].learns else everything, everything)

@@ -1,25 +1,25 @@
-"""Optuna's samplers by the names that sweep files use. A new method is one entry in METHODS (and in spec.grammar)."""
+"""The samplers of the search methods (hpo/spec/methods.py), and the one that draws at random."""
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from hpo.search.keep import Bound
-from hpo.search.tpe import SharingTPESampler
+from hpo.spec.methods import METHODS
+from hpo.spec.methods import STARTUP_TRIALS as STARTUP_TRIALS
 from hpo.spec.space import Categorical, Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-
-STARTUP_TRIALS = 10  # random trials before a model is fitted (Optuna's default for TPE and GP)
 
 
 class WeightedRandomSampler(RandomSampler):
@@ -43,48 +43,24 @@ class WeightedRandomSampler(RandomSampler):
         return choices[self._rng.rng.choice(len(choices), p=weights)]
 
 
-def _tpe(space: Space, seed: int) -> BaseSampler:
-    """Conditional parameters are modelled by groups of those that are active together, instead of drawn at random."""
-    return SharingTPESampler(seed, STARTUP_TRIALS, group=any(parameter.when for parameter in space.parameters))
-
-
-METHODS: dict[str, Callable[[Space, int], BaseSampler]] = {
-    "random": WeightedRandomSampler,
-    "grid": WeightedRandomSampler,  # the searcher hands the grid's configurations over itself
-    "tpe": _tpe,
-    "gp": lambda space, seed: GPSampler(
-        seed=seed, independent_sampler=WeightedRandomSampler(space, seed), n_startup_trials=STARTUP_TRIALS,
-        warn_independent_sampling=False,
-    ),
-    "cmaes": lambda space, seed: CmaEsSampler(
-        seed=seed, independent_sampler=WeightedRandomSampler(space, seed), warn_independent_sampling=False,
-    ),
-    "nsga2": lambda space, seed: NSGAIISampler(seed=seed),
-    "qmc": lambda space, seed: QMCSampler(
-        seed=seed, scramble=True, independent_sampler=WeightedRandomSampler(space, seed),
-        warn_independent_sampling=False,
-    ),
-}  # fmt: skip
-
-
-# What the samplers look at. TPE and GP would take ever longer. CMA-ES and NSGA-II keep their generations in attributes
-# of trials, of any age, and hardly slow down: they keep their complete trials. QMC and random search look at none, but
-# QMC counts its trials itself and takes its space from the first.
-BOUNDS: dict[str, Bound] = {
-    "random": Bound(()),
-    "grid": Bound(()),
-    "tpe": Bound((TrialState.COMPLETE, TrialState.PRUNED), 300),
-    "gp": Bound((TrialState.COMPLETE,), 200),
-    "cmaes": Bound((TrialState.COMPLETE,)),
-    "nsga2": Bound((TrialState.COMPLETE,)),
-    "qmc": Bound((TrialState.COMPLETE, TrialState.PRUNED)),
-}
-
-
 def make_sampler(method: str, space: Space, seed: int) -> BaseSampler:
     """Return a new sampler. Its draws depend only on `seed` and on the study's history."""
+    entry = METHODS[method]
+    module, _, name = entry.sampler.partition(":")
+    sampler = getattr(importlib.import_module(module), name)
+    given: dict[str, Any] = {"seed": seed, **entry.options}
+    if entry.takes == "space":
+        given["space"] = space
+    elif entry.takes == "independent_sampler":
+        given["independent_sampler"] = WeightedRandomSampler(space, seed)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ExperimentalWarning
-        )  # group and QMC are marked so; their behaviour is tested here
-        return METHODS[method](space, seed)
+        # TPE's groups and QMC are marked so; their behaviour is tested here
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        made: BaseSampler = sampler(**given)
+    return made
+
+
+def bound_of(method: str) -> Bound:
+    """Return which ended trials a method's sampler looks at."""
+    entry = METHODS[method]
+    return Bound(tuple(TrialState[state] for state in entry.looks_at), entry.most)

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.events import Decision
 from hpo.search.distributions import decode_params
-from hpo.search.samplers import BOUNDS, STARTUP_TRIALS, WeightedRandomSampler, make_sampler
+from hpo.search.samplers import STARTUP_TRIALS, WeightedRandomSampler, bound_of, make_sampler
 from hpo.search.working_copy import WorkingCopy
 from hpo.spec.conditions import same_params
 from hpo.spec.space import Categorical
@@ -72,7 +72,7 @@ class Searcher:
         # A stream of its own for each continuation: the same draws again would repeat trials.
         self._seed = (sweep.seed * 1_000_003 + len(finished) + stream * 0x9E3779B1) % 2**32
         sampler = make_sampler(sweep.method, sweep.space, self._seed)
-        self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, BOUNDS[sweep.method], self._seed)
+        self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, bound_of(sweep.method), self._seed)
         self._copy.add(finished)
         self._rule = sweep.early_terminate.rule(sweep.name, sweep.max_epochs())
         for trial in finished:

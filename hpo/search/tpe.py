@@ -21,6 +21,8 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.density import Choices, Density, Floats, Interval, axes_of, scaled
+from hpo.spec.methods import STARTUP_TRIALS
+from hpo.spec.space import Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -58,10 +60,10 @@ class _Fit:
 class SharingTPESampler(TPESampler):
     """TPE for studies of one objective in which a trial has all its parameters before the next one is asked for."""
 
-    def __init__(self, seed: int, n_startup_trials: int, group: bool = False) -> None:
-        super().__init__(
-            seed=seed, n_startup_trials=n_startup_trials, multivariate=True, group=group, constant_liar=True
-        )
+    def __init__(self, space: Space, seed: int) -> None:
+        """Conditional parameters are modelled by groups that are active together, instead of drawn at random."""
+        group = any(parameter.when for parameter in space.parameters)
+        super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=group, constant_liar=True)
         self._fits: dict[tuple[str, ...], _Fit] = {}
         self._shares = tested()
         self._combinations: set[frozenset[tuple[str, BaseDistribution]]] = set()  # of parameters of ended trials

@@ -11,11 +11,13 @@ from typing import Any, Protocol
 from hpo.spec import rules
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault, SpecError, did_you_mean
-from hpo.spec.grammar import SERVICE_KEYS, SweepKeys, validate_section
+from hpo.spec.grammar import SERVICE_KEYS, Settings, SweepKeys
+from hpo.spec.methods import ALIASES, METHODS
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Categorical, Constant, Space
 from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.validation import validate_section
 
 DEFAULT_TRIALS = 100
 
@@ -79,7 +81,7 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
         forbidding = dataclasses.replace(space, forbid=tuple(keys["forbid"]))
         found = list(rules.check_forbid(forbidding, parsed.places))
         space = space if found else forbidding  # nothing else is judged by clauses that are faulty
-        faults += [*found, *rules.check_method(keys["method"], space)]
+        faults += [*found, *METHODS[_method(keys)].objections(space)]
 
     metric = keys["metric"]
     if contract is not None:
@@ -105,27 +107,18 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
         name=name,
         source=path,
         text=source.text,
-        metric=Target(metric.name, metric.goal or (known.goal if known else "minimize"), metric.target),
+        metric=Target(**dict(metric) | {"goal": metric.goal or (known.goal if known else "minimize")}),
         space=space,
         budget=limits,
-        objective=keys["objective"],
-        program=keys["program"],
         command=tuple(keys["command"] or ()),
         data=inspection.data if inspection.data is not None else keys["data"],
         written_data=keys["data"],
-        method="tpe" if keys["method"] == "bayes" else keys["method"],
-        early_terminate=keys["early_terminate"],
-        seed=keys["seed"],
-        trial_seed=keys["trial_seed"],
+        method=_method(keys),
         baselines=tuple(baselines),
-        retry=keys["retry"],
-        duplicates=keys["duplicates"],
-        checkpoint_seconds=keys["checkpoint_seconds"],
-        engine=keys["engine"],
-        confirm=keys["confirm"],
         description=keys["description"] or "",
         reports_each_epoch=contract is not None,
         shape_parameters=_shape_parameters(space, contract),
+        **{key.name: keys[key.name] for key in dataclasses.fields(Settings)},
     )
     return dataclasses.replace(sweep, notes=(*notes, *_remarks(sweep)))
 
@@ -149,6 +142,11 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
         if key not in source.data:
             faults.append(Fault(f"the key {key!r} is missing", remedy=f"add {example}"))
     return keys, faults
+
+
+def _method(keys: Mapping[str, Any]) -> str:
+    name: str = keys["method"]
+    return ALIASES.get(name, name)
 
 
 def _inspect_objective(
@@ -206,7 +204,7 @@ def _limits(
     elif epochs is None and contract is not None:
         epochs = contract.default_epochs
     failures = budget.failures if budget.failures is not None else max(5, trials // 2)
-    return Limits(trials, epochs, budget.seconds, failures, budget.trial_seconds, budget.stall_seconds)
+    return Limits(**dict(budget) | {"trials": trials, "epochs": epochs, "failures": failures})
 
 
 def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...] | None:

@@ -12,9 +12,10 @@ from pydantic import TypeAdapter
 
 from hpo.spec import conditions
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean
-from hpo.spec.grammar import ParameterKeys, validate
+from hpo.spec.grammar import ParameterKeys
 from hpo.spec.names import clash_fault, clashes, name_fault
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
+from hpo.spec.validation import validate
 
 _KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)
 _LOG = ("log_uniform_values", "q_log_uniform_values", "log_uniform", "q_log_uniform")

@@ -222,18 +222,3 @@ def _default(known: Known, baseline: Mapping[str, Any], space: Space, contract: 
             value = constant.value
         others[name] = contract.aliases.get(name, {}).get(_key(value), value)
     return known.default_beside(others)
-
-
-def check_method(method: str, space: Space) -> Iterator[Fault]:
-    """The method can search such a space."""
-    if method == "grid":
-        for parameter in space.parameters:
-            if parameter.domain.count() is None:
-                yield Fault(
-                    f"a grid needs countable values, but {parameter.name} is a range of real numbers",
-                    ("method",),
-                    remedy=f"give {parameter.name} 'values' or a step 'q', or use method: qmc",
-                )
-    numbers = [parameter for parameter in space.searched() if isinstance(parameter.domain, Range)]
-    if method == "cmaes" and not numbers:
-        yield Fault("cmaes searches numbers, but every parameter is a choice", ("method",), remedy="use method: tpe")

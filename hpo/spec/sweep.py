@@ -6,49 +6,42 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from hpo.section import Section
 from hpo.spec.conditions import same_params
 from hpo.spec.contract import Goal
-from hpo.spec.grammar import Confirm, LocalEngine, RayEngine, Retry
+from hpo.spec.grammar import Budget, Metric, Settings
 from hpo.spec.paths import absolute_reference, resolve_path
 from hpo.spec.space import Space
-from hpo.stopping.base import StoppingKeys
-from hpo.stopping.none import NoStopKeys
 
 Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(Metric):
     """The metric that the sweep optimizes."""
 
-    name: str
     goal: Goal
-    reached_at: float | None = None
 
     def better(self, left: float, right: float) -> bool:
         """Whether `left` is better than `right`."""
         return left > right if self.goal == "maximize" else left < right
 
     def reached(self, value: float) -> bool:
-        return self.reached_at is not None and not self.better(self.reached_at, value)
+        return self.target is not None and not self.better(self.target, value)
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Budget):
     """When a sweep ends: whichever comes first."""
 
     trials: int  # complete + pruned
-    epochs: int | None = None  # of one trial; None: the objective's own
-    seconds: float | None = None
     failures: int = 0  # failed trials that are borne before the sweep stops
-    trial_seconds: float | None = None  # of one trial; then it fails
-    stall_seconds: float | None = None  # without a report; then it fails
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Settings):
     """One sweep file, checked, with its defaults filled in."""
 
     name: str
@@ -56,22 +49,12 @@ class Sweep:
     text: str  # the file as it was read
     metric: Target
     space: Space
-    budget: Limits
-    objective: str | None = None
-    program: str | None = None
+    budget: Limits  # epochs: of one trial; None: the objective's own
     command: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)  # its paths absolute
     written_data: Mapping[str, Any] = field(default_factory=dict)  # as the file has it
     method: str = "tpe"
-    early_terminate: StoppingKeys = field(default_factory=lambda: NoStopKeys(type="none"))
-    seed: int = 0
-    trial_seed: int | None = None  # of every trial; None: drawn from `seed` and the trial's number
     baselines: tuple[Params, ...] = ()  # complete active configurations
-    retry: Retry = field(default_factory=lambda: Retry())
-    duplicates: Literal["skip", "replicate"] = "skip"
-    checkpoint_seconds: int = 60  # of training between two checkpoints of a trial; 0: none
-    engine: LocalEngine | RayEngine = field(default_factory=lambda: LocalEngine())
-    confirm: Confirm | None = None
     description: str = ""
     reports_each_epoch: bool = False  # a Torch task does; a function or a program counts as it likes
     shape_parameters: tuple[str, ...] | None = None  # searched ones that split cohorts; None: all trials train alone
@@ -142,29 +125,28 @@ class Sweep:
     def config(self) -> dict[str, Any]:
         """Return the whole resolved sweep as plain JSON types, as it is kept in both records. Paths are absolute."""
         folder = self.source.resolve().parent
+        metric = {key: value for key, value in dataclasses.asdict(self.metric).items() if value is not None}
+        target = metric.pop("target", None)
+        settings = {key.name: _plain(getattr(self, key.name)) for key in dataclasses.fields(Settings)}
         return {
             "name": self.name,
             **self.identity(),
+            **settings,
+            "metric": metric,
             "objective": self.objective and absolute_reference(self.objective, folder),
             "program": self.program and str(resolve_path(self.program, folder).resolve()),
             "data": dict(self.data),
             "method": self.method,
-            "early_terminate": self.early_terminate.plain(),
             "budget": {k: v for k, v in dataclasses.asdict(self.budget).items() if v is not None},
-            "target": self.metric.reached_at,
-            "seed": self.seed,
-            "trial_seed": self.trial_seed,
+            "target": target,
             "baselines": [_plain(baseline) for baseline in self.baselines],
-            "retry": self.retry.model_dump(),
-            "duplicates": self.duplicates,
-            "checkpoint_seconds": self.checkpoint_seconds,
-            "engine": self.engine.model_dump(),
-            "confirm": self.confirm.model_dump() if self.confirm else None,
         }
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with tuples as lists, as JSON has it."""
+    """Return a value with tuples as lists and sections as mappings, as JSON has it."""
+    if isinstance(value, Section):
+        return value.plain()
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

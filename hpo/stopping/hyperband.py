@@ -32,8 +32,12 @@ class HyperbandKeys(HalvingKeys):
         return HyperbandRule(study, self.first_rung, self.max_iter or max_epochs, self.eta)
 
     def remarks(self, max_epochs: int | None) -> list[str]:
-        noted = ["early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous"]
-        return (noted if self.strict is not None else []) + super().remarks(max_epochs)
+        noted = super().remarks(max_epochs)
+        if self.strict is not None:
+            noted.append("early_terminate.strict is W&B's; Optuna's Hyperband is always asynchronous")
+        if self.s is not None and (self.max_iter is None or self.min_iter is not None):
+            noted.append("early_terminate.s has an effect with max_iter and without min_iter only")
+        return noted
 
 
 class HyperbandRule(AshaRule):

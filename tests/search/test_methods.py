@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -12,16 +13,17 @@ from optuna.trial import TrialState
 
 from hpo.events import Decision
 from hpo.search.distributions import decode_params, distribution, searched_params
-from hpo.search.samplers import METHODS, STARTUP_TRIALS
 from hpo.search.searcher import Searcher
 from hpo.spec.conditions import clause_holds
-from hpo.spec.grammar import Method
+from hpo.spec.methods import ALIASES, METHODS, STARTUP_TRIALS, MethodName
+from hpo.spec.schema import json_schema
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 from hpo.stopping.asha import AshaKeys
 from hpo.stopping.percentile import MedianKeys
 
 from .support import history_of, play, space_of, started, sweep_of, typed
 
+DOCS = Path(__file__).parents[2] / "docs" / "sweep-files.md"
 SEARCHING = sorted(METHODS.keys() - {"grid"})
 TRIALS = {"gp": STARTUP_TRIALS + 2, "cmaes": 40}  # beyond what is drawn at random; a GP's fit is slow
 
@@ -69,8 +71,10 @@ def check(space: Space, params: dict[str, Any]) -> None:
     assert space.allowed(params)
 
 
-def test_the_grammar_and_the_registry_agree() -> None:
-    assert {*METHODS, "bayes"} == set(get_args(Method))
+def test_every_method_is_a_word_of_the_grammar() -> None:
+    assert {*METHODS, *ALIASES} == set(get_args(MethodName)) == set(json_schema()["properties"]["method"]["enum"])
+    for name in (*METHODS, *ALIASES):
+        assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("method", SEARCHING)

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from hpo.search.density import Density, axes_of, scaled
 from hpo.search.distributions import distribution
-from hpo.search.samplers import BOUNDS, make_sampler
+from hpo.search.samplers import bound_of, make_sampler
 from hpo.search.tpe import SharingTPESampler, _weights
 from hpo.search.working_copy import WorkingCopy
 from hpo.spec.space import Categorical, Parameter, Range, Space
@@ -44,7 +44,7 @@ def sharing(space: Space, shares: bool = True) -> SharingTPESampler:
 def proposals(sampler: TPESampler, space: Space, goal: Any, group: int, most: int) -> list[dict[str, Any]]:
     """Search with groups of trials that end in any order and state, while some of the groups before still run."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    copy, lot = WorkingCopy(space, Target("x", goal), sampler, BOUNDS["tpe"], 1), random.Random(7)
+    copy, lot = WorkingCopy(space, Target("x", goal), sampler, bound_of("tpe"), 1), random.Random(7)
     asked, running = [], []
     while len(asked) < most:
         for _ in range(group):

@@ -16,9 +16,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.search.distributions import searched_params, suggest
 from hpo.search.keep import Bound, kept
 from hpo.search.memory import Memory
-from hpo.search.samplers import BOUNDS, METHODS, make_sampler
+from hpo.search.samplers import bound_of, make_sampler
 from hpo.search.tpe import SharingTPESampler
 from hpo.search.working_copy import WorkingCopy
+from hpo.spec.methods import METHODS
 from hpo.spec.space import Categorical, Parameter, Range, Space
 from hpo.spec.sweep import Target
 
@@ -77,7 +78,7 @@ class InOptuna:
 
 def copy_of(method: str, space: Space, seed: int, bound: Bound | None = None) -> WorkingCopy:
     return WorkingCopy(
-        space, Target("score", "minimize"), make_sampler(method, space, seed), bound or BOUNDS[method], seed
+        space, Target("score", "minimize"), make_sampler(method, space, seed), bound or bound_of(method), seed
     )
 
 
@@ -142,7 +143,7 @@ def test_running_trials_count_with_what_they_have() -> None:
     """TPE draws all conditional parameters of a trial, and leaves them to be seen until the trial has its own. To the
     copy, a running trial has no parameters that are not active in it."""
     sampler = Seeing()
-    copy = WorkingCopy(CONDITIONAL, Target("score", "minimize"), sampler, BOUNDS["tpe"], 0)
+    copy = WorkingCopy(CONDITIONAL, Target("score", "minimize"), sampler, bound_of("tpe"), 0)
     number, params = copy.ask()
     copy.ask(Leaving())
     copy.ask()
@@ -191,7 +192,7 @@ class Leaving(RandomSampler):
 @pytest.mark.parametrize("method", ["tpe", "gp"])
 def test_what_a_sampler_sees_is_bounded(method: str, goal: Any) -> None:
     """However many trials there were. Numbers stay, the best and the most recent are there, and whatever runs is."""
-    bound, sampler, rng = BOUNDS[method], Seeing(), random.Random(0)
+    bound, sampler, rng = bound_of(method), Seeing(), random.Random(0)
     assert bound.most is not None
     copy = WorkingCopy(FLAT, Target("score", goal), sampler, bound, 0)
     running = dict(copy.ask() for _ in range(5))
@@ -228,17 +229,17 @@ def test_what_a_sampler_sees_is_bounded(method: str, goal: Any) -> None:
 def test_a_long_record_is_thinned_out(method: str) -> None:
     sampler = Seeing()
     record = trials_of(FLAT, 1000)
-    copy = WorkingCopy(FLAT, Target("score", "minimize"), sampler, BOUNDS[method], 0)
+    copy = WorkingCopy(FLAT, Target("score", "minimize"), sampler, bound_of(method), 0)
     copy.add(record)
     number, _ = copy.ask()
     assert number == 1000
-    assert len(sampler.seen) == BOUNDS[method].most
+    assert len(sampler.seen) == bound_of(method).most
     assert all(record[number].params == trial.params for number, trial in sampler.seen.items())
 
 
 def test_a_rejected_proposal_leaves_no_trace() -> None:
     sampler = Seeing()
-    copy = WorkingCopy(FLAT, Target("score", "minimize"), sampler, BOUNDS["tpe"], 0)
+    copy = WorkingCopy(FLAT, Target("score", "minimize"), sampler, bound_of("tpe"), 0)
     first, _ = copy.ask()
     rejected, _ = copy.ask()
     copy.reject(rejected)

@@ -317,6 +317,15 @@ def test_a_rule_that_never_stops_a_trial_is_noted(load: Load, rule: str, told: b
     assert any("never stops a trial" in note for note in load(text, contract=TOY).notes) is told
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [("s: 2", True), ("s: 2, max_iter: 27, min_iter: 1", True), ("s: 2, max_iter: 27", False), ("max_iter: 27", False)],
+)
+def test_s_of_hyperband_goes_with_max_iter(load: Load, keys: str, told: bool) -> None:
+    notes = load(f"early_terminate: {{type: hyperband, {keys}}}").notes
+    assert ("early_terminate.s has an effect with max_iter and without min_iter only" in notes) is told
+
+
 FULL = """
     description: all of it
     metric: {name: score, goal: maximize, target: 0.9}

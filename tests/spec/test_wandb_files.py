@@ -63,7 +63,7 @@ def test_grid_with_nested_parameters() -> None:
     names = ["optimizer.name", "optimizer.learning_rate", "model.depth", "model.head.dropout", "seed"]
     assert sweep.space.names() == names
     assert sweep.budget.trials == sweep.space.size() == 2 * 2 * 3 * 2
-    assert sweep.metric.reached_at == 0.99
+    assert sweep.metric.target == 0.99
     assert sweep.space["model.head.dropout"].domain == Constant(0.1)
 
 
