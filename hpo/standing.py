@@ -10,6 +10,20 @@ from hpo.ledger.study.records import TrialRecord
 
 
 @dataclass
+class Counts:
+    """How many trials there are of each kind."""
+
+    earlier: int = 0  # complete or pruned before this driver began
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    diverged: int = 0  # of the pruned ones
+    running: int = 0
+    ended_here: int = 0  # complete or pruned since this driver began
+    errors: Counter[str] = field(default_factory=Counter)  # failures by error, numbers in it left out
+
+
+@dataclass
 class Standing:
     """How the sweep stands: what is shown while it runs and returned in the end."""
 
@@ -17,27 +31,20 @@ class Standing:
     metric: str
     goal: str
     trials: int  # the budget
-    continued: int = 0  # trials that were there before
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0
-    diverged: int = 0  # of the pruned ones
-    running: int = 0
+    counts: Counts = field(default_factory=Counts)
     best: TrialRecord | None = None
     baseline: TrialRecord | None = None
     seconds: float = 0.0
-    ended_here: int = 0  # trials that ended complete or pruned since this driver began
     phase: str = "starting workers"  # what is waited for; "" while trials run
     reason: str = ""  # why the sweep ended before its budget was spent
     error: str = ""  # the error that ended it
     interrupted: bool = False
     remarks: list[str] = field(default_factory=list)  # of the engine, to be said again in the end
-    errors: Counter[str] = field(default_factory=Counter)  # failures by error, numbers in it left out
 
     @property
     def done(self) -> int:
         """Trials that count against the budget."""
-        return self.complete + self.pruned
+        return self.counts.complete + self.counts.pruned
 
 
 class SweepListener(Protocol):

@@ -102,7 +102,7 @@ def command(
         print(json.dumps(summary_json(standing, home)), file=out)
     if standing.interrupted:
         return 130
-    return 0 if standing.complete else 1
+    return 0 if standing.counts.complete else 1
 
 
 @contextlib.contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hpo.driver.results import Outcome
 from hpo.driver.tally import Tally
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.study.records import TrialRecord, optuna_state, value_in_study
+from hpo.ledger.study.records import Outcome, TrialRecord, optuna_state, value_in_study
 from hpo.search.searcher import Searcher
 
 
@@ -13,7 +12,7 @@ def end_trial(
     number: int, key: int, outcome: Outcome, metric: str, ledger: Ledger, searcher: Searcher, tally: Tally
 ) -> TrialRecord:
     """End a running trial; return its record. key: the searcher's name for it."""
-    record = ledger.end(number, outcome.state, **outcome.facts())
+    record = ledger.end(number, outcome)
     searcher.finish(key, optuna_state(record.state), value_in_study(record, record.last(metric)))
     if tally.take(record):
         ledger.best(record)

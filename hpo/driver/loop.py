@@ -103,7 +103,7 @@ class Driver:
         for record in self._ledger.ended:
             self._tally.take(record)
             self._termination.remember(record)
-        self.standing.continued = self.standing.done
+        self.standing.counts.earlier = self.standing.done
         self._termination.check_target(self.standing.best, "had reached")
         self._limits.check_sweep()
 
@@ -167,7 +167,7 @@ class Driver:
             self._study.trials.interrupt_all()
         if self._ledger.membership.joined:
             self._leave()
-        self.standing.phase, self.standing.running = "writing MLflow", 0
+        self.standing.phase, self.standing.counts.running = "writing MLflow", 0
         self._listener.tick(self.standing)
         status = "FAILED" if self.standing.error else "KILLED" if self._interrupts else "FINISHED"
         summary, hurry = self._tally.summary(self._ledger.seconds), self._interrupts.another()
@@ -184,7 +184,7 @@ class Driver:
 
     def _look_around(self, study: _OpenStudy) -> None:
         """See to the clock, to Ctrl-C, to other drivers and to MLflow's answers."""
-        self.standing.running = len(study.trials)
+        self.standing.counts.running = len(study.trials)
         self._limits.check_sweep(study.trials)
         self._limits.check_trials(study.trials)
         if self._interrupts and not self.standing.interrupted:

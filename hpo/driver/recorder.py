@@ -17,14 +17,13 @@ from typing import Any
 from hpo.driver import results
 from hpo.driver.ending import end_trial
 from hpo.driver.reports import ReportBuffer
-from hpo.driver.results import Outcome
 from hpo.driver.spawn import without_main
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
 from hpo.events import Decision
 from hpo.ledger.ledger import Ledger, Notice, Refusal
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import Outcome, TrialRecord, record_of
 from hpo.ledger.succession import begin_successor, choose_study
 from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError

@@ -7,11 +7,10 @@ effect: who asks carries out the answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from hpo.events import Diverged, Failed, FailureKind, Finished, Paused, Stopped
-from hpo.ledger.study.records import INTERRUPTED, State, TrialRecord
+from hpo.ledger.study.records import INTERRUPTED, Outcome, TrialRecord
 from hpo.spec.sweep import Sweep
 
 End = Finished | Stopped | Diverged | Paused | Failed  # the events that end a trial
@@ -19,24 +18,6 @@ End = Finished | Stopped | Diverged | Paused | Failed  # the events that end a t
 # The limits for which the driver stops trials, as they stand in `stopped_by`.
 TIME_IS_UP = "budget.seconds"
 TRIAL_TIME_IS_UP = "budget.trial_seconds"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended: its state, and the fields of its record (TrialRecord) that say why."""
-
-    state: State
-    value: float | None = None
-    error: str = ""
-    traceback: str = ""
-    failure: str = ""
-    diverged: int | None = None
-    stopped_by: str = ""
-    interrupted: bool = False
-
-    def facts(self) -> dict[str, Any]:
-        """Return all but the state, by name."""
-        return {name: fact for name, fact in asdict(self).items() if name != "state"}
 
 
 @dataclass(frozen=True)

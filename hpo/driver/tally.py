@@ -28,12 +28,12 @@ class Tally:
         standing = self.standing
         if record.interrupted:
             return  # it is run again: neither a result nor a failure of the objective
-        standing.complete += record.state == "complete"
-        standing.pruned += record.state == "pruned"
-        standing.failed += record.state == "failed"
-        standing.diverged += record.diverged is not None
+        standing.counts.complete += record.state == "complete"
+        standing.counts.pruned += record.state == "pruned"
+        standing.counts.failed += record.state == "failed"
+        standing.counts.diverged += record.diverged is not None
         if record.state == "failed":
-            standing.errors[without_numbers(record.error)] += 1
+            standing.counts.errors[without_numbers(record.error)] += 1
 
     def _rank(self, record: TrialRecord) -> bool:
         standing = self.standing
@@ -54,10 +54,10 @@ class Tally:
         """Return what MLflow's parent run says of the sweep in the end. seconds: of all the times that it was run."""
         standing = self.standing
         summary: dict[str, Any] = {
-            "trials_complete": standing.complete,
-            "trials_pruned": standing.pruned,
-            "trials_failed": standing.failed,
-            "trials_diverged": standing.diverged,
+            "trials_complete": standing.counts.complete,
+            "trials_pruned": standing.counts.pruned,
+            "trials_failed": standing.counts.failed,
+            "trials_diverged": standing.counts.diverged,
             "sweep_seconds": round(seconds, 3),
             "ended_by": standing.reason or "the budget",
             "outcome": self._outcome(),
@@ -71,7 +71,7 @@ class Tally:
     def _outcome(self) -> str:
         """Return the outcome in words, for the parent run's page."""
         standing, best = self.standing, self.standing.best
-        text = f"{standing.complete} complete, {standing.pruned} pruned, {standing.failed} failed"
+        text = f"{standing.counts.complete} complete, {standing.counts.pruned} pruned, {standing.counts.failed} failed"
         if best is None:
             return f"{text}; no trial finished"
         listed = ", ".join(f"{name}={show(value)}" for name, value in best.params.items())

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from hpo.driver.backlog import Backlog, RunningTrial
 from hpo.driver.ending import end_trial
 from hpo.driver.interrupts import Interrupts
-from hpo.driver.results import Circumstances, End, Outcome, RunAgain, interrupted, judge
+from hpo.driver.results import Circumstances, End, RunAgain, interrupted, judge
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
 from hpo.events import Decision, DecisionSteps, Event, Failed, FailureKind, Finished, Reported, Returned, TrialSpec
 from hpo.ledger.ledger import Ledger, Refusal
+from hpo.ledger.study.records import Outcome
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
 from hpo.standing import SweepListener
@@ -147,7 +148,7 @@ class RunningTrials:
 
     def _tell_unread(self, names: Sequence[str]) -> None:
         """Point out, after the first trial, parameters that are searched although nobody reads them."""
-        if self._tally.standing.complete == 0:
+        if self._tally.standing.counts.complete == 0:
             listed = ", ".join(names)
             self._listener.note(
                 f"the objective never read {listed}: searching what has no effect is wasted", warning=True
@@ -157,6 +158,6 @@ class RunningTrials:
         number, metric = running.spec.number, self._sweep.metric.name
         record = end_trial(number, running.key, outcome, metric, self._ledger, self._searcher, self._tally)
         del self._running[number]
-        self._tally.standing.ended_here += record.counts
+        self._tally.standing.counts.ended_here += record.counts
         self._listener.trial(record, self._tally.standing)
         self._termination.take(record)

@@ -23,7 +23,7 @@ from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.stopwatch import Stopwatch
 from hpo.ledger.study.book import StudyBook, ended_copy, facts_of
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import State, TrialRecord, finite, record_of
+from hpo.ledger.study.records import Outcome, TrialRecord, finite, record_of
 from hpo.ledger.study.restored import origin_of, sweep_record_of
 from hpo.ledger.study.settling import settle, to_be_repeated
 from hpo.ledger.study.settling import trial_seed as trial_seed
@@ -285,21 +285,19 @@ class Ledger:
             with self.membership.heartbeat.unless_settled():
                 self._book.report(number, step, values[metric])
 
-    def end(self, number: int, state: State, **facts: Any) -> TrialRecord:
-        """Record a trial's end; facts are fields of TrialRecord.
+    def end(self, number: int, outcome: Outcome) -> TrialRecord:
+        """Record a trial's end.
 
         All of it is in the study when this returns, or at the end of the `together` around it; but for the state,
         where it is MLflow that gives the run's id, which comes first.
         """
         self.membership.heartbeat.stay_owner()
         record = self._records[number]
-        record.state, record.ended = state, self._clock()
-        for name, fact in facts.items():
-            setattr(record, name, fact)
+        record.outcome, record.ended = outcome, self._clock()
         with self.together(), self.membership.heartbeat.unless_settled():
             self._ends.end(record)
             del self._records[number]
-            self._done += state in ("complete", "pruned")
+            self._done += outcome.state in ("complete", "pruned")
             if not record.interrupted:
                 self._checkpoints.end(number)
         return record

@@ -60,7 +60,11 @@ class PlainDisplay(Display):
     def trial(self, record: TrialRecord, standing: Standing) -> None:
         if standing.best is record:
             self._line(f"{progress_text(standing)}  best {best_text(standing)}")
-        elif record.state == "failed" and not record.interrupted and standing.errors.total() == len(standing.errors):
+        elif (
+            record.state == "failed"
+            and not record.interrupted
+            and standing.counts.errors.total() == len(standing.counts.errors)
+        ):
             self._line(f"trial {record.number} failed: {record.error}")
 
     def tick(self, standing: Standing) -> None:
@@ -98,7 +102,11 @@ class LiveDisplay(Display):
         self._console.print(Text(text, style="yellow" if warning else "dim"))
 
     def trial(self, record: TrialRecord, standing: Standing) -> None:
-        if record.state == "failed" and not record.interrupted and standing.errors.total() == len(standing.errors):
+        if (
+            record.state == "failed"
+            and not record.interrupted
+            and standing.counts.errors.total() == len(standing.counts.errors)
+        ):
             self._console.print(Text(f"trial {record.number} failed: {record.error}", style="red"))
 
     def tick(self, standing: Standing) -> None:
@@ -122,9 +130,10 @@ def progress_text(standing: Standing) -> str:
 
 def states_text(standing: Standing) -> str:
     """Return trials by state, as in `31 complete, 26 pruned (2 diverged), 1 failed, 2 running`."""
-    diverged = f" ({standing.diverged} diverged)" if standing.diverged else ""
-    running = f", {standing.running} running" if standing.running else ""
-    return f"{standing.complete} complete, {standing.pruned} pruned{diverged}, {standing.failed} failed{running}"
+    counts = standing.counts
+    diverged = f" ({counts.diverged} diverged)" if counts.diverged else ""
+    running = f", {counts.running} running" if counts.running else ""
+    return f"{counts.complete} complete, {counts.pruned} pruned{diverged}, {counts.failed} failed{running}"
 
 
 def best_text(standing: Standing) -> str:
@@ -144,9 +153,9 @@ def rate_text(standing: Standing) -> str:
     """Return the rate and the time that is left at this rate, or what is waited for."""
     if standing.phase:
         return standing.phase
-    if not standing.ended_here or standing.seconds <= 0:
+    if not standing.counts.ended_here or standing.seconds <= 0:
         return "starting"
-    rate = standing.ended_here / standing.seconds
+    rate = standing.counts.ended_here / standing.seconds
     left = (standing.trials - standing.done) / rate
     speed = f"{rate:.1f} trials/s" if rate >= 1 else f"{60 * rate:.1f} trials/min"
     return f"{speed}, {duration(left)} left"

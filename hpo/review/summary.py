@@ -20,10 +20,14 @@ from hpo.standing import Standing
 def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
     """Return the object that `hpo sweep --json` prints (README, "For scripts")."""
     best = standing.best
-    rate = standing.ended_here / standing.seconds if standing.seconds else 0.0
+    rate = standing.counts.ended_here / standing.seconds if standing.seconds else 0.0
     return {
         "study": standing.study,
-        "trials": {"complete": standing.complete, "pruned": standing.pruned, "failed": standing.failed},
+        "trials": {
+            "complete": standing.counts.complete,
+            "pruned": standing.counts.pruned,
+            "failed": standing.counts.failed,
+        },
         "best": {"number": best.number, "value": best.value, "params": dict(best.params)} if best else None,
         "seconds": round(standing.seconds, 3),
         "trials_per_second": round(rate, 3),

@@ -66,7 +66,6 @@ class Searcher:
         """
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._sweep = sweep
-        self._space = sweep.space
         self._sign = -1 if sweep.metric.goal == "maximize" else 1  # a stopping rule takes less for better
         finished = list(history)
         # A stream of its own for each continuation: the same draws again would repeat trials.
@@ -83,7 +82,7 @@ class Searcher:
         self._rng = random.Random(self._seed)
         self._rest: list[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
         self._queue: deque[dict[str, Any]] = deque()
-        tried = [decode_params(self._space, trial.params) for trial in finished]
+        tried = [decode_params(self._sweep.space, trial.params) for trial in finished]
         self._tried: set[str] | None = None if sweep.duplicates == "replicate" else set()
         self._elsewhere: set[str] = set()  # configurations that other drivers train or have trained
         self._note_tried(
@@ -144,7 +143,7 @@ class Searcher:
                 number, params = self._copy.ask(starting)
                 if self._wanted(params):
                     return self._hand_out(number, params)
-                if self._space.allowed(params):
+                if self._sweep.space.allowed(params):
                     repeats.append(number)
                 else:
                     self._copy.reject(number)
@@ -158,7 +157,7 @@ class Searcher:
 
     def _wanted(self, params: dict[str, Any]) -> bool:
         """Whether a configuration is allowed, and none that was proposed before where that counts."""
-        return self._space.allowed(params) and (self._tried is None or _name(params) not in self._tried)
+        return self._sweep.space.allowed(params) and (self._tried is None or _name(params) not in self._tried)
 
     def _note_tried(self, configurations: Iterable[dict[str, Any]]) -> None:
         if self._tried is not None:
@@ -168,9 +167,9 @@ class Searcher:
         """Draw a wanted configuration at random; None if there is none left."""
         if self._rest is None:
             for _ in range(_DRAWS):
-                if self._wanted(params := self._space.draw(self._rng)):
+                if self._wanted(params := self._sweep.space.draw(self._rng)):
                     return params
-            self._rest = list(self._space.survivors())
+            self._rest = list(self._sweep.space.survivors())
         if self._tried is not None:
             self._rest = [params for params in self._rest if self._wanted(params)]
         return self._rng.choice(self._rest) if self._rest else None

@@ -286,9 +286,9 @@ def measure(job: Job, folder: Path) -> dict[str, Any]:
     simulation = sum(sum(spent[name]) for _, name in simulated)
     return {
         "rows": meter.rows,
-        "complete": standing.complete,
-        "pruned": standing.pruned,
-        "failed": standing.failed,
+        "complete": standing.counts.complete,
+        "pruned": standing.counts.pruned,
+        "failed": standing.counts.failed,
         "simulated": clock.now - start,
         "cpu": cpu - simulation,
         "simulation": simulation,

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from hpo.driver.breaker import CircuitBreaker
-from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.records import Outcome, TrialRecord
 
 
 def failed(error: str = "RuntimeError: no luck with 3", **facts: Any) -> TrialRecord:
-    return TrialRecord(0, {}, 0, state="failed", error=error, **facts)
+    return TrialRecord(0, {}, 0, outcome=Outcome("failed", error=error, **facts))
 
 
 def complete() -> TrialRecord:
-    return TrialRecord(0, {}, 0, state="complete", value=1.0)
+    return TrialRecord(0, {}, 0, outcome=Outcome("complete", value=1.0))
 
 
 def test_the_first_trials_that_fail_alike_stop_it() -> None:

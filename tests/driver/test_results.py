@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpo.driver.results import Circumstances, End, Outcome, RunAgain, ended, failed, interrupted, judge
+from hpo.driver.results import Circumstances, End, Outcome, RunAgain, ended, judge
 from hpo.events import Diverged, Failed, FailureKind, Finished, Paused, Stopped
 from hpo.ledger.study.records import TrialRecord
 from hpo.spec.grammar import Retry
@@ -133,14 +133,6 @@ def test_what_ray_tune_ends_without_an_error() -> None:
     assert ended(record, "score", stopped_by="ASHAScheduler", diverged=4) == Outcome(
         "pruned", stopped_by="ASHAScheduler", diverged=4
     )
-
-
-def test_the_facts_of_an_outcome_are_fields_of_a_record() -> None:
-    names = {field.name for field in dataclasses.fields(TrialRecord)}
-    for outcome in (failed("E: x", "Traceback", DIED), interrupted(), Outcome("complete", value=1.0)):
-        facts = outcome.facts()
-        assert set(facts) | {"state"} == {field.name for field in dataclasses.fields(Outcome)} <= names
-        assert Outcome(outcome.state, **facts) == outcome
 
 
 def test_a_verdict_changes_nothing() -> None:

@@ -64,7 +64,7 @@ def test_brackets_stay_as_they_are(tmp_path: Path) -> None:
     home.prepare()
     driver = Driver(sweep, Ledger(sweep, home, clock), SimulatedEngine(2, clock, RandomFates(seed=1)), Watcher(), clock)
     standing = driver.run()
-    assert standing.done == TRIALS and standing.pruned > 10
+    assert standing.done == TRIALS and standing.counts.pruned > 10
     trials = optuna.load_study(study_name="s", storage=open_storage(home)).trials
     units = [trial.params["units"] for trial in trials]
     assert sum(one != other for one, other in itertools.pairwise(units)) < TRIALS / 3  # by shapes

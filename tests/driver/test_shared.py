@@ -16,7 +16,7 @@ from hpo.driver import Driver
 from hpo.engines.simulated import RandomFates, SimulatedClock, SimulatedEngine
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.standing import Standing
@@ -70,7 +70,7 @@ def test_what_repeats_an_interrupted_trial_goes_before_what_lost_a_race(tmp_path
         watcher.driver = Driver(sweep, second, SimulatedEngine(1, clock, fates), watcher, clock)
         try:
             standing = watcher.driver.run()
-            assert (standing.done, standing.complete) == (2, 2)
+            assert (standing.done, standing.counts.complete) == (2, 2)
             trials = second._book.trials()
             assert (trials[0].state.name, trials[0].params["x"]) == ("FAIL", 0.25)
             (again,) = [trial for trial in trials if trial.user_attrs.get("retry_of") == left.number]
@@ -95,7 +95,7 @@ def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_wri
         for ledger, x in ((first, 0.25), (second, 0.75)):
             record = ledger.begin({"x": x})
             assert isinstance(record, TrialRecord)
-            ledger.end(record.number, "complete", value=x)
+            ledger.end(record.number, Outcome("complete", value=x))
         last, (notice,) = second.leave(lambda: True)
         assert not last
         assert "MLflow is behind" in notice.text

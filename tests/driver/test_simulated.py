@@ -36,7 +36,7 @@ class Watcher:
     def trial(self, record: TrialRecord, standing: Standing) -> None: ...
 
     def tick(self, standing: Standing) -> None:
-        self.most = max(self.most, standing.running)
+        self.most = max(self.most, standing.counts.running)
 
 
 class Outcome(NamedTuple):

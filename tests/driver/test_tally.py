@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpo.driver.tally import Tally
-from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.spec.space import Categorical, Parameter, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 
@@ -19,7 +19,7 @@ def made_sweep(goal: str) -> Sweep:
 
 
 def ended(number: int, value: float, x: object) -> TrialRecord:
-    return TrialRecord(number, {"x": x}, 0, state="complete", value=value)
+    return TrialRecord(number, {"x": x}, 0, outcome=Outcome("complete", value=value))
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])

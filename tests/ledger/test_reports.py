@@ -7,7 +7,7 @@ from pathlib import Path
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import Outcome, TrialRecord, record_of
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 
@@ -31,7 +31,7 @@ def test_reports_of_one_step_add_up_and_a_second_run_changes_none(tmp_path: Path
         ledger.report(record.number, 2, {"score": 0.5}, 3.0)
         ledger.again(record.number)
         ledger.report(record.number, 1, {"score": 0.26, "loss": 2.5}, 4.0)
-        ledger.end(record.number, "complete", value=0.26)
+        ledger.end(record.number, Outcome("complete", value=0.26))
     finally:
         ledger.abandon()
     (trial,) = StudyBook(SWEEP, home).trials()

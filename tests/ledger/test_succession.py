@@ -12,7 +12,7 @@ import pytest
 
 from hpo.ledger.study.book import StudyBook, facts_of
 from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import Outcome, TrialRecord, record_of
 from hpo.ledger.study.space_change import fits, obstacles
 from hpo.ledger.succession import StudyChoice, begin_successor, choose_study
 from hpo.spec.conditions import Clause
@@ -155,8 +155,7 @@ def old(home: Home) -> StudyBook:
         for step, value in ((1, 0.25), (2, facts.get("value", 0.5))):
             record.steps[step], record.times[step] = {"score": value, "loss": 1.0}, 1_700_000_001.0 + step
             book.report(record.number, step, value)
-        for name, fact in facts.items():
-            setattr(record, name, fact)
+        record.outcome = Outcome(**{name: fact for name, fact in facts.items() if name != "retry_of"})
         record.ended = 1_700_000_100.0
         book.note_end(record)
         book.end(record)

@@ -205,18 +205,18 @@ class MlflowBook:
         else:
             tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
             tags["hpo.study_id"] = sweep.study_id
-            tags |= {"mlflow.source.name": sweep.source, "mlflow.source.type": "LOCAL"}
+            tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
             start = milliseconds(sweep.began)
             run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} (sweep)")
             self.parent_id = run.info.run_id
         client.set_experiment_tag(self._at.experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
-        tags = {f"version.{package}": version for package, version in sweep.versions.items()}
-        tags |= {"mlflow.source.git.commit": sweep.commit} if sweep.commit else {}
-        tags |= {"mlflow.user": sweep.user, "mlflow.note.content": _description(sweep)}
+        tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
+        tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
+        tags |= {"mlflow.user": sweep.origin.user, "mlflow.note.content": _description(sweep)}
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         client.log_text(self.parent_id, sweep.text, "sweep.yaml")
         client.log_text(self.parent_id, dump_source(sweep.config), "resolved.yaml")
-        client.log_dict(self.parent_id, dict(sweep.versions), "versions.json")
+        client.log_dict(self.parent_id, dict(sweep.origin.versions), "versions.json")
         if sweep.notes:
             client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
 
@@ -299,8 +299,8 @@ class MlflowBook:
 
 def _description(sweep: SweepRecord) -> str:
     """Return what the parent run's page says of the sweep."""
-    text = f"{sweep.goal} **{sweep.metric}** of `{sweep.objective}` ({sweep.source})"
-    return f"{sweep.description}\n\n{text}" if sweep.description else text
+    text = f"{sweep.goal} **{sweep.metric}** of `{sweep.objective}` ({sweep.origin.source})"
+    return f"{sweep.origin.description}\n\n{text}" if sweep.origin.description else text
 
 
 def _table_view(sweep: SweepRecord) -> str:

@@ -127,7 +127,7 @@ def _params(params: Mapping[str, Any]) -> dict[str, str]:
 def _tags(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> dict[str, str]:
     tags = {
         "mlflow.parentRunId": parent_id,
-        "mlflow.source.name": sweep.source,
+        "mlflow.source.name": sweep.origin.source,
         "mlflow.source.type": "LOCAL",
         "hpo.kind": "trial",
         "hpo.study": sweep.study,
@@ -135,8 +135,8 @@ def _tags(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> dict[str, 
         "hpo.seed": str(record.seed),
         "hpo.state": record.state,
     }
-    if sweep.commit:
-        tags["mlflow.source.git.commit"] = sweep.commit
+    if sweep.origin.commit:
+        tags["mlflow.source.git.commit"] = sweep.origin.commit
     if record.retry_of is not None:
         tags["hpo.retry_of"] = str(record.retry_of)
     return tags

@@ -32,6 +32,20 @@ def optuna_state(state: State) -> TrialState:
     return TrialState[OPTUNA_NAMES[state]]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial stands or ended, and why."""
+
+    state: State = "running"
+    value: float | None = None
+    error: str = ""
+    traceback: str = ""
+    failure: str = ""  # the kind of a failure (hpo.events.FailureKind)
+    diverged: int | None = None  # the epoch in which a value was not finite
+    stopped_by: str = ""  # "" or what cut the trial off other than the stopping rule, e.g. "budget.seconds"
+    interrupted: bool = False  # the sweep was stopped; the trial is to be run again
+
+
 @dataclass
 class TrialRecord:
     """One trial, from its start to its end."""
@@ -42,20 +56,45 @@ class TrialRecord:
     epochs: int | None = None
     started: float = 0.0  # seconds since the Unix epoch
     ended: float | None = None
-    state: State = "running"
-    value: float | None = None
+    outcome: Outcome = field(default_factory=Outcome)
     steps: dict[int, dict[str, float]] = field(default_factory=dict)  # every metric of every step
     times: dict[int, float] = field(default_factory=dict)  # when each step was reported
-    error: str = ""
-    traceback: str = ""
-    failure: str = ""  # the kind of a failure (hpo.events.FailureKind)
-    diverged: int | None = None  # the epoch in which a value was not finite
-    stopped_by: str = ""  # "" or what cut the trial off other than the stopping rule, e.g. "budget.seconds"
-    interrupted: bool = False  # the sweep was stopped; the trial is to be run again
     retry_of: int | None = None
     attempts: int = 1
     info: dict[str, Any] = field(default_factory=dict)  # worker, host, device, ...
     run_id: str = ""
+
+    @property
+    def state(self) -> State:
+        return self.outcome.state
+
+    @property
+    def value(self) -> float | None:
+        return self.outcome.value
+
+    @property
+    def error(self) -> str:
+        return self.outcome.error
+
+    @property
+    def traceback(self) -> str:
+        return self.outcome.traceback
+
+    @property
+    def failure(self) -> str:
+        return self.outcome.failure
+
+    @property
+    def diverged(self) -> int | None:
+        return self.outcome.diverged
+
+    @property
+    def stopped_by(self) -> str:
+        return self.outcome.stopped_by
+
+    @property
+    def interrupted(self) -> bool:
+        return self.outcome.interrupted
 
     @property
     def seconds(self) -> float:
@@ -77,6 +116,17 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a sweep comes from, which nothing else in its study tells."""
+
+    source: str = ""  # the sweep file
+    description: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True)
 class SweepRecord:
     """What MLflow's parent run says of a sweep."""
 
@@ -85,14 +135,10 @@ class SweepRecord:
     metric: str
     goal: str
     objective: str
-    source: str
     text: str
     config: Mapping[str, Any]
-    description: str = ""
+    origin: Origin = field(default_factory=Origin)
     notes: Sequence[str] = ()  # what was done to the data
-    versions: Mapping[str, str] = field(default_factory=dict)
-    commit: str = ""
-    user: str = ""
     began: float = 0.0  # seconds since the Unix epoch
     shared: bool = False  # other drivers may write into the same parent run
     parent: str = ""  # the id of the parent run, as far as the study knows it
@@ -187,24 +233,26 @@ def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
     for index, step in enumerate(noted["steps"]):
         values = {name: column[index] for name, column in noted["metrics"].items()}
         steps[step] = {name: value for name, value in values.items() if value is not None}
-    outcome = attributes.get("outcome", {"state": "running", "value": None, "ended": None})
+    noted_end = attributes.get("outcome", {"state": "running", "value": None, "ended": None})
     return TrialRecord(
         number=trial.number,
         params=attributes.get("params", trial.params),
         seed=attributes.get("seed", 0),
         epochs=attributes.get("epochs"),
         started=_seconds(trial.datetime_start) or 0.0,
-        ended=outcome["ended"],
-        state=outcome["state"],
-        value=outcome["value"],
+        ended=noted_end["ended"],
+        outcome=Outcome(
+            state=noted_end["state"],
+            value=noted_end["value"],
+            error=attributes.get("error", ""),
+            traceback=attributes.get("traceback", ""),
+            failure=attributes.get("failure", ""),
+            diverged=attributes.get("diverged"),
+            stopped_by=attributes.get("stopped_by", ""),
+            interrupted=attributes.get("interrupted", False),
+        ),
         steps=steps,
         times=dict(zip(noted["steps"], noted["times"], strict=True)),
-        error=attributes.get("error", ""),
-        traceback=attributes.get("traceback", ""),
-        failure=attributes.get("failure", ""),
-        diverged=attributes.get("diverged"),
-        stopped_by=attributes.get("stopped_by", ""),
-        interrupted=attributes.get("interrupted", False),
         retry_of=attributes.get("retry_of"),
         attempts=attributes.get("attempts", 1),
         info=attributes.get("info", {}),

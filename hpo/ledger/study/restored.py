@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study import provenance
 from hpo.ledger.study.home import Home, open_storage, without_password
-from hpo.ledger.study.records import SweepRecord
+from hpo.ledger.study.records import Origin, SweepRecord
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
@@ -43,21 +43,17 @@ def origin_of(sweep: Sweep) -> dict[str, Any]:
 
 def sweep_record_of(name: str, attributes: Mapping[str, Any], began: float) -> SweepRecord:
     """Return what MLflow's parent run says of a sweep. attributes: the study's."""
-    identity, origin = attributes["identity"], attributes.get("origin", {})
+    identity = attributes["identity"]
     return SweepRecord(
         study=name,
         study_id=attributes["id"],
         metric=identity["metric"]["name"],
         goal=identity["metric"]["goal"],
         objective=identity["objective"] or identity["program"] or "",
-        source=origin.get("source", ""),
         text=attributes.get("sweep_file", ""),
         config=attributes["sweep"],
-        description=origin.get("description", ""),
+        origin=Origin(**attributes.get("origin", {})),
         notes=tuple(attributes.get("data_notes", ())),
-        versions=origin.get("versions", {}),
-        commit=origin.get("commit", ""),
-        user=origin.get("user", ""),
         began=began,
         parent=str(attributes.get("mlflow_run_id", "")),
     )

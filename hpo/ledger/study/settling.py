@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.study.records import INTERRUPTED, TrialRecord, record_of
+from hpo.ledger.study.records import INTERRUPTED, Outcome, TrialRecord, record_of
 from hpo.search.distributions import decode_params
 from hpo.spec.sweep import Sweep
 
@@ -24,14 +24,13 @@ def settle(book: StudyBook, sweep: Sweep, trial: FrozenTrial, now: float) -> Tri
     book.adopt(trial)
     record = record_of(trial)
     if record.state == "running" and "seed" not in trial.user_attrs:
-        record.state, record.ended, record.failure = "failed", now, "error"
-        record.error = "somebody else added it to the study; hpo trains only what it proposes itself"
+        error = "somebody else added it to the study; hpo trains only what it proposes itself"
+        record.outcome, record.ended = Outcome("failed", error=error, failure="error"), now
         record.seed = trial_seed(sweep, record.number, record.params)
         book.set_trial_attribute(record.number, "seed", record.seed)
         book.note_end(record)
     elif record.state == "running":
-        record.state, record.error, record.interrupted = "failed", INTERRUPTED, True
-        record.ended = now
+        record.outcome, record.ended = Outcome("failed", error=INTERRUPTED, interrupted=True), now
         record.params = decode_params(sweep.space, trial.params)
         if record.retry_of is None:  # its driver may have died before it had written the seed
             record.seed = trial_seed(sweep, record.number, record.params)

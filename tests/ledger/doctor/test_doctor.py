@@ -22,6 +22,7 @@ from waiting import wait_for
 from hpo.ledger.doctor.repair import owned
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.records import Outcome
 from hpo.review.doctor import Diagnosis, diagnose, json_of, lines_of
 from hpo.spec.faults import UserError
 from hpo.spec.load import Inspection, load_sweep
@@ -66,14 +67,16 @@ def run_sweep(home: Home, sweep: Sweep, dies: bool = False) -> Home:
         for step in range(1, 4):
             ledger.report(number, step, {"score": number / 7 + step, "loss": 1 / (step + number)}, time.time())
         if number == 4:
-            ledger.end(number, "pruned", info={"worker": "w-0", "host": "here"})
+            record.info |= {"worker": "w-0", "host": "here"}
+            ledger.end(number, Outcome("pruned"))
         elif number == 5:
-            ledger.end(number, "failed", error="ValueError: no", traceback="Traceback: no\n", failure="error")
+            ledger.end(number, Outcome("failed", error="ValueError: no", traceback="Traceback: no\n", failure="error"))
         elif number == 6:
-            ledger.end(number, "failed", error="the sweep was interrupted", interrupted=True)
+            ledger.end(number, Outcome("failed", error="the sweep was interrupted", interrupted=True))
         else:
             value = record.last("score") or 0.0
-            ledger.end(number, "complete", value=value, info={"worker": "w-1"})
+            record.info |= {"worker": "w-1"}
+            ledger.end(number, Outcome("complete", value=value))
             if value > best:
                 best = value
                 ledger.best(record)

@@ -30,7 +30,19 @@ from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder, Notice, OrderWr
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, packed, unpacked
 
-from .test_mlflow_ways import DIVERGED, FAILED, ONE, PRUNED, SWEEP, artifacts, assert_same, begun, tables, trial
+from .test_mlflow_ways import (
+    DIVERGED,
+    FAILED,
+    ONE,
+    PRUNED,
+    SWEEP,
+    artifacts,
+    assert_same,
+    begun,
+    changed,
+    tables,
+    trial,
+)
 
 OPEN = [MirrorOrder("prepare"), MirrorOrder("open", (SWEEP, []))]
 
@@ -181,7 +193,7 @@ def test_a_refused_order_costs_no_other(home: Home, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(mlflow_bulk, "TESTED", ())
         bad = replace(PRUNED, steps={1: {"no//name": 1.0}})  # MLflow says that it can't be a name
     else:
-        bad = replace(PRUNED, value=[1.0])  # a mistake of the ledger's
+        bad = changed(PRUNED, value=[1.0])  # a mistake of the ledger's
     orders = [begin(ONE), end(FAILED), begin(bad), end(bad), end(ONE), begin(DIVERGED), end(DIVERGED)]
     with scribe(home) as connection:
         connection.send([*OPEN, *orders])

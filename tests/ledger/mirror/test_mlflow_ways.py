@@ -12,7 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,15 @@ from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.book import MlflowBook
 from hpo.ledger.mirror.bulk import why_not
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import SweepRecord, TrialRecord
+from hpo.ledger.study.records import Origin, Outcome, SweepRecord, TrialRecord
 
 Batch = list[tuple[TrialRecord, bool]]  # what MlflowBook.write takes: records, and whether they have ended
 Rows = dict[str, list[tuple[tuple[str, Any], ...]]]  # by table
 
+ORIGIN = Origin("s.yaml", versions={"hpo": "1"}, commit="c0ffee", user="me")
 SWEEP = SweepRecord(
-    study="study", study_id="one", metric="score", goal="maximize", objective="m", source="s.yaml", text="name: s\n",
-    config={"parameters": {"x": {"type": "float"}}}, versions={"hpo": "1"}, commit="c0ffee", user="me", began=1.7e9,
+    study="study", study_id="one", metric="score", goal="maximize", objective="m", text="name: s\n",
+    config={"parameters": {"x": {"type": "float"}}}, origin=ORIGIN, began=1.7e9,
 )  # fmt: skip
 
 
@@ -45,14 +46,22 @@ def trial(number: int, length: int = 3, **facts: Any) -> TrialRecord:
     history = {step: {"score": step / 7 + number, "loss": 1 / (step + number)} for step in range(1, length + 1)}
     record = TrialRecord(
         number=number, params={"x": 0.1, "layers": [64, 32], "on": True, "none": None, "text": "é"}, seed=number,
-        started=start, ended=start + 50.25, state="complete", value=history[length]["score"] if length else 0.5,
+        started=start, ended=start + 50.25,
         steps=history, times={step: start + step / 3 for step in facts.get("steps", history)}, run_id=uuid.uuid4().hex,
     )  # fmt: skip
-    return replace(record, **facts)
+    outcome = Outcome("complete", value=history[length]["score"] if length else 0.5)
+    return changed(replace(record, outcome=outcome), **facts)
+
+
+def changed(record: TrialRecord, **facts: Any) -> TrialRecord:
+    """Return a record with other facts: its own, or its outcome's."""
+    names = {each.name for each in fields(Outcome)}
+    outcome = replace(record.outcome, **{name: facts.pop(name) for name in names & facts.keys()})
+    return replace(record, outcome=outcome, **facts)
 
 
 def begun(record: TrialRecord) -> tuple[TrialRecord, bool]:
-    return replace(record, state="running", ended=None, value=None, steps={}, times={}, error="", traceback=""), False
+    return replace(record, outcome=Outcome(), ended=None, steps={}, times={}), False
 
 
 def ended(record: TrialRecord) -> tuple[TrialRecord, bool]:
@@ -80,13 +89,13 @@ CASES: dict[str, list[Batch]] = {
     "new and old at once": [[begun(ONE), ended(PRUNED)], [ended(ONE), begun(FAILED), ended(DIVERGED)]],
     "text that databases do not take": [
         [begun(trial(1, params={"p": "\udcff\0"}))],
-        [ended(replace(FAILED, error="\udcff\0", traceback="\ud800\0", params={"p": "\udcff\0"}))],
+        [ended(changed(FAILED, error="\udcff\0", traceback="\ud800\0", params={"p": "\udcff\0"}))],
     ],
     "clashing names": [[ended(trial(1, params={"a@b": 1, "a_b": 2, "a#b": 3, "ok/x.y-z: w": 4}, steps=CLASHING))]],
     "longest names": [[ended(trial(1, params={"n" * 250: 1, "@" * 250: 2, "_" * 250: 3}, steps={1: {"m" * 250: 1}}))]],
     "long values": [
         [ended(trial(1, params={"long": "é" * 7000, "list": list(range(3000))}))],
-        [ended(replace(FAILED, error="e" * 9000, traceback="t" * 20_000))],
+        [ended(changed(FAILED, error="e" * 9000, traceback="t" * 20_000))],
     ],
     "many params": [[ended(trial(1, params={f"p{index}": index for index in range(230)}))]],
     "many points": [[ended(trial(1, steps=MANY))]],

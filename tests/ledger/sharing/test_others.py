@@ -16,7 +16,7 @@ from waiting import wait_for
 
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home, open_database
-from hpo.ledger.study.records import TrialRecord, is_surplus
+from hpo.ledger.study.records import Outcome, TrialRecord, is_surplus
 from hpo.spec.space import Categorical, Parameter, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 
@@ -48,7 +48,7 @@ def drive(home: Home, number: int, start: Barrier) -> int:
         if isinstance(record, TrialRecord):
             fails = rng.random() < 0.3
             left -= set() if fails else {record.params["x"]}
-            ledger.end(record.number, "failed" if fails else "complete", value=0.5)
+            ledger.end(record.number, Outcome("failed" if fails else "complete", value=0.5))
     last, _ = ledger.leave(lambda: False)
     assert ledger.news() is not None
     assert ledger.close("FINISHED" if last else "", {"outcome": "done"}, lambda: False) == []

@@ -10,7 +10,7 @@ from hpo.ledger.ledger import trial_seed
 from hpo.ledger.mirror.rows import mlflow_key, mlflow_text
 from hpo.ledger.study.book import StudyBook, ended_copy
 from hpo.ledger.study.home import Home, make_home, open_storage
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import Outcome, TrialRecord, record_of
 from hpo.spec.faults import UserError
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
@@ -60,8 +60,8 @@ def test_round_trip(book: StudyBook, tmp_path: Path, facts: dict):
         book.report(record.number, step, value)
     record.ended = 1_700_000_009.25
     record.info = {"worker": "worker-0"}
-    for name, fact in facts.items():
-        setattr(record, name, fact)
+    record.attempts = facts.get("attempts", 1)
+    record.outcome = Outcome(**{name: fact for name, fact in facts.items() if name != "attempts"})
     book.note_end(record)
     (running,) = StudyBook(make_sweep(), Home(tmp_path)).trials()
     foreseen = ended_copy(running, record)
@@ -85,7 +85,7 @@ def test_a_step_that_comes_again_keeps_its_value(book: StudyBook):
 
 def test_an_outcome_is_in_the_study_before_the_state(book: StudyBook):
     record = start(book)
-    record.state, record.value, record.ended = "complete", 0.5, 1_700_000_002.0
+    record.outcome, record.ended = Outcome("complete", value=0.5), 1_700_000_002.0
     book.note_end(record)
     trial = book.trials()[0]
     assert trial.state.name == "RUNNING"
