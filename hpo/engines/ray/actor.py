@@ -276,8 +276,7 @@ class Host:
             engine.kill(command.assignment, command.reasons)
 
     def _with_own_checkpoints(self, command: Submit, folder: Path) -> Submit:
-        """Have trials keep their checkpoints on this machine's disk. (A stack's members keep none, but a worker may
-        find that stacking them does not pay.)"""
+        """Have trials keep their checkpoints on this machine's disk, each its own, also in a stack."""
         self._checkpoints = {}
         trials: list[TrialSpec] = []
         for trial in command.assignment.trials:
