@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
@@ -11,6 +12,7 @@ from hpo.objective.alone import forget, train_alone
 from hpo.objective.failures import RAISED, failed, kind_of, one_line
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
+from hpo.training.checkpoint import Keeper, resumed
 from hpo.training.contract import contract_of
 from hpo.training.device import pick_device, warm_up
 from hpo.training.evaluation import to_device
@@ -45,9 +47,9 @@ class TorchObjective:
         return list(self._loaded().notes)
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
-        """Train several trials as one stack, one trial by the plain loop. A trial that raises ends as Failed, and the
-        others go on; those that would hold up a stack come back as Returned. What the channel raises passes, for then
-        nobody listens."""
+        """Train several trials as one stack, one trial by the plain loop, each from its checkpoint if it has one. A
+        trial that raises ends as Failed, and the others go on; those that would hold up a stack come back as Returned.
+        What the channel raises passes, for then nobody listens."""
         if len(assignment.trials) == 1:
             self._train_alone(assignment.trials[0], channel, assignment.checkpoint_seconds)
             return
@@ -55,7 +57,7 @@ class TorchObjective:
         remember = remembering()
         for trial in assignment.trials:
             try:
-                run = start(self.task, self._loaded(), trial, pick_device(), remember)
+                run = resumed(partial(start, self.task, self._loaded(), trial, pick_device(), remember))
                 structure = _structure(run)
             except RAISED as error:
                 channel.exchange([failed(trial.number, error)])
@@ -88,6 +90,7 @@ class TorchObjective:
             return
         self._limits[structure] = most
         channel.exchange([Returned(run.trial.number, most, reason) for run in runs[most:]])
+        del runs[most:]  # and the memory that they take
         if cohort is None:
             self._train_alone(runs[0].trial, channel, checkpoint_seconds)
         else:
@@ -107,14 +110,15 @@ class TorchObjective:
         return Cohort(runs, compile)
 
     def _train_cohort(self, structure: Hashable, cohort: Cohort, channel: Channel, checkpoint_seconds: float) -> None:
-        """Train a stack. Should it break, its trials start over, each alone: then only the one at fault fails; should
-        it find too little memory, they come back, to train in smaller ones. What a probe's few steps don't show (a
-        short batch, how the models measure) shows in the first epoch: then as there."""
+        """Train a stack. Should it break, its trials go on alone, from their checkpoints or their start: then only the
+        one at fault fails; should it find too little memory, they come back, to train in smaller ones. What a probe's
+        few steps don't show (a short batch, how the models measure) shows in the first epoch: then as there."""
         from hpo.training.stack.cohort import train_cohort
         from hpo.training.stack.slot import CannotStack
 
         specs = {run.trial.number: run.trial for run in cohort.runs}
-        training = train_cohort(cohort)
+        completed = {run.trial.number: run.completed for run in cohort.runs}
+        training = train_cohort(cohort, keeper=Keeper(checkpoint_seconds))
         decisions: Mapping[int, Decision] | None = None
         while True:
             try:
@@ -127,7 +131,8 @@ class TorchObjective:
                     forget()
                     channel.exchange([Returned(number, max(1, len(specs) // 2)) for number in specs])
                     return
-                if decisions is None and isinstance(error, CannotStack | RuntimeError):
+                in_first_epoch = all(run.completed == completed[run.trial.number] for run in cohort.runs)
+                if in_first_epoch and isinstance(error, CannotStack | RuntimeError):
                     self._limits[structure] = 1
                     first, *others = sorted(specs)
                     channel.exchange([Returned(number, 1, _why(error)) for number in others])
@@ -141,7 +146,8 @@ class TorchObjective:
             self._train_alone(trial, channel, checkpoint_seconds)
 
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
-        train_alone(lambda: start(self.task, self._loaded(), trial, pick_device()), trial, channel, checkpoint_seconds)
+        begin = partial(start, self.task, self._loaded(), trial, pick_device())
+        train_alone(begin, trial, channel, checkpoint_seconds)
 
     def _loaded(self) -> Splits:
         if self._splits is None:

@@ -28,7 +28,7 @@ _WORTH = 5.0  # seconds of training still to come from which a pause saves more 
 def resumed(begin: Callable[[], Run]) -> Run:
     """Return a run where its checkpoint is; before its first step, if there is no checkpoint, or none of its trial.
 
-    A file that can't be used is told on standard error, and removed.
+    A file that can't be used is told on standard error, and removed; a want of memory passes.
 
     begin: returns the run before its first step. It is called a second time where half of a checkpoint was taken up.
     """
@@ -38,9 +38,9 @@ def resumed(begin: Callable[[], Run]) -> Run:
         return run
     try:
         _restore(run, path)
-    except (MemoryError, torch.OutOfMemoryError):  # no fault of the file
-        raise
     except Exception as error:  # another release's, or not a checkpoint at all: the trial starts over
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise  # no fault of the file
         print(f"the checkpoint {path} can't be used: {type(error).__name__}: {error}", file=sys.stderr)
         path.unlink(missing_ok=True)
         return begin()
@@ -48,13 +48,13 @@ def resumed(begin: Callable[[], Run]) -> Run:
 
 
 def _restore(run: Run, path: Path) -> None:
-    kept = torch.load(path, map_location=run.device, weights_only=True)
+    kept = torch.load(path, map_location="cpu", weights_only=True)
     if kept["trial"] != _identity(run):
         return
     run.model.load_state_dict(kept["model"])
     run.optimizer.load_state_dict(kept["optimizer"])
     for name, generator in _generators(run).items():
-        generator.set_state(kept["generators"][name].cpu())
+        generator.set_state(kept["generators"][name])
     for report in kept["reports"]:
         run.record(Reported(run.trial.number, **report))
 
@@ -86,15 +86,16 @@ class Keeper:
         """Whether to stop here and go on another time saves more than it costs."""
         return epochs_left * (self._clock() - self._began) / max(1, self._trained) > _WORTH
 
-    def save(self, run: Run) -> bool:
-        """Keep a run as it is after its last completed epoch. Returns whether it could be written: a full disk must not
-        end the trial. A trial that has no file keeps nothing."""
-        if not run.trial.checkpoint:
-            return False
+    def save(self, run: Run, state: Mapping[str, Any]) -> bool:
+        """Keep a run, whose trial has a file for it, as it is after its last completed epoch.
+
+        Returns whether it could be written: a full disk must not end the trial.
+
+        state: of its training, as hpo.training.epochs.Trainee.state_of returns it.
+        """
         kept = {
             "trial": _identity(run),
-            "model": run.model.state_dict(),
-            "optimizer": run.optimizer.state_dict(),
+            **state,
             "generators": {name: generator.get_state() for name, generator in _generators(run).items()},
             "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in run.reports],
         }

@@ -48,6 +48,11 @@ class Trainee(Protocol):
         """Return the runs' `val_*` metrics of the current weights."""
         ...
 
+    def state_of(self, run: Run) -> Mapping[str, Any]:
+        """Return what a checkpoint keeps of a run's training: the state_dict of its `model` and of its `optimizer`, as
+        the plain loop has them."""
+        ...
+
     def leave(self, numbers: Collection[int]) -> None:
         """Drop the runs of the trials with these numbers."""
         ...
@@ -109,14 +114,15 @@ def _paused(
 ) -> list[EpochEvent]:
     """Keep checkpoints where they are due or wanted; return the ends of the runs that pause with one."""
     keeper.epoch_trained()
-    going = _without(trainee.runs, but)
+    going = [run for run in _without(trainee.runs, but) if run.trial.checkpoint]
     pausing = {
         run.trial.number
         for run in going
         if decisions.get(run.trial.number) is Decision.PAUSE and keeper.worth(run.epochs - run.completed)
     }
     due = keeper.due
-    kept = [run.trial.number for run in going if (due or run.trial.number in pausing) and keeper.save(run)]
+    chosen = [run for run in going if due or run.trial.number in pausing]
+    kept = [run.trial.number for run in chosen if keeper.save(run, trainee.state_of(run))]
     return [Paused(number, trainee.info) for number in kept if number in pausing]
 
 

@@ -92,6 +92,9 @@ class _Single:
         except NotFinite:
             return [None]
 
+    def state_of(self, run: Run) -> Mapping[str, Any]:
+        return {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
+
     def leave(self, numbers: Collection[int]) -> None:
         self.runs = [run for run in self.runs if run.trial.number not in numbers]
 

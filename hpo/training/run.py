@@ -30,7 +30,7 @@ class NotFinite(Exception):
     """A loss or an output was NaN or infinite."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """One trial, ready to train: `model` holds its current weights, also after training."""
 
@@ -62,6 +62,10 @@ class Run:
     def optimizer(self) -> torch.optim.Optimizer:
         """The plain loop's; a stack has its own, for all of its members."""
         return make_optimizer(self.params, self.model.parameters())
+
+    def drop_optimizer(self) -> None:
+        """Free what the plain loop's optimizer holds: a stack has taken it over."""
+        vars(self).pop("optimizer", None)
 
     @property
     def completed(self) -> int:

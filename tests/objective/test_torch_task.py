@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,8 @@ from hpo.events import (
 from hpo.objective.base import Objective
 from hpo.objective.failures import failed
 from hpo.objective.torch_task import TorchObjective
+from hpo.training.stack import probe as probe_module
+from hpo.training.stack.probe import Gain
 from hpo.training.task import Splits, TorchTask
 
 
@@ -166,3 +170,115 @@ def test_an_error_is_one_short_line() -> None:
 def test_a_broken_channel_ends_the_assignment() -> None:
     with pytest.raises(ConnectionError):
         objective()[0].run(assignment({}, {}), Recorder(breaks_after=2))
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No steps are taken to find out how many fit into a stack: they would be counted."""
+    monkeypatch.setattr(probe_module, "probe", lambda *arguments: Gain(alone=1.0, stacked=0.1, most=128))
+
+
+class Counting:
+    """A task that counts the batches of each trial's epochs, by learning rate, and can break in one of them."""
+
+    def __init__(self, breaks: Callable[[Mapping[str, Any], int], None] = lambda params, batches: None) -> None:
+        """breaks: called with the hyperparameters and the number of batches so far, this one included."""
+        self.trained: Counter[float] = Counter()
+
+        def batch(task: TorchTask, x: torch.Tensor, params: Mapping[str, Any], generator: object) -> torch.Tensor:
+            if generator is not None:
+                self.trained[params["learning_rate"]] += 1
+                breaks(params, self.trained[params["learning_rate"]])
+            return x.float()
+
+        self.objective = TorchObjective(task_of("binary", batch=batch, splits=lambda *_: splits_of("binary")), {})
+
+
+def kept(folder: Path, count: int, epochs: int = 4) -> Assignment:
+    """Return an assignment whose trials keep a checkpoint after each epoch, of one batch."""
+    params = [{"learning_rate": 0.1 * (1 + number), "batch_size": 32} for number in range(count)]
+    trials = [TrialSpec(n, each, n, epochs, checkpoint=str(folder / f"{n}.pt")) for n, each in enumerate(params)]
+    return Assignment(0, tuple(trials), measured=False, checkpoint_seconds=0)
+
+
+def steps(events: Sequence[Event], number: int) -> list[int]:
+    return [event.step for event in events if isinstance(event, Reported) and event.number == number]
+
+
+def values(events: Sequence[Event]) -> dict[tuple[int, int], Mapping[str, float]]:
+    return {(event.number, event.step): event.metrics for event in events if isinstance(event, Reported)}
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_cohort_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
+    undisturbed, task, channel = Recorder(), Counting(), Recorder()
+    Counting().objective.run(kept(tmp_path / "none", 3), undisturbed)
+    with pytest.raises(ConnectionError):
+        task.objective.run(kept(tmp_path, 3), Recorder(breaks_after=6))  # in the third epoch
+    assert set(task.trained.values()) == {3}
+    task.objective.run(kept(tmp_path, 3), channel)
+    assert set(task.trained.values()) == {3 + 2}
+    assert [len(batch) for batch in channel.batches] == [3] * 5
+    assert values(channel.events) == values(undisturbed.events)
+    assert all(event.info["cohort"] == 3 for event in channel.events if isinstance(event, Finished))
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_stack_that_breaks_half_way_lets_its_trials_go_on_alone(tmp_path: Path) -> None:
+    def breaks(params: Mapping[str, Any], batches: int) -> None:
+        if params["learning_rate"] == 0.2 and batches >= 3:
+            raise OSError("the picture is broken")
+
+    task, channel = Counting(breaks), Recorder()
+    task.objective.run(kept(tmp_path, 3), channel)
+    ends = {event.number: type(event) for event in channel.events if not isinstance(event, Reported)}
+    assert ends == {0: Finished, 1: Failed, 2: Finished}
+    # One more for those whose batch of the third epoch was drawn before it broke; epochs 1 and 2 only once.
+    assert [task.trained[0.1 * (1 + number)] for number in range(3)] == [4 + 1, 2 + 2, 4]
+    assert steps(channel.events, 0) == [1, 2, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_stack_without_memory_comes_back_and_goes_on_in_smaller_ones(tmp_path: Path) -> None:
+    together = 4
+
+    def breaks(params: Mapping[str, Any], batches: int) -> None:
+        if together == 4 and batches == 3:
+            raise MemoryError
+
+    task, channel = Counting(breaks), Recorder()
+    whole = kept(tmp_path, 4)
+    task.objective.run(whole, channel)
+    returned = [event for event in channel.events if isinstance(event, Returned)]
+    assert sorted(event.number for event in returned) == [0, 1, 2, 3] and {event.at_most for event in returned} == {2}
+    together = 2
+    before = dict(task.trained)
+    for members in (whole.trials[:2], whole.trials[2:]):
+        task.objective.run(replace(whole, trials=members), channel)
+    assert {rate: count - before[rate] for rate, count in task.trained.items()} == dict.fromkeys(before, 2)
+    ends = {event.number: event for event in channel.events if isinstance(event, Finished)}
+    assert {number: end.info["cohort"] for number, end in ends.items()} == dict.fromkeys(range(4), 2)
+
+
+def test_what_no_stack_holds_is_seen_after_reports_that_come_again(tmp_path: Path) -> None:
+    class Looks(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2 if not self.training and x.sum() > 0 else x * 3
+
+    def model(self: TorchTask, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 1), Looks(), nn.Flatten(0))
+
+    task = task_of("binary", model=model, splits=lambda self, data: splits_of("binary"))
+    whole = kept(tmp_path, 3)
+    with pytest.raises(ConnectionError):
+        TorchObjective(task, {}).run(replace(whole, trials=whole.trials[1:2]), Recorder(breaks_after=3))
+    channel = Recorder()
+    TorchObjective(task, {}).run(whole, channel)
+    assert steps(channel.events, 1) == [1, 2, 3]  # told again, and then it comes back
+    returned = [event for event in channel.events if isinstance(event, Returned)]
+    assert [(event.number, event.at_most) for event in returned] == [(1, 1), (2, 1)]
+    assert all("vmap" in event.reason for event in returned)
+    assert steps(channel.events, 0) == [1, 2, 3, 4] and channel.events[-1] == Finished(0)

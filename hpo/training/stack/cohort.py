@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ from hpo.training.run import Run
 from hpo.training.seeding import global_generators
 from hpo.training.stack.batches import Batch, epoch_batches
 from hpo.training.stack.compiled import compiled
-from hpo.training.stack.losses import StackedLoss
+from hpo.training.stack.keeping import state_of, take_over
+from hpo.training.stack.losses import StackedLoss, mean, of_mean
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
 from hpo.training.stack.slot import CannotStack, Ragged
@@ -33,6 +34,9 @@ from hpo.training.task import TorchTask
 from hpo.training.upload import upload
 from hpo.training.vocabulary.metrics import measure
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from hpo.training.checkpoint import Keeper
 
 
 class Cohort:
@@ -42,7 +46,9 @@ class Cohort:
     """
 
     def __init__(self, runs: Sequence[Run], compile: bool = False) -> None:
-        """Stack runs that were started and not yet trained. Leaves the runs' models as they are until a trial ends.
+        """Stack runs that were started, or that go on from their checkpoints, even from different epochs.
+
+        The runs' models stay as they are until a trial ends or is kept; what their optimizers hold moves to the stack.
 
         compile: have torch.compile make the forward and backward pass; until the first member leaves, since compiling
         anew for fewer members would take longer than it saves.
@@ -62,6 +68,7 @@ class Cohort:
         self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
         self._differentiable = compiled(self._evaluate) if compile else None
+        take_over(self.runs, self.model, self.optimizer)
         self._x = first.whole_x  # of which every run uses all rows, or its `kept_rows`
 
     def __len__(self) -> int:
@@ -122,17 +129,17 @@ class Cohort:
         output = self.model.record(x, batch.ragged)
         self._check(output, x.shape[1])
         derivatives = self.loss.derivative(output, batch.targets)
-        return output, self.model.backward(_of_mean(derivatives, batch.ragged))
+        return output, self.model.backward(of_mean(derivatives, batch.ragged))
 
     def _evaluate(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return outputs [K, B, ...] and mean losses [K] of a training batch, by differentiable operations."""
         output = self.model(x)
         self._check(output, x.shape[1])
-        return output, _mean(self.loss(output, targets), None)
+        return output, mean(self.loss(output, targets), None)
 
     def _losses(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss [K] of a batch."""
-        return _mean(self.loss(output, batch.targets), batch.ragged)
+        return mean(self.loss(output, batch.targets), batch.ragged)
 
     @torch.no_grad()
     def validate(self) -> Measured:
@@ -152,6 +159,9 @@ class Cohort:
         targets = y if shared else torch.stack([run.validation.y for run in self.runs])
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         return self._measured("val", outputs, targets, [rows] * len(self), bad)
+
+    def state_of(self, run: Run) -> Mapping[str, Any]:
+        return state_of(run, self.runs.index(run), self.model, self.optimizer)
 
     def leave(self, numbers: Collection[int]) -> None:
         """Drop the trials with these numbers; their runs' models get their weights."""
@@ -224,7 +234,7 @@ class Cohort:
             finite = outputs.isfinite().flatten(2).all(-1) if outputs.dim() > 2 else outputs.isfinite()
             if ragged is not None:
                 finite = finite | ~ragged.mask
-            losses = _mean(self.loss(outputs, targets), ragged).double()
+            losses = mean(self.loss(outputs, targets), ragged).double()
             healthy = finite.all(-1) & losses.isfinite() & ~bad
             columns: dict[str, Tensor] = {"loss": losses}
             for size in set(used):
@@ -248,14 +258,14 @@ class Cohort:
         return measure(self.task.kind, outputs, targets)
 
 
-def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time) -> EpochEvents:
+def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time, keeper: Keeper | None = None) -> EpochEvents:
     """Train a cohort to the end of all its trials: see hpo.training.epochs.train_epochs.
 
     Each trial gets the events that hpo.training.loop.train would yield for it.
 
     Raises CannotStack before the first epoch is reported if the models turn out not to fit in a stack.
     """
-    return train_epochs(cohort, clock)
+    return train_epochs(cohort, clock, keeper)
 
 
 def _likeness(run: Run) -> tuple[str, ...]:
@@ -279,19 +289,3 @@ def _rows_like(part: Tensor | None, longest: Tensor) -> Tensor:
         return torch.zeros_like(longest)
     missing = len(longest) - len(part)
     return torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) if missing else part
-
-
-def _mean(losses: Tensor, ragged: Ragged | None) -> Tensor:
-    """Return each member's mean [K] over the rows that count of losses [K, B]."""
-    if ragged is None:
-        return losses.mean(1)
-    return torch.where(ragged.mask, losses, 0.0).sum(1) / ragged.counts.clamp(min=1)
-
-
-def _of_mean(derivatives: Tensor, ragged: Ragged | None) -> Tensor:
-    """Return derivatives of the mean over the rows that count, of those of each row [K, B, ...]."""
-    if ragged is None:
-        return derivatives.div_(derivatives.shape[1])
-    shape = (*ragged.mask.shape, *(1,) * (derivatives.dim() - 2))
-    counts = ragged.counts.clamp(min=1).view(-1, *(1,) * (derivatives.dim() - 1))
-    return torch.where(ragged.mask.view(shape), derivatives, 0.0) / counts

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from hpo.training.stack.slot import Ragged
+
 if TYPE_CHECKING:
     from hpo.training.vocabulary.losses import Bound, LossChoice
 
@@ -74,6 +76,22 @@ class StackedLoss:
             else:
                 columns[name] = self._like.new_tensor(values).unsqueeze(1)
         return columns
+
+
+def mean(losses: Tensor, ragged: Ragged | None) -> Tensor:
+    """Return each member's mean [K] over the rows that count of losses [K, B]."""
+    if ragged is None:
+        return losses.mean(1)
+    return torch.where(ragged.mask, losses, 0.0).sum(1) / ragged.counts.clamp(min=1)
+
+
+def of_mean(derivatives: Tensor, ragged: Ragged | None) -> Tensor:
+    """Return derivatives of the mean over the rows that count, of those of each row [K, B, ...]."""
+    if ragged is None:
+        return derivatives.div_(derivatives.shape[1])
+    shape = (*ragged.mask.shape, *(1,) * (derivatives.dim() - 2))
+    counts = ragged.counts.clamp(min=1).view(-1, *(1,) * (derivatives.dim() - 1))
+    return torch.where(ragged.mask.view(shape), derivatives, 0.0) / counts
 
 
 def _by_autograd(choice: LossChoice) -> Callable[..., Tensor]:

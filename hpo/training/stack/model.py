@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 
 import torch
@@ -17,6 +18,16 @@ from hpo.training.vocabulary.activations import ACTIVATIONS
 
 ACTIVATION_TYPES: frozenset[type[nn.Module]] = frozenset(getattr(nn, choice.torch_name) for choice in ACTIVATIONS)
 _MODULES_OWN = frozenset(vars(nn.Module()))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a parameter is: its path in the members' models, its slot and its name there, its columns of `flat`."""
+
+    path: str
+    slot: Slot
+    name: str
+    where: slice
 
 
 class StackedModel:
@@ -109,6 +120,15 @@ class StackedModel:
     def running(self) -> list[Tensor]:
         """Return the tensors [K, ...] that change while training without being trained."""
         return [tensor for slot in self.slots for tensor in slot.kept.values()]
+
+    def columns(self) -> Iterator[Columns]:
+        """Yield where each of `parameters` is."""
+        start = 0
+        for prefix, slot in zip(self._names, self.slots, strict=True):
+            for name, tensor in slot.trained.items():
+                size = tensor[0].numel()
+                yield Columns(f"{prefix}.{name}" if prefix else name, slot, name, slice(start, start + size))
+                start += size
 
     def write_back(self, row: int, model: nn.Module) -> None:
         """Copy the weights and statistics of the member in a row into its model."""

@@ -102,6 +102,10 @@ class StackedOptimizer:
             factor = (self._clip_norm / (norm + 1e-6)).clamp(max=1.0)
             gradient.mul_(torch.where(self._clip_norm.isinf(), 1.0, factor))
 
+    def member(self, row: int) -> tuple[Hyper, int]:
+        """Return the state that holds the member in a row of the stack, and its place there."""
+        return next((group.hyper, group.rows.index(row)) for group in self._groups if row in group.rows)
+
     def select(self, rows: list[int], flat: Tensor) -> None:
         """Keep only the members in these rows of the stack, whose parameters are `flat` from now on."""
         new_row = {row: index for index, row in enumerate(rows)}

@@ -92,6 +92,10 @@ class Slot:
         """Return one member's part of a tensor as its module has it."""
         return tensor
 
+    def held(self, name: str, tensor: Tensor) -> Tensor:
+        """Return one member's part of a tensor as the slot has it, from how its module has it."""
+        return tensor
+
     def begin_epoch(self) -> None:
         """Called before the first batch of an epoch."""
 

@@ -57,6 +57,9 @@ class LinearSlot(Slot):
     def plain(self, name: str, tensor: Tensor) -> Tensor:
         return tensor.T if name == "weight" else tensor
 
+    def held(self, name: str, tensor: Tensor) -> Tensor:
+        return tensor.T if name == "weight" else tensor
+
 
 class ViewSlot(Slot):
     """A layer that only shows its input in another shape, or as it is."""

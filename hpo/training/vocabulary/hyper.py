@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpo.lazy import lazy_import
 from hpo.training.upload import upload
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+else:
+    torch = lazy_import("torch")
 
 
 class Hyper:
-    """Hyperparameters, step counts and state of k members that share an optimizer."""
+    """Hyperparameters, step counts and state of k members that share an optimizer.
+
+    `state` has the names of torch.optim's; where a member's numbers are one for each weight, they are a row [P].
+    """
 
     def __init__(self, defaults: Sequence[Mapping[str, Any]], flat: Tensor) -> None:
         """defaults: each member's torch.optim.Optimizer.defaults. flat: parameters [.., P] of a stack they are in."""
@@ -65,6 +72,12 @@ class Hyper:
         """Return a state tensor [k, P], zeros at first."""
         if name not in self.state:
             self.state[name] = self._like.new_zeros(len(self.steps), self._size)
+        return self.state[name]
+
+    def number(self, name: str) -> Tensor:
+        """Return a state of one number a member, [k, 1], ones at first; on the host."""
+        if name not in self.state:
+            self.state[name] = torch.ones(len(self.steps), 1)
         return self.state[name]
 
     def select(self, rows: list[int]) -> None:

@@ -131,6 +131,18 @@ def optimizer_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each.default for name, each in signature.parameters.items() if name != "params"} | arguments
 
 
+def optimizer_state(params: Mapping[str, Any], like: Tensor) -> dict[str, Tensor]:
+    """Return what the optimizer of `params` keeps of a weight, by name: as seen after a step on a weight [2] of zeros.
+
+    A tensor [2] there stands for one of the weight's own shape, a tensor [] for one number. like: has its dtype.
+    """
+    weight = torch.nn.Parameter(torch.zeros(2, dtype=like.dtype))
+    weight.grad = torch.zeros_like(weight)
+    optimizer = make_optimizer(params, [weight])
+    optimizer.step()
+    return dict(optimizer.state[weight])
+
+
 def make_optimizer(params: Mapping[str, Any], model_parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Return the optimizer that `params` describes, over `model_parameters`. Raises as above."""
     choice, arguments = optimizer_arguments(params)

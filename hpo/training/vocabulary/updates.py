@@ -3,6 +3,7 @@
 An update takes parameters p [k, P] (changed in place), gradients g [k, P] (may be overwritten) and the members' Hyper.
 Per-member numbers are columns [k, 1], or plain floats where all members have the same. Sources: the single-tensor
 functions of torch.optim, whose order of operations is kept, so that float32 results differ in the last digits only.
+State has the names that it has there, so that a member can leave a stack with it, and come into another.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def sgd(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     if isinstance(momentum, float) and momentum == 0:
         add(p, g, hyper.down)
         return
-    buffer = hyper.moment("momentum").mul_(momentum).add_(g)
+    buffer = hyper.moment("momentum_buffer").mul_(momentum).add_(g)
     nesterov = hyper["nesterov"]
     if isinstance(nesterov, float) and nesterov == 0:
         add(p, buffer, hyper.down)
@@ -53,9 +54,9 @@ def adamw(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 def _adam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     if _fuses(p, hyper, "beta1", "beta2", "eps"):
         # One pass instead of eight. It knows one learning rate only: it adds m / (sqrt(v) + eps) to zeros, unscaled.
-        step = torch.zeros_like(p)
+        step, moments = torch.zeros_like(p), ([hyper.moment("exp_avg")], [hyper.moment("exp_avg_sq")])
         torch._fused_adam_(
-            [step], [g], [hyper.moment("mean")], [hyper.moment("square")], [], [torch.tensor(float(hyper.steps[0]))],
+            [step], [g], *moments, [], [torch.tensor(float(hyper.steps[0]))],
             lr=-1.0, beta1=float(hyper["beta1"]), beta2=float(hyper["beta2"]), eps=float(hyper["eps"]),
             weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
@@ -72,12 +73,12 @@ def _adam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 def rmsprop(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """torch.optim.RMSprop, not centered."""
     _decay(p, g, hyper)
-    average = _mean_square(hyper.moment("square"), g, hyper, "alpha").sqrt().add_(hyper["eps"])
+    average = _mean_square(hyper.moment("square_avg"), g, hyper, "alpha").sqrt().add_(hyper["eps"])
     momentum = hyper["momentum"]
     if isinstance(momentum, float) and momentum == 0:
         _add_quotient(p, g, average, hyper.down)
         return
-    buffer = hyper.moment("momentum").mul_(momentum).addcdiv_(g, average)
+    buffer = hyper.moment("momentum_buffer").mul_(momentum).addcdiv_(g, average)
     add(p, buffer, hyper.down)
 
 
@@ -99,8 +100,8 @@ def adagrad(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 def adadelta(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """torch.optim.Adadelta."""
     _decay(p, g, hyper)
-    deviation = _mean_square(hyper.moment("square"), g, hyper, "rho").add(hyper["eps"]).sqrt_()
-    deltas = hyper.moment("deltas")
+    deviation = _mean_square(hyper.moment("square_avg"), g, hyper, "rho").add(hyper["eps"]).sqrt_()
+    deltas = hyper.moment("acc_delta")
     delta = deltas.add(hyper["eps"]).sqrt_().div_(deviation).mul_(g)
     _mean_square(deltas, delta, hyper, "rho")
     add(p, delta, hyper.down)
@@ -109,7 +110,7 @@ def adadelta(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 def adamax(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """torch.optim.Adamax."""
     _decay(p, g, hyper)
-    mean, largest = hyper.moment("mean"), hyper.moment("largest")
+    mean, largest = hyper.moment("exp_avg"), hyper.moment("exp_inf")
     mean.lerp_(g, hyper.rest("beta1"))
     torch.maximum(largest.mul_(hyper["beta2"]), g.abs_().add_(hyper["eps"]), out=largest)
     rates = zip(hyper.learning_rates, hyper.values("beta1"), hyper.steps, strict=True)
@@ -140,10 +141,8 @@ def nadam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
 
 def _mu_products(hyper: Hyper, factors: Sequence[float]) -> list[float]:
     """Multiply each member's product of momenta, kept in the precision that torch keeps it in, by its next factor."""
-    products = hyper.state.get("mu_product")
-    product = torch.tensor(factors).unsqueeze(1)
-    hyper.state["mu_product"] = product if products is None else products * product
-    return [float(value) for value in hyper.state["mu_product"].flatten().tolist()]
+    products = hyper.number("mu_product").mul_(torch.tensor(factors).unsqueeze(1))
+    return [float(value) for value in products.flatten().tolist()]
 
 
 def radam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
@@ -178,8 +177,8 @@ def _fuses(p: Tensor, hyper: Hyper, *names: str) -> bool:
 
 def _moments(g: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
     """Move the running means of the gradient and of its square; return them."""
-    mean = hyper.moment("mean").lerp_(g, hyper.rest("beta1"))
-    return mean, _mean_square(hyper.moment("square"), g, hyper, "beta2")
+    mean = hyper.moment("exp_avg").lerp_(g, hyper.rest("beta1"))
+    return mean, _mean_square(hyper.moment("exp_avg_sq"), g, hyper, "beta2")
 
 
 def _mean_square(square: Tensor, g: Tensor, hyper: Hyper, name: str) -> Tensor:
