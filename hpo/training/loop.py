@@ -102,7 +102,7 @@ class _Single:
 def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     """Take one pass over the training split. Returns the `train_*` metrics. Raises NotFinite."""
     train = run.train
-    batches = draw_batches(len(train), run.batch_size, run.streams.order, run.skip_single, run.device)
+    batches = draw_batches(len(train), run.batch_size, run.streams.order, run.batching.skip_single, run.device)
     outputs: list[Tensor] = []
 
     run.model.train()
@@ -139,7 +139,7 @@ def train_step(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
 
 def _forward(run: Run, rows: Tensor) -> tuple[Tensor, Tensor]:
     output = run.model(run.task.batch(run.train.x[rows], run.params, run.streams.noise))
-    check_shape(output, len(rows), run.classes)
+    check_shape(output, len(rows), run.data.classes)
     return output, run.loss(output, run.train.y[rows])
 
 
@@ -169,7 +169,7 @@ def draw_batches(
 
 def set_learning_rate(run: Run, step: int) -> None:
     """Give the optimizer the schedule's learning rate of step `step` (from 0, over all epochs), where it can change."""
-    changes = run.schedule.changes
+    changes = run.rates.schedule.changes
     if changes == "step" or (changes == "epoch" and step % run.steps_per_epoch == 0):
         rate = run.rate(step)
         for group in run.optimizer.param_groups:
@@ -179,7 +179,7 @@ def set_learning_rate(run: Run, step: int) -> None:
 def validate(run: Run) -> dict[str, float]:
     """Return the `val_*` metrics of the current weights. Raises NotFinite."""
     outputs = predict(run.task, run.model, run.validation.x, run.params)
-    check_shape(outputs, len(run.validation), run.classes)
+    check_shape(outputs, len(run.validation), run.data.classes)
     return finite_metrics(run, "val", outputs, run.validation.y)
 
 
@@ -187,7 +187,7 @@ def finite_metrics(run: Run, prefix: str, outputs: Tensor, targets: Tensor) -> d
     """Return the metrics of one split. Raises NotFinite if an output, or their loss, is not finite."""
     if not outputs.isfinite().all():
         raise NotFinite
-    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.units)
+    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.data.units)
     if f"{prefix}_loss" not in metrics:  # as_floats left it out
         raise NotFinite
     return metrics

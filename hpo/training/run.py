@@ -30,6 +30,36 @@ class NotFinite(Exception):
     """A loss or an output was NaN or infinite."""
 
 
+@dataclass(frozen=True)
+class RunData:
+    """The rows that a trial trains on and is measured on, on its device."""
+
+    train: Split  # targets on the model's scale
+    validation: Split  # likewise
+    classes: int  # 1 for binary and regression
+    units: Units
+    whole_x: Tensor  # the rows of the training split before outliers were dropped
+    kept_rows: Tensor | None  # which of them `train` has; None: all
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the training split is cut into batches. skip_single: a last batch of one row is left out."""
+
+    size: int
+    skip_single: bool
+    per_epoch: int
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Where a trial's learning rates come from."""
+
+    optimizer_defaults: Mapping[str, Any]
+    schedule: ScheduleChoice
+    factor: Callable[[Progress], float]
+
+
 @dataclass(eq=False)
 class Run:
     """One trial, ready to train: `model` holds its current weights, also after training."""
@@ -39,21 +69,12 @@ class Run:
     params: Mapping[str, Any]  # the trial's own and the defaults
     device: torch.device
     streams: Streams
-    train: Split  # targets on the model's scale
-    validation: Split  # likewise
-    classes: int  # 1 for binary and regression
-    units: Units
+    data: RunData
     model: nn.Module
     loss_choice: tuple[LossChoice, Bound]
-    optimizer_defaults: Mapping[str, Any]
-    schedule: ScheduleChoice
-    factor: Callable[[Progress], float]
+    rates: Rates
     epochs: int
-    batch_size: int
-    skip_single: bool
-    steps_per_epoch: int
-    whole_x: Tensor  # the rows of the training split before outliers were dropped
-    kept_rows: Tensor | None  # which of them `train` has; None: all
+    batching: Batching
     parts: int = 1  # in which a batch goes through the model, its gradients added up; more take less memory
     reports: list[Reported] = field(default_factory=list)  # of the completed epochs
     validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
@@ -62,6 +83,22 @@ class Run:
     def optimizer(self) -> torch.optim.Optimizer:
         """The plain loop's; a stack has its own, for all of its members."""
         return make_optimizer(self.params, self.model.parameters())
+
+    @property
+    def train(self) -> Split:
+        return self.data.train
+
+    @property
+    def validation(self) -> Split:
+        return self.data.validation
+
+    @property
+    def batch_size(self) -> int:
+        return self.batching.size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.batching.per_epoch
 
     def drop_optimizer(self) -> None:
         """Free what the plain loop's optimizer holds: a stack has taken it over."""
@@ -80,7 +117,7 @@ class Run:
     @property
     def learning_rate(self) -> float:
         """The learning rate before the schedule."""
-        return float(self.optimizer_defaults["lr"])
+        return float(self.rates.optimizer_defaults["lr"])
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
@@ -90,7 +127,7 @@ class Run:
     def rate(self, step: int) -> float:
         """Return the schedule's learning rate of a step, from 0 over all epochs."""
         at = Progress(step, self.epochs * self.steps_per_epoch, self.steps_per_epoch, self.validation_losses)
-        return self.learning_rate * self.factor(at)
+        return self.learning_rate * self.rates.factor(at)
 
 
 def start(
@@ -126,21 +163,12 @@ def start(
         params=params,
         device=device,
         streams=random,
-        train=training,
-        validation=validation,
-        classes=splits.outputs,
-        units=units,
+        data=RunData(training, validation, splits.outputs, units, whole_x, kept_rows),
         model=model,
         loss_choice=bind_loss(task.kind, params, training, splits.outputs),
-        optimizer_defaults=optimizer_defaults(params),
-        schedule=schedule,
-        factor=factor,
+        rates=Rates(optimizer_defaults(params), schedule, factor),
         epochs=epochs,
-        batch_size=batch_size,
-        skip_single=skip_single,
-        steps_per_epoch=steps_in_epoch(len(training), batch_size, skip_single),
-        whole_x=whole_x,
-        kept_rows=kept_rows,
+        batching=Batching(batch_size, skip_single, steps_in_epoch(len(training), batch_size, skip_single)),
     )
 
 

@@ -33,10 +33,9 @@ def epoch_batches(runs: Sequence[Run]) -> Iterator[Batch]:
     order = _padded([each[:count] for each, count in zip(orders, used, strict=True)], longest).to(runs[0].device)
     targets = _targets(runs, order, longest)
     rows = order
-    if any(run.kept_rows is not None for run in runs):
-        rows = torch.stack(
-            [each if run.kept_rows is None else run.kept_rows[each] for run, each in zip(runs, order, strict=True)]
-        )
+    kept = [run.data.kept_rows for run in runs]
+    if any(each is not None for each in kept):
+        rows = torch.stack([each if its is None else its[each] for its, each in zip(kept, order, strict=True)])
     for start in range(0, longest, size):
         sizes = [max(0, min(size, count - start)) for count in used]
         stop = start + max(sizes)

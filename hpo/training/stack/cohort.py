@@ -69,7 +69,7 @@ class Cohort:
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
         self._differentiable = compiled(self._evaluate) if compile else None
         take_over(self.runs, self.model, self.optimizer)
-        self._x = first.whole_x  # of which every run uses all rows, or its `kept_rows`
+        self._x = first.data.whole_x  # of which every run uses all rows, or its `kept_rows`
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -201,7 +201,7 @@ class Cohort:
     def _check(self, output: Tensor, rows: int) -> None:
         if len(output) != len(self):
             raise CannotStack(f"the stack's output has shape {tuple(output.shape)}")
-        check_shape(output[0], rows, self.runs[0].classes)
+        check_shape(output[0], rows, self.runs[0].data.classes)
 
     def _looked_at(self, step: int) -> list[bool]:
         """Return for each run whether the plain loop would look at its loss at this step of its epoch."""
@@ -214,11 +214,11 @@ class Cohort:
 
     def _rates(self) -> list[list[float]]:
         """Return the runs' learning rates at each step of their epoch; of one step if they stay as they are."""
-        changing = any(run.schedule.changes == "step" for run in self.runs)
+        changing = any(run.rates.schedule.changes == "step" for run in self.runs)
         by_run = []
         for run in self.runs:
             begin, last = run.completed * run.steps_per_epoch, run.steps_per_epoch - 1
-            steps = self.steps_in_epoch if run.schedule.changes == "step" else 1
+            steps = self.steps_in_epoch if run.rates.schedule.changes == "step" else 1
             rates = [run.rate(begin + min(step, last)) for step in range(steps)]
             by_run.append(rates if len(rates) > 1 or not changing else rates * self.steps_in_epoch)
         return [list(rates) for rates in zip(*by_run, strict=True)]
@@ -252,7 +252,7 @@ class Cohort:
     def _in_units(self, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
         """Return the metrics of the runs in these rows, in the target's own units."""
         if self.task.kind == "regression":
-            units = [self.runs[row].units for row in rows]
+            units = [self.runs[row].data.units for row in rows]
             outputs = torch.stack([each.inverse(output) for each, output in zip(units, outputs, strict=True)])
             targets = torch.stack([each.inverse(target) for each, target in zip(units, targets, strict=True)])
         return measure(self.task.kind, outputs, targets)
@@ -277,7 +277,7 @@ def _likeness(run: Run) -> tuple[str, ...]:
 def _settings(run: Run) -> Settings:
     return Settings(
         choice=OPTIMIZERS[run.params.get("optimizer", OPTIMIZERS.default)],
-        defaults=run.optimizer_defaults,
+        defaults=run.rates.optimizer_defaults,
         clip_norm=run.params.get("grad_clip_norm"),
         clip_value=run.params.get("grad_clip_value"),
     )

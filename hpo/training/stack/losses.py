@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from hpo.training.vocabulary.losses import Bound, LossChoice
 
 
+@dataclass(frozen=True)
+class _Arrangement:
+    """Members by kinds. order, back: None where those of a kind lie side by side."""
+
+    kinds: Sequence[tuple[LossChoice, Bound]]
+    sizes: list[int]
+    order: Tensor | None
+    back: Tensor | None
+
+
 class StackedLoss:
     """Per-example losses [K, B] of outputs [K, B] or [K, B, C] against targets [K, B]."""
 
@@ -22,22 +33,22 @@ class StackedLoss:
         device."""
         self._members = list(members)
         self._like = like.new_empty(0)
-        self._arrange()
+        self._arrangement = self._arranged()
 
-    def _arrange(self) -> None:
+    def _arranged(self) -> _Arrangement:
         kinds: dict[str, list[int]] = {}
         for row, (choice, _) in enumerate(self._members):
             kinds.setdefault(choice.name, []).append(row)
-        self._kinds = [
-            (self._members[rows[0]][0], self._columns([self._members[row][1] for row in rows]))
-            for rows in kinds.values()
-        ]
-        self._sizes = [len(rows) for rows in kinds.values()]
+        bound = [self._columns([self._members[row][1] for row in rows]) for rows in kinds.values()]
+        choices = [self._members[rows[0]][0] for rows in kinds.values()]
         order = [row for rows in kinds.values() for row in rows]
-        self._order = self._back = None  # None: members of a kind lie side by side
-        if order != sorted(order):
-            self._order = torch.tensor(order, device=self._like.device)
-            self._back = self._order.argsort()
+        moved = torch.tensor(order, device=self._like.device) if order != sorted(order) else None
+        return _Arrangement(
+            list(zip(choices, bound, strict=True)),
+            [len(rows) for rows in kinds.values()],
+            moved,
+            None if moved is None else moved.argsort(),
+        )
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._by_kind(outputs, targets, lambda choice: choice.function)
@@ -49,19 +60,18 @@ class StackedLoss:
     def _by_kind(
         self, outputs: Tensor, targets: Tensor, function_of: Callable[[LossChoice], Callable[..., Tensor]]
     ) -> Tensor:
-        if self._order is not None:
-            outputs, targets = outputs[self._order], targets[self._order]
-        pieces = zip(
-            self._kinds, outputs.split_with_sizes(self._sizes), targets.split_with_sizes(self._sizes), strict=True
-        )
+        its = self._arrangement
+        if its.order is not None:
+            outputs, targets = outputs[its.order], targets[its.order]
+        pieces = zip(its.kinds, outputs.split_with_sizes(its.sizes), targets.split_with_sizes(its.sizes), strict=True)
         found = [function_of(choice)(out, target, **bound) for (choice, bound), out, target in pieces]
         together = torch.cat(found) if len(found) > 1 else found[0]
-        return together if self._back is None else together[self._back]
+        return together if its.back is None else together[its.back]
 
     def select(self, rows: list[int]) -> None:
         """Keep only the members in these rows."""
         self._members = [self._members[row] for row in rows]
-        self._arrange()
+        self._arrangement = self._arranged()
 
     def _columns(self, bounds: Sequence[Bound]) -> Bound:
         """Return each keyword argument for all members: the value that all have, else numbers as [K, 1] and tensors

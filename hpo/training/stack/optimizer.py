@@ -33,6 +33,19 @@ class _Group:
     hyper: Hyper
 
 
+@dataclass(frozen=True)
+class _Memory:
+    """Tensors in the order of the groups: those of one optimizer side by side."""
+
+    flat: Tensor  # the stack's own parameters, in its own order
+    order: Tensor | None  # None: the same as the stack's
+    back: Tensor | None
+    own: Tensor  # the parameters
+    gradient: Tensor
+    clip_norm: Tensor | None  # [K, 1]; None: nobody has a limit
+    clip_value: Tensor | None
+
+
 class StackedOptimizer:
     """Clips and applies gradients to the flat parameters [K, P] of a stack.
 
@@ -52,55 +65,57 @@ class StackedOptimizer:
         for rows in kinds.values():
             defaults = [settings[row].defaults for row in rows]
             self._groups.append(_Group(settings[rows[0]].choice, rows, Hyper(defaults, flat)))
-        self._arrange(flat)
+        self._memory = self._arranged(flat)
 
-    def _arrange(self, flat: Tensor) -> None:
-        self._flat = flat
+    def _arranged(self, flat: Tensor) -> _Memory:
         order = [row for group in self._groups for row in group.rows]
-        sorted_already = order == list(range(len(order)))
-        self._order = None if sorted_already else torch.tensor(order, device=flat.device)
-        self._back = None if self._order is None else self._order.argsort()
-        self._own = flat if self._order is None else flat[self._order]
-        self._gradient = torch.empty_like(flat)
-        self._clip_norm = _limits([self._settings[row].clip_norm for row in order], flat)
-        self._clip_value = _limits([self._settings[row].clip_value for row in order], flat)
+        moved = None if order == list(range(len(order))) else torch.tensor(order, device=flat.device)
+        return _Memory(
+            flat,
+            moved,
+            None if moved is None else moved.argsort(),
+            flat if moved is None else flat[moved],
+            torch.empty_like(flat),
+            _limits([self._settings[row].clip_norm for row in order], flat),
+            _limits([self._settings[row].clip_value for row in order], flat),
+        )
 
     def step(self, gradients: Sequence[Tensor], rates: Sequence[float], ragged: Ragged | None) -> None:
         """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate.
         Members without rows in a ragged batch stay as they are. Called without autograd."""
         self._gather([each.flatten(1) for each in gradients])
-        self._clip(self._gradient)
+        self._clip(self._memory.gradient)
         idle = [] if ragged is None else ragged.idle
         start = 0
         for group in self._groups:
             stop = start + len(group.rows)
             group.hyper.set_learning_rates([rates[row] for row in group.rows])
-            own, its = self._own[start:stop], self._gradient[start:stop]
+            own, its = self._memory.own[start:stop], self._memory.gradient[start:stop]
             rest = [place for place, row in enumerate(group.rows) if row in idle] if idle else []
             if len(rest) < len(group.rows):
                 _update(group, own, its, rest)
             start = stop
-        if self._back is not None:
-            torch.index_select(self._own, 0, self._back, out=self._flat)
+        if self._memory.back is not None:
+            torch.index_select(self._memory.own, 0, self._memory.back, out=self._memory.flat)
 
     def _gather(self, gradients: Sequence[Tensor]) -> None:
         """Put gradients [K, ...] side by side, in the order of the groups."""
-        if self._order is None:
-            torch.cat(list(gradients), 1, out=self._gradient)
+        if self._memory.order is None:
+            torch.cat(list(gradients), 1, out=self._memory.gradient)
             return
         begin = 0
         for each in gradients:
-            torch.index_select(each, 0, self._order, out=self._gradient[:, begin : begin + each.shape[1]])
+            torch.index_select(each, 0, self._memory.order, out=self._memory.gradient[:, begin : begin + each.shape[1]])
             begin += each.shape[1]
 
     def _clip(self, gradient: Tensor) -> None:
         """As torch.nn.utils.clip_grad_value_ and then clip_grad_norm_ do."""
-        if self._clip_value is not None:
-            gradient.clamp_(-self._clip_value, self._clip_value)
-        if self._clip_norm is not None:
+        if self._memory.clip_value is not None:
+            gradient.clamp_(-self._memory.clip_value, self._memory.clip_value)
+        if self._memory.clip_norm is not None:
             norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            factor = (self._clip_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradient.mul_(torch.where(self._clip_norm.isinf(), 1.0, factor))
+            factor = (self._memory.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+            gradient.mul_(torch.where(self._memory.clip_norm.isinf(), 1.0, factor))
 
     def member(self, row: int) -> tuple[Hyper, int]:
         """Return the state that holds the member in a row of the stack, and its place there."""
@@ -115,7 +130,7 @@ class StackedOptimizer:
             group.rows = [new_row[group.rows[place]] for place in places]
             group.hyper.select(places)
         self._groups = [group for group in self._groups if group.rows]
-        self._arrange(flat)
+        self._memory = self._arranged(flat)
 
 
 def _update(group: _Group, own: Tensor, gradient: Tensor, idle: list[int]) -> None:

@@ -45,7 +45,7 @@ def probe(task: TorchTask, splits: Splits, trials: Sequence[TrialSpec], device: 
     """
     trials = trials[:MEMBERS]
     alone = start(task, splits, trials[0], device)
-    rows = draw_batches(len(alone.train), alone.batch_size, alone.streams.order, alone.skip_single, device)
+    rows = draw_batches(len(alone.train), alone.batch_size, alone.streams.order, alone.batching.skip_single, device)
     alone.model.train()
     cohort = Cohort([start(task, splits, trial, device) for trial in trials])
     cohort.model.begin_epoch()
