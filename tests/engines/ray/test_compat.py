@@ -6,6 +6,8 @@ import importlib.util
 import inspect
 import mmap
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,16 @@ def test_what_ray_says_of_an_actor_whose_node_has_died():
     program = Path(ray.__file__).parent / "core" / "src" / "ray" / "gcs" / "gcs_server"
     with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         assert content.find(f"The actor died because {compat.NODE_DIED}".encode()) > 0
+
+
+def test_the_folder_with_what_an_actor_prints(tmp_path: Path):
+    script = """
+import sys
+from pathlib import Path
+from hpo.engines.ray.compat import session_logs
+print(session_logs(otherwise=Path("nowhere")), file=sys.stderr)
+"""
+    for name, found in (("worker-1.out", str(tmp_path)), ("elsewhere.txt", "nowhere")):
+        with (tmp_path / name).open("w") as output:
+            done = subprocess.run([sys.executable, "-c", script], stdout=output, stderr=subprocess.PIPE, text=True)
+        assert done.stderr.strip() == found
