@@ -56,10 +56,10 @@ def open_recorder(sweep: Sweep, home: Home, clock: Callable[[], float] = time.ti
     Raises UserError if the study is another sweep's, or is being run by another process.
     """
     home.prepare()
-    place = choose_study(sweep, home)
-    for note in begin_successor(place, home):
+    choice = choose_study(sweep, home)
+    for note in begin_successor(choice, home):
         log.warning("%s", note)
-    ledger = Ledger(place.sweep, home, clock, storage=place.storage)
+    ledger = Ledger(choice.sweep, home, clock, storage=choice.storage)
     atexit.register(ledger.abandon)  # a process for MLflow that nobody ends would keep this one from ending
     try:
         with without_main():

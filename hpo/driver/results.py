@@ -71,7 +71,7 @@ def _judge_failure(event: Failed, sweep: Sweep, circumstances: Circumstances) ->
     if failures > getattr(sweep.retry, kind.value) or circumstances.interrupted:
         return failed(event.error, event.traceback, kind)
     if shared:
-        return RunAgain(kind, counts=False, at_most=max(1, circumstances.died_together // 2))
+        return RunAgain(kind, counts=False, at_most=circumstances.died_together // 2)
     return RunAgain(kind, alone=kind is not FailureKind.LOST)
 
 

@@ -1,11 +1,47 @@
-"""Signals that come before the driver counts them."""
+"""Ctrl-C and SIGTERM: counted, and what comes of them before the driver counts them."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 from e2e.support import Place
+
+from hpo.driver.interrupts import Interrupts
+
+
+def test_interrupts_are_counted_inside_the_block_only() -> None:
+    seen: list[int] = []
+    interrupts = Interrupts(lambda: seen.append(interrupts.count))
+    before = signal.getsignal(signal.SIGTERM)
+    with interrupts.counted():
+        assert not interrupts
+        os.kill(os.getpid(), signal.SIGTERM)
+        hurry = interrupts.another()
+        assert interrupts and not hurry()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert hurry() and not interrupts.another()()
+    assert seen == [1, 2]
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert interrupts.count == 2
+
+
+def test_in_another_thread_nothing_is_counted_and_nothing_changed() -> None:
+    found = []
+
+    def enter() -> None:
+        with Interrupts(lambda: None).counted():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join(60)
+    assert found == [signal.getsignal(signal.SIGINT)]
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[End, dict[str, Any], Outcome | RunAgain]] = {
     "lost for the third time": (fails(LOST), {"failures": {LOST: 2}}, has_failed(LOST)),
     # A worker that dies takes its cohort with it, which counts against nobody.
     "died with others": (fails(DIED), {"died_together": 8}, RunAgain(DIED, counts=False, at_most=4)),
+    "died with another": (fails(DIED), {"died_together": 2}, RunAgain(DIED, counts=False, at_most=1)),
     "died with others once more": (
         fails(DIED),
         {"died_together": 3, "failures": {DIED: 1}},

@@ -70,3 +70,43 @@ def test_silence_is_what_stalls() -> None:
     dog.done(1)
     clock.now = 1000
     assert dog.overdue() == []
+
+
+def look_until(dog: Watchdog, clock: Clock, end: float) -> list[Overdue]:
+    """Look every second and a half, as a driver does that is busy; return what is overdue at `end`."""
+    while clock.now + 1.5 < end:
+        clock.now += 1.5
+        assert dog.look() == []
+    clock.now = end
+    return dog.look()
+
+
+def test_it_is_looked_now_and_then_only() -> None:
+    dog, clock = watchdog(trial=10)
+    dog.begin(1, [7])
+    assert look_until(dog, clock, 9.9) == []
+    clock.now = 10.05
+    assert dog.look() == []  # too soon
+    clock.now = 10.15
+    assert [overdue.assignment for overdue in dog.look()] == [1]
+
+
+def test_time_in_which_the_driver_stood_still_counts_against_nobody() -> None:
+    dog, clock = watchdog(trial=10, stall=30)
+    dog.begin(1, [7])
+    assert look_until(dog, clock, 1.0) == []
+    clock.now += 5000.0  # the laptop was closed
+    assert dog.look() == []
+    assert look_until(dog, clock, 5009.5) == []
+    (overdue,) = look_until(dog, clock, 5010.5)
+    assert not overdue.kill
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_from_being_stopped() -> None:
+    dog, clock = watchdog(trial=10)
+    dog.begin(1, [7])
+    assert look_until(dog, clock, 1.0) == []
+    clock.now -= 4000.0
+    assert dog.look() == []
+    assert look_until(dog, clock, -3990.5) == []
+    assert len(look_until(dog, clock, -3989.5)) == 1
