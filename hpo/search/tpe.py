@@ -60,10 +60,15 @@ class _Fit:
 class SharingTPESampler(TPESampler):
     """TPE for studies of one objective in which a trial has all its parameters before the next one is asked for."""
 
-    def __init__(self, space: Space, seed: int) -> None:
+    def __init__(self, space: Space, seed: int, n_startup_trials: int = STARTUP_TRIALS) -> None:
         """Conditional parameters are modelled by groups that are active together, instead of drawn at random."""
-        group = any(parameter.when for parameter in space.parameters)
-        super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=group, constant_liar=True)
+        super().__init__(
+            seed=seed,
+            n_startup_trials=n_startup_trials,
+            multivariate=True,
+            group=any(parameter.when for parameter in space.parameters),
+            constant_liar=True,
+        )
         self._fits: dict[tuple[str, ...], _Fit] = {}
         self._shares = tested()
         self._combinations: set[frozenset[tuple[str, BaseDistribution]]] = set()  # of parameters of ended trials
