@@ -19,7 +19,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search import compat
-from hpo.search.density import Choices, Density, Floats, Interval, axes_of, scaled
+from hpo.search.density import Choices, Density, Floats, Numerical, axes_of, scaled
 from hpo.spec.methods import STARTUP_TRIALS
 from hpo.spec.space import Space
 
@@ -39,7 +39,7 @@ class _Fit:
 
     search_space: dict[str, BaseDistribution]
     ended: Sequence[FrozenTrial]
-    axes: Sequence[Choices | Interval]
+    axes: Sequence[Choices | Numerical]
     mixture: Any  # the best ones' density, as Optuna has it: samples are drawn from it
     best: Density  # the same
     numbers: list[int]  # of the others that have all these parameters

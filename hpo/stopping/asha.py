@@ -63,8 +63,8 @@ class AshaKeys(HalvingKeys):
 
 
 @dataclass
-class Standing:
-    """How far a trial has come."""
+class Climb:
+    """How far up the rungs a trial has come."""
 
     rung: int = -1  # the highest that it stands at
     passed: int = -1  # the highest that it was let past
@@ -87,7 +87,7 @@ class AshaRule(StoppingRule):
         self._first = first
         self._eta = eta
         self._values: dict[tuple[int, int], array[float]] = {}  # at each bracket's rungs, sorted
-        self._standings: dict[int, Standing] = {}  # of running trials
+        self._climbs: dict[int, Climb] = {}  # of running trials
 
     def _bracket(self, number: int) -> int | None:
         """Return a trial's bracket, whose lowest rung has the same number; None if that is not known yet. Here there is
@@ -98,13 +98,13 @@ class AshaRule(StoppingRule):
         rung = self._rung(step)
         if rung < 0:
             return
-        standing = self._standings.setdefault(course.number, Standing())
-        if (known := standing.counted.get(rung)) is not None:
+        climb = self._climbs.setdefault(course.number, Climb())
+        if (known := climb.counted.get(rung)) is not None:
             if known[0] < step:
                 return
             self._discard(course.number, rung, known[1])
-        standing.counted[rung] = step, value
-        standing.rung = max(standing.rung, rung)
+        climb.counted[rung] = step, value
+        climb.rung = max(climb.rung, rung)
         self._count(course.number, rung, value)
 
     def _rung(self, step: int) -> int:
@@ -126,21 +126,21 @@ class AshaRule(StoppingRule):
             del values[bisect_left(values, value)]
 
     def stops(self, course: Course) -> bool:
-        standing, bracket = self._standings.get(course.number), self._bracket(course.number)
-        if standing is None or bracket is None or standing.rung < bracket or standing.rung == standing.passed:
+        climb, bracket = self._climbs.get(course.number), self._bracket(course.number)
+        if climb is None or bracket is None or climb.rung < bracket or climb.rung == climb.passed:
             return False
-        _, value = standing.counted[standing.rung]
+        _, value = climb.counted[climb.rung]
         if math.isnan(value):
             return True
-        values = self._values[bracket, standing.rung]
+        values = self._values[bracket, climb.rung]
         if value > values[max(1, len(values) // self._eta) - 1]:
             return True
-        standing.passed = standing.rung
+        climb.passed = climb.rung
         return False
 
     def end(self, course: Course, complete: bool) -> None:
-        self._standings.pop(course.number, None)
+        self._climbs.pop(course.number, None)
 
     def withdraw(self, course: Course) -> None:
-        for rung, (_, value) in self._standings.pop(course.number, Standing()).counted.items():
+        for rung, (_, value) in self._climbs.pop(course.number, Climb()).counted.items():
             self._discard(course.number, rung, value)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from hpo.stopping.asha import AshaRule, HalvingKeys, Standing
+from hpo.stopping.asha import AshaRule, Climb, HalvingKeys
 from hpo.stopping.base import Course, StoppingRule
 
 
@@ -78,7 +78,7 @@ class HyperbandRule(AshaRule):
 
     def end(self, course: Course, complete: bool) -> None:
         if self._learns:
-            for rung, (_, value) in self._standings.get(course.number, Standing()).counted.items():
+            for rung, (_, value) in self._climbs.get(course.number, Climb()).counted.items():
                 numbers, values = self._ended.setdefault(rung, (array("q"), array("d")))
                 numbers.append(course.number)
                 values.append(value)
@@ -95,6 +95,6 @@ class HyperbandRule(AshaRule):
         for rung, ended in self._ended.items():
             for number, value in zip(*ended, strict=True):
                 self._count(number, rung, value)
-        for number, standing in self._standings.items():
-            for rung, (_, value) in standing.counted.items():
+        for number, climb in self._climbs.items():
+            for rung, (_, value) in climb.counted.items():
                 self._count(number, rung, value)

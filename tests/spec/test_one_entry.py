@@ -105,7 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     grammar, methods = folder / "hpo" / "spec" / "grammar.py", folder / "hpo" / "spec" / "methods.py"
     add_to_class(grammar, "Budget", "dollars: Annotated[float | None, Field(gt=0)] = None")
     add_to_class(grammar, "Metric", "margin: float | None = None")
-    add_to_class(grammar, "Settings", 'patron: Annotated[str | None, says("who pays")] = None')
+    add_to_class(grammar, "PlainKeys", 'patron: Annotated[str | None, says("who pays")] = None')
     entry = '"luck": SearchMethod("optuna.samplers:RandomSampler", learns=False),'
     text = methods.read_text(encoding="utf-8")
     methods.write_text(text.replace('    "nsga2":', f'    {entry}\n    "nsga2":'), encoding="utf-8")

@@ -124,7 +124,7 @@ def test_a_longer_trial_makes_room_for_a_bracket() -> None:
             rule.end(Course(number, {steps - 1: 0.0}), complete=True)
     stopped = {course.number for course in courses if learns.stops(course)}
     assert stopped == {course.number for course in courses if knows.stops(course)} != set()
-    passed = [course for course in courses if knows._standings[course.number].passed == 0]  # type: ignore[attr-defined]
+    passed = [course for course in courses if knows._climbs[course.number].passed == 0]  # type: ignore[attr-defined]
     assert passed
     learns.end(Course(103, {400: 0.0}), complete=True)
     for number in range(200, 300):
