@@ -267,7 +267,7 @@ class Driver:
         if record is Refusal.DOUBLE:
             self._searcher.drop(proposal.key)
             return None
-        self._searcher.begin(proposal.key, record.number)
+        self._searcher.begin(proposal.key, record.number, record.retry_of)
         self._backlog.begin(proposal)
         spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs, self._ledger.checkpoint_of(record))
         self._running[record.number] = Running(proposal.key, spec, record)

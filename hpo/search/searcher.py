@@ -70,6 +70,7 @@ class Searcher:
         self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, bound_of(sweep.method), seed)
         self._copy.add(finished)
         self._rule = sweep.early_terminate.rule(sweep.name, sweep.max_epochs())
+        self._origins: dict[int, int] = {}  # of repetitions: the first of the trials that they repeat
         for trial in finished:
             self._replay(trial)
         self._keys = itertools.count()
@@ -82,9 +83,9 @@ class Searcher:
 
     def _replay(self, trial: FrozenTrial) -> None:
         """Have an ended trial of the record count for the decisions on others."""
+        course = self._course_of(trial.number, trial.user_attrs.get("retry_of"))
         if trial.state not in _COUNTED:
             return
-        course = Course(trial.number)
         for step, value in sorted(trial.intermediate_values.items()):
             course.values[step] = self._sign * value
             self._rule.report(course, step, course.values[step])
@@ -140,9 +141,16 @@ class Searcher:
         self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params))
         return Proposal(key, params)
 
-    def begin(self, key: int, number: int) -> None:
-        """Take in that a proposal has become a trial. number: the trial's in the study of record."""
-        self._asked[key].course = Course(number)
+    def begin(self, key: int, number: int, repeats: int | None) -> None:
+        """Take in that a proposal has become a trial. number: the trial's in the study of record; repeats: that of the
+        interrupted trial of which it is the repetition, if it is one."""
+        self._asked[key].course = self._course_of(number, repeats)
+
+    def _course_of(self, number: int, repeats: int | None) -> Course:
+        if repeats is None:
+            return Course(number)
+        self._origins[number] = self._origins.get(repeats, repeats)
+        return Course(number, repeats=self._origins[number])
 
     def report(self, key: int, step: int, value: float, decide: bool = False) -> Decision:
         """Take in a value of the metric. A step that comes again, from a trial that is run again after its worker died,

@@ -40,7 +40,7 @@ def decisions(searcher: Searcher) -> list[Decision]:
     for number in range(1000, 1040):
         proposal = searcher.propose()
         assert proposal is not None
-        searcher.begin(proposal.key, number)
+        searcher.begin(proposal.key, number, None)
         for step in range(1, EPOCHS + 1):
             value = rng.random()
             decided.append(searcher.report(proposal.key, step, value, decide=True))

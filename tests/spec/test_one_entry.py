@@ -84,7 +84,7 @@ assert read_back.budget == sweep.budget
 assert opening("luck", None, 1).least == opening("random", None, 1).least
 searcher = Searcher(sweep)
 proposal = searcher.propose()
-searcher.begin(proposal.key, 0)
+searcher.begin(proposal.key, 0, None)
 assert [searcher.report(proposal.key, step, 0.0, decide=True) for step in (6, 7)] == [Decision.CONTINUE, Decision.STOP]
 """
 
