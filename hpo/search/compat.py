@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import CmaEsSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 if TYPE_CHECKING:
@@ -85,3 +85,17 @@ class OpenTPESampler(TPESampler):
     def params_of(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Return a trial's parameters; of one that runs, also those that were drawn and not yet asked for."""
         return self._get_params(trial, study)
+
+
+class StartingCmaEsSampler(CmaEsSampler):
+    """Optuna's CmaEsSampler, told only when it is first asked from which trials to start."""
+
+    def sources(self, search_space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
+        """Return complete trials of a search space to start from; none: it starts from the middle of the space."""
+        return []
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        self._source_trials = self.sources(search_space) or None
+        return super().sample_relative(study, trial, search_space)

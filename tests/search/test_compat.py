@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from optuna.samplers import GPSampler, RandomSampler, TPESampler
+from optuna.samplers import CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
@@ -86,6 +86,11 @@ def test_a_sampler_leaves_what_it_drew_under_this_key(kind: Any) -> None:
     assert running.system_attrs and all(compat.RELATIVE_PARAMS in key for key in running.system_attrs)
     if kind is compat.OpenTPESampler:
         assert sampler.params_of(study, running) == {"x": x}
+
+
+def test_the_names_of_cmaes() -> None:
+    """That it starts from these trials, test_resuming.py sees."""
+    assert vars(CmaEsSampler(seed=1))["_source_trials"] is None
 
 
 def test_no_other_module_of_the_search_touches_them() -> None:
