@@ -37,7 +37,8 @@ class Planner(Generic[Item]):
         one.
         """
         self._most = MOST if most is None else most
-        self._workers, self._opening = self._allowed(workers, opening)
+        self._workers = max(1, workers)
+        self._opening = self._within(opening)
         self._waiting: dict[Hashable, list[_Waiting[Item]]] = {}
         self._limits: dict[Hashable, int] = {}
         self._rounds = 0  # in which groups were dealt out
@@ -46,11 +47,11 @@ class Planner(Generic[Item]):
 
     def resize(self, workers: int, opening: Opening) -> None:
         """Take in that there are more workers now, or fewer."""
-        self._workers, self._opening = self._allowed(workers, opening)
+        self._workers = max(1, workers)
+        self._opening = self._within(opening)
 
-    def _allowed(self, workers: int, opening: Opening) -> tuple[int, Opening]:
-        workers = max(1, workers)
-        return workers, Opening(workers, workers) if self._most == 1 else opening
+    def _within(self, opening: Opening) -> Opening:
+        return Opening(self._workers, self._workers) if self._most == 1 else opening
 
     def __len__(self) -> int:
         return self._count
