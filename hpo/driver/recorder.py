@@ -145,7 +145,7 @@ class Recorder:
             return None
         record = self._ledger.begin(proposal.params, retry)
         assert not isinstance(record, Refusal), "the study is not shared"
-        self._searcher.begin(proposal.key, record.number)
+        self._searcher.begin(proposal.key, record.number, record.retry_of)
         record.info["tune_trial"] = trial
         self._running[trial] = _TuneTrial(proposal.key, record)
         self.known[trial] = record.number

@@ -67,7 +67,7 @@ class RunningTrials:
             self._searcher.drop(proposal.key)
             return None
         self._backlog.begin(proposal)
-        self._searcher.begin(proposal.key, record.number)
+        self._searcher.begin(proposal.key, record.number, record.retry_of)
         spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs, self._ledger.checkpoint_of(record))
         self._running[record.number] = RunningTrial(proposal.key, spec, record)
         return self._running[record.number]

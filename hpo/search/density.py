@@ -31,7 +31,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Interval:
+class Numerical:
     """A numerical parameter, in the scale of its kernels (logarithms, if `log`), half a step wider at both ends."""
 
     low: float
@@ -44,22 +44,22 @@ class Interval:
         return self.high - self.low
 
 
-def axes_of(search_space: Mapping[str, BaseDistribution]) -> list[Choices | Interval]:
+def axes_of(search_space: Mapping[str, BaseDistribution]) -> list[Choices | Numerical]:
     """Return how each parameter of a search space is seen here."""
     return [_axis(distribution) for distribution in search_space.values()]
 
 
-def _axis(distribution: Any) -> Choices | Interval:
+def _axis(distribution: Any) -> Choices | Numerical:
     if hasattr(distribution, "choices"):
         return Choices(len(distribution.choices))
     step = distribution.step or 0.0
     low, high = distribution.low - step / 2, distribution.high + step / 2
-    return Interval(*((np.log(low), np.log(high)) if distribution.log else (low, high)), distribution.log, step)
+    return Numerical(*((np.log(low), np.log(high)) if distribution.log else (low, high)), distribution.log, step)
 
 
-def scaled(axes: Sequence[Choices | Interval], values: Floats) -> Floats:
+def scaled(axes: Sequence[Choices | Numerical], values: Floats) -> Floats:
     """Return parameters (a row each) in the scale of their kernels."""
-    logs = [index for index, axis in enumerate(axes) if isinstance(axis, Interval) and axis.log]
+    logs = [index for index, axis in enumerate(axes) if isinstance(axis, Numerical) and axis.log]
     values[logs] = np.log(values[logs])
     return values
 
@@ -67,7 +67,7 @@ def scaled(axes: Sequence[Choices | Interval], values: Floats) -> Floats:
 class Density:
     """A mixture: a kernel for each observation, and a wide one."""
 
-    def __init__(self, axes: Sequence[Choices | Interval], places: Floats, weights: Floats) -> None:
+    def __init__(self, axes: Sequence[Choices | Numerical], places: Floats, weights: Floats) -> None:
         """places: the observations, a row for each parameter, scaled; weights: of the kernels, the wide one last."""
         self._axes = axes
         self._columns: list[int] = []  # parameters with steps, with their kernels
@@ -129,7 +129,7 @@ def _of_choices(count: int, chosen: NDArray[np.int64]) -> Floats:
     return logs
 
 
-def _kernels(axis: Interval, places: Floats) -> tuple[Floats, Floats]:
+def _kernels(axis: Numerical, places: Floats) -> tuple[Floats, Floats]:
     """Return middles and widths: a kernel reaches as far as the farther of its neighbours."""
     count = len(places)
     order = np.argsort(places)

@@ -8,7 +8,6 @@ number when others are forgotten: nothing that a sampler remembers of it becomes
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Sequence
-from copy import copy as shallow_copy
 from copy import deepcopy as deep_copy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.search.compat import RELATIVE_PARAMS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -42,7 +43,7 @@ class Memory(BaseStorage):
         """Take note that a running trial has all its parameters: what TPE and GP leave for other processes that ask
         before it has (and decode at each later ask) is of no use any more."""
         attrs = self._trials[number].system_attrs
-        for key in [key for key in attrs if ":relative_params:" in key]:
+        for key in [key for key in attrs if RELATIVE_PARAMS in key]:
             del attrs[key]
 
     # The study.
@@ -82,9 +83,7 @@ class Memory(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         number, self._next = self._next, self._next + 1
-        trial = _twin(template_trial) if template_trial else create_trial(state=TrialState.RUNNING)
-        trial.number = trial._trial_id = number
-        self._trials[number] = trial
+        self._trials[number] = _twin(template_trial or create_trial(state=TrialState.RUNNING), number)
         return number
 
     def set_trial_param(
@@ -131,11 +130,20 @@ class Memory(BaseStorage):
         return deep_copy(found) if deepcopy else found
 
 
-def _twin(trial: FrozenTrial) -> FrozenTrial:
+def _twin(trial: FrozenTrial, number: int) -> FrozenTrial:
     """Return a trial as samplers look at one, that can be written to without touching the original."""
     last = max(trial.intermediate_values.items(), default=None)
-    twin = shallow_copy(trial)
-    twin.params, twin.distributions = dict(trial.params), dict(trial.distributions)
-    twin.system_attrs, twin.user_attrs = dict(trial.system_attrs), {}
-    twin.intermediate_values = {} if last is None else dict([last])
-    return twin
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=trial.state,
+        value=None,
+        values=trial.values,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
+        params=dict(trial.params),
+        distributions=dict(trial.distributions),
+        user_attrs={},
+        system_attrs=dict(trial.system_attrs),
+        intermediate_values={} if last is None else dict([last]),
+    )

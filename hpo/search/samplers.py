@@ -11,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
+from hpo.search.compat import generator_of
 from hpo.search.keep import Bound
 from hpo.spec.methods import METHODS
 from hpo.spec.methods import STARTUP_TRIALS as STARTUP_TRIALS
@@ -40,7 +41,7 @@ class WeightedRandomSampler(RandomSampler):
         if weights is None:
             return super().sample_independent(study, trial, param_name, param_distribution)
         choices = param_distribution.choices  # type: ignore[attr-defined]
-        return choices[self._rng.rng.choice(len(choices), p=weights)]
+        return choices[generator_of(self).choice(len(choices), p=weights)]
 
 
 def make_sampler(method: str, space: Space, seed: int) -> BaseSampler:

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import itertools
 import logging
-import random
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.events import Decision
-from hpo.search.distributions import decode_params
+from hpo.search.candidates import Candidates
 from hpo.search.samplers import STARTUP_TRIALS, WeightedRandomSampler, bound_of, make_sampler
 from hpo.search.working_copy import WorkingCopy
-from hpo.spec.conditions import same_params
 from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
 from hpo.stopping.base import Course
 
-_DRAWS = 10_000  # random draws before the allowed configurations are looked for one by one
 _ATTEMPTS = 100  # draws from the sampler before forbidden proposals are replaced by random allowed ones
 _REPEATS = 8  # proposals that were tried before, until a new one is drawn at random
 _COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -69,39 +65,27 @@ class Searcher:
         self._sign = -1 if sweep.metric.goal == "maximize" else 1  # a stopping rule takes less for better
         finished = list(history)
         # A stream of its own for each continuation: the same draws again would repeat trials.
-        self._seed = (sweep.seed * 1_000_003 + len(finished) + stream * 0x9E3779B1) % 2**32
-        sampler = make_sampler(sweep.method, sweep.space, self._seed)
-        self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, bound_of(sweep.method), self._seed)
+        seed = (sweep.seed * 1_000_003 + len(finished) + stream * 0x9E3779B1) % 2**32
+        sampler = make_sampler(sweep.method, sweep.space, seed)
+        self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, bound_of(sweep.method), seed)
         self._copy.add(finished)
         self._rule = sweep.early_terminate.rule(sweep.name, sweep.max_epochs())
+        self._origins: dict[int, int] = {}  # of repetitions: the first of the trials that they repeat
         for trial in finished:
             self._replay(trial)
         self._keys = itertools.count()
         self._known = len(finished)  # trials of the study, and proposals that are to become some
         self._asked: dict[int, _Asked] = {}
-        self._rng = random.Random(self._seed)
-        self._rest: list[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
-        self._queue: deque[dict[str, Any]] = deque()
-        tried = [decode_params(self._sweep.space, trial.params) for trial in finished]
-        self._tried: set[str] | None = None if sweep.duplicates == "replicate" else set()
-        self._elsewhere: set[str] = set()  # configurations that other drivers train or have trained
-        self._note_tried(
-            params for params, trial in zip(tried, finished, strict=True) if not trial.user_attrs.get("interrupted")
-        )
-        self._queue.extend(dict(baseline) for baseline in sweep.baselines if not _among(baseline, tried))
-        tried += self._queue
-        self._grid: Iterator[dict[str, Any]] | None = None
-        if sweep.method == "grid":
-            self._grid = (params for params in sweep.space.configurations() or () if not _among(params, tried))
+        self._candidates = Candidates(sweep, finished, seed)
         weighted = any(isinstance(p.domain, Categorical) and p.domain.probabilities for p in sweep.space.parameters)
         # no other method than random knows weights: they shape the trials that it starts from
-        self._startup = WeightedRandomSampler(sweep.space, self._seed) if weighted else None
+        self._startup = WeightedRandomSampler(sweep.space, seed) if weighted else None
 
     def _replay(self, trial: FrozenTrial) -> None:
         """Have an ended trial of the record count for the decisions on others."""
+        course = self._course_of(trial.number, trial.user_attrs.get("retry_of"))
         if trial.state not in _COUNTED:
             return
-        course = Course(trial.number)
         for step, value in sorted(trial.intermediate_values.items()):
             course.values[step] = self._sign * value
             self._rule.report(course, step, course.values[step])
@@ -117,31 +101,26 @@ class Searcher:
 
     def avoid(self, configurations: Iterable[dict[str, Any]]) -> None:
         """Propose no more what other drivers train."""
-        listed = list(configurations)
-        self._note_tried(listed)
-        self._elsewhere.update(map(_name, listed))
-        self._queue = deque(params for params in self._queue if not _among(params, listed))
+        self._candidates.avoid(configurations)
 
     def enqueue(self, params: dict[str, Any]) -> None:
         """Have a configuration proposed before anything else."""
-        self._queue.appendleft(params)
+        self._candidates.put_first(params)
 
     def propose(self) -> Proposal | None:
         """Return a configuration to train next; None if the space is used up (a grid; any space that is countable, if
         no configuration may be trained twice)."""
-        fixed = self._queue.popleft() if self._queue else None
-        if fixed is None and self._grid is not None:
-            fixed = next((params for params in self._grid if _name(params) not in self._elsewhere), None)
-            if fixed is None:
-                return None
-        if fixed is not None:
-            return self._hand_out(self._copy.fix(fixed), fixed)
+        given = self._candidates.given()
+        if given is not None:
+            return self._hand_out(self._copy.fix(given), given)
+        if self._candidates.is_grid:
+            return None
         starting = self._startup if self._known < STARTUP_TRIALS else None
         repeats: list[int] = []  # left running until something new was found: samplers keep away from what runs
         try:
             for _ in range(_ATTEMPTS):
                 number, params = self._copy.ask(starting)
-                if self._wanted(params):
+                if self._candidates.wanted(params):
                     return self._hand_out(number, params)
                 if self._sweep.space.allowed(params):
                     repeats.append(number)
@@ -152,38 +131,26 @@ class Searcher:
         finally:
             for number in repeats:
                 self._copy.reject(number)
-        drawn = self._draw_wanted()
+        drawn = self._candidates.draw()
         return None if drawn is None else self._hand_out(self._copy.fix(drawn), drawn)
-
-    def _wanted(self, params: dict[str, Any]) -> bool:
-        """Whether a configuration is allowed, and none that was proposed before where that counts."""
-        return self._sweep.space.allowed(params) and (self._tried is None or _name(params) not in self._tried)
-
-    def _note_tried(self, configurations: Iterable[dict[str, Any]]) -> None:
-        if self._tried is not None:
-            self._tried.update(map(_name, configurations))
-
-    def _draw_wanted(self) -> dict[str, Any] | None:
-        """Draw a wanted configuration at random; None if there is none left."""
-        if self._rest is None:
-            for _ in range(_DRAWS):
-                if self._wanted(params := self._sweep.space.draw(self._rng)):
-                    return params
-            self._rest = list(self._sweep.space.survivors())
-        if self._tried is not None:
-            self._rest = [params for params in self._rest if self._wanted(params)]
-        return self._rng.choice(self._rest) if self._rest else None
 
     def _hand_out(self, copy_number: int, params: dict[str, Any]) -> Proposal:
         key = next(self._keys)
         self._known += 1
-        self._note_tried([params])
+        self._candidates.note([params])
         self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params))
         return Proposal(key, params)
 
-    def begin(self, key: int, number: int) -> None:
-        """Take in that a proposal has become a trial. number: the trial's in the study of record."""
-        self._asked[key].course = Course(number)
+    def begin(self, key: int, number: int, repeats: int | None) -> None:
+        """Take in that a proposal has become a trial. number: the trial's in the study of record; repeats: that of the
+        interrupted trial of which it is the repetition, if it is one."""
+        self._asked[key].course = self._course_of(number, repeats)
+
+    def _course_of(self, number: int, repeats: int | None) -> Course:
+        if repeats is None:
+            return Course(number)
+        self._origins[number] = self._origins.get(repeats, repeats)
+        return Course(number, repeats=self._origins[number])
 
     def report(self, key: int, step: int, value: float, decide: bool = False) -> Decision:
         """Take in a value of the metric. A step that comes again, from a trial that is run again after its worker died,
@@ -233,14 +200,3 @@ class Searcher:
         """Take in that a proposal will become no trial. It is not proposed again."""
         self._known -= 1
         self._copy.reject(self._asked.pop(key).copy_number)
-
-
-def _name(params: Mapping[str, Any]) -> str:
-    """Return a text that two configurations share if they are the same: 1 is 1.0, as a study has it, and no `True`."""
-    whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in params.items()}
-    return repr(sorted(whole.items()))
-
-
-def _among(params: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a configuration is one of the others."""
-    return any(same_params(params, other) for other in others)

@@ -4,23 +4,22 @@ Between two asks mostly nothing has ended: the best trials and their density are
 those that run. Optuna sorts, encodes and fits everything at each ask. The proposals are the same, number for number
 (tests/search/test_tpe.py); only the time tells which of the two is at work.
 
-This rests on what TPESampler does inside, so with releases that it was not tested with, it does what TPESampler does.
+This rests on what TPESampler does inside (compat.py), so with releases that it was not tested with, it does what
+TPESampler does.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.density import Choices, Density, Floats, Interval, axes_of, scaled
+from hpo.search import compat
+from hpo.search.density import Choices, Density, Floats, Numerical, axes_of, scaled
 from hpo.spec.methods import STARTUP_TRIALS
 from hpo.spec.space import Space
 
@@ -28,16 +27,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
 
-TESTED = ((5, 0),)  # releases of Optuna
 _ROUNDING = 1e-7  # more than hpo/search/density.py differs from Optuna by
 _STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-_inside: Any = importlib.import_module(TPESampler.__module__)
-
-
-def tested() -> bool:
-    """Whether this release of Optuna is one that this was tested with."""
-    return tuple(int(part) for part in optuna.__version__.split(".")[:2]) in TESTED
-
 
 _Rows = dict[int, list[float] | None]  # a trial's values by its number; None: it lacks parameters
 
@@ -48,7 +39,7 @@ class _Fit:
 
     search_space: dict[str, BaseDistribution]
     ended: Sequence[FrozenTrial]
-    axes: Sequence[Choices | Interval]
+    axes: Sequence[Choices | Numerical]
     mixture: Any  # the best ones' density, as Optuna has it: samples are drawn from it
     best: Density  # the same
     numbers: list[int]  # of the others that have all these parameters
@@ -57,15 +48,20 @@ class _Fit:
     running: _Rows = field(default_factory=dict)
 
 
-class SharingTPESampler(TPESampler):
+class SharingTPESampler(compat.OpenTPESampler):
     """TPE for studies of one objective in which a trial has all its parameters before the next one is asked for."""
 
-    def __init__(self, space: Space, seed: int) -> None:
+    def __init__(self, space: Space, seed: int, n_startup_trials: int = STARTUP_TRIALS) -> None:
         """Conditional parameters are modelled by groups that are active together, instead of drawn at random."""
-        group = any(parameter.when for parameter in space.parameters)
-        super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=group, constant_liar=True)
+        super().__init__(
+            seed=seed,
+            n_startup_trials=n_startup_trials,
+            multivariate=True,
+            group=any(parameter.when for parameter in space.parameters),
+            constant_liar=True,
+        )
         self._fits: dict[tuple[str, ...], _Fit] = {}
-        self._shares = tested()
+        self._shares = compat.tested()
         self._combinations: set[frozenset[tuple[str, BaseDistribution]]] = set()  # of parameters of ended trials
         self._inferred: dict[str, BaseDistribution] | None = None
 
@@ -83,30 +79,26 @@ class SharingTPESampler(TPESampler):
             self._combinations.add(combination)
             self._inferred = None
 
-    def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+    def draw(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        """Return a value for each parameter of a search space."""
         if not self._shares:
-            return super()._sample(study, trial, search_space)
+            return super().draw(study, trial, search_space)
         ended, running = [], []
-        for other in study._get_trials(deepcopy=False, states=_STATES, use_cache=False):
+        for other in compat.trials_of(study, _STATES):
             if other.state != TrialState.RUNNING:
                 ended.append(other)
             elif other.number != trial.number:
                 running.append(other)
         fit = self._fit(study, search_space, ended)
         others = self._with_running(study, fit, running)
-        samples: Floats = fit.mixture.sample(self._rng.rng, self._n_ei_candidates)
+        samples: Floats = fit.mixture.sample(self.generator, self.candidates)
         rest = Density(fit.axes, scaled(fit.axes, others.copy()), _weights(others.shape[1]))
         gains = fit.best.log(samples) - rest.log(samples)
         if not _is_clear(samples, gains):  # Optuna's last bits decide
             by_name = dict(zip(search_space, samples.T, strict=True))
-            gains = fit.mixture.log_pdf(samples) - self._estimator(search_space, others).log_pdf(by_name)
+            gains = fit.mixture.log_pdf(samples) - self.estimator(search_space, others).log_pdf(by_name)
         chosen = zip(search_space, samples[np.argmax(gains)].tolist(), strict=True)
         return {name: search_space[name].to_external_repr(value) for name, value in chosen}
-
-    def _estimator(self, search_space: dict[str, BaseDistribution], places: Floats) -> Any:
-        """Return Optuna's density of trials. places: their values, a row for each parameter."""
-        observations = dict(zip(search_space, places, strict=True))
-        return self._parzen_estimator_cls(observations, search_space, self._parzen_estimator_parameters)
 
     def _fit(self, study: Study, search_space: dict[str, BaseDistribution], ended: list[FrozenTrial]) -> _Fit:
         """Return what ended trials say of a search space: the last answer, if neither has changed."""
@@ -119,11 +111,11 @@ class SharingTPESampler(TPESampler):
         for known_rows in (rows, on_way):
             if len(known_rows) > 2 * len(ended) + 5000:  # most are of trials that are gone
                 known_rows.clear()
-        below, above = _inside._split_trials(study, ended, _inside.default_gamma(len(ended)))
+        below, above = compat.split_trials(study, ended)
         axes, (_, best) = axes_of(search_space), _known(rows, below, search_space)
         numbers, others = _known(rows, above, search_space)
         places = _columns(best, len(axes))
-        mixture = self._estimator(search_space, places)._mixture_distribution
+        mixture = compat.mixture_of(self.estimator(search_space, places))
         density = Density(axes, scaled(axes, places.copy()), _weights(len(best)))
         columns = _columns(others, len(axes))
         fit = _Fit(dict(search_space), ended, axes, mixture, density, numbers, columns, rows, on_way)
@@ -132,7 +124,7 @@ class SharingTPESampler(TPESampler):
 
     def _with_running(self, study: Study, fit: _Fit, running: list[FrozenTrial]) -> Floats:
         """Return the values of all trials that are not among the best, in the order of their numbers."""
-        numbers, found = _known(fit.running, running, fit.search_space, lambda trial: self._get_params(trial, study))
+        numbers, found = _known(fit.running, running, fit.search_space, lambda trial: self.params_of(study, trial))
         if not numbers:
             return fit.others
         together = np.concatenate([fit.others, _columns(found, len(fit.axes))], axis=1)
@@ -150,7 +142,7 @@ def _is_clear(samples: Floats, gains: Floats) -> bool:
 
 
 def _weights(observations: int) -> Floats:
-    weights = np.append(_inside.default_weights(observations), [1.0])
+    weights = np.append(compat.default_weights(observations), [1.0])
     return np.asarray(weights / weights.sum())
 
 

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.search.distributions import searched_params, suggest
 from hpo.search.keep import Bound, kept
 from hpo.search.memory import Memory
+from hpo.search.resuming import take_up
 from hpo.spec.space import Space
 from hpo.spec.sweep import Target
 
@@ -43,6 +44,7 @@ class WorkingCopy:
             number = self._memory.create_new_trial(_STUDY, trial)
             self._settle(number, trial.state)
         self._thin_out()
+        take_up(self._sampler, self._study)
 
     def learn(self, ended: Iterable[FrozenTrial]) -> None:
         """Take over trials that another driver ended while this one works."""

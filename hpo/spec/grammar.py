@@ -153,7 +153,7 @@ class ParameterKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class PlainKeys:
     """The keys at the top level of a sweep file that a Sweep has as they are. One more here is validated, is in the
     JSON schema, is an attribute of Sweep, and is in both records."""
 
@@ -179,7 +179,7 @@ else:
 class FileKeys(Section):
     """The top level of a sweep file."""
 
-    # Besides Settings: what a Sweep has of these is worked out when the file is loaded.
+    # Besides PlainKeys: what a Sweep has of these is worked out when the file is loaded.
 
     name: Name | None = Field(None, description="study name (default: the file's stem)")
     description: str | None = None
@@ -194,7 +194,7 @@ class FileKeys(Section):
     baselines: list[dict[str, Any]] = Field([], description="configurations that are tried first")
 
 
-SweepKeys = section_of(Settings, FileKeys, "SweepKeys")  # the whole top level
+SweepKeys = section_of(PlainKeys, FileKeys, "SweepKeys")  # the whole top level
 
 # Keys of W&B's service: they say where its server keeps the sweep, which means nothing here.
 SERVICE_KEYS = ("project", "entity", "controller", "job", "image_uri")

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from hpo.spec import rules
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault, SpecError, did_you_mean
-from hpo.spec.grammar import SERVICE_KEYS, Settings, SweepKeys
+from hpo.spec.grammar import SERVICE_KEYS, PlainKeys, SweepKeys
 from hpo.spec.methods import ALIASES, METHODS
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.source import Source, apply_override, read_source
@@ -118,7 +118,7 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
         description=keys["description"] or "",
         reports_each_epoch=contract is not None,
         shape_parameters=_shape_parameters(space, contract),
-        **{key.name: keys[key.name] for key in dataclasses.fields(Settings)},
+        **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
     )
     return dataclasses.replace(sweep, notes=(*notes, *_remarks(sweep)))
 

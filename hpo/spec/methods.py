@@ -70,7 +70,7 @@ METHODS: dict[str, SearchMethod] = {
         most=200,
     ),
     "cmaes": SearchMethod(
-        "optuna.samplers:CmaEsSampler",
+        "hpo.search.resuming:ResumingCmaEsSampler",
         "independent_sampler",
         {"warn_independent_sampling": False},
         looks_at=("COMPLETE",),

@@ -11,7 +11,7 @@ from typing import Any
 from hpo.section import Section
 from hpo.spec.conditions import same_params
 from hpo.spec.contract import Goal
-from hpo.spec.grammar import Budget, Metric, Settings
+from hpo.spec.grammar import Budget, Metric, PlainKeys
 from hpo.spec.paths import absolute_reference, resolve_path
 from hpo.spec.space import Space
 
@@ -41,7 +41,7 @@ class Limits(Budget):
 
 
 @dataclass(frozen=True)
-class Sweep(Settings):
+class Sweep(PlainKeys):
     """One sweep file, checked, with its defaults filled in."""
 
     name: str
@@ -127,7 +127,7 @@ class Sweep(Settings):
         folder = self.source.resolve().parent
         metric = {key: value for key, value in dataclasses.asdict(self.metric).items() if value is not None}
         target = metric.pop("target", None)
-        settings = {key.name: _plain(getattr(self, key.name)) for key in dataclasses.fields(Settings)}
+        settings = {key.name: _plain(getattr(self, key.name)) for key in dataclasses.fields(PlainKeys)}
         return {
             "name": self.name,
             **self.identity(),

@@ -63,9 +63,10 @@ class AshaKeys(HalvingKeys):
 
 
 @dataclass
-class Standing:
-    """How far a trial has come."""
+class Climb:
+    """How far up the rungs a trial has come."""
 
+    origin: int  # of the trial
     rung: int = -1  # the highest that it stands at
     passed: int = -1  # the highest that it was let past
     counted: dict[int, tuple[int, float]] = field(default_factory=dict)  # for each rung: a step, and the value there
@@ -87,9 +88,9 @@ class AshaRule(StoppingRule):
         self._first = first
         self._eta = eta
         self._values: dict[tuple[int, int], array[float]] = {}  # at each bracket's rungs, sorted
-        self._standings: dict[int, Standing] = {}  # of running trials
+        self._climbs: dict[int, Climb] = {}  # of running trials
 
-    def _bracket(self, number: int) -> int | None:
+    def _bracket(self, origin: int) -> int | None:
         """Return a trial's bracket, whose lowest rung has the same number; None if that is not known yet. Here there is
         but one."""
         return 0
@@ -98,14 +99,14 @@ class AshaRule(StoppingRule):
         rung = self._rung(step)
         if rung < 0:
             return
-        standing = self._standings.setdefault(course.number, Standing())
-        if (known := standing.counted.get(rung)) is not None:
+        climb = self._climbs.setdefault(course.number, Climb(course.origin))
+        if (known := climb.counted.get(rung)) is not None:
             if known[0] < step:
                 return
-            self._discard(course.number, rung, known[1])
-        standing.counted[rung] = step, value
-        standing.rung = max(standing.rung, rung)
-        self._count(course.number, rung, value)
+            self._discard(course.origin, rung, known[1])
+        climb.counted[rung] = step, value
+        climb.rung = max(climb.rung, rung)
+        self._count(course.origin, rung, value)
 
     def _rung(self, step: int) -> int:
         """Return the highest rung at or below a step; -1 below the first."""
@@ -114,33 +115,34 @@ class AshaRule(StoppingRule):
             rung, at = rung + 1, at * self._eta
         return rung
 
-    def _count(self, number: int, rung: int, value: float) -> None:
-        bracket = self._bracket(number)
+    def _count(self, origin: int, rung: int, value: float) -> None:
+        bracket = self._bracket(origin)
         if bracket is not None and rung >= bracket and not math.isnan(value):
             insort(self._values.setdefault((bracket, rung), array("d")), value)
 
-    def _discard(self, number: int, rung: int, value: float) -> None:
-        bracket = self._bracket(number)
+    def _discard(self, origin: int, rung: int, value: float) -> None:
+        bracket = self._bracket(origin)
         if bracket is not None and rung >= bracket and not math.isnan(value):
             values = self._values[bracket, rung]
             del values[bisect_left(values, value)]
 
     def stops(self, course: Course) -> bool:
-        standing, bracket = self._standings.get(course.number), self._bracket(course.number)
-        if standing is None or bracket is None or standing.rung < bracket or standing.rung == standing.passed:
+        climb, bracket = self._climbs.get(course.number), self._bracket(course.origin)
+        if climb is None or bracket is None or climb.rung < bracket or climb.rung == climb.passed:
             return False
-        _, value = standing.counted[standing.rung]
+        _, value = climb.counted[climb.rung]
         if math.isnan(value):
             return True
-        values = self._values[bracket, standing.rung]
+        values = self._values[bracket, climb.rung]
         if value > values[max(1, len(values) // self._eta) - 1]:
             return True
-        standing.passed = standing.rung
+        climb.passed = climb.rung
         return False
 
     def end(self, course: Course, complete: bool) -> None:
-        self._standings.pop(course.number, None)
+        self._climbs.pop(course.number, None)
 
     def withdraw(self, course: Course) -> None:
-        for rung, (_, value) in self._standings.pop(course.number, Standing()).counted.items():
-            self._discard(course.number, rung, value)
+        climb = self._climbs.pop(course.number, Climb(course.origin))
+        for rung, (_, value) in climb.counted.items():
+            self._discard(climb.origin, rung, value)

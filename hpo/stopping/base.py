@@ -16,6 +16,12 @@ class Course:
 
     number: int
     values: dict[int, float] = field(default_factory=dict)
+    repeats: int | None = None  # the first of the interrupted trials that it repeats
+
+    @property
+    def origin(self) -> int:
+        """The number of the trial that it is at bottom, however often that was interrupted and begun again."""
+        return self.number if self.repeats is None else self.repeats
 
 
 class StoppingRule(ABC):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from hpo.stopping.asha import AshaRule, HalvingKeys, Standing
+from hpo.stopping.asha import AshaRule, Climb, HalvingKeys
 from hpo.stopping.base import Course, StoppingRule
 
 
@@ -44,10 +44,12 @@ class HyperbandRule(AshaRule):
     """Hyperband (Li et al., 2017): brackets of successive halving, each with a first rung higher than the last one's.
 
     Sizes of brackets, and the hash that deals a trial to one, are Optuna's; but the hash is of the trial's number in
-    the study of record, so a trial has its bracket for good. (A study that goes on under another name, since its space
-    was changed, deals its trials anew.) Where the most steps are unknown (a function, a program), they are those of the
-    longest complete trial; until there is one, nothing stops, and when a longer one makes room for another bracket,
-    all trials are dealt anew. So it is always as if it had been known from the first which trials there would be.
+    the study of record, so a trial has its bracket for good, also when it is interrupted and begins again under another
+    number. (A study that goes on under another name, since its space was changed, deals its trials anew.)
+
+    Where the most steps are unknown (a function, a program), they are those of the longest complete trial; until there
+    is one, nothing stops, and when a longer one makes room for another bracket, all trials are dealt anew. So it is
+    always as if it had been known from the first which trials there would be.
     """
 
     def __init__(self, name: str, first: int, most: int | None, eta: int) -> None:
@@ -55,7 +57,7 @@ class HyperbandRule(AshaRule):
         self._name = name
         self._learns = most is None  # the most steps
         self._shares: list[int] = []  # of the trials, for each bracket
-        self._ended: dict[int, tuple[array[int], array[float]]] = {}  # if it learns: numbers and values at each rung
+        self._ended: dict[int, tuple[array[int], array[float]]] = {}  # if it learns: origins and values at each rung
         if most is not None:
             self._shares = self._dealt(most)
 
@@ -66,10 +68,10 @@ class HyperbandRule(AshaRule):
             count += 1
         return [math.ceil(count * self._eta**left / (left + 1)) for left in reversed(range(count))]
 
-    def _bracket(self, number: int) -> int | None:
+    def _bracket(self, origin: int) -> int | None:
         if not self._shares:
             return None
-        lot = binascii.crc32(f"{self._name}_{number}".encode()) % sum(self._shares)
+        lot = binascii.crc32(f"{self._name}_{origin}".encode()) % sum(self._shares)
         for bracket, share in enumerate(self._shares):
             lot -= share
             if lot < 0:
@@ -78,9 +80,10 @@ class HyperbandRule(AshaRule):
 
     def end(self, course: Course, complete: bool) -> None:
         if self._learns:
-            for rung, (_, value) in self._standings.get(course.number, Standing()).counted.items():
-                numbers, values = self._ended.setdefault(rung, (array("q"), array("d")))
-                numbers.append(course.number)
+            climb = self._climbs.get(course.number, Climb(course.origin))
+            for rung, (_, value) in climb.counted.items():
+                origins, values = self._ended.setdefault(rung, (array("q"), array("d")))
+                origins.append(climb.origin)
                 values.append(value)
         super().end(course, complete)
         if self._learns and complete and course.values:
@@ -93,8 +96,8 @@ class HyperbandRule(AshaRule):
         self._shares = shares
         self._values.clear()
         for rung, ended in self._ended.items():
-            for number, value in zip(*ended, strict=True):
-                self._count(number, rung, value)
-        for number, standing in self._standings.items():
-            for rung, (_, value) in standing.counted.items():
-                self._count(number, rung, value)
+            for origin, value in zip(*ended, strict=True):
+                self._count(origin, rung, value)
+        for climb in self._climbs.values():
+            for rung, (_, value) in climb.counted.items():
+                self._count(climb.origin, rung, value)

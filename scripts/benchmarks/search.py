@@ -170,7 +170,7 @@ def ask_searcher(job: Job) -> tuple[Curve, float]:
         began = time.perf_counter()
         for number, (proposal, value) in enumerate(zip(asked, found, strict=True), len(values)):
             assert proposal is not None
-            searcher.begin(proposal.key, number)
+            searcher.begin(proposal.key, number, None)
             searcher.finish(proposal.key, optuna.trial.TrialState.COMPLETE, value)
         seconds += time.perf_counter() - began
         values += found

@@ -40,7 +40,7 @@ def decisions(searcher: Searcher) -> list[Decision]:
     for number in range(1000, 1040):
         proposal = searcher.propose()
         assert proposal is not None
-        searcher.begin(proposal.key, number)
+        searcher.begin(proposal.key, number, None)
         for step in range(1, EPOCHS + 1):
             value = rng.random()
             decided.append(searcher.report(proposal.key, step, value, decide=True))
@@ -68,6 +68,7 @@ def test_brackets_stay_as_they_are(tmp_path: Path) -> None:
     trials = optuna.load_study(study_name="s", storage=open_storage(home)).trials
     units = [trial.params["units"] for trial in trials]
     assert sum(one != other for one, other in itertools.pairwise(units)) < TRIALS / 3  # by shapes
-    live = decisions(driver._searcher)
+    assert driver._study is not None
+    live = decisions(driver._study.trials._searcher)
     assert live == decisions(Searcher(sweep, trials))
     assert live.count(Decision.STOP) > 20

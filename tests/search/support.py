@@ -56,7 +56,7 @@ def started(searcher: Searcher, number: int) -> Proposal:
     """Propose a configuration that becomes the trial of this number."""
     proposal = searcher.propose()
     assert proposal is not None
-    searcher.begin(proposal.key, number)
+    searcher.begin(proposal.key, number, None)
     return proposal
 
 
@@ -67,7 +67,7 @@ def play(searcher: Searcher, trials: int, score: Score = lambda params: 0.0) -> 
         proposal = searcher.propose()
         if proposal is None:
             break
-        searcher.begin(proposal.key, number)
+        searcher.begin(proposal.key, number, None)
         searcher.finish(proposal.key, TrialState.COMPLETE, score(proposal.params))
         found.append(proposal.params)
     return found

@@ -53,7 +53,7 @@ def train(searcher: Searcher, sweep: Sweep, rng: random.Random, first: int) -> t
     begun = by_shape(sweep, proposals)
     assert len(begun) == 40 and begun != proposals
     for number, proposal in enumerate(begun, first):
-        searcher.begin(proposal.key, number)
+        searcher.begin(proposal.key, number, None)
     waiting, decided, record = [proposal.key for proposal in begun], [], dict[int, FrozenTrial]()
     running, values = dict[int, int](), {key: dict[int, float]() for key in waiting}
     lengths = {key: sweep.budget.epochs or rng.randint(2, EPOCHS) for key in waiting}
@@ -106,7 +106,7 @@ def train_alike(searcher: Searcher, rng: random.Random) -> list[Decision]:
     for number in range(40, 80):
         proposal = searcher.propose()
         assert proposal is not None
-        searcher.begin(proposal.key, number)
+        searcher.begin(proposal.key, number, None)
         for step in range(1, EPOCHS + 1):
             value = drawn(rng)
             decided.append(searcher.report(proposal.key, step, value, decide=True))
@@ -115,3 +115,32 @@ def train_alike(searcher: Searcher, rng: random.Random) -> list[Decision]:
         complete = decided[-1] is Decision.CONTINUE
         searcher.finish(proposal.key, TrialState.COMPLETE if complete else TrialState.PRUNED, value)
     return decided
+
+
+def test_a_trial_that_was_interrupted_keeps_its_bracket() -> None:
+    """Begun again, and again, under other numbers, it is decided on as it would have been."""
+    rules = sweep_of(SPACE, rule=RULES["hyperband"], epochs=EPOCHS, goal="minimize")
+
+    def stops_of(searcher: Searcher, number: int, repeats: int | None) -> list[int]:
+        proposal = searcher.propose()
+        assert proposal is not None
+        searcher.begin(proposal.key, number, repeats)
+        steps = range(1, EPOCHS + 1)
+        values = {step: searcher.report(proposal.key, step, 9.0, decide=True) for step in steps}
+        searcher.finish(proposal.key, TrialState.FAIL)
+        return [step for step, decision in values.items() if decision is Decision.STOP]
+
+    good = numbered([create_trial(value=0.0, intermediate_values=dict.fromkeys(range(1, 13), 0.0)) for _ in range(40)])
+    seen = set()
+    for number in range(40, 60):
+        interrupted = create_trial(state=TrialState.FAIL, user_attrs={"interrupted": True})
+        interrupted.number = number
+        again = create_trial(state=TrialState.FAIL, user_attrs={"interrupted": True, "retry_of": number})
+        again.number = 100 + number
+        expected = stops_of(Searcher(rules, good), number, None)
+        live = Searcher(rules, good)
+        live_stops = [stops_of(live, number, None), stops_of(live, 100 + number, number)]
+        assert [*live_stops, stops_of(live, 200 + number, 100 + number)] == [expected] * 3
+        assert stops_of(Searcher(rules, [*good, interrupted, again]), 200 + number, 100 + number) == expected
+        seen.add(tuple(expected))
+    assert len(seen) > 1

@@ -84,7 +84,7 @@ assert read_back.budget == sweep.budget
 assert opening("luck", None, 1).least == opening("random", None, 1).least
 searcher = Searcher(sweep)
 proposal = searcher.propose()
-searcher.begin(proposal.key, 0)
+searcher.begin(proposal.key, 0, None)
 assert [searcher.report(proposal.key, step, 0.0, decide=True) for step in (6, 7)] == [Decision.CONTINUE, Decision.STOP]
 """
 
@@ -105,7 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     grammar, methods = folder / "hpo" / "spec" / "grammar.py", folder / "hpo" / "spec" / "methods.py"
     add_to_class(grammar, "Budget", "dollars: Annotated[float | None, Field(gt=0)] = None")
     add_to_class(grammar, "Metric", "margin: float | None = None")
-    add_to_class(grammar, "Settings", 'patron: Annotated[str | None, says("who pays")] = None')
+    add_to_class(grammar, "PlainKeys", 'patron: Annotated[str | None, says("who pays")] = None')
     entry = '"luck": SearchMethod("optuna.samplers:RandomSampler", learns=False),'
     text = methods.read_text(encoding="utf-8")
     methods.write_text(text.replace('    "nsga2":', f'    {entry}\n    "nsga2":'), encoding="utf-8")

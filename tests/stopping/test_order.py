@@ -34,6 +34,7 @@ class Made:
     number: int
     values: dict[int, float]
     fate: str  # complete, stopped or failed
+    repeats: int | None  # the trial of which it is the repetition
 
 
 def made_study(rng: random.Random) -> list[Made]:
@@ -41,14 +42,15 @@ def made_study(rng: random.Random) -> list[Made]:
     for number in range(40):
         steps = [step for step in range(1, rng.randint(2, LONGEST)) if rng.random() < 0.7] or [1]
         fate = rng.choice(("complete", "complete", "stopped", "failed"))
-        trials.append(Made(number, {step: drawn(rng, nans=0.05) for step in steps}, fate))
+        repeats = rng.choice((None, None, 500 + number))
+        trials.append(Made(number, {step: drawn(rng, nans=0.05) for step in steps}, fate, repeats))
     return trials
 
 
 def happens(rule: StoppingRule, trials: list[Made], rng: random.Random) -> None:
     """Have trials report side by side, their steps out of order, and end; ask for decisions now and then."""
     left = {trial.number: rng.sample(sorted(trial.values), len(trial.values)) for trial in trials}
-    courses = {trial.number: Course(trial.number) for trial in trials}
+    courses = {trial.number: Course(trial.number, repeats=trial.repeats) for trial in trials}
     fates = {trial.number: trial for trial in trials}
     while left:
         number = rng.choice(sorted(left)[:8])
@@ -70,7 +72,7 @@ def is_replayed(rule: StoppingRule, trials: list[Made]) -> None:
     for trial in trials:
         if trial.fate == "failed":
             continue
-        course = Course(trial.number)
+        course = Course(trial.number, repeats=trial.repeats)
         for step, value in sorted(trial.values.items()):
             course.values[step] = value
             rule.report(course, step, value)
@@ -124,7 +126,7 @@ def test_a_longer_trial_makes_room_for_a_bracket() -> None:
             rule.end(Course(number, {steps - 1: 0.0}), complete=True)
     stopped = {course.number for course in courses if learns.stops(course)}
     assert stopped == {course.number for course in courses if knows.stops(course)} != set()
-    passed = [course for course in courses if knows._standings[course.number].passed == 0]  # type: ignore[attr-defined]
+    passed = [course for course in courses if knows._climbs[course.number].passed == 0]  # type: ignore[attr-defined]
     assert passed
     learns.end(Course(103, {400: 0.0}), complete=True)
     for number in range(200, 300):

@@ -31,6 +31,12 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     return patient
 
 
+def _without_token(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial that was just read from the database, or is about to be handed out, as it was given."""
+    trial.system_attrs.pop(_TOKEN, None)
+    return trial
+
+
 def _end_frozen_transactions(engine: Engine) -> None:
     """Have the server end a transaction in which nothing happens: a driver that is suspended in the midst of one holds
     its locks, for which all others would wait."""
@@ -67,8 +73,22 @@ class PatientStorage(RDBStorage):
     set_study_system_attr = _patient(RDBStorage.set_study_system_attr)
     set_trial_user_attr = _patient(RDBStorage.set_trial_user_attr)
     set_trial_intermediate_value = _patient(RDBStorage.set_trial_intermediate_value)
-    get_trial = _patient(RDBStorage.get_trial)
-    _get_trials = _patient(RDBStorage._get_trials)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.engine.dialect.name == "postgresql":
+            _end_frozen_transactions(self.engine)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        trial = self.patience.carry_out(lambda again: RDBStorage.get_trial(self, trial_id))
+        return _without_token(trial)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self.get_trial(trial_id).system_attrs
+
+    def _get_trials(self, *args: Any) -> list[FrozenTrial]:
+        trials = self.patience.carry_out(lambda again: RDBStorage._get_trials(self, *args))
+        return [_without_token(trial) for trial in trials]
 
     def create_new_study(self, directions: Sequence[Any], study_name: str | None = None) -> int:
         def create(again: bool) -> int:
@@ -92,11 +112,11 @@ class PatientStorage(RDBStorage):
                 return made
             return insert_trial(self, study_id, template)
 
-        return self.patience.carry_out(create)
+        return _without_token(self.patience.carry_out(create))
 
     def _made_with(self, token: str, study_id: int) -> FrozenTrial | None:
         """Return the trial that was made before the connection was lost, if it was."""
-        for trial in reversed(RDBStorage.get_all_trials(self, study_id, deepcopy=False)):
+        for trial in reversed(RDBStorage._get_trials(self, study_id, None, set(), -1)):
             if trial.system_attrs.get(_TOKEN) == token:
                 return trial
         return None

@@ -19,13 +19,20 @@ class DatabaseAway(OSError):
     """The database can't be reached, or can't write. What was recorded before is safe."""
 
 
+def _tell_nobody(text: str) -> None: ...
+
+
+def _in_no_hurry() -> bool:
+    return False
+
+
 @dataclass
 class DatabasePatience:
     """Carries out calls to a database, again and again while it is away."""
 
     seconds: float = 0.0  # in all, of one call; the first repeat comes at once
-    tell: Callable[[str], None] = lambda text: None
-    hurry: Callable[[], bool] = lambda: False  # whether not to wait any longer
+    tell: Callable[[str], None] = _tell_nobody
+    hurry: Callable[[], bool] = _in_no_hurry  # whether not to wait any longer
 
     def carry_out(self, call: Callable[[bool], R]) -> R:
         """Return what a call returns. It is told whether it may have been carried out before.
