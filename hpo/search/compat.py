@@ -90,6 +90,8 @@ class OpenTPESampler(TPESampler):
 class StartingCmaEsSampler(CmaEsSampler):
     """Optuna's CmaEsSampler, told only when it is first asked from which trials to start."""
 
+    _source_trials: list[FrozenTrial] | None  # Optuna's own attribute
+
     def sources(self, search_space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
         """Return complete trials of a search space to start from; none: it starts from the middle of the space."""
         return []
