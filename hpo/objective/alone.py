@@ -75,7 +75,7 @@ def _attempt(
 def _training(begin: Callable[[], Run], keeper: Keeper, parts: int) -> Events:
     def begin_in_parts() -> Run:
         run = begin()
-        if parts > 1 and run.skip_single:
+        if parts > 1 and run.pace.skip_single:
             raise _CannotSplit("its batch can't be split: the model has batch norm")
         run.parts = parts
         return run

@@ -168,9 +168,9 @@ def _structure(run: Run) -> Hashable:
     from hpo.training.stack.slot import CannotStack
 
     try:
-        return run.batch_size, structure_of(run.model)
+        return run.pace.batch_size, structure_of(run.model)
     except CannotStack as error:
-        return run.batch_size, str(error)
+        return run.pace.batch_size, str(error)
 
 
 def _why(error: Exception) -> str:

@@ -130,5 +130,5 @@ def _identity(run: Run) -> dict[str, Any]:
     params = {name: repr(value) for name, value in sorted(run.params.items())}
     return {
         "format": _FORMAT, "torch": str(torch.__version__), "params": params, "seed": run.trial.seed,
-        "epochs": run.epochs, "parts": run.parts, "rows": len(run.train), "device": run.device.type,
+        "epochs": run.pace.epochs, "parts": run.parts, "rows": len(run.data.train), "device": run.device.type,
     }  # fmt: skip

@@ -104,7 +104,7 @@ def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[
     for run in _without(trainee.runs, but):
         if decisions.get(run.trial.number) is Decision.STOP:
             ended.append(Stopped(run.trial.number, trainee.info))
-        elif run.completed >= run.epochs:
+        elif run.completed >= run.pace.epochs:
             ended.append(Finished(run.trial.number, info=trainee.info))
     return ended
 
@@ -118,7 +118,7 @@ def _paused(
     pausing = {
         run.trial.number
         for run in going
-        if decisions.get(run.trial.number) is Decision.PAUSE and keeper.worth(run.epochs - run.completed)
+        if decisions.get(run.trial.number) is Decision.PAUSE and keeper.worth(run.pace.epochs - run.completed)
     }
     due = keeper.due
     chosen = [run for run in going if due or run.trial.number in pausing]

@@ -101,8 +101,8 @@ class _Single:
 
 def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     """Take one pass over the training split. Returns the `train_*` metrics. Raises NotFinite."""
-    train = run.train
-    batches = draw_batches(len(train), run.batch_size, run.streams.order, run.skip_single, run.device)
+    train = run.data.train
+    batches = draw_batches(len(train), run.pace.batch_size, run.streams.order, run.pace.skip_single, run.device)
     outputs: list[Tensor] = []
 
     run.model.train()
@@ -138,9 +138,9 @@ def train_step(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
 
 
 def _forward(run: Run, rows: Tensor) -> tuple[Tensor, Tensor]:
-    output = run.model(run.task.batch(run.train.x[rows], run.params, run.streams.noise))
-    check_shape(output, len(rows), run.classes)
-    return output, run.loss(output, run.train.y[rows])
+    output = run.model(run.task.batch(run.data.train.x[rows], run.params, run.streams.noise))
+    check_shape(output, len(rows), run.data.classes)
+    return output, run.loss(output, run.data.train.y[rows])
 
 
 def _in_parts(run: Run, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,8 +169,8 @@ def draw_batches(
 
 def set_learning_rate(run: Run, step: int) -> None:
     """Give the optimizer the schedule's learning rate of step `step` (from 0, over all epochs), where it can change."""
-    changes = run.schedule.changes
-    if changes == "step" or (changes == "epoch" and step % run.steps_per_epoch == 0):
+    changes = run.pace.schedule.changes
+    if changes == "step" or (changes == "epoch" and step % run.pace.steps_per_epoch == 0):
         rate = run.rate(step)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
@@ -178,16 +178,16 @@ def set_learning_rate(run: Run, step: int) -> None:
 
 def validate(run: Run) -> dict[str, float]:
     """Return the `val_*` metrics of the current weights. Raises NotFinite."""
-    outputs = predict(run.task, run.model, run.validation.x, run.params)
-    check_shape(outputs, len(run.validation), run.classes)
-    return finite_metrics(run, "val", outputs, run.validation.y)
+    outputs = predict(run.task, run.model, run.data.validation.x, run.params)
+    check_shape(outputs, len(run.data.validation), run.data.classes)
+    return finite_metrics(run, "val", outputs, run.data.validation.y)
 
 
 def finite_metrics(run: Run, prefix: str, outputs: Tensor, targets: Tensor) -> dict[str, float]:
     """Return the metrics of one split. Raises NotFinite if an output, or their loss, is not finite."""
     if not outputs.isfinite().all():
         raise NotFinite
-    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.units)
+    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.data.units)
     if f"{prefix}_loss" not in metrics:  # as_floats left it out
         raise NotFinite
     return metrics

@@ -30,6 +30,30 @@ class NotFinite(Exception):
     """A loss or an output was NaN or infinite."""
 
 
+@dataclass(frozen=True)
+class Data:
+    """A trial's rows, its targets prepared: on the scale that the model learns on."""
+
+    train: Split
+    validation: Split
+    classes: int  # 1 for binary and regression
+    units: Units
+    whole_x: Tensor  # the rows of the training split before outliers were dropped
+    kept_rows: Tensor | None  # which of them `train` has; None: all
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a trial goes over its rows, and how fast it learns from them."""
+
+    epochs: int
+    batch_size: int
+    skip_single: bool  # leave out a last batch of one row
+    steps_per_epoch: int
+    schedule: ScheduleChoice
+    factor: Callable[[Progress], float]  # of the learning rate
+
+
 @dataclass(eq=False)
 class Run:
     """One trial, ready to train: `model` holds its current weights, also after training."""
@@ -39,21 +63,11 @@ class Run:
     params: Mapping[str, Any]  # the trial's own and the defaults
     device: torch.device
     streams: Streams
-    train: Split  # targets on the model's scale
-    validation: Split  # likewise
-    classes: int  # 1 for binary and regression
-    units: Units
+    data: Data
+    pace: Pace
     model: nn.Module
     loss_choice: tuple[LossChoice, Bound]
     optimizer_defaults: Mapping[str, Any]
-    schedule: ScheduleChoice
-    factor: Callable[[Progress], float]
-    epochs: int
-    batch_size: int
-    skip_single: bool
-    steps_per_epoch: int
-    whole_x: Tensor  # the rows of the training split before outliers were dropped
-    kept_rows: Tensor | None  # which of them `train` has; None: all
     parts: int = 1  # in which a batch goes through the model, its gradients added up; more take less memory
     reports: list[Reported] = field(default_factory=list)  # of the completed epochs
     validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
@@ -89,8 +103,9 @@ class Run:
 
     def rate(self, step: int) -> float:
         """Return the schedule's learning rate of a step, from 0 over all epochs."""
-        at = Progress(step, self.epochs * self.steps_per_epoch, self.steps_per_epoch, self.validation_losses)
-        return self.learning_rate * self.factor(at)
+        pace = self.pace
+        at = Progress(step, pace.epochs * pace.steps_per_epoch, pace.steps_per_epoch, self.validation_losses)
+        return self.learning_rate * pace.factor(at)
 
 
 def start(
@@ -120,27 +135,18 @@ def start(
     seed_dropout(model, random.noise)
     schedule, factor = make_schedule(params)
     batch_size, skip_single = int(params.get("batch_size", 32)), has_batch_norm(model)
+    steps = steps_in_epoch(len(training), batch_size, skip_single)
     return Run(
         task=task,
         trial=trial,
         params=params,
         device=device,
         streams=random,
-        train=training,
-        validation=validation,
-        classes=splits.outputs,
-        units=units,
+        data=Data(training, validation, splits.outputs, units, whole_x, kept_rows),
+        pace=Pace(epochs, batch_size, skip_single, steps, schedule, factor),
         model=model,
         loss_choice=bind_loss(task.kind, params, training, splits.outputs),
         optimizer_defaults=optimizer_defaults(params),
-        schedule=schedule,
-        factor=factor,
-        epochs=epochs,
-        batch_size=batch_size,
-        skip_single=skip_single,
-        steps_per_epoch=steps_in_epoch(len(training), batch_size, skip_single),
-        whole_x=whole_x,
-        kept_rows=kept_rows,
     )
 
 

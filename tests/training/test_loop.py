@@ -277,7 +277,7 @@ def test_the_plateau_schedule_sees_the_validation_losses() -> None:
 def test_epochs_default_and_large_validation_splits() -> None:
     assert len(events_of(task_of("binary"), splits_of("binary"), {}, epochs=4)) == 5
     run = start(task_of("binary"), splits_of("binary"), TrialSpec(0, {"epochs": 3}, 0, None), CPU)
-    assert run.epochs == 3
-    assert start(task_of("binary"), splits_of("binary"), TrialSpec(0, {}, 0, None), CPU).epochs == 20
+    assert run.pace.epochs == 3
+    assert start(task_of("binary"), splits_of("binary"), TrialSpec(0, {}, 0, None), CPU).pace.epochs == 20
     report = events_of(task_of("binary"), splits_of("binary", measured=2500), {}, epochs=1)[0]
     assert 0 <= report.metrics["val_accuracy"] <= 1

@@ -26,17 +26,16 @@ class Batch:
 
 def epoch_batches(runs: Sequence[Run]) -> Iterator[Batch]:
     """Yield one epoch's batches, as hpo.training.loop.draw_batches makes them for each run."""
-    size = runs[0].batch_size
-    used = [min(run.steps_per_epoch * size, len(run.train)) for run in runs]
+    size = runs[0].pace.batch_size
+    used = [min(run.pace.steps_per_epoch * size, len(run.data.train)) for run in runs]
     longest = max(used)
-    orders = [torch.randperm(len(run.train), generator=run.streams.order) for run in runs]
+    orders = [torch.randperm(len(run.data.train), generator=run.streams.order) for run in runs]
     order = _padded([each[:count] for each, count in zip(orders, used, strict=True)], longest).to(runs[0].device)
     targets = _targets(runs, order, longest)
     rows = order
-    if any(run.kept_rows is not None for run in runs):
-        rows = torch.stack(
-            [each if run.kept_rows is None else run.kept_rows[each] for run, each in zip(runs, order, strict=True)]
-        )
+    kept_rows = [run.data.kept_rows for run in runs]
+    if any(kept is not None for kept in kept_rows):
+        rows = torch.stack([each if kept is None else kept[each] for kept, each in zip(kept_rows, order, strict=True)])
     for start in range(0, longest, size):
         sizes = [max(0, min(size, count - start)) for count in used]
         stop = start + max(sizes)
@@ -52,7 +51,7 @@ def _padded(orders: Sequence[Tensor], longest: int) -> Tensor:
 
 
 def _targets(runs: Sequence[Run], order: Tensor, longest: int) -> Tensor:
-    first = runs[0].train.y
-    if all(run.train.y is first for run in runs):
+    first = runs[0].data.train.y
+    if all(run.data.train.y is first for run in runs):
         return first[order]
-    return torch.stack([run.train.y[each] for run, each in zip(runs, order, strict=True)])
+    return torch.stack([run.data.train.y[each] for run, each in zip(runs, order, strict=True)])

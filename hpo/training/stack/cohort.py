@@ -56,11 +56,11 @@ class Cohort:
         Raises CannotStack with the reason if they can't train as one stack.
         """
         first = runs[0]
-        if len({(run.batch_size, run.device, run.task.kind) for run in runs}) > 1:
+        if len({(run.pace.batch_size, run.device, run.task.kind) for run in runs}) > 1:
             raise CannotStack("their batch sizes differ")
-        if len({min(run.batch_size, len(run.train)) for run in runs}) > 1:
+        if len({min(run.pace.batch_size, len(run.data.train)) for run in runs}) > 1:
             raise CannotStack("some have less than one full batch of rows")
-        if first.steps_per_epoch == 0:
+        if first.pace.steps_per_epoch == 0:
             raise CannotStack("there is not one batch to train on")
         self.runs = sorted(runs, key=_likeness)  # equal choices side by side
         self.task, self.device = first.task, first.device
@@ -69,7 +69,7 @@ class Cohort:
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
         self._differentiable = compiled(self._evaluate) if compile else None
         take_over(self.runs, self.model, self.optimizer)
-        self._x = first.whole_x  # of which every run uses all rows, or its `kept_rows`
+        self._x = first.data.whole_x  # of which every run uses all rows, or its `kept_rows`
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -96,7 +96,7 @@ class Cohort:
             targets.append(batch.targets)
             if any(looked_at := self._looked_at(step)):
                 bad |= ~self._losses(output, batch).isfinite() & upload(looked_at, self.device)
-        used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
+        used = [min(run.pace.steps_per_epoch * run.pace.batch_size, len(run.data.train)) for run in self.runs]
         return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
 
     @torch.no_grad()
@@ -144,7 +144,7 @@ class Cohort:
     @torch.no_grad()
     def validate(self) -> Measured:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
-        x, rows = self.runs[0].validation.x, len(self.runs[0].validation)
+        x, rows = self.runs[0].data.validation.x, len(self.runs[0].data.validation)
         chunk = max(1, min(CHUNK, 64 * CHUNK // len(self)))
         outputs = torch.cat(
             [
@@ -154,9 +154,9 @@ class Cohort:
             1,
         )
         self._check(outputs, rows)
-        shared = all(run.validation.y is self.runs[0].validation.y for run in self.runs)
-        y = self.runs[0].validation.y.expand(len(self), rows)
-        targets = y if shared else torch.stack([run.validation.y for run in self.runs])
+        shared = all(run.data.validation.y is self.runs[0].data.validation.y for run in self.runs)
+        y = self.runs[0].data.validation.y.expand(len(self), rows)
+        targets = y if shared else torch.stack([run.data.validation.y for run in self.runs])
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         return self._measured("val", outputs, targets, [rows] * len(self), bad)
 
@@ -201,11 +201,11 @@ class Cohort:
     def _check(self, output: Tensor, rows: int) -> None:
         if len(output) != len(self):
             raise CannotStack(f"the stack's output has shape {tuple(output.shape)}")
-        check_shape(output[0], rows, self.runs[0].classes)
+        check_shape(output[0], rows, self.runs[0].data.classes)
 
     def _looked_at(self, step: int) -> list[bool]:
         """Return for each run whether the plain loop would look at its loss at this step of its epoch."""
-        places = [(run.completed, run.steps_per_epoch) for run in self.runs]
+        places = [(run.completed, run.pace.steps_per_epoch) for run in self.runs]
         looked_at = {
             (completed, span): step < span and (completed * span + step) % CHECK_EVERY == 0
             for completed, span in set(places)
@@ -214,18 +214,18 @@ class Cohort:
 
     def _rates(self) -> list[list[float]]:
         """Return the runs' learning rates at each step of their epoch; of one step if they stay as they are."""
-        changing = any(run.schedule.changes == "step" for run in self.runs)
+        changing = any(run.pace.schedule.changes == "step" for run in self.runs)
         by_run = []
         for run in self.runs:
-            begin, last = run.completed * run.steps_per_epoch, run.steps_per_epoch - 1
-            steps = self.steps_in_epoch if run.schedule.changes == "step" else 1
+            begin, last = run.completed * run.pace.steps_per_epoch, run.pace.steps_per_epoch - 1
+            steps = self.steps_in_epoch if run.pace.schedule.changes == "step" else 1
             rates = [run.rate(begin + min(step, last)) for step in range(steps)]
             by_run.append(rates if len(rates) > 1 or not changing else rates * self.steps_in_epoch)
         return [list(rates) for rates in zip(*by_run, strict=True)]
 
     @property
     def steps_in_epoch(self) -> int:
-        return max(run.steps_per_epoch for run in self.runs)
+        return max(run.pace.steps_per_epoch for run in self.runs)
 
     def _measured(self, prefix: str, outputs: Tensor, targets: Tensor, used: Sequence[int], bad: Tensor) -> Measured:
         """Return every metric of one split for each run. used: how many of the rows are the run's own."""
@@ -252,7 +252,7 @@ class Cohort:
     def _in_units(self, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
         """Return the metrics of the runs in these rows, in the target's own units."""
         if self.task.kind == "regression":
-            units = [self.runs[row].units for row in rows]
+            units = [self.runs[row].data.units for row in rows]
             outputs = torch.stack([each.inverse(output) for each, output in zip(units, outputs, strict=True)])
             targets = torch.stack([each.inverse(target) for each, target in zip(units, targets, strict=True)])
         return measure(self.task.kind, outputs, targets)

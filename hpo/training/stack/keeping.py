@@ -34,7 +34,7 @@ def take_over(runs: Sequence[Run], model: StackedModel, optimizer: StackedOptimi
 
 def _take_over(run: Run, row: int, model: StackedModel, optimizer: StackedOptimizer) -> None:
     hyper, place = optimizer.member(row)
-    hyper.steps[place] = run.completed * run.steps_per_epoch
+    hyper.steps[place] = run.completed * run.pace.steps_per_epoch
     parameters = dict(run.model.named_parameters())
     names = {name: example for name, example in optimizer_state(run.params, model.flat).items() if name != "step"}
     for columns in model.columns():

@@ -45,7 +45,8 @@ def probe(task: TorchTask, splits: Splits, trials: Sequence[TrialSpec], device: 
     """
     trials = trials[:MEMBERS]
     alone = start(task, splits, trials[0], device)
-    rows = draw_batches(len(alone.train), alone.batch_size, alone.streams.order, alone.skip_single, device)
+    pace = alone.pace
+    rows = draw_batches(len(alone.data.train), pace.batch_size, alone.streams.order, pace.skip_single, device)
     alone.model.train()
     cohort = Cohort([start(task, splits, trial, device) for trial in trials])
     cohort.model.begin_epoch()

@@ -101,11 +101,14 @@ def on_meta(run: Run) -> Run:
     return replace(
         run,
         device=META,
-        train=to_device(run.train, META),
-        validation=to_device(run.validation, META),
         loss_choice=(choice, {k: v.to(META) if isinstance(v, Tensor) else v for k, v in bound.items()}),
-        whole_x=run.whole_x.to(META),
-        kept_rows=None if run.kept_rows is None else run.kept_rows.to(META),
+        data=replace(
+            run.data,
+            train=to_device(run.data.train, META),
+            validation=to_device(run.data.validation, META),
+            whole_x=run.data.whole_x.to(META),
+            kept_rows=None if run.data.kept_rows is None else run.data.kept_rows.to(META),
+        ),
     )
 
 
