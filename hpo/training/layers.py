@@ -27,11 +27,12 @@ class UniformPool:
 
     def __init__(self, generators: Sequence[torch.Generator]) -> None:
         self.generators = list(generators)
-        self.reset()
+        self._pool: Tensor | None = None
+        self._piece = self._next = self._pieces = 0  # numbers in a piece; the next piece; how many there are
 
     def reset(self) -> None:
         """Forget what is left of the pool: an epoch begins."""
-        self._pool: Tensor | None = None
+        self._pool = None
         self._piece = self._next = self._pieces = 0
 
     def take(self, count: int, like: Tensor, active: Sequence[bool] | None = None) -> Tensor:

@@ -29,6 +29,42 @@ def not_in_place(modules: Sequence[nn.Module]) -> None:
             setattr(module, "inplace", False)  # noqa: B010 (of any module type)
 
 
+@dataclass(frozen=True)
+class _Kinds:
+    """Members by their activation.
+
+    modules: one of each kind, sizes: how many have it. order, back: what brings the members of a kind side by side,
+    and back; []: they are. derivatives: of each kind; []: not all are known, or they don't lie side by side.
+    """
+
+    modules: list[nn.Module]
+    sizes: list[int]
+    order: list[int]
+    back: list[int]
+    derivatives: list[Derivative]
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module]) -> _Kinds:
+        kinds: dict[tuple[type[nn.Module], str], list[int]] = {}
+        for row, module in enumerate(modules):
+            kinds.setdefault(kind_of(module), []).append(row)
+        examples = [modules[rows[0]] for rows in kinds.values()]
+        rows = [row for rows in kinds.values() for row in rows]
+        apart = rows != sorted(rows)
+        known = [derivative_of(module) for module in examples]
+        return cls(
+            examples,
+            [len(rows) for rows in kinds.values()],
+            rows if apart else [],
+            [rows.index(row) for row in range(len(rows))] if apart else [],
+            [] if apart or None in known else [each for each in known if each is not None],
+        )
+
+    @property
+    def has_slopes(self) -> bool:
+        return any(isinstance(module, nn.PReLU) for module in self.modules)
+
+
 class ActivationSlot(Slot):
     """Activations, of one kind or several: each kind on its own slice.
 
@@ -38,57 +74,49 @@ class ActivationSlot(Slot):
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__(modules)
         not_in_place(modules)
-        self._sort()
+        self._kinds = _Kinds.of(modules)
+        self._recorded: list[tuple[Tensor, Tensor | None]] = []  # what each kind's derivative needs; its slope
+        self.idle = not self._kinds.has_slopes
         slopes = [module.weight if isinstance(module, nn.PReLU) else None for module in modules]
         if given := [slope for slope in slopes if slope is not None]:
             # Every member has a slope, as all tensors have a row for each; those of other kinds are never used.
             self.trained["weight"] = stacked([given[0] if slope is None else slope for slope in slopes])
 
-    def _sort(self) -> None:
-        kinds: dict[tuple[type[nn.Module], str], list[int]] = {}
-        for row, module in enumerate(self.modules):
-            kinds.setdefault(kind_of(module), []).append(row)
-        self._kinds = [self.modules[rows[0]] for rows in kinds.values()]
-        self._sizes = [len(rows) for rows in kinds.values()]
-        self.idle = not any(isinstance(module, nn.PReLU) for module in self.modules)  # the last one may have left
-        order = [row for rows in kinds.values() for row in rows]
-        self._order = order if order != sorted(order) else []  # []: they lie side by side
-        self._back = [order.index(row) for row in range(len(order))]
-        known = [derivative_of(module) for module in self._kinds]
-        self._derivatives = [] if self._order or None in known else [each for each in known if each is not None]
-        self._recorded: list[tuple[Tensor, Tensor | None]] = []  # what each kind's derivative needs; its slope
-
     def select(self, rows: list[int]) -> None:
         super().select(rows)
-        self._sort()
+        self._kinds = _Kinds.of(self.modules)
+        self._recorded = []
+        self.idle = not self._kinds.has_slopes  # the last one may have left
 
     def forward(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
-        pieces = (x[self._order] if self._order else x).split_with_sizes(self._sizes)
+        kinds = self._kinds
+        pieces = (x[kinds.order] if kinds.order else x).split_with_sizes(kinds.sizes)
         slopes: Sequence[Tensor | None] = [None] * len(pieces)
         if "weight" in self.trained:
             weight = self.trained["weight"]
-            slopes = (weight[self._order] if self._order else weight).split_with_sizes(self._sizes)
+            slopes = (weight[kinds.order] if kinds.order else weight).split_with_sizes(kinds.sizes)
         outs = [
             leaky(piece, slope) if isinstance(module, nn.PReLU) and slope is not None else module(piece)
-            for module, piece, slope in zip(self._kinds, pieces, slopes, strict=True)
+            for module, piece, slope in zip(kinds.modules, pieces, slopes, strict=True)
         ]
         out = torch.cat(outs) if len(outs) > 1 else outs[0]
-        return out[self._back] if self._order else out
+        return out[kinds.back] if kinds.order else out
 
     def infer(self, x: Tensor, own: bool) -> Tensor:
-        return self._by_hand(x, own, keep=False) if self._derivatives else super().infer(x, own)
+        return self._by_hand(x, own, keep=False) if self._kinds.derivatives else super().infer(x, own)
 
     def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
-        return self._by_hand(x, own, keep=True) if self._derivatives else super().record(x, ragged, own)
+        return self._by_hand(x, own, keep=True) if self._kinds.derivatives else super().record(x, ragged, own)
 
     def _by_hand(self, x: Tensor, own: bool, keep: bool) -> Tensor:
         out = x if own else torch.empty_like(x)
         self._recorded = []
+        kinds = self._kinds
         pieces = zip(
-            self._derivatives,
-            self._kinds,
-            x.split_with_sizes(self._sizes),
-            out.split_with_sizes(self._sizes),
+            kinds.derivatives,
+            kinds.modules,
+            x.split_with_sizes(kinds.sizes),
+            out.split_with_sizes(kinds.sizes),
             strict=True,
         )
         for (derivative, module, given, made), slope in zip(pieces, self._slopes(), strict=True):
@@ -100,19 +128,21 @@ class ActivationSlot(Slot):
 
     def _slopes(self) -> Sequence[Tensor | None]:
         """Return each kind's slopes, None where it has none."""
+        modules = self._kinds.modules
         if self.idle:
-            return [None] * len(self._kinds)
-        pieces = self.trained["weight"].split_with_sizes(self._sizes)
-        return [piece if isinstance(kind, nn.PReLU) else None for kind, piece in zip(self._kinds, pieces, strict=True)]
+            return [None] * len(modules)
+        pieces = self.trained["weight"].split_with_sizes(self._kinds.sizes)
+        return [piece if isinstance(kind, nn.PReLU) else None for kind, piece in zip(modules, pieces, strict=True)]
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
-        if not self._derivatives:
+        kinds = self._kinds
+        if not kinds.derivatives:
             return super().backward(gradient, needed)
         gradient = gradient.contiguous()
         of_slopes = torch.zeros_like(self.trained["weight"]) if "weight" in self.trained else None
         begin = 0
         pieces = zip(
-            self._derivatives, self._kinds, gradient.split_with_sizes(self._sizes), self._recorded, strict=True
+            kinds.derivatives, kinds.modules, gradient.split_with_sizes(kinds.sizes), self._recorded, strict=True
         )
         for derivative, module, piece, (recorded, slope) in pieces:
             if slope is not None and of_slopes is not None:

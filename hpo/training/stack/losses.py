@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,19 @@ if TYPE_CHECKING:
     from hpo.training.vocabulary.losses import Bound, LossChoice
 
 
+@dataclass(frozen=True)
+class _Kinds:
+    """Members by their loss: each loss with its keyword arguments, and how many have it.
+
+    order, back: what brings the members of a loss side by side, and back; None: they are.
+    """
+
+    losses: Sequence[tuple[LossChoice, Bound]]
+    sizes: list[int]
+    order: Tensor | None = None
+    back: Tensor | None = None
+
+
 class StackedLoss:
     """Per-example losses [K, B] of outputs [K, B] or [K, B, C] against targets [K, B]."""
 
@@ -22,22 +36,22 @@ class StackedLoss:
         device."""
         self._members = list(members)
         self._like = like.new_empty(0)
-        self._arrange()
+        self._kinds = self._sorted()
 
-    def _arrange(self) -> None:
-        kinds: dict[str, list[int]] = {}
+    def _sorted(self) -> _Kinds:
+        rows_of: dict[str, list[int]] = {}
         for row, (choice, _) in enumerate(self._members):
-            kinds.setdefault(choice.name, []).append(row)
-        self._kinds = [
+            rows_of.setdefault(choice.name, []).append(row)
+        losses = [
             (self._members[rows[0]][0], self._columns([self._members[row][1] for row in rows]))
-            for rows in kinds.values()
+            for rows in rows_of.values()
         ]
-        self._sizes = [len(rows) for rows in kinds.values()]
-        order = [row for rows in kinds.values() for row in rows]
-        self._order = self._back = None  # None: members of a kind lie side by side
-        if order != sorted(order):
-            self._order = torch.tensor(order, device=self._like.device)
-            self._back = self._order.argsort()
+        sizes = [len(rows) for rows in rows_of.values()]
+        rows = [row for rows in rows_of.values() for row in rows]
+        if rows == sorted(rows):
+            return _Kinds(losses, sizes)
+        order = torch.tensor(rows, device=self._like.device)
+        return _Kinds(losses, sizes, order, order.argsort())
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._by_kind(outputs, targets, lambda choice: choice.function)
@@ -49,19 +63,20 @@ class StackedLoss:
     def _by_kind(
         self, outputs: Tensor, targets: Tensor, function_of: Callable[[LossChoice], Callable[..., Tensor]]
     ) -> Tensor:
-        if self._order is not None:
-            outputs, targets = outputs[self._order], targets[self._order]
+        kinds = self._kinds
+        if kinds.order is not None:
+            outputs, targets = outputs[kinds.order], targets[kinds.order]
         pieces = zip(
-            self._kinds, outputs.split_with_sizes(self._sizes), targets.split_with_sizes(self._sizes), strict=True
+            kinds.losses, outputs.split_with_sizes(kinds.sizes), targets.split_with_sizes(kinds.sizes), strict=True
         )
         found = [function_of(choice)(out, target, **bound) for (choice, bound), out, target in pieces]
         together = torch.cat(found) if len(found) > 1 else found[0]
-        return together if self._back is None else together[self._back]
+        return together if kinds.back is None else together[kinds.back]
 
     def select(self, rows: list[int]) -> None:
         """Keep only the members in these rows."""
         self._members = [self._members[row] for row in rows]
-        self._arrange()
+        self._kinds = self._sorted()
 
     def _columns(self, bounds: Sequence[Bound]) -> Bound:
         """Return each keyword argument for all members: the value that all have, else numbers as [K, 1] and tensors

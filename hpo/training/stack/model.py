@@ -49,20 +49,18 @@ class StackedModel:
         if len({tensor.dtype for tensor in tensors}) > 1:
             raise CannotStack("their weights are of different types")
         self.activation_numbers = 0  # of one member, in the largest batch so far
-        self._adopt(torch.cat([tensor.flatten(1) for tensor in tensors], 1))
+        self.flat = torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+        self.parameters = self._views()
 
-    def _adopt(self, flat: Tensor) -> None:
-        """Make `flat` the memory of the slots' trained tensors."""
-        self.flat = flat
-        self.parameters: list[Tensor] = []
-        start = 0
-        for slot in self.slots:
-            for name, tensor in slot.trained.items():
-                size = tensor[0].numel()
-                view = flat[:, start : start + size].view(len(flat), *tensor.shape[1:])
-                slot.trained[name] = view.detach().requires_grad_()
-                self.parameters.append(slot.trained[name])
-                start += size
+    def _views(self) -> list[Tensor]:
+        """Make `flat` the memory of the slots' trained tensors; return these."""
+        parameters: list[Tensor] = []
+        for columns in list(self.columns()):
+            trained = columns.slot.trained
+            view = self.flat[:, columns.where].view(len(self.flat), *trained[columns.name].shape[1:])
+            trained[columns.name] = view.detach().requires_grad_()
+            parameters.append(trained[columns.name])
+        return parameters
 
     def __len__(self) -> int:
         return len(self.flat)
@@ -111,7 +109,8 @@ class StackedModel:
         """Keep only the members in these rows."""
         for slot in self.slots:
             slot.select(rows)
-        self._adopt(self.flat[rows])
+        self.flat = self.flat[rows]
+        self.parameters = self._views()
 
     def idle(self) -> list[bool]:
         """Return for each of `parameters` whether no member uses it any more."""

@@ -33,6 +33,48 @@ class _Group:
     hyper: Hyper
 
 
+class _Sorted:
+    """The parameters and the gradients of a stack in the order of its optimizer's groups.
+
+    own: parameters [K, P], the stack's very own if its order is the same. gradient: [K, P].
+    """
+
+    def __init__(self, order: Sequence[int], settings: Sequence[Settings], flat: Tensor) -> None:
+        """order: rows of the stack, as the groups have them; settings, flat: of the stack."""
+        sorted_already = order == list(range(len(order)))
+        self._flat = flat
+        self._order = None if sorted_already else torch.tensor(order, device=flat.device)
+        self._back = None if self._order is None else self._order.argsort()
+        self.own = flat if self._order is None else flat[self._order]
+        self.gradient = torch.empty_like(flat)
+        self._clip_norm = _limits([settings[row].clip_norm for row in order], flat)
+        self._clip_value = _limits([settings[row].clip_value for row in order], flat)
+
+    def gather(self, gradients: Sequence[Tensor]) -> None:
+        """Put the stack's gradients [K, ...] side by side."""
+        if self._order is None:
+            torch.cat(list(gradients), 1, out=self.gradient)
+            return
+        begin = 0
+        for each in gradients:
+            torch.index_select(each, 0, self._order, out=self.gradient[:, begin : begin + each.shape[1]])
+            begin += each.shape[1]
+
+    def clip(self) -> None:
+        """As torch.nn.utils.clip_grad_value_ and then clip_grad_norm_ do."""
+        if self._clip_value is not None:
+            self.gradient.clamp_(-self._clip_value, self._clip_value)
+        if self._clip_norm is not None:
+            norm = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
+            factor = (self._clip_norm / (norm + 1e-6)).clamp(max=1.0)
+            self.gradient.mul_(torch.where(self._clip_norm.isinf(), 1.0, factor))
+
+    def put_back(self) -> None:
+        """Give the stack the parameters as they are here."""
+        if self._back is not None:
+            torch.index_select(self.own, 0, self._back, out=self._flat)
+
+
 class StackedOptimizer:
     """Clips and applies gradients to the flat parameters [K, P] of a stack.
 
@@ -52,55 +94,27 @@ class StackedOptimizer:
         for rows in kinds.values():
             defaults = [settings[row].defaults for row in rows]
             self._groups.append(_Group(settings[rows[0]].choice, rows, Hyper(defaults, flat)))
-        self._arrange(flat)
+        self._sorted = self._sort(flat)
 
-    def _arrange(self, flat: Tensor) -> None:
-        self._flat = flat
-        order = [row for group in self._groups for row in group.rows]
-        sorted_already = order == list(range(len(order)))
-        self._order = None if sorted_already else torch.tensor(order, device=flat.device)
-        self._back = None if self._order is None else self._order.argsort()
-        self._own = flat if self._order is None else flat[self._order]
-        self._gradient = torch.empty_like(flat)
-        self._clip_norm = _limits([self._settings[row].clip_norm for row in order], flat)
-        self._clip_value = _limits([self._settings[row].clip_value for row in order], flat)
+    def _sort(self, flat: Tensor) -> _Sorted:
+        return _Sorted([row for group in self._groups for row in group.rows], self._settings, flat)
 
     def step(self, gradients: Sequence[Tensor], rates: Sequence[float], ragged: Ragged | None) -> None:
         """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate.
         Members without rows in a ragged batch stay as they are. Called without autograd."""
-        self._gather([each.flatten(1) for each in gradients])
-        self._clip(self._gradient)
+        self._sorted.gather([each.flatten(1) for each in gradients])
+        self._sorted.clip()
         idle = [] if ragged is None else ragged.idle
         start = 0
         for group in self._groups:
             stop = start + len(group.rows)
             group.hyper.set_learning_rates([rates[row] for row in group.rows])
-            own, its = self._own[start:stop], self._gradient[start:stop]
+            own, its = self._sorted.own[start:stop], self._sorted.gradient[start:stop]
             rest = [place for place, row in enumerate(group.rows) if row in idle] if idle else []
             if len(rest) < len(group.rows):
                 _update(group, own, its, rest)
             start = stop
-        if self._back is not None:
-            torch.index_select(self._own, 0, self._back, out=self._flat)
-
-    def _gather(self, gradients: Sequence[Tensor]) -> None:
-        """Put gradients [K, ...] side by side, in the order of the groups."""
-        if self._order is None:
-            torch.cat(list(gradients), 1, out=self._gradient)
-            return
-        begin = 0
-        for each in gradients:
-            torch.index_select(each, 0, self._order, out=self._gradient[:, begin : begin + each.shape[1]])
-            begin += each.shape[1]
-
-    def _clip(self, gradient: Tensor) -> None:
-        """As torch.nn.utils.clip_grad_value_ and then clip_grad_norm_ do."""
-        if self._clip_value is not None:
-            gradient.clamp_(-self._clip_value, self._clip_value)
-        if self._clip_norm is not None:
-            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            factor = (self._clip_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradient.mul_(torch.where(self._clip_norm.isinf(), 1.0, factor))
+        self._sorted.put_back()
 
     def member(self, row: int) -> tuple[Hyper, int]:
         """Return the state that holds the member in a row of the stack, and its place there."""
@@ -115,7 +129,7 @@ class StackedOptimizer:
             group.rows = [new_row[group.rows[place]] for place in places]
             group.hyper.select(places)
         self._groups = [group for group in self._groups if group.rows]
-        self._arrange(flat)
+        self._sorted = self._sort(flat)
 
 
 def _update(group: _Group, own: Tensor, gradient: Tensor, idle: list[int]) -> None:

@@ -17,6 +17,7 @@ class LinearSlot(Slot):
 
     def __init__(self, modules: Sequence[nn.Linear]) -> None:
         super().__init__(modules)
+        self._input: Tensor | None = None  # as recorded
         self.trained["weight"] = stacked([module.weight.T for module in modules]).contiguous()
         if modules[0].bias is not None:
             self.trained["bias"] = stacked([module.bias for module in modules])
@@ -41,7 +42,8 @@ class LinearSlot(Slot):
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
         x, weight = self._input, self.trained["weight"]
-        del self._input
+        assert x is not None
+        self._input = None
         rows, gradient = x.flatten(1, -2), gradient.flatten(1, -2)
         if weight.shape[2] == 1:
             of_weight = torch.bmm(gradient.transpose(1, 2), rows).transpose(1, 2)
@@ -64,6 +66,10 @@ class LinearSlot(Slot):
 class ViewSlot(Slot):
     """A layer that only shows its input in another shape, or as it is."""
 
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__(modules)
+        self._shape = torch.Size()  # of the recorded input
+
     def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
         self._shape = x.shape
         return self.forward(x, True, ragged)
@@ -79,40 +85,17 @@ class FlattenSlot(ViewSlot):
         return x.flatten(2) if x.dim() > 2 else x.unsqueeze(-1)
 
 
-class DropoutSlot(Slot):
-    """SeededDropout: every member's masks from its own generator, as many and in the order as alone."""
+class _Masks:
+    """Dropout masks of several members."""
 
-    def __init__(self, modules: Sequence[SeededDropout]) -> None:
-        super().__init__(modules)
-        self._set(modules)
-
-    def _set(self, modules: Sequence[nn.Module]) -> None:
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
         dropouts = [module for module in modules if isinstance(module, SeededDropout)]
-        self._pool = UniformPool([module.pool.generators[0] for module in dropouts])
+        self.pool = UniformPool([module.pool.generators[0] for module in dropouts])
         self._keep = torch.tensor([1 - module.p for module in dropouts], dtype=torch.float64)
         self._drops = [module.p > 0 for module in dropouts]
         self._channelwise = dropouts[0].channelwise
 
-    def select(self, rows: list[int]) -> None:
-        super().select(rows)
-        self._set(self.modules)
-
-    def begin_epoch(self) -> None:
-        self._pool.reset()
-
-    def forward(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
-        mask = self._mask(x, ragged) if training else None
-        return x if mask is None else x * mask
-
-    def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
-        self._taken = self._mask(x, ragged)
-        return x if self._taken is None else x * self._taken
-
-    def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
-        mask, self._taken = self._taken, None
-        return gradient if mask is None else gradient * mask, []
-
-    def _mask(self, x: Tensor, ragged: Ragged | None) -> Tensor | None:
+    def draw(self, x: Tensor, ragged: Ragged | None) -> Tensor | None:
         """Return what to multiply x by in this batch; None: nothing."""
         if not any(self._drops):
             return None
@@ -122,8 +105,36 @@ class DropoutSlot(Slot):
         shape = mask_shape(x.shape[1:], self._channelwise)
         self._keep = self._keep.to(x)
         keep = self._keep.view(-1, *(1,) * len(shape))
-        kept = self._pool.take(shape.numel(), x, active).view(len(x), *shape) < keep
+        kept = self.pool.take(shape.numel(), x, active).view(len(x), *shape) < keep
         return kept.to(x.dtype) / keep.clamp(min=torch.finfo(x.dtype).tiny)
+
+
+class DropoutSlot(Slot):
+    """SeededDropout: every member's masks from its own generator, as many and in the order as alone."""
+
+    def __init__(self, modules: Sequence[SeededDropout]) -> None:
+        super().__init__(modules)
+        self._masks = _Masks(modules)
+        self._taken: Tensor | None = None  # the mask of the recorded batch
+
+    def select(self, rows: list[int]) -> None:
+        super().select(rows)
+        self._masks = _Masks(self.modules)
+
+    def begin_epoch(self) -> None:
+        self._masks.pool.reset()
+
+    def forward(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
+        mask = self._masks.draw(x, ragged) if training else None
+        return x if mask is None else x * mask
+
+    def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
+        self._taken = self._masks.draw(x, ragged)
+        return x if self._taken is None else x * self._taken
+
+    def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
+        mask, self._taken = self._taken, None
+        return gradient if mask is None else gradient * mask, []
 
 
 SLOTS: dict[type[nn.Module], Callable[[Sequence[nn.Module]], Slot]] = {
