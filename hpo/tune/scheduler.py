@@ -9,9 +9,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from hpo.events import Decision
 from hpo.spec.faults import UserError
+from hpo.tune.checks import StudyRule
 from hpo.tune.compat import TuneController, searchers
 from hpo.tune.searcher import StudySearcher
-from hpo.tune.session import StudyRule
 
 
 class StudyScheduler(FIFOScheduler, StudyRule):

@@ -67,8 +67,8 @@ class StudySearcher(Searcher):
     @property
     def study(self) -> str:
         """The study's name; in a continuation with another space, that of the last successor once it runs."""
-        if self._session is not None and self._session._recorder is not None:
-            return self._session.recorder.sweep.name
+        if self._session is not None and self._session.study is not None:
+            return self._session.study
         return str(self._given.source.data.get("name", self._given.path.stem))
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:

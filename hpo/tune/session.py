@@ -1,31 +1,30 @@
 """One run of Tune's controller with a StudySearcher: what Tune does becomes the study's and MLflow's records.
 
 Tune tells a searcher little: not that a scheduler stopped a trial, not its last report, not why it failed. So the
-session looks at the controller itself: a callback tells it of trials, and an observer of what the scheduler decides.
+session looks at the controller itself: one observer tells it what the scheduler decides, and one what befalls trials.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.result import DEFAULT_METRIC
-from ray.tune.schedulers import PopulationBasedTraining, PopulationBasedTrainingReplay, TrialScheduler
-from ray.tune.search import ConcurrencyLimiter, Repeater
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.utils import flatten_dict
 
 from hpo.driver.recorder import NoTrial, Recorder
 from hpo.events import Decision
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
-from hpo.tune.compat import TuneController, ended_by_failure, metric_of, mode_of, observe, searchers, trials_of
+from hpo.tune.checks import StudyRule, check_experiment
+from hpo.tune.compat import TuneController, ended_by_failure, observe, trials_of
+from hpo.tune.observers import CallbackObserver, SchedulerObserver
 from hpo.tune.results import Metrics, at_the_end, chain, facts_of, failure_of, step_of
 from hpo.tune.space import flat, nested
-from hpo.tune.sweep import check_goal
 
 _STOPPED_ALL = "the experiment's stopper or time budget"
 
@@ -49,13 +48,13 @@ class Session:
         self._restored: Mapping[str, Any] = restored or {}
         self._metrics = Metrics()
         self._stopped: dict[str, tuple[str, bool]] = {}  # by a scheduler: its name, and whether at its max_t
-        self._inside = 0  # calls of the scheduler that have not returned
+        self._scheduler_calls = 0  # that have not returned
         self._broken: BaseException | None = None
         self.ended = False
         scheduler = controller.scheduler_alg
-        _check(controller, scheduler, sweep)
+        check_experiment(controller, scheduler, sweep)
         self._schedulers = list(chain(scheduler))
-        observe(controller, Observer(scheduler, self), _Reporter(self))
+        observe(controller, SchedulerObserver(scheduler, self), CallbackObserver(self))
 
     @property
     def recorder(self) -> Recorder:
@@ -65,6 +64,11 @@ class Session:
         if self._recorder is None:
             self._recorder = self._open_recorder(self.controller.search_alg.total_samples)
         return self._recorder
+
+    @property
+    def study(self) -> str | None:
+        """The name of the study, once it is open."""
+        return self._recorder.sweep.name if self._recorder is not None else None
 
     def guard(self, act: Callable[[], Any]) -> Any:
         """Do something to the records; after an error nothing more is done."""
@@ -131,6 +135,15 @@ class Session:
                 f"{config[changed[0]]!r}: a trial of a study has one configuration (use a scheduler that changes none)"
             )
 
+    @contextmanager
+    def scheduler_call(self) -> Iterator[None]:
+        """Have the scheduler decide something inside the block: a trial that ends meanwhile is one that it ended."""
+        self._scheduler_calls += 1
+        try:
+            yield
+        finally:
+            self._scheduler_calls -= 1
+
     def stopped(self, trial: Trial) -> None:
         """Take in that the scheduler stops a trial."""
         ours = any(isinstance(scheduler, StudyRule) for scheduler in self._schedulers)
@@ -145,7 +158,7 @@ class Session:
 
     def completed(self, trial: Trial) -> None:
         """Record the end of a trial that Tune calls terminated."""
-        if self._inside:  # the scheduler ended it, while it looked at another one
+        if self._scheduler_calls:  # the scheduler ended it, while it looked at another one
             self.stopped(trial)
             if at_the_end(self._schedulers, flatten_dict(trial.last_result)):
                 self._stopped[trial.trial_id] = ("", True)
@@ -195,121 +208,3 @@ class Session:
             "known": known,
             "open": self._recorder.reported(),
         }
-
-
-class StudyRule(TrialScheduler):
-    """Marks the scheduler that stops by the study's own rule."""
-
-
-def _check(controller: TuneController, scheduler: TrialScheduler, sweep: Sweep) -> None:
-    """Raise UserError for what would be recorded wrongly."""
-    for found in searchers(controller.search_alg):
-        if isinstance(found, Repeater):
-            raise UserError(
-                "Repeater hides from the study which trials it repeats, and their reports (say duplicates='replicate' "
-                "and list the configuration in baselines, or repeat inside of the trainable)"
-            )
-        if isinstance(found, ConcurrencyLimiter) and found.batch:
-            raise UserError("ConcurrencyLimiter(batch=True) holds back ends of trials (leave out batch)")
-    check_goal(sweep, metric_of(controller), None)
-    schedulers = list(chain(scheduler))
-    for each in schedulers:
-        if isinstance(each, PopulationBasedTraining | PopulationBasedTrainingReplay):
-            raise UserError(
-                f"{type(each).__name__} changes the configurations of trials under way, and takes them over from one "
-                "another: a trial of a study has one configuration (and Tune allows it no search algorithm; use "
-                "StudyScheduler, ASHAScheduler, HyperBandScheduler or MedianStoppingRule, or leave out search_alg)"
-            )
-        if not isinstance(each, StudyRule):
-            check_goal(sweep, None if each.metric == DEFAULT_METRIC else each.metric, mode_of(each))
-    if sweep.early_terminate.type != "none" and not any(isinstance(each, StudyRule) for each in schedulers):
-        raise UserError(
-            f"the study's early_terminate ({sweep.early_terminate.type}) has no effect: add "
-            "scheduler=hpo.tune.StudyScheduler() to TuneConfig, or leave out early_terminate"
-        )
-
-
-class Observer(TrialScheduler):
-    """Passes everything on to a scheduler, and tells the session what it decides."""
-
-    def __init__(self, scheduler: TrialScheduler, session: Session) -> None:
-        self._base_scheduler = scheduler
-        self._session = session
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._base_scheduler, name)
-
-    @property
-    def metric(self) -> Any:
-        return self._base_scheduler.metric
-
-    @property
-    def supports_buffered_results(self) -> bool:
-        return bool(self._base_scheduler.supports_buffered_results)
-
-    def _call(self, name: str, *arguments: Any) -> Any:
-        self._session._inside += 1
-        try:
-            return getattr(self._base_scheduler, name)(*arguments)
-        finally:
-            self._session._inside -= 1
-
-    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        self._call("on_trial_add", tune_controller, trial)
-
-    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        self._call("on_trial_error", tune_controller, trial)
-
-    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        decision = str(self._call("on_trial_result", tune_controller, trial, result))
-        self._session.decided(trial, decision, result)
-        return decision
-
-    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        self._call("on_trial_complete", tune_controller, trial, result)
-
-    def on_trial_remove(self, tune_controller: TuneController, trial: Trial) -> None:
-        self._call("on_trial_remove", tune_controller, trial)
-
-    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        found: Trial | None = self._call("choose_trial_to_run", tune_controller)
-        return found
-
-    def debug_string(self) -> str:
-        return str(self._base_scheduler.debug_string())
-
-    def save(self, checkpoint_path: str) -> None:
-        self._base_scheduler.save(checkpoint_path)
-
-    def restore(self, checkpoint_path: str) -> None:
-        self._base_scheduler.restore(checkpoint_path)
-
-
-class _Reporter(Callback):
-    """Tells the session what Tune tells callbacks."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._session.guard(lambda: self._session.started(trial))
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._session.guard(lambda: self._session.result(trial, flatten_dict(result)))
-
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._session.guard(lambda: self._session.completed(trial))
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._session.guard(lambda: self._session.failed(trial))
-
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._session.guard(lambda: self._session.retried(trial))
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        self._session.guard(self._session.look_around)
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        self._session.end()
