@@ -20,7 +20,7 @@ from hpo.engines.devices import cores, oom_kills, visible_gpus
 from hpo.engines.worker import NO_MEMORY, Attached, Broken, Idle, Order, Ready, Reply, Sent, WorkerSetup, run_worker
 from hpo.events import Assignment, Decision, Failed, FailureKind, Reported
 from hpo.output import trim
-from hpo.spec.grammar import LocalEngine as LocalEngineKeys
+from hpo.spec.grammar import LocalEngineKeys
 from hpo.spec.load import Named
 
 _DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more

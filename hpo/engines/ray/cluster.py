@@ -22,7 +22,7 @@ from typing import Any
 from hpo.engines.base import EngineError
 from hpo.engines.devices import cores, visible_gpus
 from hpo.engines.ray import guard as ray_guard
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]  # where `hpo` is imported from
 

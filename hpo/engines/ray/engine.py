@@ -41,7 +41,7 @@ from hpo.engines.ray.health import Health
 from hpo.engines.worker import Order
 from hpo.events import Assignment, Decision, Event, Failed, FailureKind, Reported
 from hpo.spec.faults import UserError
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
 from hpo.spec.paths import absolute_reference, resolve_path
 
