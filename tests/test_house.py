@@ -59,3 +59,12 @@ def complaints(node: ast.ClassDef) -> Iterator[str]:
 def test_a_class_is_one_thing(path: Path) -> None:
     found = {node.name: list(complaints(node)) for node in classes(path)}
     assert {name: said for name, said in found.items() if said} == {}
+
+
+def test_a_name_means_one_thing() -> None:
+    """Two classes of one name would be two things under one word; a leading underscore makes no difference."""
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in classes(path):
+            places.setdefault(node.name.lstrip("_"), []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

@@ -31,7 +31,7 @@ from hpo.engines.worker import (
 )
 from hpo.events import Assignment, Decision, FailureKind, Reported
 from hpo.output import trim
-from hpo.spec.grammar import LocalEngine as LocalEngineKeys
+from hpo.spec.grammar import LocalEngineKeys
 from hpo.spec.load import Named
 
 _DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more

@@ -7,7 +7,7 @@ from pathlib import Path
 from hpo.engines.base import Engine
 from hpo.engines.local import LocalEngine, plan_workers
 from hpo.objective.build import named_of
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.sweep import Sweep
 
 

@@ -7,7 +7,7 @@ from hpo.engines.ray.cluster import demand_of
 from hpo.plan.planner import MOST, opening
 from hpo.review.display import duration, params_text
 from hpo.spec.conditions import Clause
-from hpo.spec.grammar import LocalEngine
+from hpo.spec.grammar import LocalEngineKeys
 from hpo.spec.space import Constant, Parameter, show
 from hpo.spec.sweep import Sweep
 
@@ -55,7 +55,7 @@ def _plan_lines(sweep: Sweep) -> list[str]:
     lines.append(f"stopping  {sweep.early_terminate.in_words(epochs)}")
     if epochs is not None:
         lines.append(f"forecast  at most {budget.trials * epochs:,} epochs")
-    if isinstance(sweep.engine, LocalEngine):
+    if isinstance(sweep.engine, LocalEngineKeys):
         places = plan_workers(sweep.engine, budget.trials)
         workers = max(1, len(places))
         gpus = len({place for place in places if place is not None})

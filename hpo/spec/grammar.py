@@ -80,7 +80,7 @@ class Retry(Section):
     )
 
 
-class LocalEngine(Section):
+class LocalEngineKeys(Section):
     type: Literal["local"] = "local"
     workers: Literal["auto"] | Natural = Field("auto", description="processes; auto: one a core or GPU; 0: in-process")
     workers_per_gpu: PositiveInt = Field(1, description="workers that share one GPU")
@@ -104,7 +104,7 @@ def _address(address: str) -> str:
 Share = Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)]  # of something that Ray hands out
 
 
-class RayEngine(Section):
+class RayEngineKeys(Section):
     type: Literal["ray"]
     address: Annotated[str, AfterValidator(_address)] = Field(
         "auto", description="host:port of a cluster; local: start one here; auto: the one that runs, else local"
@@ -119,7 +119,7 @@ class RayEngine(Section):
     compile: bool = Field(False, description="torch.compile for stacks: tens of seconds for each, for long trials")
 
 
-Engine = Annotated[LocalEngine | RayEngine, Field(discriminator="type")]
+Engine = Annotated[LocalEngineKeys | RayEngineKeys, Field(discriminator="type")]
 
 
 class Confirm(Section):
@@ -165,7 +165,7 @@ class PlainKeys:
     checkpoint_seconds: Annotated[Natural, says("training time between two checkpoints of a trial; 0: none")] = 60
     seed: Annotated[Natural, says("seeds the sampler and, with its number, each trial")] = 0
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
-    engine: Engine = field(default_factory=LocalEngine)
+    engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
 
 

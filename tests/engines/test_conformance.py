@@ -27,7 +27,7 @@ from hpo.events import (
     Stopped,
     TrialSpec,
 )
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from hpo.engines.devices import cores, visible_gpus
 from hpo.engines.local import plan_workers
 from hpo.events import DecisionSteps
-from hpo.spec.grammar import LocalEngine
+from hpo.spec.grammar import LocalEngineKeys
 
 
 @pytest.fixture
@@ -19,16 +19,16 @@ def gpus(monkeypatch: pytest.MonkeyPatch):
 
 def test_one_worker_a_core_without_gpus(gpus):
     gpus("")
-    assert plan_workers(LocalEngine(), 100) == [None] * cores()
+    assert plan_workers(LocalEngineKeys(), 100) == [None] * cores()
     assert cores() == len(os.sched_getaffinity(0))
 
 
 def test_one_worker_a_gpu(gpus):
     gpus("0,2")
     assert visible_gpus() == ["0", "2"]
-    assert plan_workers(LocalEngine(), 100) == ["0", "2"]
-    assert plan_workers(LocalEngine(workers_per_gpu=2), 100) == ["0", "2", "0", "2"]
-    assert plan_workers(LocalEngine(workers=3), 100) == ["0", "2", "0"]
+    assert plan_workers(LocalEngineKeys(), 100) == ["0", "2"]
+    assert plan_workers(LocalEngineKeys(workers_per_gpu=2), 100) == ["0", "2", "0", "2"]
+    assert plan_workers(LocalEngineKeys(workers=3), 100) == ["0", "2", "0"]
 
 
 @pytest.mark.parametrize("listed", ["", "-1"])
@@ -39,8 +39,8 @@ def test_hidden_gpus_are_not_used(gpus, listed: str):
 
 def test_never_more_workers_than_trials(gpus):
     gpus("")
-    assert len(plan_workers(LocalEngine(workers=8), 3)) == 3
-    assert plan_workers(LocalEngine(workers=0), 3) == []  # in this process
+    assert len(plan_workers(LocalEngineKeys(workers=8), 3)) == 3
+    assert plan_workers(LocalEngineKeys(workers=0), 3) == []  # in this process
 
 
 def test_decision_steps():

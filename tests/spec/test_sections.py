@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpo.spec.grammar import Confirm, LocalEngine
+from hpo.spec.grammar import Confirm, LocalEngineKeys
 from hpo.spec.sweep import Sweep
 from hpo.stopping.asha import AshaKeys
 from hpo.stopping.hyperband import HyperbandKeys
@@ -32,7 +32,7 @@ def test_defaults(load: Load) -> None:
         None,
         50,
     )
-    assert sweep.engine == LocalEngine()
+    assert sweep.engine == LocalEngineKeys()
     assert (sweep.confirm, sweep.data, sweep.baselines, sweep.description) == (None, {}, (), "")
     assert sweep.notes == (
         "no budget in the file: 100 trials (set budget.trials)",
@@ -78,11 +78,11 @@ def test_defaults(load: Load) -> None:
         ),
         ("early_terminate: percentile", "early_terminate", PercentileKeys(type="percentile", percentile=25.0)),
         ("early_terminate: patience", "early_terminate", PatienceKeys(type="patience", patience=5, min_delta=0.0)),
-        ("engine: {}", "engine", LocalEngine()),
-        ("engine: {workers: 3}", "engine", LocalEngine(workers=3)),
-        ("engine: {type: local, workers: auto, cohort: auto}", "engine", LocalEngine()),
-        ("engine: {workers: 0, cohort: off}", "engine", LocalEngine(workers=0, cohort=False)),
-        ("engine: {cohort: 1}", "engine", LocalEngine(cohort=1)),
+        ("engine: {}", "engine", LocalEngineKeys()),
+        ("engine: {workers: 3}", "engine", LocalEngineKeys(workers=3)),
+        ("engine: {type: local, workers: auto, cohort: auto}", "engine", LocalEngineKeys()),
+        ("engine: {workers: 0, cohort: off}", "engine", LocalEngineKeys(workers=0, cohort=False)),
+        ("engine: {cohort: 1}", "engine", LocalEngineKeys(cohort=1)),
         ("confirm: {}", "confirm", Confirm(top=3, seeds=5)),
         ("confirm: {top: 1, seeds: 2}", "confirm", Confirm(top=1, seeds=2)),
         ("confirm: null", "confirm", None),

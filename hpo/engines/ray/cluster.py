@@ -21,7 +21,7 @@ from hpo.engines.devices import cores, visible_gpus
 from hpo.engines.ray import compat
 from hpo.engines.ray import guard as ray_guard
 from hpo.engines.ray.files import package_folder
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from hpo.engines.ray.supervisor import Supervisor
 from hpo.engines.ray.versions import versions
 from hpo.events import Assignment, Decision, Event, Failed, FailureKind
 from hpo.spec.faults import UserError
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
 from hpo.spec.paths import absolute_reference, resolve_path
 

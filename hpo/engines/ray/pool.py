@@ -13,7 +13,7 @@ from hpo.engines.ray.actor import WorkerActor
 from hpo.engines.ray.compat import NODE_LABEL
 from hpo.engines.ray.handle import ActorHandle
 from hpo.engines.ray.messages import COLLECT, COMMANDS, ActorSetup, CloseCommand
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 
 _GRACE = 10.0  # seconds that workers have to end by themselves
 

@@ -34,7 +34,7 @@ _ROW_NUMBERS = frozenset({"", "id", "index", "row", "rownumber", "row_number", "
 
 
 @dataclass
-class _Columns:
+class _TableColumns:
     """What the training rows say the columns are."""
 
     numbers: list[str] = field(default_factory=list)
@@ -113,9 +113,9 @@ def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str]
     return codes, notes, 1 if kind == "binary" else len(classes)
 
 
-def _classify(train: pd.DataFrame) -> _Columns:
+def _classify(train: pd.DataFrame) -> _TableColumns:
     """Decide by the training rows what each column is."""
-    columns = _Columns()
+    columns = _TableColumns()
     dropped: dict[str, list[str]] = {}
     many: list[str] = []
     strays: dict[str, str] = {}
@@ -168,7 +168,7 @@ def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
     return named and bool(numbers.is_monotonic_increasing and numbers.is_unique and (numbers % 1 == 0).all())
 
 
-def _to_values(table: pd.DataFrame, columns: _Columns) -> pd.DataFrame:
+def _to_values(table: pd.DataFrame, columns: _TableColumns) -> pd.DataFrame:
     """Return the kept columns as numbers or text; no fitting. A word in a column of numbers is missing there."""
     values: dict[str, Any] = {}
     for name in columns.numbers:
@@ -181,7 +181,7 @@ def _to_values(table: pd.DataFrame, columns: _Columns) -> pd.DataFrame:
     return pd.DataFrame(values, index=table.index)
 
 
-def _transformer(columns: _Columns) -> ColumnTransformer:
+def _transformer(columns: _TableColumns) -> ColumnTransformer:
     """Return what turns the kept columns into features, not fitted yet."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -210,5 +210,5 @@ def _to_float32(features: NDArray[Any], transformer: ColumnTransformer) -> NDArr
     return x
 
 
-def _nothing_left(columns: _Columns) -> Fault:
+def _nothing_left(columns: _TableColumns) -> Fault:
     return Fault(f"no column is left to learn from: {'; '.join(columns.notes)}", ("csv",), remedy="add columns")

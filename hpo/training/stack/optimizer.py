@@ -34,7 +34,7 @@ class _Group:
 
 
 @dataclass(frozen=True)
-class _Memory:
+class _GroupedTensors:
     """Tensors in the order of the groups: those of one optimizer side by side."""
 
     flat: Tensor  # the stack's own parameters, in its own order
@@ -65,12 +65,12 @@ class StackedOptimizer:
         for rows in kinds.values():
             defaults = [settings[row].defaults for row in rows]
             self._groups.append(_Group(settings[rows[0]].choice, rows, Hyper(defaults, flat)))
-        self._memory = self._arranged(flat)
+        self._tensors = self._arranged(flat)
 
-    def _arranged(self, flat: Tensor) -> _Memory:
+    def _arranged(self, flat: Tensor) -> _GroupedTensors:
         order = [row for group in self._groups for row in group.rows]
         moved = None if order == list(range(len(order))) else torch.tensor(order, device=flat.device)
-        return _Memory(
+        return _GroupedTensors(
             flat,
             moved,
             None if moved is None else moved.argsort(),
@@ -84,38 +84,39 @@ class StackedOptimizer:
         """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate.
         Members without rows in a ragged batch stay as they are. Called without autograd."""
         self._gather([each.flatten(1) for each in gradients])
-        self._clip(self._memory.gradient)
+        self._clip(self._tensors.gradient)
         idle = [] if ragged is None else ragged.idle
         start = 0
         for group in self._groups:
             stop = start + len(group.rows)
             group.hyper.set_learning_rates([rates[row] for row in group.rows])
-            own, its = self._memory.own[start:stop], self._memory.gradient[start:stop]
+            own, its = self._tensors.own[start:stop], self._tensors.gradient[start:stop]
             rest = [place for place, row in enumerate(group.rows) if row in idle] if idle else []
             if len(rest) < len(group.rows):
                 _update(group, own, its, rest)
             start = stop
-        if self._memory.back is not None:
-            torch.index_select(self._memory.own, 0, self._memory.back, out=self._memory.flat)
+        if self._tensors.back is not None:
+            torch.index_select(self._tensors.own, 0, self._tensors.back, out=self._tensors.flat)
 
     def _gather(self, gradients: Sequence[Tensor]) -> None:
         """Put gradients [K, ...] side by side, in the order of the groups."""
-        if self._memory.order is None:
-            torch.cat(list(gradients), 1, out=self._memory.gradient)
+        order, together = self._tensors.order, self._tensors.gradient
+        if order is None:
+            torch.cat(list(gradients), 1, out=together)
             return
         begin = 0
         for each in gradients:
-            torch.index_select(each, 0, self._memory.order, out=self._memory.gradient[:, begin : begin + each.shape[1]])
+            torch.index_select(each, 0, order, out=together[:, begin : begin + each.shape[1]])
             begin += each.shape[1]
 
     def _clip(self, gradient: Tensor) -> None:
         """As torch.nn.utils.clip_grad_value_ and then clip_grad_norm_ do."""
-        if self._memory.clip_value is not None:
-            gradient.clamp_(-self._memory.clip_value, self._memory.clip_value)
-        if self._memory.clip_norm is not None:
+        if self._tensors.clip_value is not None:
+            gradient.clamp_(-self._tensors.clip_value, self._tensors.clip_value)
+        if self._tensors.clip_norm is not None:
             norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            factor = (self._memory.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradient.mul_(torch.where(self._memory.clip_norm.isinf(), 1.0, factor))
+            factor = (self._tensors.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+            gradient.mul_(torch.where(self._tensors.clip_norm.isinf(), 1.0, factor))
 
     def member(self, row: int) -> tuple[Hyper, int]:
         """Return the state that holds the member in a row of the stack, and its place there."""
@@ -130,7 +131,7 @@ class StackedOptimizer:
             group.rows = [new_row[group.rows[place]] for place in places]
             group.hyper.select(places)
         self._groups = [group for group in self._groups if group.rows]
-        self._memory = self._arranged(flat)
+        self._tensors = self._arranged(flat)
 
 
 def _update(group: _Group, own: Tensor, gradient: Tensor, idle: list[int]) -> None:

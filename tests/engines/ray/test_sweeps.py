@@ -25,7 +25,7 @@ from hpo.engines.ray import engine as ray_engine
 from hpo.engines.ray.cluster import Node
 from hpo.engines.ray.engine import RayEngine
 from hpo.events import Assignment, Event, Failed, FailureKind, Reported, TrialSpec
-from hpo.spec.grammar import RayEngine as RayEngineKeys
+from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
 
 ROOT = Path(__file__).parents[3]
