@@ -32,7 +32,9 @@ class TorchObjective:
         self.data = data
         self._contract = contract_of(task)
         self._splits: Splits | None = None
-        self._limits: dict[Hashable, int] = {}  # members of a stack, by structure, as measured
+        # Members of a stack that pay and fit here, by structure, as measured. (What the sweep makes of it for all workers,
+        # by shape, the planner knows: it is told by Returned.)
+        self._measured: dict[Hashable, int] = {}
 
     @property
     def contract(self) -> Contract:
@@ -88,7 +90,7 @@ class TorchObjective:
             for run in runs:
                 self._train_alone(run.trial, channel, checkpoint_seconds)
             return
-        self._limits[structure] = most
+        self._measured[structure] = most
         channel.exchange([Returned(run.trial.number, most, reason) for run in runs[most:]])
         del runs[most:]  # and the memory that they take
         if cohort is None:
@@ -99,10 +101,10 @@ class TorchObjective:
     def _limit(self, structure: Hashable, runs: Sequence[Run], measured: bool) -> int:
         from hpo.training.stack.probe import probe
 
-        if structure not in self._limits:
+        if structure not in self._measured:
             gain = probe(self.task, self._loaded(), [run.trial for run in runs], pick_device())
-            self._limits[structure] = gain.most if gain.pays or not measured else 1
-        return self._limits[structure]
+            self._measured[structure] = gain.most if gain.pays or not measured else 1
+        return self._measured[structure]
 
     def _stack(self, runs: Sequence[Run], compile: bool) -> Cohort:
         from hpo.training.stack.cohort import Cohort
@@ -133,7 +135,7 @@ class TorchObjective:
                     return
                 in_first_epoch = all(run.completed == completed[run.trial.number] for run in cohort.runs)
                 if in_first_epoch and isinstance(error, CannotStack | RuntimeError):
-                    self._limits[structure] = 1
+                    self._measured[structure] = 1
                     first, *others = sorted(specs)
                     channel.exchange([Returned(number, 1, _why(error)) for number in others])
                     specs = {first: specs[first]}
