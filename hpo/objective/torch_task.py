@@ -32,8 +32,8 @@ class TorchObjective:
         self.data = data
         self._contract = contract_of(task)
         self._splits: Splits | None = None
-        # Members of a stack that pay and fit here, by structure, as measured. (What the sweep makes of it for all workers,
-        # by shape, the planner knows: it is told by Returned.)
+        # Members of a stack that pay and fit here, by structure, as measured. (What follows for the whole sweep, by
+        # shape, is the planner's to know: it is told by Returned.)
         self._measured: dict[Hashable, int] = {}
 
     @property
