@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
 from hpo.objective.alone import forget, train_alone
-from hpo.objective.failures import RAISED, failed, kind_of, one_line
+from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.contract import contract_of
@@ -37,7 +38,7 @@ class TorchObjective:
         return self._contract
 
     def check_data(self) -> list[Fault]:
-        return self.task.check_data(self.data)
+        return self.task.check_data(copy.deepcopy(self.data))
 
     def prepare(self) -> list[str]:
         """Load the splits, without the test split, to the device that will train, and what of Torch comes late."""
@@ -58,7 +59,7 @@ class TorchObjective:
                 run = start(self.task, self._loaded(), trial, pick_device(), remember)
                 structure = _structure(run)
             except RAISED as error:
-                channel.exchange([failed(trial.number, error)])
+                channel.exchange([ending_of(trial.number, error)])
                 continue
             groups.setdefault(structure, []).append(run)
         if len(groups) > 1 and all(len(runs) == 1 for runs in groups.values()):
@@ -145,7 +146,7 @@ class TorchObjective:
 
     def _loaded(self) -> Splits:
         if self._splits is None:
-            splits, device = self.task.splits(self.data).without_test(), pick_device()
+            splits, device = self.task.splits(copy.deepcopy(self.data)).without_test(), pick_device()
             self._splits = Splits(
                 train=to_device(splits.train, device),
                 validation=to_device(splits.validation, device),
