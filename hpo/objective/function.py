@@ -5,18 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import operator
-import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
-from hpo.lazy import when_loaded
 from hpo.objective.base import Pruned
 from hpo.objective.failures import RAISED, ending_of
+from hpo.objective.seeds import seed_everything as seed_everything
 from hpo.objective.steps import StepScale
+from hpo.objective.surroundings import Surroundings
 from hpo.objective.values import as_number
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
@@ -150,11 +149,13 @@ class FunctionObjective:
         self._function = function
         self._metric = metric
         self._data = data
+        self._surroundings: Surroundings | None = None
 
     def check_data(self) -> list[Fault]:
         return []
 
     def prepare(self) -> list[str]:
+        self._surroundings = Surroundings()
         return []
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
@@ -163,9 +164,12 @@ class FunctionObjective:
 
     def _run_one(self, spec: TrialSpec, channel: Channel) -> Finished | Stopped | Diverged | Failed:
         seed_everything(spec.seed)
+        surroundings = self._surroundings = self._surroundings or Surroundings()
         trial = Trial(spec, channel, self._metric, self._data)
-        ending = self._ending(spec, trial)
-        notes = trial.steps.notes
+        try:
+            ending = self._ending(spec, trial)
+        finally:
+            notes = trial.steps.notes | surroundings.put_back()
         return replace(ending, info={**ending.info, "notes": notes}) if notes else ending
 
     def _ending(self, spec: TrialSpec, trial: Trial) -> Finished | Stopped | Diverged | Failed:
@@ -192,10 +196,3 @@ class FunctionObjective:
             said = f"reported only {', '.join(sorted(trial.seen))}" if trial.seen else "reported nothing"
             raise ValueError(f"the objective returned None and {said}: return or report {self._metric!r}")
         return None
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and PyTorch; of one that is not loaded, as soon as it is."""
-    random.seed(seed)
-    when_loaded("numpy", "seed", lambda: sys.modules["numpy"].random.seed(seed % 2**32))
-    when_loaded("torch", "seed", lambda: sys.modules["torch"].manual_seed(seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hpo.events import Assignment, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
 from hpo.objective.alone import forget, train_alone
 from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
+from hpo.objective.seeds import seed_python_and_numpy
+from hpo.objective.surroundings import Surroundings
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.contract import contract_of
@@ -32,6 +35,7 @@ class TorchObjective:
         self._contract = contract_of(task)
         self._splits: Splits | None = None
         self._limits: dict[Hashable, int] = {}  # members of a stack, by structure, as measured
+        self._surroundings: Surroundings | None = None
 
     @property
     def contract(self) -> Contract:
@@ -43,12 +47,22 @@ class TorchObjective:
     def prepare(self) -> list[str]:
         """Load the splits, without the test split, to the device that will train, and what of Torch comes late."""
         warm_up()
-        return list(self._loaded().notes)
+        notes = list(self._loaded().notes)
+        self._surroundings = Surroundings()
+        return notes
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
         """Train several trials as one stack, one trial by the plain loop. A trial that raises ends as Failed, and the
         others go on; those that would hold up a stack come back as Returned. What the channel raises passes, for then
-        nobody listens."""
+        nobody listens. What they have changed in their process is put back at the end."""
+        surroundings = self._surroundings = self._surroundings or Surroundings()
+        try:
+            self._train(assignment, channel)
+        finally:
+            for text in surroundings.put_back().values():
+                print(text, file=sys.stderr)  # the worker's log
+
+    def _train(self, assignment: Assignment, channel: Channel) -> None:
         if len(assignment.trials) == 1:
             self._train_alone(assignment.trials[0], channel, assignment.checkpoint_seconds)
             return
@@ -56,6 +70,7 @@ class TorchObjective:
         remember = remembering()
         for trial in assignment.trials:
             try:
+                seed_python_and_numpy(trial.seed)
                 run = start(self.task, self._loaded(), trial, pick_device(), remember)
                 structure = _structure(run)
             except RAISED as error:
@@ -142,6 +157,7 @@ class TorchObjective:
             self._train_alone(trial, channel, checkpoint_seconds)
 
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
+        seed_python_and_numpy(trial.seed)
         train_alone(lambda: start(self.task, self._loaded(), trial, pick_device()), trial, channel, checkpoint_seconds)
 
     def _loaded(self) -> Splits:
