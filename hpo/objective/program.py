@@ -56,6 +56,7 @@ class ProgramObjective:
     when the worker dies. No process of a trial outlives it.
 
     folder: where the program runs and what relative paths mean; default: the current folder.
+    beside: the sweep file's folder, where a module that is run (`-m`) may be; default: the current folder.
     log_limit: bytes kept of a trial's output.
     """
 
@@ -69,22 +70,23 @@ class ProgramObjective:
         data: Mapping[str, Any],
         *,
         folder: str | Path = "",
+        beside: str | Path = "",
         grace: float = 10.0,
         log_limit: int = 10_000_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
         items = shlex.split(command) if isinstance(command, str) else [str(item) for item in command or DEFAULT_COMMAND]
-        self._command = Command(program, tuple(items))
+        self._folder = Path(folder).absolute()
+        self._command = Command(program, tuple(items), self._folder, Path(beside).absolute())
         self._metric = metric
         self._data = dict(data)
-        self._folder = Path(folder).absolute()
         self._grace = grace
         self._log_limit = log_limit
         self._clock = clock
 
     def check_data(self) -> list[Fault]:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
-        return self._command.faults(self._folder)
+        return self._command.faults()
 
     def prepare(self) -> list[str]:
         sweep_up()  # what workers that were killed have left, on this machine
@@ -127,6 +129,8 @@ class ProgramObjective:
             "HPO_EPOCHS": None if trial.epochs is None else str(trial.epochs),
             "HPO_DATA_JSON": json.dumps(self._data, default=str) if self._data else None,
         }
+        if (place := self._command.python_path) is not None:
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(place), env.get("PYTHONPATH"))))
         for name, text in known.items():
             env.pop(name, None)
             if text is not None:
