@@ -78,7 +78,11 @@ class Reported:
 
 @dataclass(frozen=True)
 class Finished:
-    """The trial trained to its end. `value` None: the last report of the sweep's metric counts."""
+    """The trial trained to its end. `value` None: the last report of the sweep's metric counts.
+
+    `info` of this and of the other ends goes into the trial's records; `notes` in it, {kind: text}, are told to the
+    user, a kind once in a sweep.
+    """
 
     number: int
     value: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hpo.driver.backlog import Backlog, RunningTrial
 from hpo.driver.ending import end_trial
@@ -44,6 +44,7 @@ class RunningTrials:
         self._listener = listener
         self._running: dict[int, RunningTrial] = {}
         self._reasons: set[str] = set()  # for training trials alone, as far as they were told
+        self._told: set[str] = set()  # kinds of notes on what trials report
 
     def __len__(self) -> int:
         return len(self._running)
@@ -128,6 +129,7 @@ class RunningTrials:
         """Take in a trial's end. died: trials whose worker died, of those that are told of together."""
         unread = event.info.get("unread")
         running.record.info |= {key: fact for key, fact in event.info.items() if key != "unread"}
+        self._tell_notes(running.spec.number, event.info.get("notes", {}))
         circumstances = Circumstances(running.stopped_by, running.failures, died, bool(self._interrupts))
         verdict = judge(event, running.record, self._sweep, circumstances)
         if isinstance(verdict, RunAgain):
@@ -153,6 +155,13 @@ class RunningTrials:
             self._listener.note(
                 f"the objective never read {listed}: searching what has no effect is wasted", warning=True
             )
+
+    def _tell_notes(self, number: int, notes: Mapping[str, str]) -> None:
+        """Tell what a trial's worker remarked, a kind once in a sweep: such remarks hold for all trials alike."""
+        for kind, text in notes.items():
+            if kind not in self._told:
+                self._told.add(kind)
+                self._listener.note(f"trial {number}: {text}", warning=True)
 
     def _end(self, running: RunningTrial, outcome: Outcome) -> None:
         number, metric = running.spec.number, self._sweep.metric.name

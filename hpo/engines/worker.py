@@ -228,7 +228,8 @@ def _enter_process(setup: WorkerSetup) -> None:
     """Set up this process as a worker's: output to the log, few threads, Ctrl-C ignored; it ends when the driver's
     process does, with all that it started."""
     os.setpgid(0, 0)  # what it starts ends with it: the engine kills the group
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    # The driver decides what Ctrl-C means. A handler that does nothing, since SIG_IGN is what a program would inherit.
+    signal.signal(signal.SIGINT, _be_deaf)
     if setup.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -242,6 +243,10 @@ def _enter_process(setup: WorkerSetup) -> None:
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _be_deaf(number: int, frame: object) -> None:
+    pass
 
 
 def _die_with(sentinel: int) -> None:

@@ -274,8 +274,9 @@ class Ledger:
         return record
 
     def report(self, number: int, step: int, metrics: Mapping[str, float], moment: float) -> None:
-        """Record a trial's metrics at a step. Metrics that come again, after a worker's death, replace the first ones;
-        a program may print those of one step in several lines."""
+        """Record a trial's metrics at a step, to which there may be several reports. A metric that comes again replaces
+        its first value, in the same run and after a worker's death alike; but what the study has of the step, on which
+        decisions rest, stays (StudyBook.report)."""
         self.membership.heartbeat.stay_owner()
         record = self._records[number]
         values, metric = finite(metrics), self.sweep.metric.name

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hpo.events import Channel, Decision, Event, Failed, FailureKind, Finished, TrialSpec
+from hpo.events import Channel, Decision, Event, Failed, FailureKind, Finished, Stopped, TrialSpec
 from hpo.lazy import lazy_import
-from hpo.objective.failures import RAISED, failed
+from hpo.objective.failures import RAISED, failed, is_pruning
 from hpo.training.checkpoint import Keeper, resumed
 from hpo.training.loop import Events, train_run
 from hpo.training.run import Run
@@ -66,7 +66,9 @@ def _attempt(
         except StopIteration:
             return None
         except RAISED as error:
-            return _failure(trial, error, parts)
+            if not is_pruning(error):
+                return _failure(trial, error, parts)
+            event = Stopped(trial.number)
         if isinstance(event, Finished) and parts > 1:
             event = replace(event, info={**event.info, "batch_parts": parts})
         decision = channel.exchange([event]).get(trial.number, Decision.CONTINUE)

@@ -12,7 +12,7 @@ from hpo.objective.failures import one_line
 from hpo.objective.locate import locate
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named
-from hpo.spec.paths import resolve_path
+from hpo.spec.paths import program_path, resolve_path
 from hpo.spec.sweep import Sweep
 from hpo.training.task import TorchTask
 
@@ -25,8 +25,8 @@ def build(named: Named) -> Objective:
     if named.program is not None:
         from hpo.objective.program import ProgramObjective
 
-        program = str(resolve_path(named.program, named.folder))
-        return ProgramObjective(program, named.command or None, named.metric, named.data)
+        program = program_path(named.program, named.folder)
+        return ProgramObjective(program, named.command or None, named.metric, named.data, beside=named.folder)
     assert named.objective is not None
     found = locate(named.objective, named.folder)
     if isinstance(found, type) and issubclass(found, TorchTask):

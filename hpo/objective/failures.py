@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 
-from hpo.events import Failed, FailureKind
+from hpo.events import Failed, FailureKind, Stopped
+from hpo.objective.base import Pruned
 
 _WORDS = ("out of memory", "outofmemoryerror", "memoryerror", "allocate memory", "not enough memory")
 
 # What a user's code raises to end its trial. Not all of BaseException: the driver's end passes through it.
 RAISED = (Exception, SystemExit, KeyboardInterrupt)
+
+
+# The last line of a program's standard error, if it pruned itself.
+_PRUNED = (f"{Pruned.__module__}.{Pruned.__qualname__}", "optuna.exceptions.TrialPruned")
+
+
+def ending_of(number: int, error: BaseException) -> Stopped | Failed:
+    """Return the event for a trial that raised: it pruned itself, or it failed."""
+    return Stopped(number) if is_pruning(error) else failed(number, error)
+
+
+def is_pruning(error: BaseException) -> bool:
+    """Whether an exception says that a trial stops, and that this is no failure: hpo.Pruned, or Optuna's TrialPruned,
+    which code that was written for Optuna raises."""
+    optuna = sys.modules.get("optuna.exceptions")  # if it is not there, nobody has raised it
+    return isinstance(error, Pruned) or (optuna is not None and isinstance(error, optuna.TrialPruned))
+
+
+def says_pruned(line: str) -> bool:
+    """Whether a program's last line is that of an uncaught exception which says that its trial is pruned."""
+    return line.partition(":")[0].strip() in _PRUNED
 
 
 def failed(number: int, error: BaseException) -> Failed:

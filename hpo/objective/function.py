@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
-import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
-from hpo.lazy import when_loaded
 from hpo.objective.base import Pruned
-from hpo.objective.failures import RAISED, failed
+from hpo.objective.failures import RAISED, ending_of
+from hpo.objective.seeds import seed_everything as seed_everything
+from hpo.objective.steps import StepScale
+from hpo.objective.surroundings import Surroundings
+from hpo.objective.values import as_number
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
@@ -75,26 +78,31 @@ class Trial:
     seed: this trial's own; Python's, NumPy's and PyTorch's global generators are seeded with it beforehand.
     number: the trial's number in the study.
     epochs: `budget.epochs`, None if the file has none.
-    data: the sweep file's `data` section.
+    data: the sweep file's `data` section, a copy of this trial's own.
     """
 
     def __init__(self, spec: TrialSpec, channel: Channel, metric: str, data: Mapping[str, Any]) -> None:
-        self.params = TrackedParams(spec.params)
+        self.params = TrackedParams(copy.deepcopy(dict(spec.params)))
         self.seed = spec.seed
         self.number = spec.number
         self.epochs = spec.epochs
-        self.data = data
+        self.data = copy.deepcopy(dict(data))
         self._channel = channel
         self._metric = metric
-        self._reported: set[int] = set()
+        self.steps = StepScale(metric)
+        self.last_step = 0  # that was recorded
         self.seen: set[str] = set()  # names of metrics reported so far
 
     def report(self, step: int, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
-        """Record metrics at a step (an epoch, say), each step once: `trial.report(epoch, val_accuracy=0.9)`.
+        """Record metrics at a step (an epoch, say): `trial.report(epoch, val_accuracy=0.9)`.
 
-        Values are numbers, or one-element arrays and tensors. Raises hpo.Pruned when the trial should stop; let it
-        pass. Raises TypeError or ValueError for what is no report, names that MLflow could not keep (`a//b`) or tell
-        apart (`acc@1` and `acc_1`) among it.
+        What is reported for one step in several calls is one step's; of a metric that comes twice for a step the last
+        value counts; steps that go back (folds that count from 0 again) are recorded behind those before, so that the
+        last report is the last that came.
+
+        Values are numbers, or one-element arrays and tensors (hpo/objective/values.py). Raises hpo.Pruned when the
+        trial should stop; let it pass. Raises TypeError or ValueError for what is no report, names that MLflow could
+        not keep (`a//b`) or tell apart (`acc@1` and `acc_1`) among it.
         """
         try:
             whole = -1 if isinstance(step, bool) else operator.index(step)  # NumPy's integers count
@@ -104,13 +112,10 @@ class Trial:
             raise ValueError(f"step must be a whole number >= 0, but got {step!r}")
         if whole >= MOST_STEPS:
             raise ValueError(f"step must be below 2**63, but got {step!r}")
-        step = whole
-        if step in self._reported:
-            raise ValueError(f"step {step} was reported before: report each step once, with all its metrics")
         numbers = {name: as_number(name, value) for name, value in _named({**(metrics or {}), **named}).items()}
         if not numbers:
             raise ValueError("report names at least one metric: trial.report(epoch, val_accuracy=0.9)")
-        self._reported.add(step)
+        step = self.last_step = self.steps.place({"step": whole}, numbers)
         self.seen.update(numbers)
         finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
         decision = Decision.CONTINUE
@@ -135,16 +140,6 @@ def _named(metrics: Mapping[Any, Any]) -> Mapping[str, Any]:
     return metrics
 
 
-def as_number(name: str, value: Any) -> float:
-    """Return a number, or a one-element array or tensor, as a float. Raises TypeError for anything else."""
-    if isinstance(value, (bool, str)):
-        raise TypeError(f"{name} must be a number, but got {value!r}")
-    try:
-        return float(value.item() if hasattr(value, "item") else value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise TypeError(f"{name} must be a number, but got {value!r}") from None
-
-
 class FunctionObjective:
     """Runs a function once a trial, in the worker's own process."""
 
@@ -154,11 +149,13 @@ class FunctionObjective:
         self._function = function
         self._metric = metric
         self._data = data
+        self._surroundings: Surroundings | None = None
 
     def check_data(self) -> list[Fault]:
         return []
 
     def prepare(self) -> list[str]:
+        self._surroundings = Surroundings()
         return []
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
@@ -167,19 +164,24 @@ class FunctionObjective:
 
     def _run_one(self, spec: TrialSpec, channel: Channel) -> Finished | Stopped | Diverged | Failed:
         seed_everything(spec.seed)
+        surroundings = self._surroundings = self._surroundings or Surroundings()
         trial = Trial(spec, channel, self._metric, self._data)
         try:
-            result = self._function(trial)
-            value = self._value(result, trial)
+            ending = self._ending(spec, trial)
+        finally:
+            notes = trial.steps.notes | surroundings.put_back()
+        return replace(ending, info={**ending.info, "notes": notes}) if notes else ending
+
+    def _ending(self, spec: TrialSpec, trial: Trial) -> Finished | Stopped | Diverged | Failed:
+        try:
+            value = self._value(self._function(trial), trial)
         except DivergedTrial as diverged:
             return Diverged(spec.number, diverged.step)
-        except Pruned:
-            return Stopped(spec.number)
         except RAISED as error:
-            return failed(spec.number, error)
+            return ending_of(spec.number, error)
         unread = sorted(set(spec.params) - trial.params.read - {"seed"})
         if value is not None and not math.isfinite(value):
-            return Diverged(spec.number, max(trial._reported, default=0))
+            return Diverged(spec.number, trial.last_step)
         return Finished(spec.number, value, {"unread": unread} if unread else {})
 
     def _value(self, result: Any, trial: Trial) -> float | None:
@@ -194,10 +196,3 @@ class FunctionObjective:
             said = f"reported only {', '.join(sorted(trial.seen))}" if trial.seen else "reported nothing"
             raise ValueError(f"the objective returned None and {said}: return or report {self._metric!r}")
         return None
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and PyTorch; of one that is not loaded, as soon as it is."""
-    random.seed(seed)
-    when_loaded("numpy", "seed", lambda: sys.modules["numpy"].random.seed(seed % 2**32))
-    when_loaded("torch", "seed", lambda: sys.modules["torch"].manual_seed(seed))

@@ -13,6 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpo.objective.program_target import (
+    PROGRAM,
+    Target,
+    command_path,
+    first_of,
+    module_folder,
+    program_faults,
+    target_of,
+)
 from hpo.spec.faults import Fault, did_you_mean
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -35,13 +44,28 @@ class Command:
 
     program: str
     items: tuple[str, ...] = DEFAULT_COMMAND
+    folder: Path = Path()  # where it is started
+    beside: Path = Path()  # the sweep file's folder, where a module may be
 
     def uses(self, *macros: str) -> bool:
         """Return whether one of these macros stands anywhere in the command."""
         return any(name in macros for item in self.items for name in _MACRO.findall(item))
 
-    def faults(self, folder: Path) -> list[Fault]:
-        """Return what is wrong with the command, started in `folder`; paths are keys of the sweep file."""
+    @property
+    def target(self) -> Target:
+        """What `program` names here."""
+        return target_of(self.items, self.program, self.folder)
+
+    @property
+    def python_path(self) -> Path | None:
+        """The folder that Python must look into for the program's module, as it doesn't by itself; None: none."""
+        if self.target != "module":
+            return None
+        place = module_folder(self.program, (self.folder, self.beside))
+        return place if place is not None and place.resolve() != self.folder.resolve() else None
+
+    def faults(self) -> list[Fault]:
+        """Return what is wrong with the command; paths are keys of the sweep file."""
         found = [
             Fault(message, ("command", index), remedy=remedy)
             for index, item in enumerate(self.items)
@@ -51,8 +75,9 @@ class Command:
             message = "the command passes no hyperparameters to the program"
             found.append(Fault(message, ("command",), remedy="add '${args}'"))
         if self.uses("program"):
-            found += self._program_faults(folder)
-        return found or self._executable_faults(folder)
+            own = self.uses("interpreter") or any(shutil.which(item) == sys.executable for item in self.items)
+            found += program_faults(self.target, self.program, self.folder, self.beside, own)
+        return found or self._executable_faults()
 
     def argv(self, params: Mapping[str, Any], args_file: Path) -> list[str]:
         """Return the arguments of one trial's process.
@@ -63,7 +88,7 @@ class Command:
         for item in self.items:
             for message, remedy in _objections(item):
                 raise ValueError(f"{message} ({remedy})" if remedy else message)
-        values = {**_arguments(params), "program": [self.program], "interpreter": [sys.executable]}
+        values = {**_arguments(params), "program": [self._program()], "interpreter": [sys.executable]}
         values["env"] = ["/usr/bin/env"] if os.name == "posix" else []
         values["args_json_file"] = [str(args_file)]
         line: list[str] = []
@@ -72,28 +97,21 @@ class Command:
             line += values[macro[1]] if macro and macro[1] in values else [_fill(item, values)]
         return line
 
-    def _program_faults(self, folder: Path) -> Iterator[Fault]:
-        if not self.program:
-            yield Fault(
-                "the command uses ${program}, but the file names no program", ("command",), remedy="program: train.py"
-            )
-        elif not (folder / self.program).is_file():
-            near = (folder / self.program).parent
-            files = [entry.name for entry in near.iterdir() if entry.is_file()] if near.is_dir() else []
-            close = difflib.get_close_matches(Path(self.program).name, files, n=1)
-            remedy = f"did you mean {str(Path(self.program).parent / close[0])!r}?" if close else ""
-            yield Fault(
-                f"the program must be a file, but there is no {folder / self.program}", ("program",), remedy=remedy
-            )
+    def _program(self) -> str:
+        if self.target == "command":
+            return command_path(self.program) or self.program
+        # a file that is itself executed would be looked for on PATH
+        executed = self.target == "file" and os.sep not in self.program and first_of(self.items) == PROGRAM
+        return f"{os.curdir}{os.sep}{self.program}" if executed else self.program
 
-    def _executable_faults(self, folder: Path) -> list[Fault]:
+    def _executable_faults(self) -> list[Fault]:
         line = self.argv({}, Path("args.json"))
         if line and line[0].endswith("/env"):
             line = [word for word in line[1:] if not word.startswith("-") and "=" not in word] or line
         if not line or not line[0]:
             return [Fault("the command is empty", ("command",))]
         name = line[0]
-        path = folder / name
+        path = self.folder / name
         if os.sep in name and path.is_file() and not os.access(path, os.X_OK):
             return [Fault(f"{name!r} may not be executed", ("command",), remedy=f"chmod +x {name}")]
         if shutil.which(str(path) if os.sep in name else name) is None:

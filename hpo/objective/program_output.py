@@ -1,73 +1,16 @@
-"""What a program prints: reports, one JSON object a line, and everything else, kept in a file."""
+"""What a program prints, kept in a file."""
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from hpo.objective.program_leftovers import hand_over, open_in_folder
 from hpo.objective.program_process import Source
-from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
 
 LOG_NAME = "output.log"
-STEP_KEYS = ("epoch", "step")
 _TAIL = 20  # lines
 _CLIP = 2000  # bytes kept of a line of the tail
-
-
-@dataclass(frozen=True)
-class Report:
-    """One line of JSON that reports metrics. A metric may be NaN or infinite; step None: the line names none.
-
-    refused: the numbers whose names are no metric's, and why; they are not in `metrics`, which may thus be empty.
-    """
-
-    step: int | None
-    metrics: Mapping[str, float]
-    refused: Mapping[str, str] = field(default_factory=dict)
-
-
-def parse_report(line: bytes, metric: str) -> Report | None:
-    """Return the report in a line of output, or None if it is none: no JSON object, or no number in it.
-
-    Values that are no numbers are passed over. `epoch` (or else `step`) is the step, and no metric unless the sweep's.
-    A name that can't be recorded is no metric's: the line need not be meant as a report, so the trial goes on.
-    """
-    if not line.lstrip().startswith(b"{"):
-        return None
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    numbers = {name: number for name, value in found.items() if (number := _number(value)) is not None}
-    step = next((int(numbers[key]) for key in STEP_KEYS if numbers.get(key, -1.0) in _Steps()), None)
-    metrics = {name: number for name, number in numbers.items() if name not in STEP_KEYS or name == metric}
-    refused = {name: fault for name in metrics if (fault := name_fault(name))}
-    sound = sorted((name for name in metrics if name not in refused), key=lambda name: name != metric)
-    refused |= {name: clash_fault(name, earlier) for name, earlier in clashes(sound).items()}
-    kept = {name: number for name, number in metrics.items() if name not in refused}
-    return Report(step, kept, refused) if metrics else None
-
-
-class _Steps:
-    """All the steps there are: whole numbers from 0 that a database can hold."""
-
-    def __contains__(self, number: float) -> bool:
-        return 0 <= number < MOST_STEPS and math.isfinite(number) and number == int(number)
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:  # a whole number beyond any float
-        return math.inf if value > 0 else -math.inf
 
 
 class OutputLog:

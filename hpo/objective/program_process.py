@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 Source = Literal["stdout", "stderr"]
 
@@ -20,6 +20,14 @@ MAX_LINE = 1 << 20  # a longer line comes in pieces, so that output without line
 _CHUNK = 1 << 16  # a pipe's size
 _LINGER = 1.0  # seconds that output is awaited from children that outlive the program
 _GUARD = Path(__file__).with_name("program_guard.py")
+
+
+class Line(NamedTuple):
+    """A line of output, without its end, or a piece of one that is longer than MAX_LINE."""
+
+    source: Source
+    text: bytes
+    whole: bool = True
 
 
 class ProgramProcess:
@@ -70,8 +78,8 @@ class ProgramProcess:
             self._kill_at = time.monotonic() + self._grace
             self._signal(signal.SIGTERM)
 
-    def lines(self) -> Iterator[tuple[Source, bytes]]:
-        """Yield each line of output, without its end, until the program has ended and its output too.
+    def lines(self) -> Iterator[Line]:
+        """Yield each line of output until the program has ended and its output too.
 
         Must be read to its end: a program whose output nobody reads stops at a full pipe.
         """
@@ -80,17 +88,17 @@ class ProgramProcess:
             for source, pipe in (("stdout", self._program.stdout), ("stderr", self._program.stderr)):
                 assert pipe is not None
                 os.set_blocking(pipe.fileno(), False)
-                selector.register(pipe, selectors.EVENT_READ, (source, [b""]))
+                selector.register(pipe, selectors.EVENT_READ, (source, _Splitter()))
             while True:
                 wait = 0.2 if selector.get_map() and ended_at is None else 0.02
                 # standard output first, so that an error's lines come last
                 for key, _ in sorted(selector.select(wait), key=lambda ready: str(ready[0].data[0]), reverse=True):
-                    source, rest = key.data
+                    source, splitter = key.data
                     chunk = os.read(key.fd, _CHUNK)
                     if not chunk:
                         selector.unregister(key.fileobj)
-                    for line in _split(rest, chunk):
-                        yield source, line
+                    for text, whole in splitter.split(chunk):
+                        yield Line(source, text, whole)
                 now = time.monotonic()
                 if self._kill_at is not None and now >= self._kill_at:
                     self._signal(signal.SIGKILL)
@@ -99,7 +107,11 @@ class ProgramProcess:
                 if ended_at is not None and (
                     not selector.get_map() or now >= max(ended_at, self._kill_at or 0.0) + _LINGER
                 ):
-                    return
+                    break
+            for key in list(selector.get_map().values()):  # of a child that still has the pipe
+                source, splitter = key.data
+                for text, whole in splitter.split(b""):
+                    yield Line(source, text, whole)
 
     @property
     def exit_code(self) -> int:
@@ -125,11 +137,22 @@ class ProgramProcess:
         self._guard.wait()
 
 
-def _split(rest: list[bytes], chunk: bytes) -> Iterator[bytes]:
-    """Yield the lines that `chunk` completes, keeping what follows them in `rest`; an empty chunk ends the output."""
-    *lines, last = (rest[0] + chunk).split(b"\n")
-    if len(last) >= MAX_LINE or (last and not chunk):
-        lines.append(last)
-        last = b""
-    rest[0] = last
-    yield from lines
+class _Splitter:
+    """Makes lines of chunks."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._cut = False  # a piece of the line that comes was given out
+
+    def split(self, chunk: bytes) -> Iterator[tuple[bytes, bool]]:
+        """Yield the lines that `chunk` completes, and whether each is whole; an empty chunk ends the output."""
+        *lines, last = (self._rest + chunk).split(b"\n")
+        self._rest = b""
+        for line in lines:
+            yield line, not self._cut
+            self._cut = False
+        if len(last) >= MAX_LINE or (last and not chunk):
+            self._cut = self._cut or bool(chunk)
+            yield last, not self._cut
+        else:
+            self._rest = last

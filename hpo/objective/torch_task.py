@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
@@ -9,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
 from hpo.objective.alone import forget, train_alone
-from hpo.objective.failures import RAISED, failed, kind_of, one_line
+from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
+from hpo.objective.seeds import seed_python_and_numpy
+from hpo.objective.surroundings import Surroundings
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.checkpoint import Keeper, resumed
@@ -35,23 +39,35 @@ class TorchObjective:
         # Members of a stack that pay and fit here, by structure, as measured. (What follows for the whole sweep, by
         # shape, is the planner's to know: it is told by Returned.)
         self._measured: dict[Hashable, int] = {}
+        self._surroundings: Surroundings | None = None
 
     @property
     def contract(self) -> Contract:
         return self._contract
 
     def check_data(self) -> list[Fault]:
-        return self.task.check_data(self.data)
+        return self.task.check_data(copy.deepcopy(self.data))
 
     def prepare(self) -> list[str]:
         """Load the splits, without the test split, to the device that will train, and what of Torch comes late."""
         warm_up()
-        return list(self._loaded().notes)
+        notes = list(self._loaded().notes)
+        self._surroundings = Surroundings()
+        return notes
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
         """Train several trials as one stack, one trial by the plain loop, each from its checkpoint if it has one. A
         trial that raises ends as Failed, and the others go on; those that would hold up a stack come back as Returned.
-        What the channel raises passes, for then nobody listens."""
+        What the channel raises passes, for then nobody listens. What the trials have changed in their process is put
+        back at the end."""
+        surroundings = self._surroundings = self._surroundings or Surroundings()
+        try:
+            self._train(assignment, channel)
+        finally:
+            for text in surroundings.put_back().values():
+                print(text, file=sys.stderr)  # the worker's log
+
+    def _train(self, assignment: Assignment, channel: Channel) -> None:
         if len(assignment.trials) == 1:
             self._train_alone(assignment.trials[0], channel, assignment.checkpoint_seconds)
             return
@@ -59,10 +75,11 @@ class TorchObjective:
         remember = remembering()
         for trial in assignment.trials:
             try:
+                seed_python_and_numpy(trial.seed)
                 run = resumed(partial(start, self.task, self._loaded(), trial, pick_device(), remember))
                 structure = _structure(run)
             except RAISED as error:
-                channel.exchange([failed(trial.number, error)])
+                channel.exchange([ending_of(trial.number, error)])
                 continue
             groups.setdefault(structure, []).append(run)
         if len(groups) > 1 and all(len(runs) == 1 for runs in groups.values()):
@@ -148,12 +165,13 @@ class TorchObjective:
             self._train_alone(trial, channel, checkpoint_seconds)
 
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
+        seed_python_and_numpy(trial.seed)
         begin = partial(start, self.task, self._loaded(), trial, pick_device())
         train_alone(begin, trial, channel, checkpoint_seconds)
 
     def _loaded(self) -> Splits:
         if self._splits is None:
-            splits, device = self.task.splits(self.data).without_test(), pick_device()
+            splits, device = self.task.splits(copy.deepcopy(self.data)).without_test(), pick_device()
             self._splits = Splits(
                 train=to_device(splits.train, device),
                 validation=to_device(splits.validation, device),

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 from hpo.section import Natural, Positive, Section, section_of
 from hpo.spec.contract import Goal
@@ -36,6 +44,13 @@ def _keep_whole(value: Any, validate_float: Callable[[Any], float]) -> float:
     return value if type(value) is int else validate_float(value)
 
 
+def _written_out(value: Any) -> Any:
+    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Word = Annotated[  # of a command line: a number is one, too
+    str, BeforeValidator(_written_out), WithJsonSchema({"type": ["string", "number"]})
+]
 Number = Annotated[float, WrapValidator(_keep_whole)]  # a whole number keeps its type and all its digits
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what PyTorch's generators take
 
@@ -183,7 +198,7 @@ class FileKeys(Section):
 
     name: Name | None = Field(None, description="study name (default: the file's stem)")
     description: str | None = None
-    command: list[str] | None = Field(None, description="how the program is run, with W&B's macros")
+    command: list[Word] | None = Field(None, description="how the program is run, with W&B's macros")
     data: dict[str, Any] = Field({}, description="handed to the objective")
     metric: MetricKeys
     method: MethodName = "tpe"

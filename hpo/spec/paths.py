@@ -13,6 +13,18 @@ def resolve_path(path: str | Path, folder: Path) -> Path:
     return folder / here
 
 
+def program_path(program: str, folder: Path) -> str:
+    """Return a program's file as `resolve_path` does; the name of a module or of a command on PATH stays as it is."""
+    path = resolve_path(program, folder)
+    return str(path) if path.is_file() or "/" in program else program
+
+
+def absolute_program(program: str, folder: Path) -> str:
+    """Return what `program_path` does, with an absolute path if it is a file."""
+    path = program_path(program, folder)
+    return str(Path(path).resolve()) if Path(path).is_file() or "/" in path else path
+
+
 def absolute_reference(reference: str, folder: Path) -> str:
     """Return `path/to/file.py:attribute` with an absolute path; a module's name stays as it is."""
     place, colon, attribute = reference.partition(".py:")

@@ -12,7 +12,7 @@ from hpo.section import Section
 from hpo.spec.conditions import same_params
 from hpo.spec.contract import Goal
 from hpo.spec.grammar import Budget, Metric, PlainKeys
-from hpo.spec.paths import absolute_reference, resolve_path
+from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
 
 Params = Mapping[str, Any]
@@ -134,7 +134,7 @@ class Sweep(PlainKeys):
             **settings,
             "metric": metric,
             "objective": self.objective and absolute_reference(self.objective, folder),
-            "program": self.program and str(resolve_path(self.program, folder).resolve()),
+            "program": self.program and absolute_program(self.program, folder),
             "data": dict(self.data),
             "method": self.method,
             "budget": {k: v for k, v in dataclasses.asdict(self.budget).items() if v is not None},

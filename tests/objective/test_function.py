@@ -9,9 +9,12 @@ import pickle
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
@@ -29,7 +32,8 @@ from hpo.events import (
     TrialSpec,
 )
 from hpo.objective.failures import one_line
-from hpo.objective.function import FunctionObjective, TrackedParams, Trial, as_number
+from hpo.objective.function import FunctionObjective, TrackedParams, Trial
+from hpo.objective.values import as_number
 
 
 class RecordingChannel:
@@ -118,6 +122,12 @@ def test_what_a_trial_knows() -> None:
         (torch.tensor(0.5), 0.5),
         (torch.tensor([0.5], requires_grad=True), 0.5),
         ({"score": 0.5, "other": "anything"}, 0.5),
+        (Decimal("0.125"), 0.125),
+        (Fraction(1, 8), 0.125),
+        (np.uint8(3), 3.0),
+        (np.ma.array([0.5], mask=[False]), 0.5),
+        (np.array(Decimal("0.5"), dtype=object), 0.5),
+        (torch.tensor(0.5, dtype=torch.bfloat16), 0.5),
     ],
 )
 def test_returned_values(returned: Any, value: float) -> None:
@@ -134,6 +144,20 @@ def test_returned_values(returned: Any, value: float) -> None:
         (True, "TypeError: what the objective returns must be a number, but got True"),
         ([0.5], "TypeError: what the objective returns must be a number, but got [0.5]"),
         ((0.5, 1), "TypeError: what the objective returns must be a number"),
+        (np.bool_(True), "TypeError: what the objective returns must be a number, but got "),
+        (np.array([True]), "TypeError: what the objective returns must be a number, but got array"),
+        (torch.tensor(False), "TypeError: what the objective returns must be a number, but got tensor(False)"),
+        (np.ma.masked, "TypeError: what the objective returns must be a number, but got masked"),
+        (np.ma.array([0.5], mask=[True]), "TypeError: what the objective returns must be a number"),
+        (np.str_("0.5"), "TypeError: what the objective returns must be a number, but got "),
+        (np.array("0.5"), "TypeError: what the objective returns must be a number, but got array"),
+        (b"0.5", "TypeError: what the objective returns must be a number, but got b'0.5'"),
+        (bytearray(b"1"), "TypeError: what the objective returns must be a number"),
+        (np.complex64(1), "TypeError: what the objective returns must be a number"),
+        (torch.tensor(1j), "TypeError: what the objective returns must be a number"),
+        (np.timedelta64(5, "ns"), "TypeError: what the objective returns must be a number"),
+        (np.datetime64("2026-01-01", "ns"), "TypeError: what the objective returns must be a number"),
+        (Decimal("sNaN"), "TypeError: what the objective returns must be a number, but got Decimal('sNaN')"),
         (1j, "TypeError: what the objective returns must be a number, but got 1j"),
         (np.zeros(2), "TypeError: what the objective returns must be a number, but got array([0., 0.])"),
         (torch.zeros(2), "TypeError: what the objective returns must be a number, but got tensor([0., 0.])"),
@@ -189,16 +213,27 @@ def test_another_metric_may_be_not_finite() -> None:
     assert channel.end == Finished(7, None, {})
 
 
-@pytest.mark.parametrize("step", [0, 3])
-def test_a_step_is_reported_once(step: int) -> None:
+def test_reports_of_one_step_are_merged() -> None:
     def objective(trial: Trial) -> None:
-        trial.report(step, score=1)
-        trial.report(step, other=1)
+        for step in 0, 3:
+            trial.report(step, score=step)
+            trial.report(step, other=1)
 
-    assert (
-        failure(objective)
-        == f"ValueError: step {step} was reported before: report each step once, with all its metrics"
-    )
+    channel = run(objective)
+    assert channel.reports == [(step, metrics) for step in (0, 3) for metrics in ({"score": step}, {"other": 1})]
+    assert channel.end == Finished(7, None, {})
+
+
+def test_a_metric_that_comes_twice_for_a_step_and_folds_are_said() -> None:
+    def objective(trial: Trial) -> None:
+        for _ in range(2):
+            for epoch in range(3):
+                trial.report(epoch, score=epoch)
+        trial.report(2, score=0.5)
+
+    channel = run(objective)
+    assert [step for step, _ in channel.reports] == [0, 1, 2, 3, 4, 5, 5]
+    assert set(channel.end.info["notes"]) == {"again", "repeated"}  # type: ignore[union-attr]
 
 
 def test_a_step_that_no_database_holds() -> None:
@@ -308,6 +343,33 @@ def test_an_objective_may_prune_itself_and_clean_up() -> None:
 
     assert ending(objective) == Stopped(7)
     assert cleaned == [7]
+
+
+def test_optunas_own_exception_prunes() -> None:
+    class Mine(optuna.TrialPruned):
+        pass
+
+    def objective(trial: Trial) -> None:
+        trial.report(2, score=1)
+        raise trial.params["kind"]("not worth it")
+
+    for kind in (optuna.TrialPruned, optuna.exceptions.TrialPruned, Mine):
+        assert ending(objective, kind=kind) == Stopped(7)
+
+
+def test_a_trial_has_data_and_parameters_of_its_own() -> None:
+    data, params = {"rows": [1, 2, 3], "size": 4}, {"layers": [8]}
+
+    def objective(trial: Trial) -> float:
+        trial.data["rows"].append(trial.data.pop("size"))
+        trial.params["layers"].append(9)
+        return float(sum(trial.data["rows"]))
+
+    channel = RecordingChannel()
+    specs = tuple(TrialSpec(number, params, seed=1) for number in range(2))
+    FunctionObjective(objective, "score", data).run(Assignment(1, specs), channel)
+    assert channel.events == [Finished(0, 10.0), Finished(1, 10.0)]
+    assert (data, params) == ({"rows": [1, 2, 3], "size": 4}, {"layers": [8]})
 
 
 def test_raising() -> None:

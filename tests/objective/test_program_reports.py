@@ -51,20 +51,24 @@ def test_reports_arrive_while_the_program_runs(tmp_path: Path) -> None:
 def test_steps(tmp_path: Path) -> None:
     lines = [
         '{"acc": 1}',
-        '{"step": 5, "acc": 2}',
         '{"acc": 3}',
         '{"epoch": 9.0, "step": 1000, "acc": 4}',
-        '{"epoch": "ten", "step": 10, "acc": 5}',
-        '{"epoch": -1, "acc": 6}',
+        '{"epoch": "10", "step": 1001, "acc": 5}',
         '{"epoch": 11.5, "acc": 7}',
         '{"epoch": true, "acc": 8}',
         '{"epoch": NaN, "acc": 9}',
-        '{"epoch": 0, "acc": 10}',
-        '  {"epoch": 3, "acc": 11}  ',
+        '  {"epoch": 15, "acc": 11}  ',
+        '{"epoch": 3, "acc": 12}',
+        '{"epoch": 4, "acc": 13}',
     ]
     channel = run(tmp_path, f"for line in {lines!r}: print(line)")
-    assert [step for step, _ in channel.reports] == [1, 5, 6, 9, 10, 11, 12, 13, 14, 0, 3]
-    assert [metrics for _, metrics in channel.reports] == [{"acc": float(value)} for value in range(1, 12)]
+    assert [step for step, _ in channel.reports] == [1, 2, 9, 10, 11, 12, 13, 15, 16, 17]
+    assert [metrics["acc"] for _, metrics in channel.reports] == [1, 3, 4, 5, 7, 8, 9, 11, 12, 13]
+    assert isinstance(channel.ending, Finished)
+    notes = channel.ending.info["notes"]
+    assert set(notes) == {"epoch", "fraction", "again"}
+    assert all(f"[hpo: {text}]" in channel.logs[7] for text in notes.values())
+    assert "line 6 of the output is taken without its step: its epoch is no step" in notes["epoch"]
 
 
 def test_lines_that_are_no_reports(tmp_path: Path) -> None:
@@ -78,7 +82,8 @@ def test_lines_that_are_no_reports(tmp_path: Path) -> None:
     """
     channel = run(tmp_path, body)
     assert channel.reports == [(1, {"acc": 0.25})]
-    assert channel.ending == Finished(7)
+    assert isinstance(channel.ending, Finished)
+    assert set(channel.ending.info["notes"]) == {"json", "value", "followed"}
     assert '{"acc": "0.5"}\n' in channel.logs[7]
     assert "garbage" in channel.logs[7]
 
@@ -130,9 +135,9 @@ def test_names_that_cannot_be_recorded_are_left_out_and_said_once(tmp_path: Path
     channel = run(tmp_path, body)
     first = {"a_c": 3, "acc": 0.5}
     assert channel.reports == [(1, first), (2, first), (3, {"acc": 0.6}), (4, {"acc": 0.7})]
-    assert channel.ending == Finished(7)
+    assert isinstance(channel.ending, Finished)
     notes = [line for line in channel.logs[7].splitlines() if line.startswith("[hpo: ")]
-    assert len(notes) == 4
+    assert len(notes) == 5 and "its step is no step" in notes.pop()
     assert "'a//b'" in notes[0] and "must not be empty" in notes[1] and "'a_c' and 'a@c'" in notes[2]
 
 

@@ -37,7 +37,7 @@ from hpo.events import Assignment, Decision, Event, Failed, FailureKind
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
-from hpo.spec.paths import absolute_reference, resolve_path
+from hpo.spec.paths import absolute_program, absolute_reference
 
 
 class RayEngine:
@@ -51,7 +51,7 @@ class RayEngine:
             objective=replace(
                 objective,
                 objective=objective.objective and absolute_reference(objective.objective, folder),
-                program=objective.program and str(resolve_path(objective.program, folder).resolve()),
+                program=objective.program and absolute_program(objective.program, folder),
             ),
             logs=logs.resolve(),
             driver_file=f".driver-{secrets.token_hex(8)}",

@@ -1,0 +1,163 @@
+"""Reports in what a program prints: JSON objects with numbers, and what only looks like one."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpo.objective.steps import STEP_KEYS
+from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # of a terminal: ANSI
+_MOST_TRIES = 20  # braces of a line at which an object is looked for
+_MOST_DIGITS = 4000  # Python refuses to read longer whole numbers
+_SHOWN = 200  # characters of a line that is no report
+_UNDECODED = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """An object that reports metrics. A metric may be NaN or infinite.
+
+    positions: the steps that it names, by key ("epoch", "step"), finite. refused: the numbers whose names are no
+    metric's, and why; they are not in `metrics`, which may thus be empty.
+    """
+
+    metrics: Mapping[str, float]
+    positions: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+class ReportReader:
+    """Finds the reports in a program's standard output, a line at a time.
+
+    A report is a JSON object with a number in it, on a line of its own; what a terminal would not show (ANSI codes, a
+    BOM, bytes that are not UTF-8, what a carriage return overwrites) doesn't matter. After other text on its line, such
+    as a progress bar, it is one if it has the sweep's metric or an `epoch` in it: others may be settings in a message.
+
+    doubts: what looks like a report and is none, by the kind of reason: the first such line of each, in words.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self.doubts: dict[str, str] = {}
+        self._metric = metric
+        self._line = 0
+        self._names = re.compile(rf"""["'](?:{re.escape(metric)}|epoch|step)["']\s*:""")
+        self._decoder = json.JSONDecoder(parse_int=_whole)
+
+    def read(self, line: bytes, whole: bool = True) -> Iterator[Report]:
+        """Yield the reports of the next line (without its end). whole: it is no piece of a longer one."""
+        self._line += 1
+        if b"{" not in line:
+            return
+        text = _ESCAPES.sub("", line.decode("utf-8", "replace")).replace("\ufeff", "")
+        if not whole:
+            if self._looks_like_one(text):
+                self._doubt("long", "it is longer than 1 MiB", text)
+            return
+        for part in text.split("\r"):
+            if "{" in part:
+                yield from self._in_part(part)
+
+    def _in_part(self, text: str) -> Iterator[Report]:
+        objects = list(self._objects(text))
+        if not objects and self._looks_like_one(text):
+            python = any(f"'{name}'" in text for name in (self._metric, *STEP_KEYS))
+            reason = "a Python dict, not JSON: print(json.dumps(...))" if python else "no valid JSON"
+            self._doubt("json", f"it is {reason}", text)
+        before = 0
+        for index, (start, end, found) in enumerate(objects):
+            following = objects[index + 1][0] if index + 1 < len(objects) else len(text)
+            report = self._report(found, text[start:end], text)
+            alone = not text[before:start].strip()
+            before = end
+            if report is None:
+                continue
+            telling = self._metric in report.metrics or "epoch" in report.positions
+            if text[end:following].strip():
+                if telling:
+                    self._doubt("followed", "text follows it on its line", text)
+            elif alone or telling:
+                yield report
+
+    def _objects(self, text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Yield where each JSON object in a text begins and ends, and the object."""
+        at = text.find("{")
+        for _ in range(_MOST_TRIES):
+            if at < 0:
+                return
+            try:
+                found, end = self._decoder.raw_decode(text, at)
+            except RecursionError:
+                return
+            except ValueError:
+                end = at + 1
+            else:
+                yield at, end, found
+            at = text.find("{", end)
+
+    def _report(self, found: Mapping[str, Any], own: str, text: str) -> Report | None:
+        numbers = {name: number for name, value in found.items() if (number := _number(value)) is not None}
+        if self._metric not in numbers and f'"{self._metric}"' in own:
+            what = _kind(found.get(self._metric, found))
+            self._doubt("value", f"its {self._metric!r} is {what}, no number", text)
+        positions = {}
+        for key in STEP_KEYS:
+            if (position := _position(found.get(key))) is not None:
+                positions[key] = position
+            elif found.get(key) is not None and key != self._metric:
+                self._doubt(key, f"its {key} is no step", text, "is taken without its step")
+        metrics = {name: number for name, number in numbers.items() if name not in STEP_KEYS or name == self._metric}
+        refused = {name: fault for name in metrics if (fault := _name_fault(name))}
+        sound = sorted((name for name in metrics if name not in refused), key=lambda name: name != self._metric)
+        refused |= {name: clash_fault(name, earlier) for name, earlier in clashes(sound).items()}
+        kept = {name: number for name, number in metrics.items() if name not in refused}
+        return Report(kept, positions, refused) if metrics else None
+
+    def _looks_like_one(self, text: str) -> bool:
+        start = text.find("{")
+        return start >= 0 and self._names.search(text, start) is not None
+
+    def _doubt(self, kind: str, reason: str, text: str, what: str = "looks like a report, but is not taken") -> None:
+        shown = text.strip()
+        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+        self.doubts.setdefault(kind, f"line {self._line} of the output {what}: {reason}: {shown}")
+
+
+def _name_fault(name: str) -> str:
+    return f"{name!r} is not UTF-8" if _UNDECODED in name else name_fault(name)
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond any float
+        return math.inf if value > 0 else -math.inf
+
+
+def _position(value: Any) -> float | None:
+    """Return a value as a step, whole or not; None: it is none. A number in quotes is one."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if not value.strip().lstrip("+-").isdecimal() else int(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if -MOST_STEPS < value < MOST_STEPS else None  # not NaN, either
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "inside another object"
+    return f"text ({value[:40]!r})" if isinstance(value, str) else json.dumps(value)[:40]
