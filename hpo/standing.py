@@ -39,6 +39,7 @@ class Standing:
     reason: str = ""  # why the sweep ended before its budget was spent
     error: str = ""  # the error that ended it
     interrupted: bool = False
+    unmirrored: str = ""  # what MLflow lacks in the end, and what to do about it
     remarks: list[str] = field(default_factory=list)  # of the engine, to be said again in the end
 
     @property

@@ -15,13 +15,14 @@ def command(home_folder: str, storage: str | None) -> None:
     from rich.table import Table
 
     from hpo.ledger.study.home import make_home
+    from hpo.ledger.study.urls import masked
     from hpo.review.studies import list_studies
     from hpo.spec.space import show
 
     home = make_home(home_folder, storage)
     studies = list_studies(home)
     if not studies:
-        click.echo(f"no study in {home.storage_url} yet: run hpo sweep search_spaces/binary.yaml")
+        click.echo(f"no study in {masked(home.storage_url)} yet: run hpo sweep search_spaces/binary.yaml")
         return
     table = Table(
         "study", "metric", "best", "complete", "pruned", "failed", "running", "latest", box=None, pad_edge=False

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from hpo.lazy import keep_imports
+from hpo.ledger.study.urls import masked
 from hpo.spec.faults import SpecError, UserError
 
 _NO_COMMANDS = ("main", "options")
@@ -51,7 +52,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 no finished trial, 2 bad input, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 no finished trial, 2 bad input, 3 MLflow lacks something,
+    130 interrupted."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     for stream in (sys.stdout, sys.stderr):
@@ -61,10 +63,10 @@ def main() -> None:
         code = cli(standalone_mode=False)
     except SpecError as error:
         count = f"{len(error.faults)} faults" if len(error.faults) > 1 else "one fault"
-        print(f"{error}\nhpo: {count}; nothing was started", file=sys.stderr)
+        print(f"{masked(str(error))}\nhpo: {count}; nothing was started", file=sys.stderr)
         code = 2
     except UserError as error:
-        print(f"hpo: {error}", file=sys.stderr)
+        print(f"hpo: {masked(str(error))}", file=sys.stderr)
         code = 2
     except click.ClickException as error:
         error.show()
@@ -74,7 +76,8 @@ def main() -> None:
         code = 130
     except OSError as error:  # a full disk, say; of a closed pipe (`hpo list | head`) click takes care
         remedy = "make space" if error.errno == errno.ENOSPC else "mend that"
-        print(f"hpo: {error}; what is recorded is safe: {remedy} and run the same command again", file=sys.stderr)
+        safe = f"what is recorded is safe: {remedy} and run the same command again"
+        print(f"hpo: {masked(str(error))}; {safe}", file=sys.stderr)
         code = 1
     keep_imports()
     sys.exit(code if isinstance(code, int) else 0)

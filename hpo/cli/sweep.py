@@ -37,7 +37,10 @@ def command(
     home_folder: str,
     storage: str | None,
 ) -> int:
-    """Run a sweep file, or go on with its study up to the budget."""
+    """Run a sweep file, or go on with its study up to the budget.
+
+    Exit code 0: done; 1: no trial is complete; 2: bad input; 3: done, but MLflow lacks some of it; 130: interrupted.
+    """
     from hpo.objective.build import inspect
     from hpo.spec.load import load_sweep
 
@@ -54,8 +57,10 @@ def command(
     from hpo.engines.base import EngineError
     from hpo.engines.make import make_engine
     from hpo.ledger.ledger import Ledger
+    from hpo.ledger.mirror.reach import refuse_unusable
     from hpo.ledger.sharing.ownership import refuse_join
     from hpo.ledger.study.home import make_home
+    from hpo.ledger.study.urls import masked
     from hpo.ledger.succession import begin_successor, choose_study
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text
@@ -64,6 +69,7 @@ def command(
     home = make_home(home_folder, storage)
     if join:
         refuse_join(home.storage)
+    refuse_unusable(home)
     home.prepare()
     choice = choose_study(sweep, home)
     notes = begin_successor(choice, home)
@@ -95,14 +101,18 @@ def command(
             standing = driver.standing
             standing.error = str(error)
     if standing.error:
-        print(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}", file=sys.stderr)
+        print(masked(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}"), file=sys.stderr)
     if not quiet:
         print(summary_text(sweep, standing, home, options), file=stream)
     if as_json:
         print(json.dumps(summary_json(standing, home)), file=out)
+    if standing.unmirrored:  # last of all, and always
+        print(masked(f"hpo: {standing.unmirrored}"), file=sys.stderr)
     if standing.interrupted:
         return 130
-    return 0 if standing.counts.complete else 1
+    if not standing.counts.complete:
+        return 1
+    return 3 if standing.unmirrored else 0
 
 
 @contextlib.contextmanager

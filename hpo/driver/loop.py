@@ -229,6 +229,8 @@ class Driver:
 
     def _tell(self, notices: Iterable[Notice]) -> None:
         for notice in notices:
+            if notice.missing:
+                self.standing.unmirrored = notice.text
             self._listener.note(notice.text, notice.warning)
 
     def _note_interrupt(self) -> None:

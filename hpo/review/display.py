@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.urls import masked
 from hpo.spec.space import show
 from hpo.standing import Standing
 
@@ -55,7 +56,7 @@ class PlainDisplay(Display):
         self._shown = time.monotonic()
 
     def note(self, text: str, warning: bool = False) -> None:
-        self._print(f"{'warning' if warning else 'note'}: {text}")
+        self._print(f"{'warning' if warning else 'note'}: {masked(text)}")
 
     def trial(self, record: TrialRecord, standing: Standing) -> None:
         if standing.best is record:
@@ -99,7 +100,7 @@ class LiveDisplay(Display):
         self._live.stop()
 
     def note(self, text: str, warning: bool = False) -> None:
-        self._console.print(Text(text, style="yellow" if warning else "dim"))
+        self._console.print(Text(masked(text), style="yellow" if warning else "dim"))
 
     def trial(self, record: TrialRecord, standing: Standing) -> None:
         if (

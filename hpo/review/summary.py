@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.ledger.study.home import Home
+from hpo.ledger.study.urls import masked
 from hpo.review.display import duration, states_text
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
@@ -49,7 +50,11 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
     else:
         lines += _best_lines(standing)
     lines.append("")
-    lines += [f"study     {home.storage_url}", f"mlflow    {home.tracking_uri}", f"logs      {home.logs / sweep.name}"]
+    lines += [
+        f"study     {masked(home.storage_url)}",
+        f"mlflow    {masked(home.tracking_uri)}",
+        f"logs      {home.logs / sweep.name}",
+    ]
     lines.append("")
     option = home_options(home)
     hpo = hpo_command()
@@ -63,9 +68,10 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
 
 
 def home_options(home: Home) -> str:
-    """Return the options that lead a command to this home; "" where it finds it by itself."""
+    """Return the options that lead a command to this home; "" where it finds it by itself. A password is left to
+    the user to fill in."""
     option = "" if home.path == Path("mlruns").absolute() else f" --home {shlex.quote(str(home.path))}"
-    return option + (f" --storage {shlex.quote(home.storage)}" if home.storage else "")
+    return option + (f" --storage {shlex.quote(masked(home.storage))}" if home.storage else "")
 
 
 def hpo_command() -> str:

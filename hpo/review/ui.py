@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.urls import masked
 from hpo.review.ui_plans import Plan, dashboard_plan, mlflow_plan
 from hpo.review.ui_ports import LOOPBACK, PortLease
 from hpo.review.ui_process import Server, ServerGroup
@@ -47,7 +48,7 @@ def serve(home: Home, wanted: UiRequest) -> int:
     studies = _studies(home)
     home.prepare()
     home.logs.mkdir(exist_ok=True)
-    remote = without_credentials(home.tracking or "") if _is_web(home.tracking) else ""
+    remote = masked(without_credentials(home.tracking or "")) if _is_web(home.tracking) else ""
     plans = []
     if wanted.mlflow_port is not None and not remote:
         plans.append(mlflow_plan(home, wanted.mlflow_port))
@@ -73,14 +74,16 @@ def serve(home: Home, wanted: UiRequest) -> int:
         if stopped():
             failure = ""  # whoever ends this may end the servers as well
     if failure:
-        print(f"hpo: {failure}", file=sys.stderr)
+        print(masked(f"hpo: {failure}"), file=sys.stderr)
     return 1 if failure else 0
 
 
 def _studies(home: Home) -> list[str]:
     names = [study.study_name for study in open_storage(home).get_all_studies()] if home.exists() else []
     if not names:
-        raise UserError(f"there is no study in {home.storage_url} yet (run hpo sweep search_spaces/binary.yaml)")
+        raise UserError(
+            f"there is no study in {masked(home.storage_url)} yet (run hpo sweep search_spaces/binary.yaml)"
+        )
     return names
 
 

@@ -132,7 +132,7 @@ def test_three_drivers_share_a_new_study(shared: SharedPlace):
     assert all(f"best score {best:.6g} " in output for _, output, _ in found)
     parent, _ = shared.runs()
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["trials_complete"] == 9
+    assert parent.data.metrics["hpo/trials_complete"] == 9
 
 
 def test_the_trials_of_a_driver_that_is_killed_are_run_by_another(shared: SharedPlace):

@@ -54,15 +54,15 @@ def test_mlflow_run_says_what_a_reader_needs(binary):
     parent, children = place.runs("binary")
     best = children[result["best"]["number"]]
     series = place.trials("binary")[result["best"]["number"]].intermediate_values.values()
-    assert best.data.metrics["best_val_accuracy"] == max(series)
-    assert best.data.metrics["last_val_accuracy"] == result["best"]["value"]
-    assert best.data.metrics["value"] == result["best"]["value"]
-    assert best.data.metrics["duration_seconds"] > 0
+    assert best.data.metrics["hpo/best_val_accuracy"] == max(series)
+    assert best.data.metrics["hpo/last_val_accuracy"] == result["best"]["value"]
+    assert best.data.metrics["hpo/value"] == result["best"]["value"]
+    assert best.data.metrics["hpo/duration_seconds"] > 0
     assert best.data.tags["hpo.state"] == "complete"
     assert best.data.params["optimizer"] == result["best"]["params"]["optimizer"]
     assert best.info.run_name == f"binary {result['best']['number']:04d}"
-    assert parent.data.metrics["trials_complete"] == result["trials"]["complete"]
-    assert parent.data.metrics["best_so_far_val_accuracy"] == result["best"]["value"]
+    assert parent.data.metrics["hpo/trials_complete"] == result["trials"]["complete"]
+    assert parent.data.metrics["hpo/best_so_far_val_accuracy"] == result["best"]["value"]
     assert parent.data.tags["version.torch"]
     artifacts = {artifact.path for artifact in place.client().list_artifacts(parent.info.run_id)}
     assert {"sweep.yaml", "resolved.yaml", "versions.json"} <= artifacts

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hpo.ledger.doctor.compare import differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
-from hpo.ledger.mirror.rows import RunRows, best_curve, ended_rows, mlflow_key
+from hpo.ledger.mirror.rows import RunRows, best_curve, best_point, ended_rows
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 
 _AT_ONCE = 500  # trials whose steps are held at a time
@@ -173,7 +173,7 @@ class _MlflowAudit:
             self.state.curve = True
 
     def _curve_differences(self, records: Sequence[TrialRecord]) -> Iterator[str]:
-        key = mlflow_key(f"best_so_far_{self._sweep.metric}")
+        key = best_point(self._sweep, 0, 0.0, 0.0).key
         ours = {(point.step, point.value) for point in best_curve(self._sweep, records)}
         theirs = self._reader.values(self.state.parent, key)
         for step, value in sorted(ours - theirs):

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hpo.ledger.doctor.readers import Content, Values
-from hpo.ledger.mirror.rows import RunRows, latest_points
+from hpo.ledger.mirror.rows import RunRows, latest_points, own_key
 
 # What the study keeps of the sweep only as it was run last, while runs have what was so when they ran.
 _OF_THEIR_TIME = {"mlflow.source.name", "mlflow.source.git.commit"}
-_ROUNDED = {"duration_seconds"}  # the study keeps a trial's start in whole microseconds
+_ROUNDED = {own_key("duration_seconds")}  # the study keeps a trial's start in whole microseconds
 
 
 class Difference(NamedTuple):

@@ -17,9 +17,10 @@ from hpo.ledger.doctor.audit_mlflow import MlflowState
 from hpo.ledger.mirror.health import ailment_of, database_file
 from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.book import StudyBook
-from hpo.ledger.study.home import Home, without_password
+from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.settling import settle
+from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -59,7 +60,7 @@ def mend_store(home: Home, found: Audit) -> list[str]:
 
 
 def _not_repaired(error: Exception) -> str:
-    return f"MLflow could not be repaired: {' '.join(str(error).split())[:300]}"
+    return f"MLflow could not be repaired: {masked(' '.join(str(error).split()))[:300]}"
 
 
 def _mend_database(home: Home, kind: str) -> list[str]:
@@ -81,7 +82,7 @@ def _mend_database(home: Home, kind: str) -> list[str]:
     else:
         MlflowBook(home).prepare()
     others = "other studies: hpo doctor STUDY --fix for each"
-    return [*moved, f"the database {without_password(home.tracking_uri)} was made anew ({others})"]
+    return [*moved, f"the database {masked(home.tracking_uri)} was made anew ({others})"]
 
 
 def _passes(error: BaseException | None) -> bool:

@@ -32,8 +32,9 @@ from hpo.ledger.mirror.rows import (
     best_curve,
     best_point,
     ended_rows,
+    keys_of,
     milliseconds,
-    mlflow_key,
+    own_key,
 )
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
@@ -272,7 +273,7 @@ class MlflowBook:
         """Write the sweep's summary and end the parent run."""
         self._delete_doubles()
         moment = milliseconds(time.time())
-        metrics = [Metric(mlflow_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
+        metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
         tags.append(RunTag("mlflow.note.content", f"{_description(self._at.sweep)}\n\n{summary['outcome']}"))
         self._mlflow.client.log_batch(self.parent_id, metrics=metrics, tags=tags)
@@ -306,9 +307,10 @@ def _description(sweep: SweepRecord) -> str:
 def _table_view(sweep: SweepRecord) -> str:
     """Return MLflow's view of the runs table in which the study reads best: the best trials first, with what varies."""
     searched = [name for name, domain in sweep.config["parameters"].items() if domain["type"] != "constant"]
-    columns = [f"metrics.`{sweep.metric}`", "metrics.`value`", "tags.`hpo.state`"]
-    columns += [f"params.`{name}`" for name in searched[:6]]
-    order = {"orderByKey": "metrics.`value`", "orderByAsc": sweep.goal == "minimize"}
+    value, keys = f"metrics.`{own_key('value')}`", keys_of(sweep.config["parameters"])
+    columns = [f"metrics.`{keys_of([sweep.metric])[sweep.metric]}`", value, "tags.`hpo.state`"]
+    columns += [f"params.`{keys[name]}`" for name in searched[:6]]
+    order = {"orderByKey": value, "orderByAsc": sweep.goal == "minimize"}
     return json.dumps({"selectedColumns": columns, **order})
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 
 from hpo.ledger.mirror.compat import make_tables
 from hpo.ledger.study.file_lock import FileLock
+from hpo.ledger.study.urls import sqlite_url
 
 
 def make_database(path: Path) -> None:
@@ -24,7 +25,7 @@ def make_database(path: Path) -> None:
     draft = path.with_name(f"{path.name}.new-{os.getpid()}")
     whole = path.with_name(f"{draft.name}-whole")
     try:
-        MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+        MlflowClient(sqlite_url(draft)).search_experiments(max_results=1)
         shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
         with closing(sqlite3.connect(whole)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # for good: readers and the writer never wait for each other

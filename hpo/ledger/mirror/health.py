@@ -8,10 +8,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from hpo.ledger.mirror import compat
-from hpo.ledger.study.home import Home, without_password
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.urls import masked, sqlite_file
 
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES = {"experiments", "runs", "tags", "params", "metrics", "latest_metrics", "alembic_version"}
@@ -33,8 +33,7 @@ def database_file(home: Home) -> Path | None:
     """Return the file of a SQLite database, None for other stores."""
     if home.mlflow_database is not None:
         return home.mlflow_database
-    scheme, _, rest = home.tracking_uri.partition(":///")
-    return Path(unquote(rest.partition("?")[0])) if scheme.startswith("sqlite") and rest else None
+    return sqlite_file(home.tracking_uri)
 
 
 def ailment_of(home: Home) -> Ailment | None:
@@ -55,7 +54,7 @@ def ailment_of(home: Home) -> Ailment | None:
 def ailment_in(home: Home, error: Exception) -> Ailment:
     """Return what an error tells that came while MLflow was read."""
     cause = getattr(error, "orig", None) or error
-    shown = without_password(home.tracking_uri)
+    shown = masked(home.tracking_uri)
     what = f"MLflow ({shown}) can't be read: {_reason(error)}"
     garbage = isinstance(cause, sqlite3.Error) and (_is_broken(cause) or "decode" in str(cause))
     return Ailment("broken" if garbage else "unreachable", what)
@@ -100,7 +99,7 @@ def _ailment_of_schema(uri: str) -> Ailment | None:
     from sqlalchemy import NullPool, create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
-    shown = without_password(uri)
+    shown = masked(uri)
     engine = create_engine(uri, poolclass=NullPool)
     try:
         if compat.is_empty(engine):
@@ -120,4 +119,4 @@ def _ailment_of_schema(uri: str) -> Ailment | None:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    return masked(" ".join(str(getattr(error, "orig", None) or error).split()))[:300]

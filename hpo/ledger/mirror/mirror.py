@@ -38,6 +38,8 @@ class Mirror:
         self._restarts = 0
         self._closing = False
         self._stopped = False  # its process was ended, and may be started again
+        self._refused = 0  # orders that MLflow refused
+        self._hopeless = ""  # why MLflow can't be written at all
         self._heard = 0  # signs that MLflow makes progress
         self._held: list[MirrorOrder] | None = None  # while orders wait for the study
 
@@ -117,18 +119,22 @@ class Mirror:
             self._unwritten.popleft()
         self._process.answered = answer.written
         self._heard += not answer.trouble
+        self._refused += answer.refused
         self.run_ids.update(answer.run_ids)
         self.parent_id = answer.parent_id or self.parent_id
         self.takes_ids = answer.takes_ids
         news = list(answer.notices)
         if answer.trouble and not self.in_trouble:
             news.append(Notice(f"MLflow can't be written for now, the sweep goes on: {answer.trouble}"))
-        self.in_trouble = bool(answer.trouble)
+        if answer.hopeless and not self._hopeless:
+            self._hopeless = answer.hopeless
+            news.append(Notice(f"MLflow can't be written, the sweep goes on without it: {answer.hopeless}"))
+        self.in_trouble = bool(answer.trouble or self._hopeless)
         return news
 
     @property
     def _given_up(self) -> bool:
-        return self._restarts > _RESTARTS
+        return self._restarts > _RESTARTS or bool(self._hopeless)
 
     def _replace(self) -> list[Notice]:
         """Start another process in the place of a dead one, and give it what that one has not written."""
@@ -206,7 +212,11 @@ class Mirror:
         self._process.kill()  # all is written, or it hangs; left to itself it takes seconds to unload MLflow
         if self._unwritten:
             missing = f"{len(self._unwritten)} entries have not reached MLflow; they are safe in the study"
-            news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them"))
+            why = f" ({self._hopeless})" if self._hopeless else ""
+            news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them{why}", missing=True))
+        elif self._refused:
+            lacks = f"MLflow has refused {self._refused} entries, which are safe in the study"
+            news.append(Notice(f"{lacks}; `hpo doctor` says which it lacks", missing=True))
         self._process.disconnect()
         return news
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.lazy import keep_imports
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, unpacked
+from hpo.ledger.study.urls import MaskedStream, masked
 from hpo.output import log_to
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Notice:
 
     text: str
     warning: bool = True
+    missing: bool = False  # it says what MLflow lacks in the end
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,13 @@ class MirrorAnswer:
     parent_id: str = ""
     takes_ids: bool = False
     trouble: str = ""  # why MLflow can't be written at the moment
+    refused: int = 0  # orders that MLflow refused: trying again is of no use
+    hopeless: str = ""  # why MLflow can't be written at all; nothing comes after that
     notices: tuple[Notice, ...] = ()
+
+
+class _Hopeless(Exception):
+    """MLflow can't even be connected, and trying again is of no use."""
 
 
 class _NobodyListens(Exception):
@@ -66,8 +74,13 @@ def run(connection: Connection, home: Home) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     restrain_mlflow()
     log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
     try:
-        OrderWriter(connection, home, _load_mlflow).work()
+        writer = OrderWriter(connection, home, _load_mlflow)
+        try:
+            writer.work()
+        except _Hopeless as error:
+            writer.end_without_hope(str(error))
     except _NobodyListens:
         return
 
@@ -101,6 +114,7 @@ class OrderWriter:
         self._orders: queue.SimpleQueue[MirrorOrder | None] = queue.SimpleQueue()
         self._next: deque[MirrorOrder] = deque()  # taken from the queue, not yet begun
         self._written = 0
+        self._refused = 0
         threading.Thread(target=self._take_orders, daemon=True).start()
         load()
 
@@ -119,9 +133,16 @@ class OrderWriter:
                 if order.action == "attach":  # by itself: a file that was moved can't be moved again
                     notices += self._persist([order])
             self._written += len(orders)
-            self._tell(run_ids=self._book.new_run_ids(), notices=tuple(notices))
+            refused, self._refused = self._refused, 0
+            self._tell(run_ids=self._book.new_run_ids(), notices=tuple(notices), refused=refused)
             if orders[-1].action == "close":
                 return
+
+    def end_without_hope(self, reason: str) -> None:
+        """Say that nothing will ever be written, and take orders in until the driver ends."""
+        self._tell(hopeless=reason)
+        while self._orders.get() is not None:
+            pass
 
     def _take_orders(self) -> None:
         """Empty the pipe at all times: the driver must never wait because MLflow does."""
@@ -161,12 +182,15 @@ class OrderWriter:
                 return self._carry_out(orders)
             except Exception as error:  # a server that is down or answers nonsense, a locked or full disk
                 if _is_refusal(error, failures):
+                    if orders[0].action == "prepare":
+                        raise _Hopeless(masked(" ".join(str(error).split()))[:300]) from None
                     if len(orders) > 1:  # which of them it is
                         return [notice for order in orders for notice in self._persist([order])]
-                    return [Notice(f"MLflow refuses what it was given to {orders[0].action}: {error}")]
+                    self._refused += 1
+                    return [Notice(f"MLflow refuses what it was given to {orders[0].action}: {masked(str(error))}")]
                 wait = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
                 failures += 1
-                self._tell(trouble=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+                self._tell(trouble=masked(" ".join(f"{type(error).__name__}: {error}".split()))[:300])
                 time.sleep(wait)
 
     def _carry_out(self, orders: Sequence[MirrorOrder]) -> list[Notice]:

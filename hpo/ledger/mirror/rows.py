@@ -1,9 +1,14 @@
-"""What a trial's MLflow run holds, as plain data: the same however it is written."""
+"""What a trial's MLflow run holds, as plain data: the same however it is written.
+
+Metrics that the sweep writes of its own accord are named `hpo/...`, and no metric of the user's is: an objective may
+report a `value`, a `duration_seconds` or a `trials_complete` of its own.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +17,7 @@ from typing import Any, NamedTuple
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.spec.space import show
 
+_OWN = "hpo/"  # what the names begin with of metrics that the sweep writes of its own accord
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
@@ -59,7 +65,7 @@ def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         name=run_name(sweep.study, record.number),
         start=milliseconds(record.started),
         tags={key: _storable(value) for key, value in _tags(sweep, parent_id, record).items()},
-        params=_params(record.params),
+        params=_params(sweep, record),
     )
 
 
@@ -67,18 +73,20 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
     """Return all that a trial's run holds in the end."""
     tags = _tags(sweep, parent_id, record) | _end_tags(record)
     end = milliseconds(record.ended)
-    keys: dict[str, str] = {}
+    keys = keys_of({sweep.metric, *(name for metrics in record.steps.values() for name in metrics)})
     points = [
-        Point(keys.get(name) or keys.setdefault(name, mlflow_key(name)), float(value), moment, step)
+        Point(keys[name], float(value), moment, step)
         for step, moment in ((step, milliseconds(record.times[step])) for step in sorted(record.steps))
         for name, value in record.steps[step].items()
     ]
-    points += [Point(name, value, end, 0) for name, value in _summary(sweep, record).items()]
+    if record.value is not None and math.isfinite(record.value) and not record.series(sweep.metric):
+        points.append(Point(keys[sweep.metric], float(record.value), end, 0))
+    points += [Point(own_key(name), value, end, 0) for name, value in _summary(sweep, record).items()]
     return RunRows(
         name=run_name(sweep.study, record.number),
         start=milliseconds(record.started),
         tags={key: _storable(value)[:5000] for key, value in tags.items()},
-        params=_params(record.params),
+        params=_params(sweep, record),
         status=STATUS[record.state],
         end=end,
         points=points,
@@ -88,7 +96,7 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
 
 def best_point(sweep: SweepRecord, step: int, value: float, moment: float) -> Point:
     """Return one point of the best-so-far curve; step: trials that had ended by then."""
-    return Point(mlflow_key(f"best_so_far_{sweep.metric}"), value, milliseconds(moment), step)
+    return Point(own_key(f"best_so_far_{sweep.metric}"), value, milliseconds(moment), step)
 
 
 def best_curve(sweep: SweepRecord, ended: Sequence[TrialRecord]) -> list[Point]:
@@ -114,14 +122,9 @@ def latest_points(points: Iterable[Point]) -> Iterable[Point]:
     return latest.values()
 
 
-def _params(params: Mapping[str, Any]) -> dict[str, str]:
-    written: dict[str, str] = {}
-    for name, value in params.items():
-        key = mlflow_key(name)
-        while key in written:  # two names that differ only in what MLflow doesn't allow
-            key = f"{key[:240]}_2"
-        written[key] = mlflow_text(value)
-    return written
+def _params(sweep: SweepRecord, record: TrialRecord) -> dict[str, str]:
+    keys = keys_of({*sweep.config.get("parameters", ()), *record.params})  # the same in every run of the sweep
+    return {keys[name]: mlflow_text(value) for name, value in record.params.items()}
 
 
 def _tags(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> dict[str, str]:
@@ -169,14 +172,43 @@ def _summary(sweep: SweepRecord, record: TrialRecord) -> dict[str, float]:
     if record.value is not None:
         summary["value"] = summary[f"last_{name}"] = record.value
         summary.setdefault(f"best_{name}", record.value)
-    if record.value is not None and not series:
-        summary[name] = record.value
-    return {mlflow_key(key): float(value) for key, value in summary.items() if math.isfinite(value)}
+    return {key: float(value) for key, value in summary.items() if math.isfinite(value)}
+
+
+def own_key(name: str) -> str:
+    """Return the name in MLflow of a metric that the sweep writes of its own accord."""
+    return mlflow_key(f"{_OWN}{name}")
+
+
+def keys_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the names in MLflow of metrics or parameters of the user's, by their own: all different, none `hpo/...`.
+
+    A name that MLflow allows stays as it is. Of several that differ only in what it doesn't allow, each gets a number.
+    """
+    wanted = {name: _user_key(name) for name in sorted(set(names))}
+    keys = {name: key for name, key in wanted.items() if key == name}
+    taken = set(keys)
+    for name, key in wanted.items():
+        number, free = 2, key
+        while name not in keys and free in taken:
+            free, number = f"{key[:240]}_{number}", number + 1
+        taken.add(keys.setdefault(name, free))
+    return keys
+
+
+def _user_key(name: str) -> str:
+    key = mlflow_key(name)
+    return mlflow_key(key.replace("/", "_", 1)) if key.startswith(_OWN) else key
 
 
 def mlflow_key(name: str) -> str:
-    """Return a name as MLflow allows it: letters, digits and `_-./: `; what else there is becomes `_`."""
-    return re.sub(r"[^\w\-./: ]", "_", name)[:250]
+    """Return a name as MLflow allows it: letters, digits and `_-./: `; what else there is becomes `_`. So do slashes
+    where the name would be another, read as a path (`/a`, `a//b`, `a/../b`)."""
+    key = re.sub(r"[^\w\-./: ]", "_", name)[:250]
+    if posixpath.normpath(key) != key or key.startswith(("..", "/")) or key == ".":
+        key = key.replace("/", "_")
+        key = key if key.strip(".") and not key.startswith("..") else f"_{key}"[:250]
+    return key
 
 
 def milliseconds(moment: float | None) -> int:

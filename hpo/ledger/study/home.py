@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpo.ledger.study.urls import absolute_url, masked, sqlite_url
 from hpo.spec.faults import UserError
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ class Home:
 
     @property
     def tracking_uri(self) -> str:
-        return self.tracking or f"sqlite:///{self.mlflow_database}"
+        return self.tracking or sqlite_url(self.path.resolve() / "mlflow.db")
 
     @property
     def artifacts(self) -> str | None:
         """Where MLflow keeps files; None: a tracking server decides itself."""
-        if self.tracking is not None and not self.tracking.startswith("sqlite:"):
+        if self.tracking is not None and not self.tracking.startswith("sqlite"):
             return None
         return (self.path.resolve() / "artifacts").as_uri()
 
@@ -108,16 +109,9 @@ def make_home(path: str | Path | None, storage: str | None) -> Home:
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or None
     if storage is not None and "://" not in storage:
         storage = str(Path(storage).absolute())
-    return Home(Path(path or "mlruns").absolute(), storage and _absolute(storage), tracking and _absolute(tracking))
-
-
-def _absolute(url: str) -> str:
-    """Return the URL of a SQLite file so that it means the same in any folder; others as they are."""
-    scheme, _, path = url.partition(":///")
-    if not scheme.startswith("sqlite") or path.startswith(("/", ":", "file:")) or not path:
-        return url
-    file, mark, query = path.partition("?")
-    return f"{scheme}:///{Path(file).absolute()}{mark}{query}"
+    return Home(
+        Path(path or "mlruns").absolute(), storage and absolute_url(storage), tracking and absolute_url(tracking)
+    )
 
 
 def open_storage(home: Home) -> BaseStorage:
@@ -148,14 +142,5 @@ def open_database(url: str) -> PatientStorage:
 
 
 def _unusable(url: str, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:300]
-    return UserError(f"the storage {without_password(url)} can't be opened: {reason}")
-
-
-def without_password(url: str) -> str:
-    """Return a URL as it may be shown."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not separator or not at:
-        return url
-    return f"{scheme}://{credentials.partition(':')[0]}:***@{place}"
+    reason = masked(" ".join(str(error).split()))[:300]
+    return UserError(f"the storage {masked(url)} can't be opened: {reason}")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from hpo.ledger.study.urls import masked
+
 R = TypeVar("R")
 
 SECONDS = 300.0  # that a driver waits for its database
@@ -72,7 +74,7 @@ def _reason(error: BaseException | None) -> str | None:
         return None
     if not (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):
         return None
-    return " ".join(str(error.orig).split())[:300]
+    return masked(" ".join(str(error.orig).split()))[:300]
 
 
 def _is_full(reason: str) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study import provenance
-from hpo.ledger.study.home import Home, open_storage, without_password
+from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Origin, SweepRecord
+from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
@@ -26,7 +27,7 @@ def find_study(home: Home, name: str) -> tuple[BaseStorage, FrozenStudy]:
     studies = {study.study_name: study for study in storage.get_all_studies()} if storage else {}
     if storage is None or name not in studies:
         remedy = did_you_mean(name, studies) or "there is none yet: run hpo sweep"
-        raise UserError(f"there is no study {name!r} in {without_password(home.storage_url)} ({remedy})")
+        raise UserError(f"there is no study {name!r} in {masked(home.storage_url)} ({remedy})")
     return storage, studies[name]
 
 

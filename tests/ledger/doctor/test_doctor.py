@@ -202,9 +202,9 @@ DAMAGES = {
         "trial 0: tag mlflow.parentRunId: .* does not have it",
     ],
     "the best curve": [
-        "update metrics set value = 99 where key = 'best_so_far_score' and step = 1",
-        r"best_so_far_score at step 1: the study has 3\.0, MLflow does not have it",
-        r"best_so_far_score at step 1: the study does not have 99\.0, MLflow has it",
+        "update metrics set value = 99 where key = 'hpo/best_so_far_score' and step = 1",
+        r"hpo/best_so_far_score at step 1: the study has 3\.0, MLflow does not have it",
+        r"hpo/best_so_far_score at step 1: the study does not have 99\.0, MLflow has it",
     ],
     "a parent that runs": [
         "update runs set status = 'RUNNING' where run_uuid = '{parent}'",
@@ -515,3 +515,19 @@ def test_the_command(home: Home, tmp_path: Path):
     wrong = place.run("doctor", "smalll")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "did you mean 'small'?" in wrong.stderr
+
+
+def test_a_database_from_before_own_metrics_had_names_of_their_own_is_brought_level(home: Home):
+    """Then they were called `value` and `best_score`; the user may have reported such metrics, too."""
+    for table in ("metrics", "latest_metrics"):
+        sql(home, f"update {table} set key = substr(key, 5) where key like 'hpo/%'")
+    sql(
+        home,
+        "insert into metrics (key, value, timestamp, step, is_nan, run_uuid) "
+        "select 'loss', 7, timestamp, 0, 0, run_uuid from metrics where key = 'value'",
+    )
+    said, _ = look(home)
+    assert re.search(r"trial 0: metric hpo/value at step 0: the study has 3\.0, MLflow has none", said), said
+    assert re.search(r"trial 1: metric loss at step 0: the study has none, MLflow has 7\.0", said), said
+    assert not len(look(home, fix=True)[1].after)
+    assert_silent(home)

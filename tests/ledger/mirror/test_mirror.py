@@ -191,7 +191,7 @@ def test_orders_that_come_quickly_are_written_together(home: Home, tmp_path: Pat
 def test_a_refused_order_costs_no_other(home: Home, monkeypatch: pytest.MonkeyPatch, way: str):
     if way == "client":
         monkeypatch.setattr(mlflow_bulk, "TESTED", ())
-        bad = replace(PRUNED, steps={1: {"no//name": 1.0}})  # MLflow says that it can't be a name
+        bad = replace(PRUNED, steps={2**64: {"score": 1.0}}, times={2**64: 1.0})  # no step, says MLflow
     else:
         bad = changed(PRUNED, value=[1.0])  # a mistake of the ledger's
     orders = [begin(ONE), end(FAILED), begin(bad), end(bad), end(ONE), begin(DIVERGED), end(DIVERGED)]
@@ -285,7 +285,7 @@ def test_what_was_held_back_is_sent_or_dropped(mirror: Mirror, home: Home):
     mirror.begin(PRUNED)  # nothing is held any more
     assert close(mirror) == []  # nothing is missing: what was dropped was never given
     assert states(home) == {"2": "FAILED", "3": "RUNNING"}
-    assert "best_so_far_score" not in MlflowClient(home.tracking_uri).get_run(mirror.parent_id).data.metrics
+    assert "hpo/best_so_far_score" not in MlflowClient(home.tracking_uri).get_run(mirror.parent_id).data.metrics
 
 
 @pytest.mark.slow
@@ -311,7 +311,7 @@ def test_a_database_that_another_writer_holds_or_that_fails_is_waited_for(mirror
     assert close(mirror) == []
     assert states(home) == {"1": "FINISHED", "2": "FAILED", "3": "KILLED", "4": "KILLED"}
     parent = MlflowClient(home.tracking_uri).get_run(mirror.parent_id)
-    assert (parent.info.status, parent.data.metrics["trials"]) == ("FINISHED", 1)
+    assert (parent.info.status, parent.data.metrics["hpo/trials"]) == ("FINISHED", 1)
 
 
 @pytest.mark.slow
@@ -333,7 +333,7 @@ def test_a_process_that_dies_is_replaced_and_the_next_one_writes_what_is_missing
     assert states(home) == {"1": "FINISHED", "2": "FAILED", "3": "KILLED"}
     assert mirror.parent_id == parent
     run = MlflowClient(home.tracking_uri).get_run(parent)
-    assert (run.info.status, run.data.metrics["best_so_far_score"]) == ("FINISHED", 0.5)
+    assert (run.info.status, run.data.metrics["hpo/best_so_far_score"]) == ("FINISHED", 0.5)
 
 
 @pytest.mark.slow

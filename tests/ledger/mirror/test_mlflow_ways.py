@@ -190,7 +190,9 @@ def test_nothing_is_doubled_or_missing(in_bulk: Home):
     rows = tables(in_bulk.tracking_uri)
     assert len(rows["runs"]) == len(trials) + len(CASES)
     many = [row for row in map(dict, rows["metrics"]) if row["run_uuid"] == "<many points 1>"]
-    assert len(many) == 300 * 7 + len(("duration_seconds", "value", "score", "last_score", "best_score"))
+    assert len(many) == 300 * 7 + len(
+        ("hpo/duration_seconds", "hpo/value", "score", "hpo/last_score", "hpo/best_score")
+    )
     texts = artifacts(in_bulk.tracking_uri)
     assert texts["failed 0002: traceback.txt"] == FAILED.traceback
     assert texts["long values 0002: traceback.txt"] == "t" * 20_000
@@ -262,7 +264,7 @@ def test_what_mlflow_gives_back(home: Home, way: str):
     long = trial(1, 1200, info={"worker": "w-1"})
     book.write([ended(trial(0)), ended(long), ended(FAILED), begun(trial(5))], [])
     client = MlflowClient(home.tracking_uri)
-    best_first = client.search_runs(["1"], "metrics.`value` > 0", order_by=["metrics.`value` DESC"])
+    best_first = client.search_runs(["1"], "metrics.`hpo/value` > 0", order_by=["metrics.`hpo/value` DESC"])
     assert [run.data.tags["hpo.trial"] for run in best_first] == ["1", "0"]
     run = client.get_run(best_first[0].info.run_id)
     assert (run.info.run_name, run.info.status, run.info.lifecycle_stage) == ("study 0001", "FINISHED", "active")
@@ -271,7 +273,7 @@ def test_what_mlflow_gives_back(home: Home, way: str):
     assert (run.data.tags["hpo.worker"], run.data.tags["mlflow.parentRunId"]) == ("w-1", book.parent_id)
     value = 1200 / 7 + 1
     summary = {"value": value, "best_score": value, "last_score": value, "duration_seconds": 50.25}
-    assert run.data.metrics == {"score": value, "loss": 1 / 1201, **summary}
+    assert run.data.metrics == {"score": value, "loss": 1 / 1201, **{f"hpo/{name}": it for name, it in summary.items()}}
     history = client.get_metric_history(run.info.run_id, "score")
     assert {point.step: point.value for point in history} == {step: m["score"] for step, m in long.steps.items()}
     assert {point.step: point.timestamp for point in history} == {s: int(t * 1000) for s, t in long.times.items()}

@@ -1,0 +1,89 @@
+"""Names in MLflow: nothing that the sweep writes of its own accord lands under a name of the user's, nor does one name
+of the user's under another."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from e2e.support import Place
+from mlflow import MlflowClient
+
+from hpo.ledger.mirror.book import MlflowBook
+from hpo.ledger.mirror.rows import ended_rows, keys_of, own_key
+from hpo.ledger.study.records import Outcome, SweepRecord, TrialRecord
+
+METRIC = "auc@5"
+SWEEP = SweepRecord(
+    study="names", study_id="one", metric=METRIC, goal="minimize", objective="m", text="",
+    config={"parameters": {"l/r": {"type": "float"}, "l#r": {"type": "float"}, "l_r": {"type": "float"}}},
+)  # fmt: skip
+# What the sweep writes has such names, with `hpo/` before them; or had, without.
+OWN = [f"{kind}_{METRIC}" for kind in ("best", "last", "best_so_far", "baseline")]
+OWN += ["value", "duration_seconds", "trials_complete", "trials_failed", "sweep_seconds", "best_trial"]
+ODD = ["auc_5", "auc#5", "hpo/value", "hpo_value", "a//b", "/root", "..", ".", "", "up/../down", "tail/", "é" * 251]
+
+
+def record(**facts: object) -> TrialRecord:
+    names = [METRIC, *OWN, *(own_key(name) for name in OWN), *ODD]
+    steps = {step: {name: step + index / 7 for index, name in enumerate(names)} for step in (0, 3)}
+    whole = TrialRecord(
+        number=0, params={"l#r": 2.0, "l_r": 3.0}, seed=1, started=1.7e9, ended=1.7e9 + 9.5, steps=steps,
+        times={0: 1.7e9, 3: 1.7e9 + 3}, outcome=Outcome("complete", value=3.0), run_id=uuid.uuid4().hex,
+    )  # fmt: skip
+    return replace(whole, **facts)
+
+
+def test_names_that_are_allowed_stay_and_all_are_different() -> None:
+    names = ["b_2", "b@", "b_", "b#", "plain", "hpo/plain", "hpo_plain"]
+    keys = keys_of(names)
+    assert {name: key for name, key in keys.items() if name == key} == {
+        name: name for name in ("b_2", "b_", "plain", "hpo_plain")
+    }
+    assert len(set(keys.values())) == len(names)
+    assert not [key for key in keys.values() if key.startswith("hpo/")]
+    assert keys_of(reversed(names)) == keys
+
+
+def test_a_parameters_name_does_not_depend_on_which_others_are_active() -> None:
+    alone = ended_rows(SWEEP, "p", record(params={"l#r": 2.0})).params
+    assert alone.items() <= ended_rows(SWEEP, "p", record()).params.items()
+    assert "l_r" not in alone
+
+
+@pytest.mark.parametrize("way", ["bulk", "client"])
+def test_metrics_of_whatever_name_are_as_they_were_reported(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, whole = Place(tmp_path).home, record()
+    if way == "client":
+        monkeypatch.setattr("hpo.ledger.mirror.bulk.TESTED", ())
+    book = MlflowBook(home)
+    book.prepare()
+    assert book.takes_ids is (way == "bulk")
+    book.open(SWEEP, [])
+    book.write([(whole, True)], [(1, 3.0, 1.7e9)])
+    book.close("FINISHED", {"outcome": "done", "trials_complete": 1, f"baseline_{METRIC}": 2.0})
+    client = MlflowClient(home.tracking_uri)
+    (run,) = client.search_runs(["1"], "tags.`hpo.kind` = 'trial'")
+    own = {"value": 3.0, "duration_seconds": 9.5, f"best_{METRIC}": 0.0, f"last_{METRIC}": 3.0}
+    assert {key: value for key, value in run.data.metrics.items() if key.startswith("hpo/")} == {
+        own_key(name): value for name, value in own.items()
+    }
+    for name, key in keys_of(whole.steps[0]).items():
+        points = {point.step: point.value for point in client.get_metric_history(run.info.run_id, key)}
+        assert points == {step: whole.steps[step][name] for step in (0, 3)}, name
+    assert len(run.data.metrics) == len(whole.steps[0]) + len(own)
+    parent = client.get_run(book.parent_id)
+    assert all(key.startswith("hpo/") for key in parent.data.metrics)
+    assert parent.data.metrics[own_key(f"best_so_far_{METRIC}")] == 3.0
+
+
+def test_a_value_that_was_only_returned_is_a_point_of_the_metric_and_of_no_other() -> None:
+    reported = {1: {"auc_5": 0.25}}
+    rows = ended_rows(SWEEP, "p", record(steps=reported, times={1: 1.7e9}))
+    keys = keys_of([METRIC, "auc_5"])
+    assert [point.value for point in rows.points if point.key == keys["auc_5"]] == [0.25]
+    assert [point.value for point in rows.points if point.key == keys[METRIC]] == [3.0]
