@@ -39,18 +39,35 @@ class _Handler(WSGIRequestHandler):
 def local_only(application: Application) -> Application:
     """Refuse what other web sites make a browser send here: the dashboard itself checks nothing, and it can delete.
 
-    A foreign Host is a name that was pointed at this machine (DNS rebinding), a foreign Origin another site's script.
+    A foreign Host is a name that was pointed at this machine (DNS rebinding), a foreign Origin another site's script:
+    also one that is served by this machine, at another port. Only the dashboard's own pages may ask.
     """
 
     def checked(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
+        port = str(environ.get("SERVER_PORT", ""))
+        own = _place(f"http://{environ.get('HTTP_HOST', '')}")
         origin = environ.get("HTTP_ORIGIN")
-        if host in _LOCAL and (origin is None or urlsplit(origin).hostname in _LOCAL):
+        cross = environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
+        reads = environ.get("REQUEST_METHOD") in ("GET", "HEAD") and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        mine = own is not None and own[0] in _LOCAL and own[1] == port
+        if mine and (origin is None or _place(origin) == own) and (not cross or reads):
             return application(environ, start_response)
         start_response("403 Forbidden", [("Content-Type", "text/plain")])
         return [b"only for this machine: use http://127.0.0.1 or http://localhost\n"]
 
     return checked
+
+
+def _place(url: str) -> tuple[str, str] | None:
+    """Return the host and the port of an http address, None for what is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # `http://[x]`, a port that is no number
+        return None
+    if parts.scheme != "http" or not host or parts.username is not None or parts.path not in ("", "/"):
+        return None
+    return host, str(port or 80)
 
 
 def main(port: int) -> None:

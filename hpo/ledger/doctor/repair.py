@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.doctor.audit import Audit
 from hpo.ledger.doctor.audit_mlflow import MlflowState
-from hpo.ledger.mirror.health import ailment_of, database_file
 from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.home import Home
@@ -51,7 +50,9 @@ def mend_store(home: Home, found: Audit) -> list[str]:
     kind = found.ailment.kind if found.ailment is not None else ""
     try:
         if kind in ("missing", "broken", "unfinished") and (home.mlflow_database is not None or kind == "missing"):
-            return _mend_database(home, kind)
+            from hpo.ledger.mirror.mending import mend_database
+
+            return mend_database(home, kind)
         if found.mlflow is not None and found.findings.counts["mlflow.experiment"]:
             return _restore_experiment(home, found.mlflow.experiment)
     except Exception as error:  # what is left undone, the next audit finds
@@ -61,39 +62,6 @@ def mend_store(home: Home, found: Audit) -> list[str]:
 
 def _not_repaired(error: Exception) -> str:
     return f"MLflow could not be repaired: {masked(' '.join(str(error).split()))[:300]}"
-
-
-def _mend_database(home: Home, kind: str) -> list[str]:
-    from hpo.ledger.mirror.book import MlflowBook
-    from hpo.ledger.mirror.database import complete_database, set_aside
-
-    path = database_file(home)
-    if kind == "unfinished" and path is not None:
-        try:
-            complete_database(home.tracking_uri)
-        except Exception as error:
-            if _passes(error):
-                raise
-        if ailment_of(home) is None:
-            return [f"MLflow's tables in {path} were completed"]
-    moved = [f"{path} was moved to {set_aside(path)}"] if path is not None and path.exists() else []
-    if path is None:
-        complete_database(home.tracking_uri)
-    else:
-        MlflowBook(home).prepare()
-    others = "other studies: hpo doctor STUDY --fix for each"
-    return [*moved, f"the database {masked(home.tracking_uri)} was made anew ({others})"]
-
-
-def _passes(error: BaseException | None) -> bool:
-    """Whether what stopped the completion of a database may pass: it is locked, or the disk is full. Anything else
-    means that the database is of no use."""
-    while error is not None:
-        text = str(error).lower()
-        if isinstance(error, OSError) or any(sign in text for sign in ("locked", "full", "readonly", "i/o error")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _restore_experiment(home: Home, experiment: str) -> list[str]:

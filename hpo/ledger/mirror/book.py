@@ -23,7 +23,10 @@ from mlflow.entities import Metric, RunTag
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
 from hpo.ledger.mirror.client import Child, ClientWriter, experiment_of, search_runs
+from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
+from hpo.ledger.mirror.health import is_database
+from hpo.ledger.mirror.mending import see_to_database
 from hpo.ledger.mirror.rows import (
     STATUS,
     Point,
@@ -38,7 +41,7 @@ from hpo.ledger.mirror.rows import (
 )
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
-from hpo.ledger.study.records import SweepRecord, TrialRecord, record_of
+from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
 from hpo.spec.source import dump_source
 
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
@@ -95,16 +98,31 @@ class MlflowBook:
         return unsaid
 
     def prepare(self) -> list[str]:
-        """Connect, and make the database if there is none. Returns notes for the user."""
-        database = self._home.mlflow_database
-        if database is not None and not database.exists():
-            make_database(database)
+        """Connect, and make the database if there is none or a damaged one. Returns notes for the user.
+
+        Raises UnusableStore if MLflow can't be written as it is, whatever is done.
+        """
+        notes = see_to_database(self._home)
         uri = self._home.tracking_uri
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._connection = _Connection(client, mlflow_bulk.why_not(client))
         if self._connection.reason and not uri.startswith("http"):
-            return [f"MLflow is written run by run, which is slower: {self._connection.reason}"]
-        return []
+            notes.append(f"MLflow is written run by run, which is slower: {self._connection.reason}")
+        return notes
+
+    def recover(self) -> list[str]:
+        """See to a database that turned out to be damaged, and write into the new one what the study has so far.
+
+        Returns notes for the user.
+        """
+        notes = see_to_database(self._home, thorough=True)
+        if self._connection is not None and is_database(self._home.tracking_uri):
+            store_of(self._connection.client).engine.dispose()  # connections to the file that was moved away
+        notes += self.prepare()
+        if self._opened is not None:
+            self._runs = {}
+            self.open(self._at.sweep, _ended_trials(self._home, self._at.sweep.study))
+        return notes
 
     @property
     def takes_ids(self) -> bool:
@@ -116,16 +134,11 @@ class MlflowBook:
 
         finished: records of the study's finished trials, without their steps, which are read from the study if needed.
         """
-        with self._alone(sweep):
+        with _alone(self._home, sweep):
             self._opened = self._open(sweep, self._find_experiment(sweep))
             self.batch = self._opened.writer.batch
             self._open_parent(sweep)
         return self.level(finished)
-
-    def _alone(self, sweep: SweepRecord) -> AbstractContextManager[None]:
-        """Keep drivers of a shared study from making a parent run each."""
-        database = self._home.database
-        return one_at_a_time(database, sweep.study_id) if sweep.shared and database else contextlib.nullcontext()
 
     def look_again(self) -> None:
         """Take in before the next write that others have made runs."""
@@ -296,6 +309,20 @@ class MlflowBook:
             wanted = numbers is None or child.number in numbers
             if wanted and child.number in several and child.run_id != self._runs.get(child.number):
                 self._mlflow.client.delete_run(child.run_id)
+
+
+def _alone(home: Home, sweep: SweepRecord) -> AbstractContextManager[None]:
+    """Keep drivers of a shared study from making a parent run each."""
+    database = home.database
+    return one_at_a_time(database, sweep.study_id) if sweep.shared and database else contextlib.nullcontext()
+
+
+def _ended_trials(home: Home, study: str) -> list[TrialRecord]:
+    """Return the records, without their steps, of the trials of a study that have ended."""
+    storage = open_storage(home)
+    trials = storage.get_all_trials(storage.get_study_id_from_name(study), deepcopy=False)
+    records = [record_of(trial, history=False) for trial in trials if not is_surplus(trial)]
+    return [record for record in records if record.state != "running"]
 
 
 def _description(sweep: SweepRecord) -> str:

@@ -36,15 +36,18 @@ def database_file(home: Home) -> Path | None:
     return sqlite_file(home.tracking_uri)
 
 
-def ailment_of(home: Home) -> Ailment | None:
-    """Return what keeps MLflow's database from being used; None if nothing does, and of servers."""
+def ailment_of(home: Home, thorough: bool = True) -> Ailment | None:
+    """Return what keeps MLflow's database from being used; None if nothing does, and of servers.
+
+    thorough: read all of a file, which takes a second for some hundred megabytes; else what it has of tables.
+    """
     path = database_file(home)
     if path is None:
         return _ailment_of_schema(home.tracking_uri) if is_database(home.tracking_uri) else None
     try:
         if not path.exists():
             return Ailment("missing", f"there is no database {path}")
-        return _ailment_of_file(path) or _ailment_of_schema(home.tracking_uri)
+        return _ailment_of_file(path, thorough) or _ailment_of_schema(home.tracking_uri)
     except sqlite3.DatabaseError as error:
         return Ailment("broken" if _is_broken(error) else "unreachable", f"the database {path}: {error}")
     except OSError as error:
@@ -58,6 +61,16 @@ def ailment_in(home: Home, error: Exception) -> Ailment:
     what = f"MLflow ({shown}) can't be read: {_reason(error)}"
     garbage = isinstance(cause, sqlite3.Error) and (_is_broken(cause) or "decode" in str(cause))
     return Ailment("broken" if garbage else "unreachable", what)
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether an error means that a SQLite file is damaged."""
+    while error is not None:
+        cause = getattr(error, "orig", error)
+        if isinstance(cause, sqlite3.Error):
+            return _is_broken(cause)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def drafts(home: Home) -> list[Path]:
@@ -83,13 +96,15 @@ def _is_broken(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BROKEN
 
 
-def _ailment_of_file(path: Path) -> Ailment | None:
+def _ailment_of_file(path: Path, thorough: bool) -> Ailment | None:
     with closing(sqlite3.connect(path, timeout=20)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             return Ailment("broken", f"the database {path} is empty")
         if not tables >= _TABLES:
             return Ailment("unfinished", f"the database {path} lacks tables: {', '.join(sorted(_TABLES - tables))}")
+        if not thorough:
+            return None
         (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         return None if verdict == "ok" else Ailment("broken", f"the database {path}: {' '.join(verdict.split())}")
 

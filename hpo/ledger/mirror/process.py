@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import keep_imports
+from hpo.ledger.mirror.health import is_damage
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, unpacked
 from hpo.ledger.study.urls import MaskedStream, masked
@@ -177,10 +178,13 @@ class OrderWriter:
     def _persist(self, orders: Sequence[MirrorOrder]) -> list[Notice]:
         """Carry out orders, again and again until MLflow takes them or refuses them; return news for the user."""
         failures = 0
+        notes: list[Notice] = []
         while True:
             try:
-                return self._carry_out(orders)
+                return notes + self._carry_out(orders)
             except Exception as error:  # a server that is down or answers nonsense, a locked or full disk
+                if is_damage(error) and not notes and (notes := self._recover()):
+                    continue
                 if _is_refusal(error, failures):
                     if orders[0].action == "prepare":
                         raise _Hopeless(masked(" ".join(str(error).split()))[:300]) from None
@@ -192,6 +196,14 @@ class OrderWriter:
                 failures += 1
                 self._tell(trouble=masked(" ".join(f"{type(error).__name__}: {error}".split()))[:300])
                 time.sleep(wait)
+
+    def _recover(self) -> list[Notice]:
+        """Replace a damaged database; return news for the user, none if that failed."""
+        try:
+            return [Notice(masked(text)) for text in self._book.recover()]
+        except Exception as error:  # a full disk, say: it is tried again
+            print(f"MLflow's database could not be mended: {error}", file=sys.stderr)
+            return []
 
     def _carry_out(self, orders: Sequence[MirrorOrder]) -> list[Notice]:
         trials: dict[int, tuple[TrialRecord, bool]] = {}

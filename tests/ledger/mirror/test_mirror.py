@@ -211,7 +211,7 @@ def test_text_that_databases_do_not_take(home: Home, monkeypatch: pytest.MonkeyP
     if way == "client":
         monkeypatch.setattr(mlflow_bulk, "TESTED", ())
     text = "no file \udcff\0"  # a file's name that is no UTF-8, as Python gives it; PostgreSQL takes no null
-    odd = replace(fresh(FAILED), error=text, traceback=text, params={"path": text}, info={"host": text})
+    odd = changed(fresh(FAILED), error=text, traceback=text, params={"path": text}, info={"host": text})
     with scribe(home) as connection:
         connection.send([*OPEN, begin(odd), end(odd), end(ONE)])
         found = answers(connection, len(OPEN) + 3)
