@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
@@ -154,7 +153,6 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     """Serve assignments until told to end, or until the driver is gone."""
     if setup.own_process:
         _enter_process(setup)
-    folder = Path.cwd()
     # Nothing that imports numpy or Torch may come before this: the number of threads is read once.
     try:
         objective = build(setup.objective)
@@ -172,7 +170,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
         connection.send(Ready(tuple(notes)))
         while (assignment := _next_assignment(connection)) is not None:
             _run(assignment, objective, connection, _where(setup), setup.own_process)
-            _put_back(setup, folder)
+            _open_log_again(setup)
             connection.send(Idle())
     except (EOFError, OSError, DriverGone):
         return  # the driver is gone or wants no more; it has all that counts
@@ -201,10 +199,8 @@ def _run(
     channel.exchange([replace(failure, number=number) for number in sorted(channel.unfinished)])
 
 
-def _put_back(setup: WorkerSetup, folder: Path) -> None:
-    """Undo what an objective may have done to its process, so that it does no harm to the trials after it."""
-    with contextlib.suppress(OSError):
-        os.chdir(folder)
+def _open_log_again(setup: WorkerSetup) -> None:
+    """Make up for an objective that closed its output. (What else it changed is put back by hpo.objective.)"""
     if setup.log is not None and (sys.stdout.closed or sys.stderr.closed or not (_is_open(1) and _is_open(2))):
         log_to(setup.log)
 

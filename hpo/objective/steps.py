@@ -75,7 +75,7 @@ class StepScale:
         """Whether a report that names a step of another scale belongs to the step before it, which has none of its
         metrics."""
         self._note("scale", f"steps are those of {self._key!r}, which the first report named, where a report has it")
-        return bool(self._here) and self._here.isdisjoint(metrics)
+        return bool(self._here) and self._here.isdisjoint(metrics) and not self._goes_back(self._current, metrics)
 
     def _step(self, position: float, metrics: Collection[str]) -> int:
         whole = math.floor(position)

@@ -165,8 +165,10 @@ class TorchObjective:
             self._train_alone(trial, channel, checkpoint_seconds)
 
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
-        seed_python_and_numpy(trial.seed)
-        begin = partial(start, self.task, self._loaded(), trial, pick_device())
+        def begin() -> Run:
+            seed_python_and_numpy(trial.seed)  # each time: it may start over, with smaller batches
+            return start(self.task, self._loaded(), trial, pick_device())
+
         train_alone(begin, trial, channel, checkpoint_seconds)
 
     def _loaded(self) -> Splits:

@@ -108,6 +108,7 @@ CASES = {
     "exits": lambda t: (scores(t, (1, 0.1)), sys.exit(3)),
     "prunes": lambda t: (scores(t, (1, 0.1)), fail(hpo.Pruned("enough"))),
     "prunes like Optuna": lambda t: (scores(t, (1, 0.1)), prune_like_optuna()),
+    "prunes after a step twice": lambda t: (scores(t, (1, 0.1), (1, 0.9)), fail(hpo.Pruned())),
     "prunes before any report": lambda t: prune_like_optuna("too large"),
     "prints": lambda t: (print("é" * 10_000, {1: 2}, "\\r{}%|###\\x1b[0m"), scores(t, (1, 0.1))),
     "environment": changing(lambda t: os.environ.update(HPO_LEAK="1", TZ="Asia/Tokyo")),
@@ -185,6 +186,7 @@ OUTCOMES: dict[str, Outcome] = {  # state, value, steps
     "prunes": ("PRUNED", 0.1, [1]),
     "prunes like Optuna": ("PRUNED", 0.1, [1]),
     "prunes before any report": ("PRUNED", None, []),
+    "prunes after a step twice": ("PRUNED", 0.9, [1]),
     "prints": ("COMPLETE", 0.1, [1]),
     "environment": CHANGED,
     "folder": CHANGED,
@@ -254,6 +256,9 @@ def test_the_same_outcome_everywhere(tmp_path: Path, engine: str, kind: str) -> 
     assert "as folds do" in said and "the last value counts" in said
     assert trials["nan"].user_attrs["diverged"] == 2 and "diverged" not in trials["prunes"].user_attrs
     assert trials["a second line with another metric"].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+    assert trials["twice"].intermediate_values == {1: 0.1, 2: 0.2}  # what a stopping rule has judged by
+    doctor = place.run("doctor", "small")
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert trials["folds"].intermediate_values == {step: step % 2 / 10 for step in range(6)}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from hpo.objective.steps import StepScale
@@ -81,3 +83,22 @@ def test_the_metrics_last_step_is_that_of_its_last_report(name: str) -> None:
     steps, _ = placed(rows)
     own = [step for step, (_, metrics) in zip(steps, rows, strict=True) if "acc" in metrics]
     assert own[-1] == max(own)
+
+
+def test_the_trials_value_is_the_one_that_came_last() -> None:
+    """Whatever is reported in whatever order, as the ledger puts it together."""
+    for seed in range(5_000):
+        draw = random.Random(seed)
+        scale, recorded, came = StepScale("acc"), dict[int, dict[str, int]](), -1
+        for number in range(draw.randint(1, 8)):
+            positions: dict[str, float] = {}
+            if draw.random() < 0.8:
+                positions["epoch"] = draw.choice([-1, 0, 1, 2, 3, 0.5, 1.5])
+            if draw.random() < 0.4:
+                positions["step"] = draw.choice([0, 1, 10, 20, 30, 2.5])
+            metrics = [name for name in ("acc", "loss", "lr") if draw.random() < 0.5] or ["acc"]
+            step = scale.place(positions, metrics)
+            recorded.setdefault(step, {}).update(dict.fromkeys(metrics, number))
+            came = number if "acc" in metrics else came
+        values = [recorded[step]["acc"] for step in sorted(recorded) if "acc" in recorded[step]]
+        assert values[-1:] == ([came] if came >= 0 else []), seed

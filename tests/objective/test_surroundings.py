@@ -151,6 +151,17 @@ def test_what_cannot_be_put_back_is_said_once() -> None:
     ]
 
 
+def test_output_that_was_closed_and_opened_again_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull, "w") as first, open(os.devnull, "w") as second:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdout", first)
+        surroundings = Surroundings()
+        first.close()
+        assert surroundings.put_back() == {}
+        sys.stdout = second  # as a worker does
+        assert surroundings.put_back() == {}
+        assert sys.stdout is second
+
+
 def test_nothing_changed_costs_little() -> None:
     surroundings = Surroundings()
     began = time.process_time()
