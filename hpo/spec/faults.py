@@ -25,6 +25,10 @@ class UserError(Exception):
     """Bad input. The command line prints the message and ends with exit code 2, without a traceback."""
 
 
+class RecordsGone(OSError):
+    """Records of the past are not where they were: somebody deleted them. Nothing that is done here brings them back."""
+
+
 class SpecError(UserError):
     """All the faults found in one sweep file."""
 
