@@ -26,7 +26,7 @@ class UserError(Exception):
 
 
 class RecordsGone(OSError):
-    """Records of the past are not where they were: somebody deleted them. Nothing that is done here brings them back."""
+    """What was recorded is not where it was: somebody deleted it, and no command brings it back."""
 
 
 class SpecError(UserError):

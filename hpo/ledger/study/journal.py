@@ -39,8 +39,7 @@ class DamagedJournal(ValueError):
     def __init__(self, path: Path, line: int) -> None:
         super().__init__(
             f"line {line} is no entry of a journal: bring the file back from a backup, or keep what stands before it, "
-            f"all of which is whole: head -n {line - 1} {shlex.quote(str(path))} > rescued.journal, and put that in its "
-            f"place"
+            f"all of which is whole: head -n {line - 1} {shlex.quote(str(path))} > rescued.journal, and put that there"
         )
 
 

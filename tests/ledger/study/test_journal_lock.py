@@ -85,6 +85,7 @@ def test_writers_of_both_kinds_lose_nothing(path: Path) -> None:
     study = own(path)
     while any(process.poll() is None for process in others):
         study.add_trial(create_trial(value=-1.0))
+        time.sleep(0.02)  # theirs wait for longer and longer, ours would never let them
     assert [process.returncode for process in others] == [0, 0]
     values = [trial.value for trial in stock(path).trials]
     assert [values.count(float(number)) for number in range(40)] == [2] * 40
