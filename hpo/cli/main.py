@@ -14,7 +14,7 @@ import click
 
 from hpo.lazy import keep_imports
 from hpo.ledger.study.urls import masked
-from hpo.spec.faults import SpecError, UserError
+from hpo.spec.faults import RecordsGone, SpecError, UserError
 
 _NO_COMMANDS = ("main", "options")
 _ORDER = ("sweep", "check", "list", "best", "doctor", "ui", "data", "schema")  # in the help; others come after them
@@ -76,8 +76,8 @@ def main() -> None:
         code = 130
     except OSError as error:  # a full disk, say; of a closed pipe (`hpo list | head`) click takes care
         remedy = "make space" if error.errno == errno.ENOSPC else "mend that"
-        safe = f"what is recorded is safe: {remedy} and run the same command again"
-        print(f"hpo: {masked(str(error))}; {safe}", file=sys.stderr)
+        safe = f"; what is recorded is safe: {remedy} and run the same command again"
+        print(f"hpo: {masked(str(error))}{'' if isinstance(error, RecordsGone) else safe}", file=sys.stderr)
         code = 1
     keep_imports()
     sys.exit(code if isinstance(code, int) else 0)

@@ -25,6 +25,10 @@ class UserError(Exception):
     """Bad input. The command line prints the message and ends with exit code 2, without a traceback."""
 
 
+class RecordsGone(OSError):
+    """What was recorded is not where it was: somebody deleted it, and no command brings it back."""
+
+
 class SpecError(UserError):
     """All the faults found in one sweep file."""
 

@@ -16,6 +16,7 @@ from hpo.ledger.doctor.audit_study import audit_study
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import Reader
 from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database
+from hpo.ledger.mirror.moved import described, old_locations
 from hpo.ledger.study.compat import JournalStudies, study_id_of
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
@@ -83,6 +84,8 @@ def _look_into_mlflow(home: Home, found: Audit, foreign: Sequence[int]) -> None:
             found.mlflow = audit_mlflow(
                 reader, found.sweep_record, parent, known, lambda n: record_of(by_number[n]), foreign, findings
             )
+            for place in old_locations(home):
+                findings.add("mlflow.moved", f"the home was moved or copied, but {described(place)}, are noted")
             found.findings.extend(findings)
             found.notes += found.mlflow.notes
         except Exception as error:  # a server that is down, a database that turns out to be broken

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.doctor.audit import Audit
 from hpo.ledger.doctor.audit_mlflow import MlflowState
+from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.home import Home
@@ -53,6 +54,8 @@ def mend_store(home: Home, found: Audit) -> list[str]:
             from hpo.ledger.mirror.mending import mend_database
 
             return mend_database(home, kind)
+        if found.findings.counts["mlflow.moved"]:
+            return correct_locations(home, old_locations(home))
         if found.mlflow is not None and found.findings.counts["mlflow.experiment"]:
             return _restore_experiment(home, found.mlflow.experiment)
     except Exception as error:  # what is left undone, the next audit finds

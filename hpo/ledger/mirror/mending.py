@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from hpo.ledger.mirror.database import complete_database, make_database, set_aside
 from hpo.ledger.mirror.health import ailment_of, database_file, drafts
+from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.study.file_lock import FileLock
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked
@@ -24,7 +25,7 @@ class UnusableStore(LookupError):
 
 def see_to_database(home: Home, thorough: bool = False) -> list[str]:
     """Let the home's own database of MLflow be there and whole; remove what a process left that was killed while it
-    made one. Returns what was done about a database that was damaged.
+    made one. Returns what was done about a database that was damaged, or a home that was moved.
 
     thorough: read all of it. Raises UnusableStore if it is not the home's own, or is another MLflow's.
     """
@@ -35,7 +36,9 @@ def see_to_database(home: Home, thorough: bool = False) -> list[str]:
         make_database(database)
         return []
     ailment = ailment_of(home, thorough)
-    if ailment is None or ailment.kind in ("missing", "unreachable"):
+    if ailment is None:
+        return [f"the home was moved: {what}" for what in correct_locations(home, old_locations(home))]
+    if ailment.kind in ("missing", "unreachable"):
         return []
     if database is not None and ailment.kind in ("broken", "unfinished"):
         return [ailment.text, *mend_database(home, ailment.kind)]

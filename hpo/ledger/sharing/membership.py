@@ -29,6 +29,7 @@ class Membership:
     ) -> None:
         """known: the ended trials that a driver which shares the study has taken in; None: it has the study alone."""
         self._ownership = ownership
+        self._book = book
         self.heartbeat = Heartbeat(ownership, clock)
         self.budget = StudyBudget(sweep, book, ownership, shared=known is not None)
         self._others = Others(book, sweep.space, ownership.number, known) if known is not None else None
@@ -69,6 +70,7 @@ class Membership:
         """From now on, wait a few minutes for a database that is away, unless told to `hurry`; `tell` the user so.
         After that every call to the ledger may raise DatabaseAway, an OSError."""
         self._ownership.wait_while_away(PATIENCE_SECONDS, tell, hurry)
+        self._book.wait_with(tell, hurry)
 
     def news(self, settle: Settle) -> News:
         """See what other drivers do, and take over what dead ones left (Estate.news)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,11 @@ class StudyBook:
     def _id(self) -> int:
         assert self._study_id is not None, "the study is created first"
         return self._study_id
+
+    def wait_with(self, tell: Callable[[str], None], hurry: Callable[[], bool]) -> None:
+        """From now on, `tell` of a journal that another process locks, and wait for it unless told to `hurry`."""
+        if self._journal is not None:
+            self._journal.wait_with(tell, hurry)
 
     def together(self) -> AbstractContextManager[None]:
         """Write what is done inside the block at its end (SafeJournal.together); a database writes at once as ever."""

@@ -14,20 +14,33 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.storages.journal import JournalFileBackend
 
-from hpo.ledger.study.file_lock import FileLock
+from hpo.ledger.study.file_lock import JournalLock
+from hpo.spec.faults import RecordsGone
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 _BLOCK = 65536  # bytes read at a time, looking for the last line end
+_KEYS = {"op_code", "worker_id"}  # of every entry
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _DECODE = json.JSONDecoder().decode
+
+
+class DamagedJournal(ValueError):
+    """A line of the journal is no entry."""
+
+    def __init__(self, path: Path, line: int) -> None:
+        super().__init__(
+            f"line {line} is no entry of a journal: bring the file back from a backup, or keep what stands before it, "
+            f"all of which is whole: head -n {line - 1} {shlex.quote(str(path))} > rescued.journal, and put that there"
+        )
 
 
 class SafeJournal(JournalFileBackend):
@@ -36,7 +49,8 @@ class SafeJournal(JournalFileBackend):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._journal = Path(path)
-        self._file_lock = FileLock(self._journal)
+        self._file_lock = JournalLock(self._journal)
+        self._identity = _identity(self._journal.stat())
         self._place = (0, 0)  # a log's number and where it begins in the file: the first that was not read yet
         self._depth = 0  # of `together`
         self._held: list[str] = []  # appended inside `together`, not yet in the file
@@ -47,6 +61,10 @@ class SafeJournal(JournalFileBackend):
             with self._locked():
                 self._mend()
             self.mended = True
+
+    def wait_with(self, tell: Callable[[str], None], hurry: Callable[[], bool]) -> None:
+        """From now on, `tell` of a lock that is waited for, unless told to `hurry`."""
+        self._file_lock.tell, self._file_lock.hurry = tell, hurry
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -102,6 +120,7 @@ class SafeJournal(JournalFileBackend):
 
     def _write(self, lines: bytes) -> int:
         """Append to the file, under the lock; return its new size."""
+        self._see_that_it_is_there()
         if self._is_torn():  # by a writer that died since the journal was opened
             self._mend()
         # Unbuffered: a buffer that could not be written would be written again when the file is closed.
@@ -135,16 +154,39 @@ class SafeJournal(JournalFileBackend):
         if log_number_from < self._place[0]:
             self._place = 0, 0
         number, offset = self._place
+        self._see_that_it_is_there()
         with self._journal.open("rb") as file:
             file.seek(offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # another process is writing it
-                log = _DECODE(line.decode()) if number >= log_number_from else None
+                log = self._entry(line, number) if number >= log_number_from else None
                 number, offset = number + 1, offset + len(line)
                 self._place = number, offset
                 if log is not None:
                     yield log
+
+    def _entry(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            log = _DECODE(line.decode())
+        except ValueError:
+            log = None
+        if not isinstance(log, dict) or not log.keys() >= _KEYS:
+            raise DamagedJournal(self._journal, number + 1) from None
+        return log
+
+    def _see_that_it_is_there(self) -> None:
+        """Raise RecordsGone if the file is not the one that was opened, or has lost what was read of it."""
+        try:
+            found = self._journal.stat()
+        except FileNotFoundError:
+            raise self._gone() from None
+        if _identity(found) != self._identity or found.st_size < self._place[1]:
+            raise self._gone()
+
+    def _gone(self) -> RecordsGone:
+        what = f"somebody deleted, replaced or cut the journal {self._journal} while it was in use"
+        return RecordsGone(f"{what}: what was recorded of its studies is gone, unless you have a copy")
 
     @property
     def failed(self) -> bool:
@@ -174,3 +216,7 @@ class SafeJournal(JournalFileBackend):
                 unread = start
             if whole < end:
                 file.truncate(whole)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino

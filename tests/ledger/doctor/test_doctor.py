@@ -21,6 +21,7 @@ from waiting import wait_for
 
 from hpo.ledger.doctor.repair import owned
 from hpo.ledger.ledger import Ledger
+from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
 from hpo.review.doctor import Diagnosis, diagnose, json_of, lines_of
@@ -105,7 +106,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def home(made: Home, tmp_path: Path) -> Home:
     """A copy of a home in which all agree."""
     shutil.copytree(made.path, tmp_path / "home")
-    return Home(tmp_path / "home")
+    home = Home(tmp_path / "home")
+    correct_locations(home, old_locations(home))
+    return home
 
 
 def look(home: Home, fix: bool = False) -> tuple[str, Diagnosis]:
@@ -530,4 +533,34 @@ def test_a_database_from_before_own_metrics_had_names_of_their_own_is_brought_le
     assert re.search(r"trial 0: metric hpo/value at step 0: the study has 3\.0, MLflow has none", said), said
     assert re.search(r"trial 1: metric loss at step 0: the study has none, MLflow has 7\.0", said), said
     assert not len(look(home, fix=True)[1].after)
+    assert_silent(home)
+
+
+@pytest.mark.parametrize("way", ["moved", "copied"])
+def test_a_home_that_went_elsewhere_has_its_files_there(home: Home, tmp_path: Path, way: str):
+    there = Home(tmp_path / "else where#2")
+    before = {run.info.run_id: run for run in MlflowClient(home.tracking_uri).search_runs(["1"])}
+    (home.path.rename if way == "moved" else lambda to: shutil.copytree(home.path, to))(there.path)
+    said, found = look(there)
+    assert re.search(
+        r"the home was moved or copied, but 8 runs of experiment 'small', at file://\S+, are noted", said
+    ), said
+    assert not len(look(there, fix=True)[1].after)
+    assert_silent(there)
+    client = MlflowClient(there.tracking_uri)
+    for run_id in before:
+        assert client.get_run(run_id).info.artifact_uri == f"{there.artifacts}/{run_id}/artifacts"
+    (parent,) = client.search_runs(["1"], "tags.`hpo.kind` = 'sweep'")
+    assert "sweep.yaml" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+    assert client.get_experiment("1").artifact_location == there.artifacts
+    if way == "copied":  # what was copied has lost nothing
+        assert_silent(home)
+
+
+def test_files_that_were_put_elsewhere_on_purpose_stay_there(home: Home, tmp_path: Path):
+    elsewhere = tmp_path / "big disk" / "artifacts"
+    elsewhere.parent.mkdir()
+    Path(home.path, "artifacts").rename(elsewhere)
+    sql(home, f"update runs set artifact_uri = replace(artifact_uri, '{home.artifacts}', '{elsewhere.as_uri()}')")
+    sql(home, f"update experiments set artifact_location = '{elsewhere.as_uri()}' where experiment_id = 1")
     assert_silent(home)
