@@ -17,7 +17,6 @@ from typing import Any
 from hpo.driver import results
 from hpo.driver.ending import end_trial
 from hpo.driver.reports import ReportBuffer
-from hpo.driver.spawn import without_main
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
 from hpo.events import Decision
@@ -62,8 +61,7 @@ def open_recorder(sweep: Sweep, home: Home, clock: Callable[[], float] = time.ti
     ledger = Ledger(choice.sweep, home, clock, storage=choice.storage)
     atexit.register(ledger.abandon)  # a process for MLflow that nobody ends would keep this one from ending
     try:
-        with without_main():
-            ledger.warm_up()
+        ledger.warm_up()
         return Recorder(ledger, clock)
     except BaseException:
         atexit.unregister(ledger.abandon)

@@ -31,6 +31,7 @@ from hpo.engines.worker import (
 )
 from hpo.events import Assignment, Decision, FailureKind, Reported
 from hpo.output import trim
+from hpo.spawning import start_process
 from hpo.spec.grammar import LocalEngineKeys
 from hpo.spec.load import Named
 
@@ -108,7 +109,6 @@ class LocalEngine:
         self._workers: list[_WorkerHandle] = []
         self._deaths_at_start = 0
         self._told_notes = False  # of the objective: each worker has the same
-        self._context = multiprocessing.get_context("spawn")  # the one start method that CUDA and threads survive
 
     @property
     def workers(self) -> int:
@@ -126,14 +126,12 @@ class LocalEngine:
         setup = WorkerSetup(
             self._objective, name, self._devices[index], log, memory, self._threads, own_process=not self._in_process
         )
-        ours, theirs = self._context.Pipe()
+        ours, theirs = multiprocessing.Pipe()
         process: BaseProcess | threading.Thread
         if self._in_process:
             process = threading.Thread(target=run_worker, args=(theirs, setup), name=name, daemon=True)
         else:
-            process = self._context.Process(target=run_worker, args=(theirs, setup), name=name, daemon=False)
-        process.start()
-        if not self._in_process:
+            process = start_process(run_worker, (theirs, setup), name)
             theirs.close()  # so that the end of the process is the end of the pipe
         return _WorkerHandle(setup, ours, process)
 

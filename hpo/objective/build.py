@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect as python_inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpo.objective import user_path
 from hpo.objective.base import Objective
 from hpo.objective.failures import one_line
-from hpo.objective.locate import locate
+from hpo.objective.locate import locate, user_folders
+from hpo.objective.user_path import Clash
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named
 from hpo.spec.paths import program_path, resolve_path
@@ -44,7 +47,36 @@ def build(named: Named) -> Objective:
 
 
 def inspect(named: Named) -> Inspection:
-    """Look at an objective without training it: its contract and its faults (hpo.spec.load.Inspect)."""
+    """Look at an objective without training it: its contract and its faults (hpo.spec.load.Inspect).
+
+    The user's folders are taken off sys.path again: what this process imports later is not looked for in them.
+    """
+    if named.objective is None:
+        return _inspect(named)
+    before, folders = list(sys.path), user_folders(named.objective, named.folder)
+    clashes = user_path.enter(folders)
+    try:
+        inspection = _inspect(named)
+    finally:
+        user_path.leave(folders, before)
+    confused = [
+        _fault(
+            f"{file}:{line} imports {clash.name!r}, which may be either of two modules: {clash}",
+            f"give {clash.path.name if clash.path.stem != '__init__' else clash.path.parent.name} another name",
+        )
+        for file, line, clash in user_path.confusions(clashes)
+    ]
+    notes = (_told(clashes),) if clashes and not confused else ()
+    return dataclasses.replace(inspection, faults=(*inspection.faults, *confused), notes=(*inspection.notes, *notes))
+
+
+def _told(clashes: Sequence[Clash]) -> str:
+    first, *others = map(str, clashes)
+    more = f", as have {len(others)} more" if others else ""
+    return f"{first}{more}: an import of that name never finds yours (give it another name, if it is to be imported)"
+
+
+def _inspect(named: Named) -> Inspection:
     named = dataclasses.replace(named, data=_resolved(named.data, named))
     try:
         objective = build(named)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hpo.objective import from_file, user_path
+from hpo.objective.user_path import SHARED, SHIPPED, Clash
 from hpo.spec.faults import Fault, SpecError, did_you_mean
 from hpo.spec.paths import resolve_path
 
@@ -20,19 +24,29 @@ def locate(reference: str, folder: Path) -> Any:
     """Return what `module`, `module:attribute` or `path/to/file.py:attribute` names (attribute: `objective`).
 
     Modules are looked up in the working directory, then in `folder` (the sweep file's), then among installed packages;
-    files likewise. Raises SpecError if it can't be imported or found; whatever the module prints, it prints.
+    files likewise. Both folders go on sys.path (user_path.py says where), so that processes that the objective starts
+    find its modules, too. Raises SpecError if it can't be imported or found; whatever the module prints, it prints.
     """
-    place, colon, attribute = reference.rpartition(":")
-    if not colon or place == "":
-        place, attribute = reference.rstrip(":"), DEFAULT_ATTRIBUTE
-    for entry in (str(folder), str(Path.cwd())):
-        if entry not in sys.path:
-            sys.path.insert(0, entry)
-    module = _load_file(place, folder) if place.endswith(".py") else _load_module(place)
+    place, attribute = _parts(reference)
+    folders = user_folders(reference, folder)
+    clashes = user_path.enter(folders)
+    module = _load_file(place, folder) if place.endswith(".py") else _load_module(place, clashes)
     if not hasattr(module, attribute):
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise _refuse(f"{place} has no attribute {attribute!r}", did_you_mean(attribute, public) or "define it there")
     return getattr(module, attribute)
+
+
+def user_folders(reference: str, folder: Path) -> list[str]:
+    """Return the folders that hold the user's modules: an objective file's own, the working directory, `folder`."""
+    place, _ = _parts(reference)
+    own = [str(resolve_path(place, folder).parent.resolve())] if place.endswith(".py") else []
+    return list(dict.fromkeys([*own, str(Path.cwd()), str(folder.resolve())]))
+
+
+def _parts(reference: str) -> tuple[str, str]:
+    place, colon, attribute = reference.rpartition(":")
+    return (place, attribute) if colon and place else (reference.rstrip(":"), DEFAULT_ATTRIBUTE)
 
 
 def _refuse(message: str, remedy: str = "") -> SpecError:
@@ -43,23 +57,41 @@ def _load_file(place: str, folder: Path) -> ModuleType:
     path = resolve_path(place, folder)
     if not path.is_file():
         raise _refuse(f"there is no file {place}", f"looked in {Path.cwd()} and {folder}")
-    name = "hpo_user_" + path.stem
+    path = Path.cwd() / path
+    name = path.stem if _is_importable(path) else from_file.module_name(path)
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise _refuse(f"{place} is no Python file")
-    if str(path.parent.resolve()) not in sys.path:
-        sys.path.insert(0, str(path.parent.resolve()))  # its own imports of files beside it
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
     try:
         found.loader.exec_module(module)
     except (Exception, SystemExit) as error:
+        del sys.modules[name]
         raise _import_fault(place, error) from None
     return module
 
 
-def _load_module(place: str) -> ModuleType:
+def _is_importable(path: Path) -> bool:
+    """Whether `import STEM` means this file, in this process and in those that it starts."""
+    name = path.stem
+    if name in sys.stdlib_module_names or name.startswith("__") or "." in name:
+        return False
+    found = importlib.machinery.PathFinder.find_spec(name)
+    if found is None or found.origin is None or not path.samefile(found.origin):
+        return False
+    loaded = getattr(sys.modules.get(name), "__file__", None) if name in sys.modules else str(path)
+    return loaded is not None and path.resolve() == Path(loaded).resolve()
+
+
+def _load_module(place: str, clashes: Sequence[Clash]) -> ModuleType:
+    top = place.partition(".")[0]
+    for clash in clashes:
+        if clash.name == top:
+            raise _refuse(f"{top!r} is the name of two modules: {clash}", f"name the file: {clash.path.name}:objective")
     try:
+        if top == SHARED:
+            _share_package()
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name is not None and (place == error.name or place.startswith(error.name + ".")):
@@ -70,6 +102,15 @@ def _load_module(place: str) -> ModuleType:
         raise _import_fault(place, error) from None
     except (Exception, SystemExit) as error:
         raise _import_fault(place, error) from None
+
+
+def _share_package() -> None:
+    """Have `objectives` hold the user's modules of that package and those that ship."""
+    loaded = sys.modules.get(SHARED)
+    package = importlib.import_module(SHARED) if loaded is None else importlib.reload(loaded)
+    # One of the user's own with an __init__.py, or a module of that name, comes first, and knows of no other.
+    places = list(getattr(package, "__path__", ()))
+    package.__path__ = places if SHIPPED in places else [*places, SHIPPED]
 
 
 def _import_fault(place: str, error: BaseException) -> SpecError:

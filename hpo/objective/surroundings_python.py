@@ -42,7 +42,7 @@ def python_parts() -> list[Part]:
         Part("the umask", _umask, os.umask),
         Part("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda text: locale.setlocale(locale.LC_ALL, text)),
         Part("the filters of warnings", lambda: list(warnings.filters), _set_filters),
-        Part("sys.stdout and sys.stderr", lambda: _Streams(sys.stdout, sys.stderr), _set_streams),
+        Part("sys.stdout and sys.stderr", lambda: _StandardStreams(sys.stdout, sys.stderr), _set_streams),
         Part("the level and the handlers of the root logger", _logging, _set_logging),
         Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
         Part(
@@ -98,14 +98,14 @@ def _set_filters(before: Sequence[Any]) -> None:
     warnings.filters[:] = before  # type: ignore[index]
 
 
-class _Streams:
+class _StandardStreams:
     """sys.stdout and sys.stderr. Any others are as good as some that are closed: a worker opens its log again."""
 
     def __init__(self, *streams: TextIO | None) -> None:
         self.streams = streams
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Streams) and all(
+        return isinstance(other, _StandardStreams) and all(
             now is before or before is None or before.closed
             for now, before in zip(self.streams, other.streams, strict=True)
         )
@@ -113,7 +113,7 @@ class _Streams:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _set_streams(before: _Streams) -> None:
+def _set_streams(before: _StandardStreams) -> None:
     for name, stream in zip(("stdout", "stderr"), before.streams, strict=True):
         if stream is not None and not stream.closed:
             setattr(sys, name, stream)

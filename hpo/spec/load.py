@@ -42,6 +42,7 @@ class Inspection:
     contract: Contract | None = None
     faults: tuple[Fault, ...] = ()
     data: Mapping[str, Any] | None = None  # the data section with its paths resolved
+    notes: tuple[str, ...] = ()  # what the user should know
 
 
 class Inspect(Protocol):
@@ -69,6 +70,7 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
     parsed = parse_parameters(source.data["parameters"]) if "parameters" in source.data else Parsed()
     inspection = _inspect_objective(keys, path, list(parsed.places), inspect, faults)
     contract = inspection.contract
+    notes += inspection.notes
     sound = not parsed.faults and "parameters" in source.data
     if contract is not None:
         rules.correct_names(parsed, contract)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from hpo.ledger.mirror import process
 from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder
 from hpo.ledger.study.home import Home
+from hpo.spawning import start_process
 
 
 class WriterProcess:
@@ -16,10 +17,8 @@ class WriterProcess:
 
     def __init__(self, home: Home) -> None:
         """Start it. It loads MLflow, which takes seconds."""
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=process.run, args=(theirs, home), name="mlflow-mirror", daemon=False)
-        self._process.start()
+        self._connection, theirs = multiprocessing.Pipe()
+        self._process = start_process(process.run, (theirs, home), "mlflow-mirror")
         theirs.close()
         self.answered = 0  # orders that it has carried out
 
