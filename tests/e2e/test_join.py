@@ -207,7 +207,7 @@ def in_transaction(engine: Engine) -> int:
 
 
 def test_a_driver_that_slept_too_long_stops_without_another_write(shared: SharedPlace, tmp_path: Path):
-    path = write(shared, "slow", 6)
+    path = write(shared, "slow", 16)
     sleeper = shared.driver(path)
     shared.wait_for(1)
     os.kill(sleeper.pid, signal.SIGSTOP)
@@ -228,7 +228,7 @@ def test_a_driver_that_slept_too_long_stops_without_another_write(shared: Shared
     assert "the study 'small' was taken over by" in errors
     assert "Traceback" not in errors
     assert [(t.number, t.state, t.user_attrs) for t in shared.trials()] == before
-    assert_sound(shared, 6)
+    assert_sound(shared, 16)
 
 
 def test_what_can_not_be_joined_is_refused(place: Place, tmp_path: Path):
