@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -9,7 +10,8 @@ _NO_NUMBERS = frozenset("bcmMSU")  # kinds of NumPy's types: truth values, compl
 
 
 def as_number(name: str, value: Any) -> float:
-    """Return a real number, or the one element of an array or a tensor, as a float; it may be NaN or infinite.
+    """Return a real number, or the one element of an array or a tensor, as a float; it may be NaN or infinite, as one
+    beyond any float is.
 
     A number is what `float` takes (int, float, Decimal, Fraction, a scalar of NumPy or Torch) but for truth values,
     text, bytes, complex numbers, times, and what is masked. Raises TypeError for anything else.
@@ -18,10 +20,24 @@ def as_number(name: str, value: Any) -> float:
         if not _is_no_number(value):
             element = value.item() if hasattr(value, "item") else value
             if not isinstance(element, bool | str | bytes | bytearray | memoryview | complex):
-                return float(element)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError):  # ArithmeticError: too large, or Decimal's own
+                return _as_float(element)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError):  # ArithmeticError: Decimal's own
         pass
-    raise TypeError(f"{name} must be a number, but got {value!r}")
+    raise TypeError(f"{name} must be a number, but got {_shown(value)}")
+
+
+def _as_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number or a fraction beyond any float
+        return math.inf if number > 0 else -math.inf
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:
+        return f"a {type(value).__name__} that can't be shown"
 
 
 def _is_no_number(value: Any) -> bool:

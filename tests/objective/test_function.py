@@ -161,7 +161,6 @@ def test_returned_values(returned: Any, value: float) -> None:
         (1j, "TypeError: what the objective returns must be a number, but got 1j"),
         (np.zeros(2), "TypeError: what the objective returns must be a number, but got array([0., 0.])"),
         (torch.zeros(2), "TypeError: what the objective returns must be a number, but got tensor([0., 0.])"),
-        (10**400, "TypeError: what the objective returns must be a number, but got 1000"),
         ({"other": 1, "acc": 2}, "ValueError: the objective returned ['acc', 'other'], without the metric 'score'"),
         ({"score": "high"}, "TypeError: what the objective returns must be a number, but got 'high'"),
         ({}, "ValueError: the objective returned [], without the metric 'score'"),
@@ -190,6 +189,21 @@ def test_a_value_that_is_not_finite_diverged(value: float) -> None:
         return value
 
     assert ending(after_reports) == Diverged(7, 4)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**4000), Decimal("1e400"), Fraction(-(10**400), 3)])
+def test_a_number_beyond_any_float_is_not_finite(value: Any) -> None:
+    """As one that a program prints."""
+    assert ending(lambda trial: value) == Diverged(7, 0)
+
+
+def test_a_value_that_cannot_be_shown() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    said = "TypeError: what the objective returns must be a number, but got a Mute that can't be shown"
+    assert failure(lambda trial: Mute()) == said
 
 
 def test_a_metric_that_is_not_finite_ends_the_trial() -> None:
