@@ -541,7 +541,7 @@ def test_a_home_that_went_elsewhere_has_its_files_there(home: Home, tmp_path: Pa
     there = Home(tmp_path / "else where#2")
     before = {run.info.run_id: run for run in MlflowClient(home.tracking_uri).search_runs(["1"])}
     (home.path.rename if way == "moved" else lambda to: shutil.copytree(home.path, to))(there.path)
-    said, found = look(there)
+    said, _ = look(there)
     assert re.search(
         r"the home was moved or copied, but 8 runs of experiment 'small', at file://\S+, are noted", said
     ), said
