@@ -39,7 +39,7 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
     from hpo.ledger.doctor.audit import audit
     from hpo.ledger.doctor.repair import mend_store, owned, repair
 
-    with owned(home, sweep, storage) as ownership:
+    with owned(home, sweep, storage, to_look=not fix) as ownership:
         found = first = audit(home, name, storage)
         done: list[str] | None = None
         if fix and found.findings.repairable:

@@ -15,7 +15,7 @@ from hpo.ledger.doctor.audit_mlflow import MlflowState, audit_mlflow
 from hpo.ledger.doctor.audit_study import audit_study
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import Reader
-from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database
+from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database, uri_to_read
 from hpo.ledger.mirror.moved import described, old_locations
 from hpo.ledger.study.compat import JournalStudies, study_id_of
 from hpo.ledger.study.home import Home
@@ -101,7 +101,7 @@ def _reader(home: Home) -> Reader:
         from hpo.ledger.doctor.tables import TablesReader
         from hpo.ledger.mirror.bulk import untested
 
-        return TablesReader(home.tracking_uri, takes_ids=not untested())
+        return TablesReader(uri_to_read(home), takes_ids=not untested())
     from hpo.ledger.doctor.remote import RemoteReader
 
     return RemoteReader(home.tracking_uri)

@@ -34,9 +34,10 @@ Summarize = Callable[[Sweep, Sequence[TrialRecord], float], Mapping[str, Any]]
 
 
 @contextmanager
-def owned(home: Home, sweep: Sweep, storage: BaseStorage | None = None) -> Iterator[Ownership]:
-    """Own a study inside the block, as a driver does. Raises UserError if somebody runs it."""
-    ownership, _ = own_study(sweep, home, storage=storage)
+def owned(home: Home, sweep: Sweep, storage: BaseStorage | None = None, to_look: bool = False) -> Iterator[Ownership]:
+    """Own a study inside the block, as a driver does. to_look: nothing will be written. Raises UserError if somebody
+    runs it."""
+    ownership, _ = own_study(sweep, home, storage=storage, to_look=to_look)
     try:
         yield ownership
     finally:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from hpo.ledger.mirror import compat
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.urls import masked, sqlite_file
+from hpo.ledger.study.urls import masked, readable_url, sqlite_file, sqlite_uri
 
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES = {"experiments", "runs", "tags", "params", "metrics", "latest_metrics", "alembic_version"}
@@ -36,6 +36,12 @@ def database_file(home: Home) -> Path | None:
     return sqlite_file(home.tracking_uri)
 
 
+def uri_to_read(home: Home) -> str:
+    """Return the URI of MLflow for who only reads it."""
+    path = database_file(home)
+    return readable_url(path) if path is not None and home.mlflow_database is not None else home.tracking_uri
+
+
 def ailment_of(home: Home, thorough: bool = True) -> Ailment | None:
     """Return what keeps MLflow's database from being used; None if nothing does, and of servers.
 
@@ -47,7 +53,7 @@ def ailment_of(home: Home, thorough: bool = True) -> Ailment | None:
     try:
         if not path.exists():
             return Ailment("missing", f"there is no database {path}")
-        return _ailment_of_file(path, thorough) or _ailment_of_schema(home.tracking_uri)
+        return _ailment_of_file(path, thorough) or _ailment_of_schema(uri_to_read(home))
     except sqlite3.DatabaseError as error:
         return Ailment("broken" if _is_broken(error) else "unreachable", f"the database {path}: {error}")
     except OSError as error:
@@ -97,7 +103,7 @@ def _is_broken(error: sqlite3.Error) -> bool:
 
 
 def _ailment_of_file(path: Path, thorough: bool) -> Ailment | None:
-    with closing(sqlite3.connect(path, timeout=20)) as connection:
+    with closing(sqlite3.connect(sqlite_uri(path), uri=True, timeout=20)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             return Ailment("broken", f"the database {path} is empty")

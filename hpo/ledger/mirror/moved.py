@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from hpo.ledger.study.home import Home
+from hpo.ledger.study.urls import sqlite_uri
 
 _FOLDER = "artifacts"
 
@@ -37,7 +38,7 @@ def old_locations(home: Home) -> list[OldLocation]:
         "join experiments e on e.experiment_id = r.experiment_id "
         "join tags t on t.run_uuid = r.run_uuid and t.key = 'hpo.kind'"
     )
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
+    with closing(sqlite3.connect(sqlite_uri(database), uri=True, timeout=20)) as connection:
         found: dict[tuple[int, str, str], int] = {}
         kept: set[str] = set()  # locations that hold files which this home lacks
         for experiment, name, uri, run in connection.execute(query):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -31,13 +32,26 @@ class FileOwnership:
         self.estate: frozenset[int] = frozenset()
         self.taken_over: list[Owner] = []
 
-    def take(self) -> None:
-        """Become the owner. Raises UserError, naming the owner and since when, if there is another."""
+    def take(self, to_look: bool = False) -> None:
+        """Become the owner. Raises UserError, naming the owner and since when, if there is another.
+
+        to_look: nothing will be written. Where the file can't be, it is enough that nobody holds its lock.
+        """
         try:
             self._path.parent.mkdir(exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            if to_look and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                self._see_that_nobody_has_it()
+                return
             raise UserError(f"the lock file {self._path} can't be written: {error.strerror or error}") from None
+        self._lock(descriptor)
+        os.ftruncate(descriptor, 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode())
+        self._descriptor = descriptor
+
+    def _lock(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,9 +59,15 @@ class FileOwnership:
             os.close(descriptor)
             remedy = "wait for it, stop it, or choose another name with -o name=..."
             raise UserError(f"the study {self._study!r} is being run by {owner} ({remedy})") from None
-        os.ftruncate(descriptor, 0)
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode())
+
+    def _see_that_nobody_has_it(self) -> None:
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UserError(f"the lock file {self._path} can't be read: {error.strerror or error}") from None
+        self._lock(descriptor)
         self._descriptor = descriptor
 
     def renew(self) -> None:

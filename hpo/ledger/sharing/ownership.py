@@ -50,9 +50,11 @@ class Ownership(Protocol):
 
 
 def own_study(
-    sweep: Sweep, home: Home, join: bool = False, storage: BaseStorage | None = None
+    sweep: Sweep, home: Home, join: bool = False, storage: BaseStorage | None = None, to_look: bool = False
 ) -> tuple[Ownership, BaseStorage | None]:
     """Become a study's owner; return the ownership and the storage, if it had to be opened for that or was given.
+
+    to_look: nothing will be written; a journal whose lock can't be written will do.
 
     Raises UserError if another driver owns the study, or if it can't be shared where it is kept.
     """
@@ -62,7 +64,7 @@ def own_study(
         refuse_join(home.storage)
     if home.database is None:
         lock = FileOwnership(home.owner_file(sweep.name), sweep.name)
-        lock.take()
+        lock.take(to_look)
         return lock, storage
     database = storage if isinstance(storage, PatientStorage) else open_database(home.database)
     entry = SharedOwnership(database, sweep, join)

@@ -3,6 +3,7 @@ through here."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -26,6 +27,24 @@ def sqlite_url(path: Path) -> str:
     """
     quoted = _quoted(path)
     return f"sqlite:///{path}" if quoted == str(path) else f"sqlite+pysqlite:///{quoted}"
+
+
+def readable_url(path: Path) -> str:
+    """Return the URL by which a SQLite file can be read, also where nothing can be written: SQLite would make files
+    beside it."""
+    if os.access(path.parent, os.W_OK):
+        return sqlite_url(path)
+    name, _, query = sqlite_uri(path).partition("?")
+    return f"sqlite+pysqlite:///{name.replace('%', '%25')}?{query}&uri=true"
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return SQLite's own URI of a file that is only read (sqlite3.connect(..., uri=True))."""
+    if os.access(path.parent, os.W_OK):
+        return f"file:{quote(str(path))}"
+    log = path.with_name(f"{path.name}-wal")
+    whole = not log.exists() or log.stat().st_size == 0  # else what is in there counts, too
+    return f"file:{quote(str(path))}?mode=ro{'&immutable=1' if whole else ''}"
 
 
 def absolute_url(url: str) -> str:
