@@ -87,8 +87,8 @@ class PatientStorage(RDBStorage):
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         return self.get_trial(trial_id).system_attrs
 
-    def _get_trials(self, *args: Any) -> list[FrozenTrial]:
-        trials = self.patience.carry_out(lambda again: RDBStorage._get_trials(self, *args))
+    def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
+        trials = self.patience.carry_out(lambda again: RDBStorage._get_trials(self, *args, **kwargs))
         return [_without_token(trial) for trial in trials]
 
     def create_new_study(self, directions: Sequence[Any], study_name: str | None = None) -> int:
