@@ -472,7 +472,7 @@ def test_a_server_that_is_down(home: Home):
 
 @pytest.mark.slow
 def test_a_server(tmp_path: Path):
-    from ledger.test_mlflow_ways import mlflow_server
+    from ledger.mirror.test_mlflow_ways import mlflow_server
 
     (tmp_path / "server").mkdir()
     with mlflow_server(tmp_path / "server") as address:
