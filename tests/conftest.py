@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
+import shutil
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +30,24 @@ os.environ |= {
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a folder for what all workers of this run share (with xdist, they inherit its name)."""
+    if not hasattr(config, "workerinput"):
+        os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run files of slow tests first (with xdist: --no-loadscope-reorder): what is left for the end is short, so that no
     core waits while another has a long file to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what collection has imported: all of it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from subprocess import Popen
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-PAUSE = 0.05  # seconds between two looks
+PAUSE = 0.1  # seconds between two looks
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 120, *, process: Popen[Any] | None = None) -> T:
     """Look again and again until a condition holds; return what it gave, which is true.
 
-    condition: is called every 50 ms; what it raises is raised at once. What takes up waiting itself (`engine.poll`)
-        may be called in it.
+    condition: is called ten times a second; what it raises is raised at once.
     what: what is waited for, in words.
     process: one that must not end meanwhile: if it does, what it said is told at once.
 

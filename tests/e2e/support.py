@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
+import fcntl
 import functools
 import json
 import os
@@ -10,21 +10,23 @@ import select
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import optuna
+from command import run_here
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from waiting import wait_for
+from warm import Warm
 
 from hpo.ledger.mirror.book import make_database
 from hpo.ledger.study.home import Home, open_storage
 from hpo.spec.source import dump_source
 
-HPO = [sys.executable, "-m", "hpo"]
+COLD = [sys.executable, "-m", "hpo"]
+WARM = [sys.executable, str(Path(__file__).parents[1] / "warm.py")]  # the same, but for how its processes start
 OBJECTIVES = """
 import os, signal, sys, time
 from pathlib import Path
@@ -80,21 +82,33 @@ def always_dies(trial):
 
 @functools.cache
 def _empty_mlflow() -> Path:
-    """Return an MLflow database without runs, made once: MLflow takes seconds to make each."""
-    home = Home(Path(tempfile.mkdtemp(prefix="hpo-tests-")))
-    atexit.register(shutil.rmtree, home.path, ignore_errors=True)
-    make_database(home.path / "mlflow.db")
-    return home.path / "mlflow.db"
+    """Return an MLflow database without runs, made once in a run of tests: MLflow takes seconds to make each."""
+    shared = Path(os.environ["HPO_TESTS_SHARED"])  # tests/conftest.py
+    database, unfinished = shared / "mlflow.db", shared / "unfinished.db"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            make_database(unfinished)
+            unfinished.rename(database)
+    return database
 
 
 @dataclass
 class Place:
-    """A folder with objectives and a home; `fresh`: even MLflow's database is to be made by the sweep."""
+    """A folder with objectives and a home.
+
+    fresh: even MLflow's database is to be made by the sweep.
+    cold: MLflow's writers load MLflow themselves, and are children of their drivers (tests/warm.py).
+    torch: workers have Torch loaded when they start.
+    """
 
     folder: Path
     fresh: bool = False
+    cold: bool = False
+    torch: bool = False
 
     def __post_init__(self) -> None:
+        Warm.WRITERS.use_here()  # for writers of this process
         if not self.fresh and not self.home.path.exists():
             self.home.path.mkdir(parents=True)
             shutil.copy(_empty_mlflow(), self.home.path)
@@ -123,22 +137,33 @@ class Place:
     def command(self, *arguments: str | Path) -> list[str]:
         """Return a command line; `--home` is its last option, where the command has one."""
         home = [] if arguments[0] in ("check", "schema") else ["--home", str(self.home.path)]
-        return [*HPO, *map(str, arguments), *home]
+        return [*(COLD if self.cold else WARM), *map(str, arguments), *home]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of commands, with the servers that their processes are forks of."""
+        kinds = [Warm.WRITERS] * (not self.cold) + [Warm.TORCH_WORKERS] * self.torch
+        return environment() | {kind.variable: kind.serve() for kind in kinds}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments), cwd=self.folder, env=environment(), text=True,
+            self.command(*arguments), cwd=self.folder, env=self.environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def run(
         self, *arguments: str | Path, env: dict[str, str] | None = None, home: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; bounded, so that a hang is a failure that shows its output."""
+        """Run a command to its end; bounded, so that a hang is a failure that shows its output.
+
+        `doctor` runs in this process, which has MLflow loaded; its own process is tested in tests/ledger/doctor.
+        """
         command = self.command(*arguments)
+        if home:
+            command[-1] = str(home)
+        if arguments[0] == "doctor":
+            return run_here(command[command.index("doctor") :], self.folder, environment() | (env or {}))
         return subprocess.run(
-            [*command[:-1], str(home)] if home else command,
-            cwd=self.folder, env=environment() | (env or {}), text=True,
+            command, cwd=self.folder, env=self.environment() | (env or {}), text=True,
             capture_output=True, timeout=240, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -65,6 +65,11 @@ SPACE = {
 }
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path, torch=True)
+
+
 def write(place: Place, task: str = "table", **keys: Any) -> Path:
     (place.folder / "tasks.py").write_text(textwrap.dedent(TASKS))
     given = {
@@ -79,7 +84,7 @@ def write(place: Place, task: str = "table", **keys: Any) -> Path:
 
 def test_cohorts_give_what_trials_give_alone(place: Place, tmp_path: Path):
     (tmp_path / "alone").mkdir()
-    other = Place(tmp_path / "alone")
+    other = Place(tmp_path / "alone", torch=True)
     assert place.sweep(write(place))["trials"] == {"complete": 24, "pruned": 0, "failed": 0}
     other.sweep(write(other, engine={"workers": 1, "cohort": "off"}))
     alone = {repr(trial.user_attrs["params"]): trial for trial in other.trials()}
@@ -98,7 +103,7 @@ def test_cohorts_give_what_trials_give_alone(place: Place, tmp_path: Path):
 
 def test_a_seed_proposes_and_trains_the_same_again(place: Place, tmp_path: Path):
     (tmp_path / "again").mkdir()
-    again = Place(tmp_path / "again")
+    again = Place(tmp_path / "again", torch=True)
     for each in (place, again):
         each.sweep(write(each, method="tpe", early_terminate={"type": "asha", "min_iter": 1, "eta": 2}))
     first, second = place.trials(), again.trials()

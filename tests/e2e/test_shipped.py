@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def binary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dict]:
     """The sweep that ships, cut short."""
-    place = Place(tmp_path_factory.mktemp("binary"), fresh=True)
+    place = Place(tmp_path_factory.mktemp("binary"), fresh=True, torch=True)
     return place, place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=14")
 
 
@@ -82,7 +82,7 @@ def test_best_writes_a_file_that_gives_the_same_value(binary, tmp_path: Path):
     shown = place.run("best", "binary", "--format", "yaml")
     file = tmp_path / "best.yaml"
     file.write_text(shown.stdout)
-    again = Place(tmp_path).sweep(file)
+    again = Place(tmp_path, torch=True).sweep(file)
     assert again["best"]["value"] == result["best"]["value"]
     assert again["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
 
@@ -99,7 +99,7 @@ def test_mlflow_is_rebuilt_from_the_study(binary, tmp_path: Path):
     shutil.copytree(original.home.path, tmp_path / "home")
     for name in ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"):
         (tmp_path / "home" / name).unlink(missing_ok=True)
-    place = Place(tmp_path)
+    place = Place(tmp_path, torch=True)
     place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=14")
     _, children = place.runs("binary")
     trials = place.trials("binary")
@@ -112,7 +112,7 @@ def test_mlflow_is_rebuilt_from_the_study(binary, tmp_path: Path):
 def test_same_seed_on_one_worker_gives_the_same_trials(tmp_path: Path):
     def trials(name: str) -> list:
         (tmp_path / name).mkdir()
-        place = Place(tmp_path / name)
+        place = Place(tmp_path / name, torch=True)
         place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=12", "--workers", "1")
         return [
             (
@@ -132,7 +132,7 @@ def test_same_seed_on_one_worker_gives_the_same_trials(tmp_path: Path):
 
 
 def test_regression_ships(tmp_path: Path):
-    place = Place(tmp_path)
+    place = Place(tmp_path, torch=True)
     result = place.sweep(ROOT / "search_spaces/regression.yaml", "-o", "budget.trials=4")
     assert result["trials"]["complete"] + result["trials"]["pruned"] == 4
     assert_records_agree(place, "regression")
@@ -144,7 +144,7 @@ def test_cifar10_ships(tmp_path: Path):
     for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
         rows = [bytes([row % 10]) + os.urandom(3072) for row in range(60)]
         (folder / f"{name}.bin").write_bytes(b"".join(rows))  # the layout of the official binary version
-    place = Place(tmp_path)
+    place = Place(tmp_path, torch=True)
     options = ["-o", "budget.trials=2", "-o", "parameters.epochs.value=2", "-o", "data.limit=1"]
     result = place.sweep(ROOT / "search_spaces/cifar10.yaml", *options, "-o", f"data.root={folder.parent}")
     assert result["trials"]["complete"] + result["trials"]["pruned"] == 2

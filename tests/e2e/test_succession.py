@@ -44,6 +44,7 @@ def test_a_wider_space_goes_on_in_a_successor(place: Place):
 
 def test_what_a_killed_sweep_left_running_is_ended_before_its_space_changes(place: Place):
     path = place.write("slow")
+    place.cold = True  # so that `everybody` is all that writes
     with started(place, "sweep", path) as process:
         wait_for(lambda: place.ended() >= 2, "two trials", process=process)
         kill(everybody(process.pid))

@@ -100,6 +100,7 @@ def test_target_and_time_end_a_sweep_early(place: Place):
 
 
 def test_an_objective_that_cannot_run_leaves_no_study(place: Place):
+    place.torch = True
     path = place.write("broken")
     (place.folder / "my_objectives.py").write_text(
         "import hpo\n"

@@ -10,4 +10,4 @@ from e2e.support import Place
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+    return Place(tmp_path, cold=True)

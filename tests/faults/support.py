@@ -13,6 +13,7 @@ from subprocess import Popen, TimeoutExpired
 import psutil
 from e2e.support import Place, assert_records_agree
 from optuna.trial import FrozenTrial
+from waiting import wait_for
 
 from hpo.review.doctor import diagnose, lines_of
 
@@ -51,9 +52,14 @@ def kill(processes: Sequence[psutil.Process]) -> int:
 
 
 def assert_gone(processes: Sequence[psutil.Process]) -> None:
-    """None of these processes stays, whoever of them died first."""
-    _, alive = psutil.wait_procs(processes, timeout=60)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    """None of these processes stays, whoever of them died first. A zombie is gone: who reaps it is not the point."""
+    wait_for(lambda: not any(map(_is_there, processes)), f"the ends of {processes}", seconds=60)
+
+
+def _is_there(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @contextmanager

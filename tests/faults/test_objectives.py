@@ -13,7 +13,7 @@ from waiting import wait_for
 
 from hpo.output import LOG_LIMIT
 
-from .support import LONG, assert_whole, everybody, finish, how, started
+from .support import LONG, assert_gone, assert_whole, everybody, finish, how, started
 
 pytestmark = pytest.mark.slow
 
@@ -263,7 +263,7 @@ def test_functions(place: Place):
     logs = sorted((place.home.logs / "small").glob("worker-*.log"))
     assert len(logs) == 2
     assert all(log.stat().st_size <= 1.2 * LOG_LIMIT for log in logs)
-    assert children_left(place) == []
+    assert_no_child_is_left(place)
 
 
 PROGRAM = """
@@ -332,14 +332,13 @@ def test_programs(place: Place):
     finish(place, path)
     assert ends_of(place) == {kind: {end} for kind, end in PROGRAM_ENDS.items()}
     assert_records_agree(place)
-    assert children_left(place) == []
+    assert_no_child_is_left(place)
 
 
-def children_left(place: Place) -> list[int]:
-    """Return the processes that objectives started and that are still there."""
+def assert_no_child_is_left(place: Place) -> None:
+    """The processes that objectives started are gone."""
     listed = [int(pid) for pid in (place.folder / "children").read_text().split()]
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in listed if psutil.pid_exists(pid)], timeout=30)
-    return [process.pid for process in alive]
+    assert_gone([psutil.Process(pid) for pid in listed if psutil.pid_exists(pid)])
 
 
 TASK = """

@@ -71,10 +71,11 @@ def _nothing_stays() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def ui(home: Path) -> Iterator[Ui]:
-    """Both UIs over the home, for tests that only look."""
+    """Both UIs over the home, for tests that only look, and for the one that ends it."""
     running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
     yield running
-    running.stop()
+    if running.process.poll() is None:
+        running.stop()
 
 
 def listens(port: int) -> bool:
@@ -145,8 +146,11 @@ def test_in_a_browser(ui: Ui) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_both_are_gone_after(number: signal.Signals, home: Path) -> None:
-    running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
+def test_both_are_gone_after(number: signal.Signals, home: Path, request: pytest.FixtureRequest) -> None:
+    if number == signal.SIGINT:  # that of the tests above: it has been used
+        running: Ui = request.getfixturevalue("ui")
+    else:
+        running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
     ports = [running.port("MLflow UI"), running.port("Optuna dashboard")]
     assert len(running.family) >= 3
     assert all(listens(port) for port in ports)

@@ -28,7 +28,9 @@ def cluster() -> Iterator[None]:
 
     ray.cloudpickle.register_pickle_by_value(trainables)  # Ray's workers have another sys.path than pytest
     ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=python_of_workers()
-    )
+        address="local",  # not one that happens to run, nor one that a file of a killed one tells of
+        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+        runtime_env=python_of_workers(),
+    )  # fmt: skip
     yield
     ray.shutdown()

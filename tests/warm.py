@@ -1,0 +1,107 @@
+"""Processes of a sweep without the seconds in which each loads MLflow or Torch, the largest part of a short sweep.
+
+A server process loads the library once, and each process is a fork of it (multiprocessing's own `forkserver` in place
+of `spawn`): still a process of its own, which is given the same pickled arguments, answers, is killed, and ends with
+its driver. What differs: it is no child of its driver's, and it is there at once. Where either may matter, as in the
+tests of faults and engines, processes start cold, as users' do.
+
+    Warm.WRITERS.serve()                         start a server, for commands that have its address in `variable`
+    python tests/warm.py sweep FILE ...          such a command, else as `python -m hpo sweep FILE ...`
+    Warm.WRITERS.use_here()                      for processes of this process, too
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable
+from enum import Enum
+from functools import cache
+from multiprocessing import forkserver, popen_forkserver, popen_spawn_posix
+from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+
+class Warm(Enum):
+    """Kinds of processes: the beginning of their names, and what their server loads."""
+
+    WRITERS = "mlflow-mirror", "warm_writers"
+    TORCH_WORKERS = "worker-", "warm_workers"
+
+    def __init__(self, prefix: str, module: str) -> None:
+        self.prefix = prefix
+        self.module = module
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that holds the server's address."""
+        return f"HPO_TESTS_{self.name}"
+
+    @cache
+    def serve(self) -> str:
+        """Start the server, which ends with this process; return its address, for `variable`."""
+        server = forkserver.ForkServer()
+        server.set_forkserver_preload([self.module])
+        path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with mock.patch.dict(os.environ, PYTHONPATH=path):
+            server.ensure_running()
+        atexit.register(os.kill, server._forkserver_pid, signal.SIGKILL)  # by itself it would unload all for long
+        return str(server._forkserver_address)
+
+    @cache
+    def use_here(self, address: str = "") -> None:
+        """Have processes of this kind be forks of a server: this process's own, or that of another with an address."""
+        client = forkserver.ForkServer()
+        client._forkserver_address = address or self.serve()
+        client._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # it lives as long as who started it
+        client.ensure_running = lambda: None
+        _clients[self] = client
+        SpawnProcess._Popen = staticmethod(_start)
+
+
+_clients: dict[Warm, forkserver.ForkServer] = {}
+
+
+def _start(process: BaseProcess) -> Any:
+    for kind, client in _clients.items():
+        if process.name.startswith(kind.prefix):
+            with mock.patch.object(forkserver, "connect_to_new_process", client.connect_to_new_process):
+                return _Fork(process)
+    return popen_spawn_posix.Popen(process)
+
+
+class _Fork(popen_forkserver.Popen):
+    def _launch(self, process: BaseProcess) -> None:
+        super()._launch(_WithEnvironment(process))
+
+
+class _WithEnvironment:
+    """A process to start, with the environment of the one that starts it."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._name = process._name
+        self._process = process
+
+    def __reduce__(self) -> tuple[Callable[..., BaseProcess], tuple[Any, ...]]:
+        return _inherit, (dict(os.environ), self._process)
+
+
+def _inherit(environment: dict[str, str], process: BaseProcess) -> BaseProcess:
+    os.environ.clear()
+    os.environ.update(environment)
+    return process
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path.cwd())  # as with -m
+    for kind in Warm:
+        if address := os.environ.pop(kind.variable, None):
+            kind.use_here(address)
+    from hpo.cli.main import main
+
+    main()
