@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from e2e.support import HPO, environment
+from e2e.support import COLD, environment
 
 from hpo.ledger.study.home import Home
 
@@ -31,7 +31,7 @@ def test_list_best_and_doctor_on_a_read_only_home(tmp_path: Path) -> None:
         (["doctor", "small"], "study, MLflow and disk agree (7 trials)"),
     ):
         done = subprocess.run(
-            [*alone, f'{mount}; exec "$@"', str(home.path), *HPO, *command, "--home", str(home.path)],
+            [*alone, f'{mount}; exec "$@"', str(home.path), *COLD, *command, "--home", str(home.path)],
             env=environment(), text=True, capture_output=True, timeout=240, cwd=tmp_path,
         )  # fmt: skip
         if done.returncode == 77:
