@@ -27,10 +27,9 @@ def test_there_all_is_as_it_was_here(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "study, MLflow and disk agree (7 trials)" in done.stdout
     assert "Traceback" not in done.stderr
-    before = open_storage(Home(tmp_path / "gone"))
+    before = open_storage(Home(tmp_path / "gone")).get_all_trials(0)
     assert [(t.number, t.state, t.values, t.user_attrs) for t in there.trials()] == [
-        (t.number, t.state, t.values, t.user_attrs)
-        for t in before.get_all_trials(before.get_all_studies()[0]._study_id)
+        (t.number, t.state, t.values, t.user_attrs) for t in before
     ]
     assert_records_agree(there)
     _, children = there.runs()
@@ -53,12 +52,8 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     outside = tmp_path / "outside.tar.gz"
     with tarfile.open(outside, "w:gz") as archive:
         archive.add(text, "../stray")
-    for file, why in (
-        (text, "can't be read"),
-        (empty, "holds no study"),
-        (outside, "can't be read"),
-        (tmp_path, "can't"),
-    ):
+    wrong = {text: "can't be read", empty: "holds no study", outside: "can't be read", tmp_path: "can't be read"}
+    for file, why in wrong.items():
         with pytest.raises(UserError, match=why):
             import_study(home, file)
     assert not (tmp_path.parent / "stray").exists()

@@ -22,15 +22,14 @@ def test_list_best_and_doctor_on_a_read_only_home(tmp_path: Path) -> None:
     home = run_sweep(Home(tmp_path / "read only%20"), load(tmp_path))
     assert not len(look(home)[1].after)
     mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/x" 2>/dev/null || exit 77'
-        'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/x" 2>/dev/null || exit 77; exec "$@"'
-    )
+    alone = ["unshare", "-m", "sh", "-c"]
     for command, said in (
         (["list"], "small"),
         (["best", "small"], "best score"),
         (["doctor", "small"], "study, MLflow and disk agree (7 trials)"),
     ):
         done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", f'{mount}; exec "$@"', str(home.path), *HPO, *command, "--home", str(home.path)],
+            [*alone, f'{mount}; exec "$@"', str(home.path), *HPO, *command, "--home", str(home.path)],
             env=environment(), text=True, capture_output=True, timeout=240, cwd=tmp_path,
         )  # fmt: skip
         if done.returncode == 77:
