@@ -81,7 +81,7 @@ def test_defaults(load: Load) -> None:
         ("engine: {}", "engine", LocalEngine()),
         ("engine: {workers: 3}", "engine", LocalEngine(workers=3)),
         ("engine: {type: local, workers: auto, cohort: auto}", "engine", LocalEngine()),
-        ("engine: {workers: 0, cohort: off}", "engine", LocalEngine(workers=0, cohort=False)),
+        ("engine: {workers: 0, cohort: off}", "engine", LocalEngine(workers=0, cohort="off")),
         ("engine: {cohort: 1}", "engine", LocalEngine(cohort=1)),
         ("confirm: {}", "confirm", Confirm(top=3, seeds=5)),
         ("confirm: {top: 1, seeds: 2}", "confirm", Confirm(top=1, seeds=2)),
