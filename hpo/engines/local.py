@@ -130,6 +130,7 @@ class LocalEngine:
         process: BaseProcess | threading.Thread
         if self._in_process:
             process = threading.Thread(target=run_worker, args=(theirs, setup), name=name, daemon=True)
+            process.start()
         else:
             process = start_process(run_worker, (theirs, setup), name)
             theirs.close()  # so that the end of the process is the end of the pipe

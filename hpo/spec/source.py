@@ -24,25 +24,27 @@ _INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$")
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's scalars: `1e-5` is a number; `1:30`, `007` and `2024-01-01` are text."""
+    """PyYAML's safe loader with YAML 1.2's scalars: `1e-5` is a number; `off`, `1:30` and `2024-01-01` are text."""
 
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
-_REPLACED = {_TAG + name for name in ("int", "float", "timestamp")}
+_REPLACED = {_TAG + name for name in ("bool", "int", "float", "timestamp")}
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(_TAG + "bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
 _Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what the loader above would take for something else than text."""
+    """Quotes what the loader above would take for something else than text, or others, by YAML 1.1, for a boolean."""
 
 
-_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+_Dumper.yaml_implicit_resolvers = {first: list(found) for first, found in _Loader.yaml_implicit_resolvers.items()}
+_Dumper.add_implicit_resolver(_TAG + "bool", re.compile("^(?i:yes|no|on|off)$"), list("yYnNoO"))
 
 
 def dump_source(data: Mapping[str, Any]) -> str:

@@ -81,7 +81,7 @@ def test_defaults(load: Load) -> None:
         ("engine: {}", "engine", LocalEngineKeys()),
         ("engine: {workers: 3}", "engine", LocalEngineKeys(workers=3)),
         ("engine: {type: local, workers: auto, cohort: auto}", "engine", LocalEngineKeys()),
-        ("engine: {workers: 0, cohort: off}", "engine", LocalEngineKeys(workers=0, cohort=False)),
+        ("engine: {workers: 0, cohort: off}", "engine", LocalEngineKeys(workers=0, cohort="off")),
         ("engine: {cohort: 1}", "engine", LocalEngineKeys(cohort=1)),
         ("confirm: {}", "confirm", Confirm(top=3, seeds=5)),
         ("confirm: {top: 1, seeds: 2}", "confirm", Confirm(top=1, seeds=2)),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hpo.spec.faults import Fault, SpecError, did_you_mean, dotted
-from hpo.spec.source import Source, apply_override, parse_source, parse_value, read_source
+from hpo.spec.source import Source, apply_override, dump_source, parse_source, parse_value, read_source
 from hpo.spec.sweep import Sweep
 
 Load = Callable[..., Sweep]
@@ -37,7 +38,7 @@ Faults = Callable[..., list[str]]
         ("1e-5x", "1e-5x"),
         ("'1e-5'", "1e-5"),
         ("true", True),
-        ("off", False),
+        ("off", "off"),
         ("~", None),
         ("", None),
         ("[1, 1e-3, a]", [1, 1e-3, "a"]),
@@ -252,3 +253,11 @@ def test_a_later_override_wins(load: Load, faults: Faults) -> None:
 def test_an_override_leaves_other_lines_alone(faults: Faults) -> None:
     found = faults("seed: x\nbudget: {trials: y}\n", "budget.seconds=-1")
     assert [line.partition(": ")[0] for line in found] == ["1", "2", "-o budget.seconds=-1"]
+
+
+@pytest.mark.parametrize("word", ["off", "on", "yes", "No", "OFF", "y", "n"])
+def test_booleans_are_true_and_false_only(word: str) -> None:
+    data = parse_source(f"a: [{word}, light]\nb: {word}\nc: [true, False, TRUE]", "file").data
+    assert data == {"a": [word, "light"], "b": word, "c": [True, False, True]}
+    assert parse_source(dump_source(data), "file").data == data
+    assert yaml.safe_load(dump_source(data)) == data  # others' readers, too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import re
 from collections import Counter
@@ -30,6 +31,8 @@ _SHOWN = 8  # columns or classes listed in a message
 LARGEST = 1e37  # float32, in which models compute, ends at 3.4e38
 _EXPONENT = re.compile(r"[eE]\+?0*[1-9]\d")  # of 10 or more; a smaller one makes LARGEST of many digits only
 _MANY = 27
+_END = "\0"  # which no text has
+_LARGEST_FIELD = 2**31 - 1  # characters
 
 
 @dataclass
@@ -121,7 +124,7 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
 
 def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind: Kind) -> list[Fault]:
     separator = data.get("separator", ",")
-    reader = _reader(file, separator)
+    reader = _Rows(file, separator)
     header = [name.strip() for name in next(reader, [])]
     if not header:
         return [Fault(f"must have a header and rows, but {data['csv']!r} is empty", ("csv",))]
@@ -144,7 +147,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
         found.large.pop(column, None)
     if found.large:
         file.seek(0)
-        words = _columns_of_words(_reader(file, separator), set(found.large))
+        words = _columns_of_words(_Rows(file, separator), set(found.large))
         large = {header[index]: text for index, text in found.large.items() if index not in words}
         path = "target" if set(large) == {target} else "csv"
         named = listed(f"{name!r} has {_clip(text)}" for name, text in large.items())
@@ -153,11 +156,35 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     return faults
 
 
-def _reader(lines: Iterable[str], separator: str) -> Any:
-    return csv.reader(_text(lines), delimiter=separator, skipinitialspace=True)
+class _Rows(Iterator[list[str]]):
+    """The rows of a table, without blank lines, as pandas reads them.
+
+    Raises csv.Error at a NUL byte, and where a quoted field has no end, as in a file that was cut off.
+    """
+
+    def __init__(self, lines: Iterable[str], separator: str) -> None:
+        csv.field_size_limit(_LARGEST_FIELD)  # else 128 KiB
+        ended = itertools.chain(_text(lines), [_END])  # is a row by itself, unless a quoted field takes it in
+        self._reader = csv.reader(ended, delimiter=separator, skipinitialspace=True)
+
+    def __next__(self) -> list[str]:
+        while True:
+            begin = self.line + 1
+            row = next(self._reader)
+            if row == [_END]:
+                raise StopIteration
+            if row and _END in row[-1]:
+                raise csv.Error(f"a quoted field of the row in line {begin} has no end (is the file cut off?)")
+            if row and (len(row) > 1 or row[0].strip(" \t")):
+                return row
+
+    @property
+    def line(self) -> int:
+        """The line in which the last row ended."""
+        return self._reader.line_num
 
 
-def _columns_of_words(reader: Any, candidates: set[int]) -> set[int]:
+def _columns_of_words(reader: _Rows, candidates: set[int]) -> set[int]:
     """Return those of the columns in which something is neither a number nor missing: they count as text."""
     words: set[int] = set()
     next(reader)
@@ -198,14 +225,12 @@ def _check_header(header: list[str], separator: str, target: str | None) -> list
     return faults
 
 
-def _read_target(reader: Any, header: list[str], target: str) -> _TargetColumn:
+def _read_target(reader: _Rows, header: list[str], target: str) -> _TargetColumn:
     found, column, width = _TargetColumn(), header.index(target), len(header)
     found.empty = set(range(width)) - {column}
     for row in reader:
-        if not row:
-            continue  # a blank line
         if len(row) != width:
-            found.ragged = found.ragged or (reader.line_num, len(row))
+            found.ragged = found.ragged or (reader.line, len(row))
             continue
         found.rows += 1
         value = row[column].strip()

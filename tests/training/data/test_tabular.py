@@ -201,7 +201,7 @@ def test_faults_of_a_table(tmp_path: Path, header: str, rows: list[str], kind: A
         ({"csv": "empty.csv", "target": "left"}, "csv", "is empty"),
         ({"csv": "latin.csv", "target": "left"}, "csv", "must be text in UTF-8, but 'latin.csv' has the byte 0xe9"),
         ({"csv": "table.xlsx", "target": "left"}, "csv", "a spreadsheet: export it as CSV"),
-        ({"csv": "quote.csv", "target": "left"}, "csv", "field larger than field limit"),
+        ({"csv": "quote.csv", "target": "left"}, "csv", "a quoted field of the row in line 2 has no end"),
     ],
 )
 def test_faults_of_the_file_and_the_keys(
