@@ -17,7 +17,17 @@ from hpo.ledger.study.urls import masked
 from hpo.spec.faults import RecordsGone, SpecError, UserError
 
 _NO_COMMANDS = ("main", "options")
-_ORDER = ("sweep", "check", "list", "best", "doctor", "ui", "data", "schema")  # in the help; others come after them
+_ORDER = (
+    "sweep",
+    "check",
+    "list",
+    "best",
+    "doctor",
+    "ui",
+    "study",
+    "data",
+    "schema",
+)  # in the help; others come after them
 
 
 class _Lazy(click.Group):
