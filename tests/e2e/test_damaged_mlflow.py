@@ -41,7 +41,7 @@ def test_a_damaged_database_is_replaced_by_the_next_sweep(place: Place, kind: st
     assert done.returncode == 0, done.stdout + done.stderr
     assert "was moved to" in done.stdout
     assert (place.home.path / "mlflow.db.broken-1").exists()
-    assert_records_agree(place)
+    assert_records_agree(place, all_ids=False)  # those that ended while there was no MLflow may lack it
     assert place.run("doctor", "small").returncode == 0
 
 
@@ -55,7 +55,7 @@ def test_a_database_that_is_damaged_in_mid_sweep_is_replaced(place: Place):
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, output + errors
     assert "was moved to" in output
-    assert_records_agree(place)
+    assert_records_agree(place, all_ids=False)  # those that ended while there was no MLflow may lack it
 
 
 def test_a_sweep_that_is_killed_in_its_first_seconds_leaves_nothing_to_the_next(tmp_path: Path):
@@ -71,4 +71,4 @@ def test_a_sweep_that_is_killed_in_its_first_seconds_leaves_nothing_to_the_next(
         pytest.skip("it was finished before it was killed")
     place.sweep(path)
     assert not list(place.home.path.glob("mlflow.db.new-*"))
-    assert_records_agree(place)
+    assert_records_agree(place, all_ids=False)  # those that ended while there was no MLflow may lack it
