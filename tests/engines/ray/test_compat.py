@@ -104,3 +104,9 @@ def test_what_ray_says_of_an_actor_whose_node_has_died():
     program = Path(ray.__file__).parent / "core" / "src" / "ray" / "gcs" / "gcs_server"
     with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         assert content.find(f"The actor died because {compat.NODE_DIED}".encode()) > 0
+
+
+def test_jobs_name_no_folder_of_the_users() -> None:
+    config = compat.no_folders_option()["job_config"]
+    config._py_driver_sys_path.extend(["/somewhere"])  # as ray/_private/worker.py does
+    assert list(config._get_proto_job_config().py_driver_sys_path) == []
