@@ -141,6 +141,7 @@ class Cluster:
             "num_gpus": len(visible_gpus()),
             "include_dashboard": False,
             **compat.own_folder_option(folder),
+            **compat.no_folders_option(),
         }
 
     def nodes(self) -> list[Node]:

@@ -13,6 +13,7 @@ import secrets
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from hpo.engines.base import EngineError
 
@@ -71,6 +72,29 @@ def print_nothing() -> None:
     The engine says it in words of its own. Raises EngineError if this Ray prints by other means.
     """
     _replace("ray._private.worker", "print_to_stdstream", lambda *_, **__: None)
+
+
+class _NoFolders(list[str]):
+    """Stays empty, whatever Ray puts in."""
+
+    def extend(self, _: object) -> None:
+        pass
+
+
+def no_folders_option() -> dict[str, Any]:
+    """Return the argument of ray.init by which Ray's processes don't look for modules in this one's working directory
+    and its script's folder before all others: those are the user's, and may hold a `queue.py`.
+
+    Read from ray/job_config.py and ray/_private/worker.py. Raises EngineError if this Ray has no such list.
+    """
+    import ray
+    from ray.job_config import JobConfig
+
+    config = JobConfig()
+    if not hasattr(config, "_py_driver_sys_path"):
+        raise EngineError(f"Ray {ray.__version__} has no JobConfig._py_driver_sys_path, on which this platform relies")
+    config._py_driver_sys_path = _NoFolders()
+    return {"job_config": config}
 
 
 def own_folder_option(folder: Path) -> dict[str, str]:

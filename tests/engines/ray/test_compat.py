@@ -119,3 +119,9 @@ print(session_logs(otherwise=Path("nowhere")), file=sys.stderr)
         with (tmp_path / name).open("w") as output:
             done = subprocess.run([sys.executable, "-c", script], stdout=output, stderr=subprocess.PIPE, text=True)
         assert done.stderr.strip() == found
+
+
+def test_jobs_name_no_folder_of_the_users() -> None:
+    config = compat.no_folders_option()["job_config"]
+    config._py_driver_sys_path.extend(["/somewhere"])  # as ray/_private/worker.py does
+    assert list(config._get_proto_job_config().py_driver_sys_path) == []
