@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine, NullPool, create_engine, event
 
 from hpo.ledger.mirror.compat import make_tables
@@ -25,7 +25,9 @@ def make_database(path: Path) -> None:
     draft = path.with_name(f"{path.name}.new-{os.getpid()}")
     whole = path.with_name(f"{draft.name}-whole")
     try:
-        MlflowClient(sqlite_url(draft)).search_experiments(max_results=1)
+        # By itself MLflow names the working directory in a statement that it does not quote.
+        artifacts = (path.parent / "artifacts").absolute().as_uri()
+        SqlAlchemyStore(sqlite_url(draft), artifacts)  # type: ignore[no-untyped-call]
         shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
         with closing(sqlite3.connect(whole)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # for good: readers and the writer never wait for each other

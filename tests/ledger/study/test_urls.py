@@ -80,11 +80,12 @@ def test_a_path_becomes_a_url_and_back(tmp_path: Path, name: str, monkeypatch: p
     assert make_home(path.parent, None).tracking_uri == sqlite_url(path)
 
 
-@pytest.mark.parametrize("name", ["two%20x", "why?", "a#b é'\"{}"])
+@pytest.mark.parametrize("name", ["two%20x", "why?", "a#b é'\"{}", "it's"])
 def test_mlflows_database_is_made_where_it_is_looked_for(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     home = Home(tmp_path / name)
     home.prepare()
+    monkeypatch.chdir(home.path)
     assert home.mlflow_database is not None
     make_database(home.mlflow_database)
     with sqlite3.connect(home.mlflow_database) as connection:
