@@ -165,6 +165,15 @@ def label_smoothing(outputs: Tensor, targets: Tensor, smoothing: float | Tensor)
     return -(1 - smoothing) * _of_target(log_p, targets) - smoothing * log_p.mean(-1)
 
 
+def weighted_label_smoothing(
+    outputs: Tensor, targets: Tensor, smoothing: float | Tensor, class_weight: Tensor
+) -> Tensor:
+    """Label smoothing with each class's term times that class's weight, as torch.nn.CrossEntropyLoss(weight=...,
+    label_smoothing=...) has it; but the mean is over examples (see `weighted_cross_entropy`)."""
+    weighted = outputs.log_softmax(-1) * class_weight.expand(outputs.shape)
+    return -(1 - smoothing) * _of_target(weighted, targets) - smoothing * weighted.mean(-1)
+
+
 def multiclass_focal(
     outputs: Tensor, targets: Tensor, focal_gamma: float | Tensor, focal_alpha: float | Tensor
 ) -> Tensor:
@@ -179,6 +188,10 @@ def multiclass_mse(outputs: Tensor, targets: Tensor) -> Tensor:
     """Squared error of the probabilities against the one-hot target, mean over classes; torch.nn.MSELoss."""
     one_hot = torch.nn.functional.one_hot(targets, outputs.shape[-1])
     return (outputs.softmax(-1) - one_hot).square().mean(-1)
+
+
+def _smoothed_class_weight(values: Mapping[str, Any], train: Split, outputs: int) -> Bound:
+    return {"smoothing": values["smoothing"], **_class_weight(values, train, outputs)}
 
 
 def _class_weight(values: Mapping[str, Any], train: Split, outputs: int) -> Bound:
@@ -255,6 +268,10 @@ LOSSES: dict[Kind, Registry[LossChoice]] = {
             LossChoice("cross_entropy", cross_entropy, derivative=_cross_entropy_derivative),
             LossChoice("weighted_cross_entropy", weighted_cross_entropy, ("class_weight_power",), _class_weight),
             LossChoice("label_smoothing", label_smoothing, ("smoothing",)),
+            LossChoice(
+                "weighted_label_smoothing", weighted_label_smoothing, ("smoothing", "class_weight_power"),
+                _smoothed_class_weight,
+            ),
             LossChoice("focal", multiclass_focal, ("focal_gamma", "focal_alpha")),
             LossChoice("mse", multiclass_mse),
         ],

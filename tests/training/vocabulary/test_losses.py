@@ -37,10 +37,12 @@ def reference(kind: Kind, name: str, outputs: Tensor, y: Tensor, train: Split) -
         counts = train.y.numpy()
         balanced = sklearn.utils.class_weight.compute_class_weight("balanced", classes=np.arange(3), y=counts)
         weighted = nn.CrossEntropyLoss(torch.tensor(balanced), reduction="sum")
+        smoothed = nn.CrossEntropyLoss(torch.tensor(balanced), reduction="sum", label_smoothing=0.1)
         by_name: dict[str, Any] = {
             "cross_entropy": lambda: nn.CrossEntropyLoss()(outputs, y),
             "weighted_cross_entropy": lambda: weighted(outputs, y) / len(y),
             "label_smoothing": lambda: nn.CrossEntropyLoss(label_smoothing=0.1)(outputs, y),
+            "weighted_label_smoothing": lambda: smoothed(outputs, y) / len(y),
             "focal": lambda: focal_reference(of_target, 0.25, 2.0),
             "mse": lambda: nn.MSELoss()(p, nn.functional.one_hot(y, 3).double()),
         }
