@@ -10,4 +10,5 @@ from e2e.support import Place
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
+    """Where all processes start as users' do: they are killed while they do, and belong to their driver."""
     return Place(tmp_path, cold=True)

@@ -93,6 +93,11 @@ def dashboards(place: Place, *arguments: str) -> Iterator[Ui]:
             ui.finish()
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
 @pytest.fixture(params=["journal", "sqlite", *(["postgresql"] if LONG else [])])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]]:
     """The options that say where studies are."""

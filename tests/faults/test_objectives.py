@@ -226,6 +226,11 @@ ENDS = {
 }
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
 def write(place: Place, order: list[str], ends: dict[str, tuple[str, int]], **keys: Any) -> Path:
     """Write a sweep that trains these kinds in this order; its budget is spent when each has ended as it should."""
     (place.folder / "zoo.py").write_text(FUNCTIONS)
@@ -377,6 +382,7 @@ TASK_ENDS = {0.1: "error", 0.2: "error", 0.3: "error", 0.4: "died", 0.5: "timeou
 
 def test_torch_tasks_in_cohorts(place: Place):
     (place.folder / "task.py").write_text(TASK)
+    place.torch = True
     # The one that hangs starts together with good ones, before any death has made their cohorts smaller.
     rates = [0.5, 0.01, 0.02, 0.03, *(rate for rate in TASK_ENDS if rate != 0.5)]
     others = {"optimizer": "sgd", "hidden_layers": [8]}
@@ -417,6 +423,7 @@ def test_in_this_process(place: Place):
 
 def test_a_driver_that_was_suspended_takes_no_trial_for_a_hung_one(place: Place):
     path = place.write("slow", budget={"trials": 16, "stall_seconds": 4, "trial_seconds": 6})
+    place.cold = True  # so that `everybody` is all that writes
     with started(place, "sweep", path) as process:
         wait_for(lambda: place.ended() >= 2, "two trials", process=process)
         everyone = everybody(process.pid)

@@ -97,7 +97,7 @@ def repair(home: Home, found: Audit, alive: Callable[[], object], summarize: Sum
     nameless = [record for record in settled if not record.run_id]
     mlflow = _MlflowRepair(home, found, study, alive)
     try:
-        done += mlflow.carry_out({record.number for record in settled}, summarize)
+        done += mlflow.carry_out(settled, summarize)
     except UserError:  # the study is another's by now
         raise
     except Exception as error:  # what is left undone, the next audit finds
@@ -131,8 +131,9 @@ class _MlflowRepair:
         self.run_ids: dict[int, str] = {}  # that MLflow gave
         self.parent = ""
 
-    def carry_out(self, settled: set[int], summarize: Summarize) -> list[str]:
-        """Return what was done. settled: trials whose ends were noted after the audit."""
+    def carry_out(self, settled: Sequence[TrialRecord], summarize: Summarize) -> list[str]:
+        """Return what was done. settled: trials whose ends were noted after the audit; the study in hand may have
+        forgotten them but for their states."""
         state = self._found.mlflow
         if state is None or not (settled or self._has_to_do(state)):
             return []
@@ -142,8 +143,9 @@ class _MlflowRepair:
         book.prepare()
         done = self._clear(state, book.takes_ids)
         done += self._open_parent(book, state)
-        write = state.write | settled | (state.misnamed.keys() if book.takes_ids else set())
         records = {t.number: record_of(t, history=False) for t in self._study.trials()}
+        records |= (ends := {record.number: record for record in settled})
+        write = state.write | ends.keys() | (state.misnamed.keys() if book.takes_ids else set())
         book.rewrite({number for number in write if records[number].state != "running"})
         self.run_ids = book.new_run_ids()
         done += [f"the runs of {len(write)} trials were written"] if write else []

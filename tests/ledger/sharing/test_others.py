@@ -10,9 +10,9 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from e2e.support import Place
 from postgresql import postgresql_server
 from waiting import wait_for
+from warm import Warm
 
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home, open_database
@@ -28,8 +28,12 @@ def make_sweep() -> Sweep:
     return Sweep("s", Path("s.yaml"), "", Target("score", "maximize"), space, Limits(BUDGET), objective="m")
 
 
-def drive(home: Home, number: int, start: Barrier) -> int:
-    """Be a driver whose trials take no time and sometimes fail; return how many trials it knows in the end."""
+def drive(home: Home, number: int, start: Barrier, writers: str) -> int:
+    """Be a driver whose trials take no time and sometimes fail; return how many trials it knows in the end.
+
+    writers: the address of the server whose forks write MLflow.
+    """
+    Warm.WRITERS.use_here(writers)
     rng = random.Random(number)
     ledger = Ledger(make_sweep(), home, join=True)
     ledger.warm_up()
@@ -58,12 +62,14 @@ def drive(home: Home, number: int, start: Barrier) -> int:
 
 @pytest.mark.slow
 def test_drivers_that_race_for_each_trial_meet_the_budget_exactly(tmp_path: Path):
+    from e2e.support import Place  # not for the drivers' processes: it imports MLflow
+
     context = multiprocessing.get_context("spawn")
     with postgresql_server() as server, ProcessPoolExecutor(DRIVERS, context) as pool, context.Manager() as manager:
         url, tracking = server.get_uri(), server.get_uri(database="mlflow")
         homes = [Home(tmp_path / str(number), url, tracking) for number in range(DRIVERS)]
         start = manager.Barrier(DRIVERS)
-        known = pool.map(drive, homes, range(DRIVERS), [start] * DRIVERS)
+        known = pool.map(drive, homes, range(DRIVERS), [start] * DRIVERS, [Warm.WRITERS.serve()] * DRIVERS)
         assert list(known) == [BUDGET] * DRIVERS
         storage = open_database(url)
         study = storage.get_study_id_from_name("s")
