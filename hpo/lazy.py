@@ -48,6 +48,15 @@ def lazy_import(name: str) -> ModuleType:
     return module
 
 
+def file_of(module: object) -> str:
+    """Return the file of an entry of sys.modules, "" if it has none, without loading one that nobody has used yet."""
+    if issubclass(type(module), ModuleType):  # some only say that they are one
+        file = ModuleType.__getattribute__(module, "__dict__").get("__file__")
+    else:  # anything may stand there
+        file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) else ""
+
+
 def when_loaded(name: str, purpose: str, act: Callable[[], object]) -> None:
     """Call `act` now if module `name` is loaded, else as soon as somebody uses it, in their thread.
 

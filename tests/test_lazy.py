@@ -58,3 +58,15 @@ def test_a_lazy_module_can_still_be_asked_for_its_source() -> None:
     )
     assert "def rgb_to_hsv" in source
     assert act == ["second", "now"]
+
+
+def test_a_module_that_nobody_has_used_is_not_loaded_for_its_file() -> None:
+    script = """
+import sys
+from hpo.lazy import file_of, lazy_import
+module = lazy_import("torch")
+assert file_of(module).endswith("__init__.py"), file_of(module)
+assert "torch._C" not in sys.modules
+assert file_of(sys) == ""
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

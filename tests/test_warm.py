@@ -20,6 +20,7 @@ from hpo.ledger.mirror.mirror import Mirror
 
 def test_a_writer_is_a_fork_of_the_server_and_dies_as_others_do(tmp_path: Path):
     mirror = Mirror(Place(tmp_path).home)
+    mirror.start()
     try:
 
         def prepared() -> bool:
@@ -30,8 +31,7 @@ def test_a_writer_is_a_fork_of_the_server_and_dies_as_others_do(tmp_path: Path):
         assert psutil.Process(mirror._process.pid).parent().cmdline()[-1].count("warm_writers")
     finally:
         mirror._process.kill()
-    mirror._process.join(30)
-    assert mirror._process.exitcode == -signal.SIGKILL
+    assert mirror._process.exit_code() == -signal.SIGKILL
 
 
 def tell(connection: Connection, words: list[str]) -> None:

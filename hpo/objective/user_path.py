@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpo.lazy import file_of
+
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds this platform's packages
 _OURS = ("hpo", "search_spaces")
 SHIPPED = str(_ROOT / "objectives")
@@ -71,8 +73,7 @@ def confusions(clashes: Sequence[Clash]) -> Iterator[tuple[Path, int, Clash]]:
         by_folder.setdefault(Path(clash.folder).resolve(), {})[clash.name] = clash
     libraries = {Path(entry).resolve() for entry in sys.path}
     for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py"):
+        if not (file := file_of(module)).endswith(".py"):
             continue
         path = Path(file).resolve()
         for folder, names in by_folder.items():

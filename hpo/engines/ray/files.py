@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.engines.base import EngineError
+from hpo.lazy import file_of
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER, data_folders
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
@@ -121,7 +122,7 @@ def _code_below(root: Path) -> Iterator[Path]:
             elif (entry / "__init__.py").exists() and entry != ours:
                 yield from filter(new, _package_files(entry))
     for module in list(sys.modules.values()):
-        path = Path(getattr(module, "__file__", None) or "")
+        path = Path(file_of(module))
         if not path.is_absolute() or not path.is_relative_to(root) or _is_installed(path.relative_to(root)):
             continue
         if root / path.relative_to(root).parts[0] != ours:
