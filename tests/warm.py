@@ -46,7 +46,7 @@ class Warm(Enum):
     def serve(self) -> str:
         """Start the server, which ends with this process; return its address, for `variable`."""
         server = forkserver.ForkServer()
-        server.set_forkserver_preload([self.module])
+        server.set_forkserver_preload([self.module, "warm"])  # this one, too, for what forks are given
         path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
         with mock.patch.dict(os.environ, PYTHONPATH=path):
             server.ensure_running()
@@ -97,7 +97,8 @@ def _inherit(environment: dict[str, str], process: BaseProcess) -> BaseProcess:
     return process
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Be `hpo`, with processes that are forks of the servers in the environment."""
     sys.path[0] = str(Path.cwd())  # as with -m
     for kind in Warm:
         if address := os.environ.pop(kind.variable, None):
@@ -105,3 +106,9 @@ if __name__ == "__main__":
     from hpo.cli.main import main
 
     main()
+
+
+if __name__ == "__main__":
+    import warm  # under its own name: nobody looks for what is handed to a fork in `__main__`
+
+    warm.command()
