@@ -46,7 +46,7 @@ class Warm(Enum):
     def serve(self) -> str:
         """Start the server, which ends with this process; return its address, for `variable`."""
         server = forkserver.ForkServer()
-        server.set_forkserver_preload([self.module, "warm"])  # this one, too, for what forks are given
+        server.set_forkserver_preload([__name__, self.module])  # this one, too: it knows what it is sent
         path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
         with mock.patch.dict(os.environ, PYTHONPATH=path):
             server.ensure_running()
@@ -97,8 +97,8 @@ def _inherit(environment: dict[str, str], process: BaseProcess) -> BaseProcess:
     return process
 
 
-def command() -> None:
-    """Be `hpo`, with processes that are forks of the servers in the environment."""
+def run_command() -> None:
+    """Be `python -m hpo`, with processes of the servers whose addresses are in the environment."""
     sys.path[0] = str(Path.cwd())  # as with -m
     for kind in Warm:
         if address := os.environ.pop(kind.variable, None):
@@ -109,6 +109,6 @@ def command() -> None:
 
 
 if __name__ == "__main__":
-    import warm  # under its own name: nobody looks for what is handed to a fork in `__main__`
+    import warm  # by its own name, as which a server knows what it is sent
 
-    warm.command()
+    warm.run_command()
