@@ -1,4 +1,4 @@
-"""Writers that start warm (tests/warm.py) are processes like others."""
+"""Processes that start warm (tests/warm.py) are processes like others."""
 
 from __future__ import annotations
 
@@ -12,26 +12,12 @@ import psutil
 import pytest
 import warm
 from e2e.support import Place
-from waiting import wait_for
 from warm import Warm
 
-from hpo.ledger.mirror.mirror import Mirror
 
-
-def test_a_writer_is_a_fork_of_the_server_and_dies_as_others_do(tmp_path: Path):
-    mirror = Mirror(Place(tmp_path).home)
-    mirror.start()
-    try:
-
-        def prepared() -> bool:
-            assert mirror.receive() == []
-            return not mirror._unwritten
-
-        wait_for(prepared, "a writer that is ready")
-        assert psutil.Process(mirror._process.pid).parent().cmdline()[-1].count("warm_writers")
-    finally:
-        mirror._process.kill()
-    assert mirror._process.exit_code() == -signal.SIGKILL
+def server_of(kind: Warm) -> psutil.Process:
+    (server,) = [child for child in psutil.Process().children() if kind.module in child.cmdline()[-1]]
+    return server
 
 
 def tell(connection: Connection, words: list[str]) -> None:
@@ -40,10 +26,11 @@ def tell(connection: Connection, words: list[str]) -> None:
     has_torch = "libtorch_cpu" in (server / "maps").read_text()
     threads = {(task / "comm").read_text().strip() for task in (server / "task").iterdir()}
     connection.send((words, os.environ["HPO_TESTS_WORD"], Path.cwd(), has_parent, has_torch, threads))
+    signal.pause()
 
 
 @pytest.mark.parametrize("kind", Warm)
-def test_a_fork_has_the_environment_of_its_driver(kind: Warm, monkeypatch: pytest.MonkeyPatch):
+def test_a_fork_has_the_environment_of_its_driver_and_dies_as_others_do(kind: Warm, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("warm._clients", dict(warm._clients))
     kind.use_here.__wrapped__(kind)
     monkeypatch.setenv("HPO_TESTS_WORD", "later than the server")
@@ -56,18 +43,24 @@ def test_a_fork_has_the_environment_of_its_driver(kind: Warm, monkeypatch: pytes
     *said, threads = ours.recv()
     assert said == [["a", "b"], "later than the server", Path.cwd(), True, kind is Warm.TORCH_WORKERS]
     assert len(threads - {"jemalloc_bg_thd"}) == 1  # the server's: a fork has none of its threads, but for pyarrow's
+    assert psutil.Process(process.pid).parent() == server_of(kind)
+    process.kill()
     process.join(60)
-    assert process.exitcode == 0
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.slow
 def test_a_command_is_what_it_is_without(tmp_path: Path):
-    said = []
+    said, forks = [], []
     for cold in (False, True):
         (tmp_path / str(cold)).mkdir()
         place = Place(tmp_path / str(cold), cold=cold)
+        server = server_of(Warm.WRITERS)
+        before = server.cpu_times().children_user
         done = place.run("sweep", place.write("parabola", engine={"workers": 1}))
         assert (done.returncode, done.stderr) == (0, "")
+        forks.append(server.cpu_times().children_user > before)  # of forks that have ended
         parent, children = place.runs()
         said.append((parent.info.status, sorted(parent.data.tags), [sorted(children[n].data.tags) for n in range(6)]))
     assert said[0] == said[1]
+    assert forks == [True, False]
