@@ -146,13 +146,13 @@ def test_the_members_of_a_cohort_go_on_from_their_checkpoints(
     optimizers = ["adam", "sgd", "lion", "nadam"]
     path = write(place, optimizers, engine)
     with started(place, "sweep", path) as process:
-        wait_for(lambda: len(kept(place)) == 4, "a checkpoint of each trial", process)
-        wait_for(lambda: min(trained(place).values()) >= 10, "so much that to start over would show", process)
+        wait_for(lambda: len(kept(place)) == 4, "a checkpoint of each trial", process=process)
+        wait_for(lambda: min(trained(place).values()) >= 10, "so much that to start over would show", process=process)
         (victim,) = _workers(process.pid)
         kill([victim])
         before = trained(place)
-        wait_for(lambda: _workers(process.pid) not in ([], [victim]), "another worker", process)
-        wait_for(lambda: sum(trained(place).values()) >= sum(before.values()) + 8, "epochs", process)
+        wait_for(lambda: _workers(process.pid) not in ([], [victim]), "another worker", process=process)
+        wait_for(lambda: sum(trained(place).values()) >= sum(before.values()) + 8, "epochs", process=process)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 130, output + errors

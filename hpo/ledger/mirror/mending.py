@@ -5,13 +5,16 @@ What was in it, the studies have.
 
 from __future__ import annotations
 
+import time
+
 from hpo.ledger.mirror.database import complete_database, make_database, set_aside
-from hpo.ledger.mirror.health import ailment_of, database_file, drafts
+from hpo.ledger.mirror.health import Ailment, ailment_of, database_file, drafts
 from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.study.file_lock import FileLock
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked
 
+_BEING_MADE = 30.0  # seconds in which another process makes the tables of a database
 _REMEDIES = {
     "broken": "move it away, or restore it",
     "unfinished": "`mlflow db upgrade` brings it up to this MLflow",
@@ -35,7 +38,7 @@ def see_to_database(home: Home, thorough: bool = False) -> list[str]:
     if database is not None and not database.exists():
         make_database(database)
         return []
-    ailment = ailment_of(home, thorough)
+    ailment = _lasting_ailment(home, thorough)
     if ailment is None:
         return [f"the home was moved: {what}" for what in correct_locations(home, old_locations(home))]
     if ailment.kind in ("missing", "unreachable"):
@@ -43,6 +46,18 @@ def see_to_database(home: Home, thorough: bool = False) -> list[str]:
     if database is not None and ailment.kind in ("broken", "unfinished"):
         return [ailment.text, *mend_database(home, ailment.kind)]
     raise UnusableStore(f"{ailment.text} ({_REMEDIES[ailment.kind]})")
+
+
+def _lasting_ailment(home: Home, thorough: bool) -> Ailment | None:
+    """Return what is wrong with MLflow's database; one that several write may lack tables since another is just making
+    them, which takes seconds."""
+    deadline = time.monotonic() + _BEING_MADE
+    while True:
+        ailment = ailment_of(home, thorough)
+        lasts = ailment is None or ailment.kind != "unfinished" or home.mlflow_database is not None
+        if lasts or time.monotonic() > deadline:
+            return ailment
+        time.sleep(0.5)
 
 
 def mend_database(home: Home, kind: str) -> list[str]:

@@ -16,6 +16,10 @@ _GRACE = 30.0  # seconds after which Optuna takes a lock whose file is not touch
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
+def _in_no_hurry() -> bool:
+    return False
+
+
 class FileLock:
     """Holds flock(2) on `<file>.lock`."""
 
@@ -23,7 +27,7 @@ class FileLock:
         self._path = f"{file}{suffix}"
         self._descriptor: int | None = None
         self.tell: Callable[[str], None] = _say
-        self.hurry: Callable[[], bool] = lambda: False  # whether not to wait any longer
+        self.hurry: Callable[[], bool] = _in_no_hurry  # whether not to wait any longer
 
     def acquire(self) -> bool:
         """Wait for the lock and take it; say so if that takes long. Raises OSError if told to hurry meanwhile."""
