@@ -51,7 +51,9 @@ def test_a_database_that_is_damaged_in_mid_sweep_is_replaced(place: Place):
     place.wait_for_trials(3, process)
     assert place.home.mlflow_database is not None
     with place.home.mlflow_database.open("rb+") as file:  # the same file: whoever has it open sees it
-        file.write(NOT_SQLITE)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        file.write(NOT_SQLITE * (size // len(NOT_SQLITE)))  # every page: some are read from elsewhere
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, output + errors
     assert "was moved to" in output
