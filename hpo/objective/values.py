@@ -42,8 +42,9 @@ def _shown(value: Any) -> str:
 
 def _is_no_number(value: Any) -> bool:
     """Whether a value would be taken for a number although it is none."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.ma.MaskedArray) and value.mask.any():
+    # Only where NumPy's part for it is loaded, whole, can there be masked elements; an import may have been cut off.
+    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    if masked_array is not None and isinstance(value, masked_array) and value.mask.any():
         return True
     kind = getattr(getattr(value, "dtype", None), "kind", "")  # Torch's types have none
     return isinstance(kind, str) and kind in _NO_NUMBERS
