@@ -34,7 +34,7 @@ _MOST_LINES = 20
 
 @dataclass(frozen=True)
 class StudyChoice:
-    """Where a sweep runs."""
+    """The study in which a sweep runs."""
 
     sweep: Sweep  # by the name of its study
     storage: BaseStorage | None  # opened on the way; None: there is none yet
@@ -98,7 +98,7 @@ def _next_name(studies: Mapping[str, Mapping[str, Any]], sweep: Sweep, last: str
 
 
 def begin_successor(choice: StudyChoice, home: Home) -> list[str]:
-    """Make the study of a choice, if it has to be made from another; return notes for the user.
+    """Make the chosen study, if it has to be made from another; return notes for the user.
 
     Raises UserError if somebody runs the other study, or if none of its trials fits into the new space.
     """

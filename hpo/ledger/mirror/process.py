@@ -225,7 +225,7 @@ class OrderWriter:
         return [Notice(text, warning=False) for text in notes]
 
     def _tell(self, **facts: Any) -> None:
-        """MirrorAnswer the driver. Raises _NobodyListens."""
+        """Answer the driver. Raises _NobodyListens."""
         book = self._book
         try:
             self._connection.send(
