@@ -77,6 +77,7 @@ class JournalLock(FileLock):
         super().__init__(journal, ".writer")
         self._link = Path(f"{journal}.lock")
         self._target = Path(self._path).name  # there is such a file, which Optuna looks at
+        self._taken = 0.0  # when the link was made
 
     def acquire(self) -> bool:
         super().acquire()
@@ -89,10 +90,13 @@ class JournalLock(FileLock):
 
     def release(self) -> None:
         if self._descriptor is not None:
-            with suppress(OSError):
-                if str(self._link.readlink()) == self._target:
+            with suppress(OSError):  # held for long, stock Optuna may have taken it for left over, and made its own
+                if time.monotonic() - self._taken < _GRACE / 2 or self._is_ours():
                     self._link.unlink()
         super().release()
+
+    def _is_ours(self) -> bool:
+        return str(self._link.readlink()) == self._target
 
     def _take_link(self) -> None:
         seen: tuple[int, int] | None = None
@@ -110,6 +114,7 @@ class JournalLock(FileLock):
                     return
                 raise
             else:
+                self._taken = time.monotonic()
                 return
 
     def _state(self) -> tuple[int, int] | None:
@@ -122,7 +127,7 @@ class JournalLock(FileLock):
         """Whether nobody holds the lock that is there. unchanged: seconds for which it was looked at."""
         with suppress(OSError):
             if self._link.is_symlink():
-                return str(self._link.readlink()) == self._target or unchanged > _GRACE
+                return self._is_ours() or unchanged > _GRACE
             return time.time() - self._link.lstat().st_mtime > _GRACE  # a file, as hpo left them once
         return False
 

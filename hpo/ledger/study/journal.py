@@ -57,7 +57,9 @@ class SafeJournal(JournalFileBackend):
         self._held_from: int | None = None  # the number of the first of them; None: nothing was read since
         self._failure: OSError | None = None
         self.mended = False  # whether half a line was cut off when it was opened
-        if os.access(path, os.W_OK) and self._is_torn():
+        with self._opened(os.O_RDONLY) as (file, size):
+            torn = self._is_torn(file, size)
+        if torn and os.access(path, os.W_OK):
             with self._locked():
                 self._mend()
             self.mended = True
@@ -120,19 +122,17 @@ class SafeJournal(JournalFileBackend):
 
     def _write(self, lines: bytes) -> int:
         """Append to the file, under the lock; return its new size."""
-        self._see_that_it_is_there()
-        if self._is_torn():  # by a writer that died since the journal was opened
-            self._mend()
-        # Unbuffered: a buffer that could not be written would be written again when the file is closed.
-        with self._journal.open("ab", buffering=0) as file:
-            size = file.tell()
+        with self._opened(os.O_RDWR | os.O_APPEND) as (file, size):
+            if self._is_torn(file, size):  # by a writer that died since the journal was opened
+                self._mend()
+                size = os.fstat(file).st_size
             try:
                 rest = lines
                 while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
+                    rest = rest[os.write(file, rest) :]
+                os.fsync(file)
             except BaseException:
-                os.truncate(self._journal, size)
+                os.ftruncate(file, size)
                 raise
         return size + len(lines)
 
@@ -154,8 +154,7 @@ class SafeJournal(JournalFileBackend):
         if log_number_from < self._place[0]:
             self._place = 0, 0
         number, offset = self._place
-        self._see_that_it_is_there()
-        with self._journal.open("rb") as file:
+        with self._opened(os.O_RDONLY) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
             file.seek(offset)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -175,14 +174,21 @@ class SafeJournal(JournalFileBackend):
             raise DamagedJournal(self._journal, number + 1) from None
         return log
 
-    def _see_that_it_is_there(self) -> None:
-        """Raise RecordsGone if the file is not the one that was opened, or has lost what was read of it."""
+    @contextmanager
+    def _opened(self, flags: int) -> Iterator[tuple[int, int]]:
+        """Open the file; yield its descriptor and its size. Raises RecordsGone if it is not the one that was there
+        before, or has lost what was read of it."""
         try:
-            found = self._journal.stat()
+            file = os.open(self._journal, flags | os.O_CLOEXEC)
         except FileNotFoundError:
             raise self._gone() from None
-        if _identity(found) != self._identity or found.st_size < self._place[1]:
-            raise self._gone()
+        try:
+            found = os.fstat(file)
+            if _identity(found) != self._identity or found.st_size < self._place[1]:
+                raise self._gone()
+            yield file, found.st_size
+        finally:
+            os.close(file)
 
     def _gone(self) -> RecordsGone:
         what = f"somebody deleted, replaced or cut the journal {self._journal} while it was in use"
@@ -197,11 +203,9 @@ class SafeJournal(JournalFileBackend):
         if self._failure is not None:
             raise OSError(self._failure.errno, self._failure.strerror, str(self._journal))
 
-    def _is_torn(self) -> bool:
-        with self._journal.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(0, end - 1))
-            return file.read(1) not in (b"", b"\n")
+    def _is_torn(self, file: int, size: int) -> bool:
+        """Whether the last line of the open file has no end."""
+        return size > 0 and os.pread(file, 1, size - 1) != b"\n"
 
     def _mend(self) -> None:
         """Cut off what stands behind the last line end: it was never wholly written, so nobody was told that it was."""
