@@ -55,6 +55,18 @@ class TrialSpec:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Trials that train in one stack with another, as they did before, and are not recorded again.
+
+    place: of the other one among them. until: {its index here: the epoch after which it leaves}.
+    """
+
+    place: int
+    trials: tuple[TrialSpec, ...]
+    until: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Assignment:
     """What one worker gets at a time: the trials of one cohort (one trial: a cohort of one)."""
 
@@ -64,6 +76,7 @@ class Assignment:
     measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
     compile: bool = False  # have torch.compile make a stack's passes
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial
+    beside: Beside | None = None  # what its only trial trains with
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,15 @@ from hpo.cli.options import home_options
 def command(study: str, form: str, home_folder: str, storage: str | None) -> None:
     """Show the best trial of a study."""
     from hpo.ledger.study.home import make_home
-    from hpo.review.studies import best_trial, rerun_file, successor_of
+    from hpo.review.rerun import rerun_file
+    from hpo.review.studies import best_trial, successor_of
     from hpo.spec.space import show
 
     home = make_home(home_folder, storage)
     config, trial = best_trial(home, study)
     metric = config["metric"]["name"]
     if form == "yaml":
-        click.echo(rerun_file(config, trial), nl=False)
+        click.echo(rerun_file(home, study, config, trial), nl=False)
     elif form == "json":
         click.echo(
             json.dumps({"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed})

@@ -37,6 +37,7 @@ from hpo.spec.load import Named
 
 _DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more
 _SECONDS_BETWEEN_TRIMS = 2.0
+_SECONDS_BETWEEN_LOOKS = 0.2  # at whether a silent worker is alive
 _GRACE = 5.0  # seconds that a worker has to end by itself
 
 
@@ -104,6 +105,7 @@ class LocalEngine:
         self._threads = threads
         self._kills = oom_kills()
         self._trimmed = time.monotonic()
+        self._looked = time.monotonic()
         self._in_process = not devices
         self._devices = list(devices) or [None]
         self._workers: list[_WorkerHandle] = []
@@ -158,9 +160,11 @@ class LocalEngine:
             self._trim_logs()
         news = wait(self.waitables(), timeout)
         messages: list[Message] = []
+        # A process that the objective started may hold a dead worker's end of the pipes, so that they say nothing.
+        if look := time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
+            self._looked = time.monotonic()
         for index, worker in enumerate(self._workers):
-            # A process that the objective started may hold a dead worker's end of the pipes, so that they say nothing.
-            if worker.dead or any(thing in news for thing in worker.waitables()):
+            if (look and worker.dead) or any(thing in news for thing in worker.waitables()):
                 messages += self._receive(index, worker)
         return messages
 

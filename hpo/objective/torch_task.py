@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import Assignment, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
+from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
 from hpo.objective.alone import forget, train_alone
 from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
 from hpo.objective.seeds import seed_python_and_numpy
@@ -68,6 +68,9 @@ class TorchObjective:
                 print(text, file=sys.stderr)  # the worker's log
 
     def _train(self, assignment: Assignment, channel: Channel) -> None:
+        if assignment.beside is not None:
+            self._train_beside(assignment.trials[0], assignment.beside, assignment.compile, channel)
+            return
         if len(assignment.trials) == 1:
             self._train_alone(assignment.trials[0], channel, assignment.checkpoint_seconds)
             return
@@ -163,6 +166,19 @@ class TorchObjective:
             decisions = channel.exchange(events)
         for trial in specs.values():
             self._train_alone(trial, channel, checkpoint_seconds)
+
+    def _train_beside(self, trial: TrialSpec, beside: Beside, compile: bool, channel: Channel) -> None:
+        from hpo.objective.replay import members, train_beside
+
+        remember = remembering()
+        try:
+            runs = []
+            for member in members(trial, beside):
+                seed_python_and_numpy(member.seed)
+                runs.append(start(self.task, self._loaded(), member, pick_device(), remember))
+            train_beside(self._stack(runs, compile), trial.number, beside, channel)
+        except RAISED as error:  # alone it would get other numbers
+            channel.exchange([ending_of(trial.number, error)])
 
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
         def begin() -> Run:

@@ -12,7 +12,6 @@ from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
 from hpo.ledger.study.restored import find_study
 from hpo.spec.faults import UserError
-from hpo.spec.source import dump_source
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -74,25 +73,6 @@ def successor_of(home: Home, name: str) -> str:
     """Return the study in which another goes on with another space, "" if there is none."""
     _, study = find_study(home, name)
     return str(study.user_attrs.get("successor", ""))
-
-
-def rerun_file(config: dict[str, Any], trial: TrialRecord) -> str:
-    """Return a sweep file that trains exactly this trial's configuration, with its seed, once."""
-    keys: dict[str, Any] = {"name": f"{config['name']}-trial-{trial.number}"}
-    for key in ("objective", "program", "command", "data"):
-        if config.get(key):
-            keys[key] = config[key]
-    keys["metric"] = config["metric"]
-    keys["method"] = "random"
-    budget = {"trials": 1}
-    if config.get("epochs") is not None:
-        budget["epochs"] = config["epochs"]
-    keys["budget"] = budget
-    keys["trial_seed"] = trial.seed
-    keys["engine"] = {"type": "local", "workers": 1}
-    keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}
-    head = f"# trial {trial.number} of study {config['name']}: {config['metric']['name']} = {trial.value}\n"
-    return head + dump_source(keys)
 
 
 def _config(study: FrozenStudy) -> dict[str, Any]:

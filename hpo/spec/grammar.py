@@ -142,6 +142,22 @@ class Confirm(Section):
     seeds: int = Field(5, ge=2)
 
 
+class Neighbour(Section):
+    """A trial that trained in one stack with another."""
+
+    params: dict[str, Any]
+    seed: Seed
+    epochs: PositiveInt | None = Field(None, description="that it trains; default: the objective's own")
+    until: PositiveInt | None = Field(None, description="the epoch after which it was pruned")
+
+
+class Stack(Section):
+    """The stack that a trial trained in, which its rounding depends on. `hpo best --format yaml` writes it."""
+
+    place: Natural = Field(description="of the trial itself among the others, from 0")
+    others: list[Neighbour] = Field(min_length=1, description="they train again beside it; nothing of them is recorded")
+
+
 Name = Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=200)]
 Distribution = Literal[
     "constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values", "q_log_uniform_values",
@@ -182,6 +198,7 @@ class PlainKeys:
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
+    stack: Annotated[Stack | None, says("trains one configuration exactly as it was trained among others")] = None
 
 
 if TYPE_CHECKING:

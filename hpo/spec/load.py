@@ -96,6 +96,8 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
         baselines.append(params)
         faults += found
 
+    if keys["stack"] is not None and sound:
+        faults += rules.check_stack(keys["stack"], space, contract)
     if contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))

@@ -11,6 +11,7 @@ from typing import Any
 from hpo.spec import conditions
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
+from hpo.spec.grammar import Stack
 from hpo.spec.parameters import Parsed, possible
 from hpo.spec.space import Constant, Parameter, Range, Space, show
 
@@ -54,14 +55,18 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
             if reason := known.objection(bound):
                 yield Fault(f"{parameter.name} {reason}", (*where, key))
         return
-    aliases = contract.aliases.get(parameter.name, {})
+    names = [*known.choices, *contract.aliases.get(parameter.name, {})]
     for index, value in enumerate(domain.choices() or []):
-        canonical = aliases.get(value, value) if isinstance(value, str) else value
-        if reason := known.objection(canonical):
+        if reason := known.objection(_canonical(parameter.name, value, contract)):
             place: ConfigPath = ("value",) if isinstance(domain, Constant) else ("values", index)
-            hint = did_you_mean(str(value), [*known.choices, *aliases]) if known.kind == "choice" else ""
+            hint = did_you_mean(str(value), names) if known.kind == "choice" else ""
             remedy = hint if hint.startswith("did you mean") else ""
             yield Fault(f"{parameter.name} {reason}", (*where, *place), remedy=remedy)
+
+
+def _canonical(name: str, value: Any, contract: Contract) -> Any:
+    """Return a value by the name that the objective has for it."""
+    return contract.aliases.get(name, {}).get(value, value) if isinstance(value, str) else value
 
 
 def _check_relevance(
@@ -167,6 +172,27 @@ def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
     if sound and not space.has_room():
         remedy = "loosen a clause, or widen the parameters"
         yield Fault("no configuration is left: 'forbid' excludes them all", ("forbid",), remedy=remedy)
+
+
+def check_stack(stack: Stack, space: Space, contract: Contract | None) -> Iterator[Fault]:
+    """A stack belongs to one configuration of a Torch task; its other trials have hyperparameters that are known."""
+    where: ConfigPath = ("stack",)
+    if contract is None:
+        yield Fault("'stack' needs a Torch task: functions and programs train one by one", where, remedy="drop it")
+        return
+    if varied := [parameter.name for parameter in space.parameters if not isinstance(parameter.domain, Constant)]:
+        message = f"'stack' trains one configuration again, but {', '.join(varied)} would be searched"
+        yield Fault(message, where, remedy="write 'value' for each parameter, or drop 'stack'")
+    if stack.place > len(stack.others):
+        yield Fault(f"must be at most {len(stack.others)}, the number of others", (*where, "place"))
+    for index, other in enumerate(stack.others):
+        for name, value in other.params.items():
+            place, known = (*where, "others", index, "params", name), contract.parameters.get(name)
+            if known is None:
+                remedy = did_you_mean(name, contract.parameters)
+                yield Fault(f"the objective knows no hyperparameter {name!r}", place, remedy=remedy)
+            elif reason := known.objection(_canonical(name, value, contract)):
+                yield Fault(f"{name} {reason}", place)
 
 
 def complete_baseline(

@@ -81,6 +81,8 @@ class Sweep(PlainKeys):
     def most_in_cohort(self) -> int | None:
         """Return how many trials may train as one stack at most; None: as many as pays."""
         cohort = self.engine.cohort
+        if self.stack is not None:
+            return 1  # it brings its own
         if self.shape_parameters is None or cohort in ("off", False):
             return 1
         return None if cohort == "auto" else int(cohort)

@@ -15,7 +15,7 @@ from hpo.spec.sweep import Sweep
 
 DOCS = Path(__file__).parents[2] / "docs" / "sweep-files.md"
 SCHEMA = json_schema()
-# What can't be told from a key's type; `parameters` has tests of its own.
+# What can't be told from a key's type; `parameters` and `stack` (tests/e2e/test_replay.py) have tests of their own.
 VALUES: dict[str, Any] = {
     "objective": "other",
     "program": "train.py",
@@ -50,7 +50,7 @@ def sections(part: dict[str, Any]) -> list[dict[str, Any]]:
 def keys() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield each key's path, its part of the schema, and what must stand beside it."""
     for name, part in SCHEMA["properties"].items():
-        if name in ("project", "entity", "controller", "job", "image_uri", "parameters"):
+        if name in ("project", "entity", "controller", "job", "image_uri", "parameters", "stack"):
             continue
         found = sections(part)
         if not found:

@@ -69,6 +69,9 @@ class Cohort:
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
         self._differentiable = compiled(self._evaluate) if compile else None
         take_over(self.runs, self.model, self.optimizer)
+        self._began = {"stack": [run.trial.number for run in self.runs]}
+        if any(run.completed for run in self.runs):
+            self._began["stack_from"] = [run.completed for run in self.runs]
         self._x = first.data.whole_x  # of which every run uses all rows, or its `kept_rows`
 
     def __len__(self) -> int:
@@ -76,7 +79,8 @@ class Cohort:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        return {"cohort": len(self)}
+        """Its size now; the trials that it began with, in their order, and the epochs that they had completed."""
+        return {"cohort": len(self), **self._began}
 
     @torch.no_grad()
     def train_epoch(self) -> Measured:

@@ -290,7 +290,7 @@ def test_a_pause_keeps_those_with_much_before_them(tmp_path: Path) -> None:
     next(training)
     assert {event.number for event in training.send({})} == {10, 11, 12}  # after epoch 2
     ended = training.send(dict.fromkeys((10, 11, 12), Decision.PAUSE))
-    assert ended == [Paused(number, {"cohort": 3}) for number in (10, 11)]
+    assert ended == [Paused(number, {"cohort": 3, "stack": [10, 12, 11]}) for number in (10, 11)]
     assert [[type(event).__name__ for event in events] for events in training] == [["Reported"], ["Finished"]]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["10.pt", "11.pt"]
     assert [run.completed for run in runs_of(task, splits, kept)] == [2, 2, 0]

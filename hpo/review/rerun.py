@@ -1,0 +1,67 @@
+"""A trial of a study as a sweep file that trains it again, and gets the numbers that it got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpo.ledger.study.compat import study_id_of
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.restored import find_study
+from hpo.spec.source import dump_source
+
+
+def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecord) -> str:
+    """Return a sweep file that trains a trial's configuration once, with its seed: alone, or in the stack that it had.
+
+    config: the study's resolved sweep. A comment says why, if the recorded number may not come out to the last digit.
+    """
+    keys: dict[str, Any] = {"name": f"{config['name']}-trial-{trial.number}"}
+    for key in ("objective", "program", "command", "data"):
+        if config.get(key):
+            keys[key] = config[key]
+    keys["metric"] = config["metric"]
+    keys["method"] = "random"
+    keys["budget"] = {"trials": 1}
+    if config.get("epochs") is not None:
+        keys["budget"]["epochs"] = config["epochs"]
+    keys["trial_seed"] = trial.seed
+    keys["engine"] = {"type": "local", "workers": 1}
+    keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}
+    stack, remarks = _stack(home, study, config, trial)
+    if stack:
+        keys["stack"] = stack
+        keys["engine"] |= {"compile": True} if config.get("engine", {}).get("compile") else {}
+    head = f"trial {trial.number} of study {config['name']}: {config['metric']['name']} = {trial.value}"
+    return "".join(f"# {line}\n" for line in (head, *remarks)) + dump_source(keys)
+
+
+def _stack(home: Home, study: str, config: dict[str, Any], trial: TrialRecord) -> tuple[dict[str, Any], Sequence[str]]:
+    """Return the `stack` key, {} if the trial trained alone or its stack is not known; and remarks."""
+    if stack := config.get("stack"):
+        others = [{key: fact for key, fact in other.items() if fact is not None} for other in stack["others"]]
+        return {"place": stack["place"], "others": others}, ()
+    numbers = trial.info.get("stack", ())
+    if "stack_from" in trial.info or ("cohort" in trial.info and not numbers):
+        return {}, (
+            "It trained in more than one stack, or in one that is not known: alone it gets the same to rounding.",
+        )
+    if trial.number not in numbers:
+        return {}, ()
+    storage, frozen = find_study(home, study)
+    found = {each.number: each for each in storage.get_all_trials(study_id_of(frozen), deepcopy=False)}
+    if missing := [number for number in numbers if number not in found]:
+        return {}, (f"It trained with trial {missing[0]}, which is gone: alone it gets the same to rounding.",)
+    others = [_neighbour(record_of(found[number])) for number in numbers if number != trial.number]
+    remark = f"It trained in one stack with {len(others)} others, which its rounding depends on: they train beside it."
+    return {"place": list(numbers).index(trial.number), "others": others}, (remark,)
+
+
+def _neighbour(record: TrialRecord) -> dict[str, Any]:
+    keys: dict[str, Any] = {"params": dict(record.params), "seed": record.seed}
+    if record.epochs is not None:
+        keys["epochs"] = record.epochs
+    if record.state == "pruned" and record.steps:
+        keys["until"] = max(record.steps)
+    return keys
