@@ -13,6 +13,7 @@ from hpo.objective.steps import STEP_KEYS
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # of a terminal: ANSI
+_DECIMAL = re.compile(r"[-+]?\d*(?:\d\.|\.\d)\d*(?:[eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+")  # not 42: that may be a name
 _MOST_TRIES = 20  # braces of a line at which an object is looked for
 _MOST_DIGITS = 4000  # Python refuses to read longer whole numbers
 _SHOWN = 200  # characters of a line that is no report
@@ -105,6 +106,9 @@ class ReportReader:
         if self._metric not in numbers and f'"{self._metric}"' in own:
             what = _kind(found.get(self._metric, found))
             self._doubt("value", f"its {self._metric!r} is {what}, no number", text)
+        for name, value in found.items():
+            if name not in (self._metric, *STEP_KEYS) and isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+                self._doubt("quoted", f"its {name!r} is text ({value[:40]!r}), no number", text, "is taken without it")
         positions = {}
         for key in STEP_KEYS:
             if (position := _position(found.get(key))) is not None:

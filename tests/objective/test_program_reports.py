@@ -71,6 +71,19 @@ def test_steps(tmp_path: Path) -> None:
     assert "line 6 of the output is taken without its step: its epoch is no step" in notes["epoch"]
 
 
+def test_numbers_in_quotes_are_said_and_not_recorded(tmp_path: Path) -> None:
+    """Transformers prints them so. A whole number in quotes may be a name."""
+    body = """
+        print('{"epoch": 1, "acc": 0.25, "run": "17", "commit": "e5"}')
+        print('{"epoch": 2, "acc": 0.5, "loss": "0.6667", "rate": "1e-05"}')
+        print('{"epoch": 3, "acc": 0.75, "loss": " 12.5 "}')
+    """
+    channel = run(tmp_path, body)
+    assert channel.reports == [(1, {"acc": 0.25}), (2, {"acc": 0.5}), (3, {"acc": 0.75})]
+    (note,) = channel.ending.info["notes"].values()
+    assert "line 2 of the output is taken without it: its 'loss' is text ('0.6667'), no number" in note
+
+
 def test_lines_that_are_no_reports(tmp_path: Path) -> None:
     lines = ["{", "{]", '{"a"', "3", "[1]", "{}", '{"epoch": 3}', '{"acc": "0.5"}', '{"acc": null}', "{" * 100_000]
     lines += ['{"acc": true}', '{"acc": {"x": 1}}', "NaN", '{"acc": 1} trailing', "{'acc': 1}", '{"x":' * 50_000]
