@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpo.lazy import when_loaded
-from hpo.objective.surroundings_libraries import matplotlib_parts, numpy_parts, torch_parts
+from hpo.objective.surroundings_libraries import matplotlib_parts, numpy_parts, sklearn_parts, torch_parts
 from hpo.objective.surroundings_parts import Part
 from hpo.objective.surroundings_python import python_parts
 
@@ -28,7 +28,7 @@ class Surroundings:
         self._parts: list[tuple[Part, Any]] = []
         self._late: dict[str, Callable[[], Sequence[Part]]] = {}  # what to look at once it is imported
         self._take(python_parts())
-        for library, parts in (("numpy", numpy_parts), ("torch", torch_parts)):
+        for library, parts in (("numpy", numpy_parts), ("sklearn", sklearn_parts), ("torch", torch_parts)):
             when_loaded(library, "surroundings", lambda parts=parts: self._take(parts()))  # type: ignore[misc]
         if "matplotlib" in sys.modules:
             self._take(matplotlib_parts(fresh=False))

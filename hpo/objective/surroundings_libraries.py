@@ -1,4 +1,4 @@
-"""What belongs to NumPy, Torch and Matplotlib: the settings that hold for a whole process. Call with them loaded."""
+"""What belongs to NumPy, scikit-learn, Torch and Matplotlib: settings that hold for a process. Call with them loaded."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ def numpy_parts() -> list[Part]:
     ]
 
 
+def sklearn_parts() -> list[Part]:
+    """Return scikit-learn's parts."""
+    sklearn = sys.modules["sklearn"]
+    return [Part("scikit-learn's settings", sklearn.get_config, lambda before: sklearn.set_config(**before))]
+
+
 def torch_parts() -> list[Part]:
     """Return Torch's parts."""
     torch: Any = sys.modules["torch"]
-    cudnn = torch.backends.cudnn
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
 
     def deterministic() -> tuple[bool, bool]:
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -40,6 +46,9 @@ def torch_parts() -> list[Part]:
     def set_autocast(before: list[bool]) -> None:
         for kind, on in zip(("cpu", "cuda"), before, strict=True):
             torch.set_autocast_enabled(kind, on)
+
+    def flushes() -> bool:  # of the processor, for which there is no other way to ask
+        return bool(torch.tensor(1e-310, dtype=torch.float64, device="cpu").mul(1.0) == 0)
 
     def distributed() -> bool:
         return bool(torch.distributed.is_available() and torch.distributed.is_initialized())
@@ -66,6 +75,8 @@ def torch_parts() -> list[Part]:
             torch.get_float32_matmul_precision,
             torch.set_float32_matmul_precision,
         ),
+        Part("Torch's use of oneDNN", lambda: mkldnn.enabled, lambda on: setattr(mkldnn, "enabled", on)),
+        Part("the flushing of denormal numbers", flushes, torch.set_flush_denormal),
         Part("Torch's threads", torch.get_num_threads, torch.set_num_threads),
         Part("Torch's threads between operations", torch.get_num_interop_threads, torch.set_num_interop_threads),
         Part("Torch's process group", distributed, lambda before: torch.distributed.destroy_process_group()),

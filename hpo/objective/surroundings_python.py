@@ -44,6 +44,9 @@ def python_parts() -> list[Part]:
         Part("the filters of warnings", lambda: list(warnings.filters), _set_filters),
         Part("sys.stdout and sys.stderr", lambda: _StandardStreams(sys.stdout, sys.stderr), _set_streams),
         Part("the level and the handlers of the root logger", _logging, _set_logging),
+        Part("sys.argv", lambda: list(sys.argv), lambda words: sys.argv.__setitem__(slice(None), words)),
+        Part("the switch interval of threads", sys.getswitchinterval, sys.setswitchinterval),
+        Part("the most digits of a whole number", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
         Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
         Part(
             "the thresholds of garbage collection", gc.get_threshold, lambda thresholds: gc.set_threshold(*thresholds)

@@ -25,6 +25,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+import sklearn
 import torch
 from torch import nn
 from training.tiny import splits_of, task_of
@@ -72,6 +73,12 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {  # what chan
     "logging": (
         lambda: logging.basicConfig(level=5, force=True), lambda: (logging.root.level, logging.root.handlers[:]),
     ),
+    "arguments": (lambda: sys.argv.append("--fast"), lambda: list(sys.argv)),
+    "switching": (lambda: sys.setswitchinterval(0.5), sys.getswitchinterval),
+    "digits": (lambda: sys.set_int_max_str_digits(0), sys.get_int_max_str_digits),
+    "sklearn": (lambda: sklearn.set_config(transform_output="pandas"), sklearn.get_config),
+    "onednn": (lambda: setattr(torch.backends.mkldnn, "enabled", False), lambda: torch.backends.mkldnn.enabled),
+    "denormals": (lambda: torch.set_flush_denormal(True), lambda: (torch.tensor(1e-40) * 1).item()),
     "recursion": (lambda: sys.setrecursionlimit(4321), sys.getrecursionlimit),
     "gc": (gc.disable, gc.isenabled),
     "decimal": (lambda: setattr(decimal.getcontext(), "prec", 3), lambda: decimal.getcontext().prec),
