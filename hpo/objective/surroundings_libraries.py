@@ -1,4 +1,4 @@
-"""What belongs to NumPy, scikit-learn, Torch and Matplotlib: settings that hold for a process. Call with them loaded."""
+"""What belongs to NumPy, scikit-learn, Torch and Matplotlib: settings of a whole process. Call with them loaded."""
 
 from __future__ import annotations
 
