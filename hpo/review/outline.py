@@ -75,6 +75,8 @@ def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
     most, names = sweep.most_in_cohort, sweep.shape_parameters
     if names is None:
         return ["cohorts   none: a function or a program trains one trial at a time"]
+    if sweep.stack is not None:
+        return [f"cohorts   the trial trains in one stack with {len(sweep.stack.others)} others, as it did before"]
     if most == 1:
         return ["cohorts   off: every trial trains alone"]
     shapes = sweep.shapes()

@@ -92,6 +92,10 @@ def test_what_is_no_stack_of_one_configuration_is_refused(place: Place) -> None:
         assert done.returncode == 2
         return done.stderr
 
+    file = place.folder / "sound.yaml"
+    file.write_text(yaml.safe_dump(written))
+    said = run_here(["check", str(file)], place.folder, environment()).stdout
+    assert "the trial trains in one stack with 7 others" in said
     others = written["stack"]["others"]
     assert "must be at most 7, the number of others" in refused(stack={"place": 8, "others": others})
     searched = written["parameters"] | {"learning_rate": {"min": 0.1, "max": 0.2}}
