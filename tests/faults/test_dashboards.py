@@ -115,7 +115,7 @@ def test_open_dashboards_break_no_sweep(place: Place, storage: list[str]):
         wait_for(lambda: len(reloading.counts) == 4 or bool(reloading.faults), "a first answer to each")
         before = Counter(reloading.counts)
         with started(place, "sweep", path, *storage, "-o", f"budget.trials={TRIALS}") as process:
-            output, errors = process.communicate(timeout=240)
+            output, errors = process.communicate(timeout=900 if LONG else 240)
         assert process.returncode == 0, output + errors
         assert errors == ""  # "can't be written for now", "database is locked"
         during = reloading.counts - before
