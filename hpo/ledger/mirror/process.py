@@ -20,7 +20,7 @@ from hpo.lazy import keep_imports
 from hpo.ledger.mirror.health import is_damage
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, unpacked
-from hpo.ledger.study.urls import MaskedStream, masked
+from hpo.ledger.study.urls import mask_output, masked
 from hpo.output import log_to
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(connection: Connection, home: Home) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     restrain_mlflow()
     log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
-    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
+    mask_output()
     try:
         writer = OrderWriter(connection, home, _load_mlflow)
         try:

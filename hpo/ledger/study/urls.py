@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -96,3 +97,8 @@ class MaskedStream:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
+
+
+def mask_output() -> None:
+    """Mask the URLs in all that this process prints and its libraries log from now on."""
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
