@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 _PLAIN = "".join(chr(code) for code in range(32, 127) if chr(code) not in "%?#{}")  # what needs no quoting in a URL
-_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.\-]*://)(?P<user>[^\s:/@'\"]*)(?P<password>:[^\s'\"]*)?@")
-_WHOLE = re.compile(r"(?P<start>[a-zA-Z][\w+.\-]*://[^:/@\n]*:)[^\n]*(?P<place>@[^@\s]*)")
+# One slash: a URL that was taken for a path.
+_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.\-]*:/{1,2})(?P<user>[^\s:/@'\"]*)(?P<password>:[^\s'\"]*)?@")
+_WHOLE = re.compile(r"(?P<start>[a-zA-Z][\w+.\-]*:/{1,2}[^:/@\n]*:)[^\n]*(?P<place>@[^@\s]*)")
 _SECRET = re.compile(
     r"(?P<name>[?&;][\w.\-]*(?:passw|pwd|passphrase|secret|token|api_?key|access_?key|credential|odbc_connect)[\w.\-]*=)"
     r"[^&\s'\"]*",
