@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,6 @@ def test_no_password_is_shown_or_logged(tmp_path: Path):
     assert said.keys() == all_commands().keys()  # a new command wants a line above
     logs = [log for home in (place.home.path, other) for log in home.rglob("*.log")]
     assert {log.name.partition("-")[0] for log in logs} >= {"ui", "worker"}
-    outputs = [*sum(said.values(), []), bad.stderr, *(log.read_text() for log in logs)]
+    outputs = [*chain.from_iterable(said.values()), bad.stderr, *(log.read_text() for log in logs)]
     assert not [output for output in outputs if secret in output]
     assert "***" in said["sweep"][0]

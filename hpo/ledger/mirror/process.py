@@ -136,7 +136,7 @@ class OrderWriter:
             self._written += len(orders)
             refused, self._refused = self._refused, 0
             self._tell(run_ids=self._book.new_run_ids(), notices=tuple(notices), refused=refused)
-            if orders[-1].action == "close":
+            if orders[-1].action in ("close", "forsake"):
                 return
 
     def end_without_hope(self, reason: str) -> None:
