@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from hpo.lazy import keep_imports
-from hpo.ledger.study.urls import masked
+from hpo.ledger.study.urls import MaskedStream
 from hpo.spec.faults import RecordsGone, SpecError, UserError
 
 _NO_COMMANDS = ("main", "options")
@@ -69,14 +69,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character is no reason to stop
             stream.reconfigure(errors="backslashreplace")
+    # Whoever writes there: this platform, click about its arguments, a library, a traceback.
+    sys.stderr = MaskedStream(sys.stderr)
     try:
         code = cli(standalone_mode=False)
     except SpecError as error:
         count = f"{len(error.faults)} faults" if len(error.faults) > 1 else "one fault"
-        print(f"{masked(str(error))}\nhpo: {count}; nothing was started", file=sys.stderr)
+        print(f"{error}\nhpo: {count}; nothing was started", file=sys.stderr)
         code = 2
     except UserError as error:
-        print(f"hpo: {masked(str(error))}", file=sys.stderr)
+        print(f"hpo: {error}", file=sys.stderr)
         code = 2
     except click.ClickException as error:
         error.show()
@@ -87,7 +89,7 @@ def main() -> None:
     except OSError as error:  # a full disk, say; of a closed pipe (`hpo list | head`) click takes care
         remedy = "make space" if error.errno == errno.ENOSPC else "mend that"
         safe = f"; what is recorded is safe: {remedy} and run the same command again"
-        print(f"hpo: {masked(str(error))}{'' if isinstance(error, RecordsGone) else safe}", file=sys.stderr)
+        print(f"hpo: {error}{'' if isinstance(error, RecordsGone) else safe}", file=sys.stderr)
         code = 1
     keep_imports()
     sys.exit(code if isinstance(code, int) else 0)

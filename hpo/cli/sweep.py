@@ -60,7 +60,6 @@ def command(
     from hpo.ledger.mirror.reach import refuse_unusable
     from hpo.ledger.sharing.ownership import refuse_join
     from hpo.ledger.study.home import make_home
-    from hpo.ledger.study.urls import masked
     from hpo.ledger.succession import begin_successor, choose_study
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text
@@ -101,13 +100,13 @@ def command(
             standing = driver.standing
             standing.error = str(error)
     if standing.error:
-        print(masked(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}"), file=sys.stderr)
+        print(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}", file=sys.stderr)
     if not quiet:
         print(summary_text(sweep, standing, home, options), file=stream)
     if as_json:
         print(json.dumps(summary_json(standing, home)), file=out)
     if standing.unmirrored:  # last of all, and always
-        print(masked(f"hpo: {standing.unmirrored}"), file=sys.stderr)
+        print(f"hpo: {standing.unmirrored}", file=sys.stderr)
     if standing.interrupted:
         return 130
     if not standing.counts.complete:

@@ -68,7 +68,8 @@ class Driver:
 
     def run(self) -> Standing:
         """Run the sweep. Raises EngineError if the objective can't run at all; what is recorded by then stays."""
-        began, writable = self._clock(), True
+        began = self._clock()
+        fault: BaseException | None = None
         self._ledger.membership.wait_for_database(
             lambda text: self._listener.note(text, warning=True), lambda: bool(self._interrupts)
         )
@@ -84,17 +85,18 @@ class Driver:
                 if self._study is not None:
                     self._work(self._study, began)
             except BaseException as error:
-                writable = not isinstance(error, OSError | StudyGone)  # a full disk, say
+                fault = error
                 self.standing.error = self.standing.error or f"{type(error).__name__}: {error}"
                 raise
             finally:
                 self._engine.close(at_once=self._running > 0)
                 try:
                     # What could not be written is left as after a kill: whoever goes on settles it.
+                    writable = not isinstance(fault, OSError | StudyGone)  # a full disk, say
                     if self.opened and writable and not self._ledger.membership.heartbeat.lost:
                         self._close()
                 finally:
-                    self._ledger.abandon()
+                    self._ledger.abandon(fault, self._interrupts.another())
                 self.standing.seconds = self._clock() - began
         return self.standing
 

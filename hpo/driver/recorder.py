@@ -289,11 +289,11 @@ class Recorder:
         self._closed = True
         atexit.unregister(self._ledger.abandon)
 
-    def abandon(self) -> None:
-        """End without writing anything more: what is left, the next one who opens the study settles."""
+    def abandon(self, error: BaseException | None = None) -> None:
+        """End without writing anything more: what is left, the next one who opens the study settles. error: why."""
         self._closed = True
         atexit.unregister(self._ledger.abandon)
-        self._ledger.abandon()
+        self._ledger.abandon(error)
 
 
 def _tell(notices: Iterable[Notice]) -> None:

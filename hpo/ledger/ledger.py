@@ -21,12 +21,13 @@ from hpo.ledger.sharing.others import News
 from hpo.ledger.sharing.others import Refusal as Refusal
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.stopwatch import Stopwatch
-from hpo.ledger.study.book import StudyBook, ended_copy, facts_of
+from hpo.ledger.study.book import StudyBook, StudyGone, ended_copy, facts_of
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord, finite, record_of
 from hpo.ledger.study.restored import origin_of, sweep_record_of
 from hpo.ledger.study.settling import settle, to_be_repeated
 from hpo.ledger.study.settling import trial_seed as trial_seed
+from hpo.spec.faults import RecordsGone
 from hpo.spec.sweep import Sweep
 
 
@@ -107,10 +108,11 @@ class Ledger:
         """Start the process that writes MLflow, which takes seconds."""
         self._mirror.start()
 
-    def abandon(self) -> None:
-        """End without writing anything more."""
+    def abandon(self, error: BaseException | None = None, hurry: Callable[[], bool] = lambda: False) -> None:
+        """End without writing anything more into the study. error: why; if the records are gone, MLflow's runs that
+        still run are ended, which nobody could do later. hurry: whether not to wait for that any longer."""
         self.membership.give_up()
-        self._mirror.abandon()
+        self._mirror.abandon(str(error) if isinstance(error, RecordsGone | StudyGone) else "", hurry)
 
     # From the taking over of a study to its end.
 

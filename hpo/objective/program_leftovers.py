@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import BinaryIO
+
+from hpo.private import is_own_folder
 
 _WRITING, _WAITING = "hpo-trial-", "hpo-output-"
 _OLD = 7 * 24 * 3600.0  # seconds after which nobody comes for a file any more
@@ -41,7 +42,7 @@ def sweep_up() -> None:
     now = time.time()
     for folder in Path(tempfile.gettempdir()).glob("hpo-*"):
         with contextlib.suppress(OSError):  # another's, or somebody else removes it
-            if folder.stat().st_uid != os.getuid():
+            if not is_own_folder(folder):
                 continue
             age = now - folder.stat().st_mtime
             if folder.name.startswith((_WRITING, _WAITING)) and age > _OLD:

@@ -74,7 +74,7 @@ def serve(home: Home, wanted: UiRequest) -> int:
         if stopped():
             failure = ""  # whoever ends this may end the servers as well
     if failure:
-        print(masked(f"hpo: {failure}"), file=sys.stderr)
+        print(f"hpo: {failure}", file=sys.stderr)
     return 1 if failure else 0
 
 

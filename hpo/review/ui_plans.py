@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hpo.ledger.study.home import Home
 from hpo.review.ui_dashboard import STORAGE_VARIABLE
-from hpo.review.ui_ports import LOOPBACK
+from hpo.review.ui_mlflow import ARTIFACTS_VARIABLE, TRACKING_VARIABLE
 from hpo.review.ui_web import dashboard_page, mlflow_page
 
 # What would make MLflow's server another than the one meant here.
@@ -20,6 +20,9 @@ _MLFLOW_VARIABLES = (
     "MLFLOW_GUNICORN_OPTS",
     "MLFLOW_UVICORN_OPTS",
     "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+    "MLFLOW_SERVER_ALLOWED_HOSTS",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+    "MLFLOW_ENABLE_WORKSPACES",
 )
 
 
@@ -40,15 +43,15 @@ def mlflow_plan(home: Home, port: int) -> Plan:
     """Return the plan of an MLflow server over the home's runs."""
     env = {name: value for name, value in os.environ.items() if name not in _MLFLOW_VARIABLES}
     env |= {
-        "MLFLOW_BACKEND_STORE_URI": home.tracking_uri,  # not an argument: it may hold a password
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 2 processes instead of 10
+        TRACKING_VARIABLE: home.tracking_uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # no more processes
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PYTHONSAFEPATH": "1",  # the working directory is the user's: no mlflow.py or json.py of theirs
     }
-    # The files of a run lie at file:// addresses, which the server reads itself; a proxy would add ./mlartifacts.
-    argv = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--workers", "1", "--no-serve-artifacts"]
-    argv += ["--default-artifact-root", home.artifacts] if home.artifacts is not None else []
-    return Plan("MLflow UI", "mlflow", port, "/health", lambda port: [*argv, "--port", str(port)], env, mlflow_page)
+    # The files of a run lie at file:// addresses, which the server reads itself.
+    env |= {ARTIFACTS_VARIABLE: home.artifacts} if home.artifacts is not None else {}
+    argv = [sys.executable, "-m", "hpo.review.ui_mlflow"]
+    return Plan("MLflow UI", "mlflow", port, "/health", lambda port: [*argv, str(port)], env, mlflow_page)
 
 
 def dashboard_plan(home: Home, port: int) -> Plan:

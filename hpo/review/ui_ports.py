@@ -6,10 +6,9 @@ import errno
 import fcntl
 import os
 import socket
-import tempfile
-from pathlib import Path
 from types import TracebackType
 
+from hpo.private import NotPrivate, open_lock, private_folder
 from hpo.spec.faults import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -21,7 +20,8 @@ class PortLease:
 
     A server takes seconds to start. Without the lease two `hpo ui` started together would choose the same port, and the
     later one would take the answers of the other's server for its own's. wanted: 0 stands for any free port.
-    Raises UserError if the port may not be used, or none of the next hundred is free.
+    Raises UserError if the port may not be used, none of the next hundred is free, or the folder for leases isn't this
+    user's own.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -36,8 +36,10 @@ class PortLease:
         port = _bindable(wanted)
         if port is None:
             return False
-        path = Path(tempfile.gettempdir()) / f"hpo-ui-{os.getuid()}-{port}.lock"
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            lock = open_lock(private_folder("hpo-ui") / f"{port}.lock")
+        except NotPrivate as error:
+            raise UserError(str(error)) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

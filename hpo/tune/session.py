@@ -193,7 +193,7 @@ class Session:
         if self._recorder is None:
             return
         if self._broken is not None:
-            self._recorder.abandon()
+            self._recorder.abandon(self._broken)
         else:
             self._recorder.close("" if error is None else f"{type(error).__name__}: {error}"[:500])
 

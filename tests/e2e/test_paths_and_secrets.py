@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from commands import all_commands
 from postgresql import postgresql_server
+from running_ui import ENV, Ui
 from sqlalchemy import create_engine, make_url, text
 
 from .support import Place, assert_records_agree
@@ -30,9 +33,11 @@ def test_a_home_and_a_sweep_file_by_any_name(tmp_path: Path, name: str):
 
 
 def test_no_password_is_shown_or_logged(tmp_path: Path):
+    """Of any command that there is; test_secrets.py has those that are given a URL where none belongs."""
     secret = "Pa55wort-xyz"
-    place = Place(tmp_path)
+    place, other = Place(tmp_path), tmp_path / "other"
     path = place.write("parabola", budget={"trials": 2})
+    said: dict[str, list[str]] = {}
     with postgresql_server() as server:
         admin = make_url(server.get_uri())
         engine = create_engine(admin)
@@ -43,24 +48,40 @@ def test_no_password_is_shown_or_logged(tmp_path: Path):
         mlflow = make_url(server.get_uri(database="mlflow")).set(username="me")
         spelled = mlflow.update_query_dict({"password": secret}).render_as_string(hide_password=False)
         env = {"MLFLOW_TRACKING_URI": spelled}
-        storage = ("--storage", studies)
-        said = []
-        for command in (
-            ("list", *storage), ("sweep", path, *storage), ("list", *storage), ("best", "small", *storage),
-            ("doctor", "small", *storage), ("doctor", "none", *storage), ("sweep", path, "--extend", "1", *storage),
-        ):  # fmt: skip
-            done = place.run(*command, env=env)
-            said.append(done.stdout + done.stderr)
+
+        def run(words: str, *arguments: str | Path, home: Path | None = None, storage: str | None = studies) -> str:
+            named = ("--storage", storage) if storage else ()
+            done = place.run(*words.split(), *arguments, *named, env=env, home=home)
             assert "Traceback" not in done.stderr
-        assert "2 complete" in said[1], said[1]
-    for command in (("sweep", path, *storage), ("doctor", "small", *storage), ("list", *storage)):  # nobody is there
-        done = place.run(*command, env=env)
-        said.append(done.stdout + done.stderr)
-        assert done.returncode in (1, 2), said[-1]
+            said.setdefault(words, []).append(done.stdout + done.stderr)
+            return said[words][-1]
+
+        run("list")
+        assert "2 complete" in run("sweep", path)
+        run("sweep", path, "--extend", "1")
+        for command, arguments in (
+            ("list", ()), ("best", ("small",)), ("doctor", ("small",)), ("doctor", ("none",)),
+            ("study export", ("small", tmp_path / "small.tar.gz")), ("study export", ("none", tmp_path / "none.gz")),
+            ("study import", (tmp_path / "small.tar.gz",)),  # there is such a study
+        ):  # fmt: skip
+            run(command, *arguments)
+        run("study import", tmp_path / "small.tar.gz", home=other, storage=None)
+        run("check", path, "-o", f"data.table={studies}", storage=None)
+        run("check", path, "-o", f"dada.table={studies}", storage=None)
+        run("schema", storage=None)
+        run("data cifar10", "--archive", studies, storage=None)
+        ui = Ui(place.home.path, "--storage", studies, "--mlflow-port", "0", "--dashboard-port", "0", env=ENV | env)
+        arguments_of_servers = [" ".join(process.cmdline()) for process in ui.family]
+        assert len(arguments_of_servers) >= 2
+        ui.stop()
+        said["ui"] = [ui.said, *arguments_of_servers]
+    for words in ("sweep", "doctor", "list", "best", "ui"):  # nobody is there
+        run(words, *{"sweep": (path,), "doctor": ("small",), "best": ("small",)}.get(words, ()))
     bad = place.run("sweep", path, env={"MLFLOW_TRACKING_URI": f"nothing://me:{secret}@host/x"})
     assert bad.returncode == 2
-    said.append(bad.stderr)
-    logged = [log.read_text(errors="replace") for log in place.home.logs.rglob("*") if log.is_file()]
-    for output in (*said, *logged):
-        assert secret not in output
-    assert "***" in said[1]
+    assert said.keys() == all_commands().keys()  # a new command wants a line above
+    logs = [log for home in (place.home.path, other) for log in home.rglob("*.log")]
+    assert {log.name.partition("-")[0] for log in logs} >= {"ui", "worker"}
+    outputs = [*chain.from_iterable(said.values()), bad.stderr, *(log.read_text() for log in logs)]
+    assert not [output for output in outputs if secret in output]
+    assert "***" in said["sweep"][0]

@@ -109,15 +109,29 @@ def test_listens_on_loopback_only(ui: Ui) -> None:
 
 @pytest.mark.parametrize("name", ["MLflow UI", "Optuna dashboard"])
 def test_refuses_what_other_sites_send(ui: Ui, name: str) -> None:
-    address = ui.address(name)
-    path = "/api/2.0/mlflow/experiments/get?experiment_id=1" if name == "MLflow UI" else "/api/studies"
-    assert get(address + path)[0] == 200
-    assert get(address + path, Host="rebound.example:80")[0] == 403
-    connection = http.client.HTTPConnection("127.0.0.1", ui.port(name), timeout=20)
-    deletion = "/api/2.0/mlflow/experiments/delete" if name == "MLflow UI" else "/api/studies/0"
-    connection.request("POST" if name == "MLflow UI" else "DELETE", deletion, "{}", {"Origin": "https://evil.example"})
-    assert connection.getresponse().status == 403
-    connection.close()
+    """All that may be sent: test_origins.py."""
+    port = ui.port(name)
+    if name == "MLflow UI":
+        (experiment,) = re.findall(r"/#/experiments/(\d+)/runs", ui.said)
+        look = ("GET", f"/api/2.0/mlflow/experiments/get?experiment_id={experiment}")
+        delete = ("POST", "/api/2.0/mlflow/experiments/delete")
+        body = json.dumps({"experiment_id": experiment})
+    else:
+        look, delete, body = ("GET", "/api/studies"), ("DELETE", "/api/studies/0"), ""
+
+    def ask(request: tuple[str, str], **headers: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            connection.request(*request, body, {"Content-Type": "application/json", **headers})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    for host in ("rebound.example:80", "[x]", "10.0.0.7", "0.0.0.0"):
+        assert ask(look, Host=host) == 403
+    for origin in ("https://evil.example", "http://localhost:3000", f"http://127.0.0.1:{port + 1}", "null"):
+        assert ask(delete, Origin=origin) == ask(("OPTIONS", look[1]), Origin=origin) == 403
+    assert ask(look) == ask(look, Origin=f"http://127.0.0.1:{port}") == 200
 
 
 @pytest.mark.browser
@@ -169,7 +183,7 @@ def test_nothing_is_left_when_it_is_killed(home: Path) -> None:
 
 def test_one_that_dies_takes_the_other_along_and_is_named(home: Path) -> None:
     running = Ui(home, "--mlflow-port", "0", "--dashboard-port", "0")
-    worker = next(process for process in running.family if "uvicorn" in process.cmdline())
+    worker = next(process for process in running.family if "hpo.review.ui_mlflow" in process.cmdline())
     worker.kill()
     code, error = running.finish()
     assert code == 1

@@ -7,20 +7,19 @@ worker. One thread owns the local engine; Ray's threads hand it the engine's com
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
 
-from hpo.engines.base import EngineError
+from hpo.engines.base import EngineError, Note
 from hpo.engines.local import LocalEngine
 from hpo.engines.ray.checkpoints import LocalCheckpoints
 from hpo.engines.ray.compat import session_logs
+from hpo.engines.ray.copies import Copies, SentContent
+from hpo.engines.ray.folders import ActorFolder
 from hpo.engines.ray.messages import ActorSetup, ActorUpdate, CannotRun, Command, Location, MissingData
 from hpo.engines.ray.serving import CommandLoop
 from hpo.engines.ray.unpack import lacking, unpack, with_paths
@@ -37,7 +36,7 @@ class WorkerActor:
         self._commands, self._command_sender = Pipe(duplex=False)
         self._update = PendingUpdate()
         self._data_came = threading.Event()
-        self._data: Mapping[str, Any] = {}
+        self._data: Mapping[str, SentContent] = {}
         # A worker must not run Ray's program before its own, which spawn has it do.
         sys.modules["__main__"].__file__ = None
         threading.Thread(target=self._serve, name="owner", daemon=True).start()
@@ -52,26 +51,26 @@ class WorkerActor:
         """Hand over a command; returns before it is done."""
         self._command_sender.send(command)
 
-    def take_data(self, contents: Mapping[str, Any]) -> None:
-        """Hand over the data that this machine lacks: references into Ray's object store, by path."""
+    def take_data(self, contents: Mapping[str, SentContent]) -> None:
+        """Hand over the data that this machine lacks, by path."""
         self._data = contents
         self._data_came.set()
 
     # The thread that owns the local engine.
 
     def _serve(self) -> None:
-        folder: Path | None = None
+        folder: ActorFolder | None = None
         engine: LocalEngine | None = None
         at_once = True
         try:
             location = _locate()
             self._update.add([location])
-            folder = _make_folder()
+            folder = ActorFolder()
             engine = self._make_engine(location, folder)
             if engine is None:
                 return
             engine.start()
-            at_once = CommandLoop(engine, self._commands, self._update, LocalCheckpoints(folder)).run()
+            at_once = CommandLoop(engine, self._commands, self._update, LocalCheckpoints(folder.path)).run()
         except (EngineError, UserError) as error:
             self._update.add([CannotRun(str(error))])
         except BaseException:
@@ -80,17 +79,17 @@ class WorkerActor:
             if engine is not None:
                 engine.close(at_once)
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                folder.remove()
             self._update.end()
 
-    def _make_engine(self, location: Location, folder: Path) -> LocalEngine | None:
+    def _make_engine(self, location: Location, folder: ActorFolder) -> LocalEngine | None:
         """Return the local engine, not started; None if nothing can run here, which is told."""
         setup = self._setup
         if reason := difference(setup.versions, versions()):
             self._update.add([CannotRun(reason)])
             return None
         shares_disk = (setup.logs / setup.driver_file).exists()
-        logs = setup.logs if shares_disk else session_logs(otherwise=folder) / f"hpo-{setup.logs.name}"
+        logs = setup.logs if shares_disk else session_logs(otherwise=folder.path) / f"hpo-{setup.logs.name}"
         if setup.shipment is None:
             sys.path[:] = [*setup.path, *(entry for entry in sys.path if entry not in setup.path)]
             os.chdir(setup.folder)
@@ -100,10 +99,11 @@ class WorkerActor:
             if missing := lacking(setup.shipment):
                 self._update.add([MissingData(tuple(missing))])
                 self._data_came.wait()
-            local_paths = unpack(setup.shipment, root, self._data)
+            local_paths = unpack(setup.shipment, root, self._data, Copies(folder.shared_data()))
             os.chdir(root / setup.shipment.folder)
             sys.path.insert(0, str(root))
             objective = with_paths(setup.objective, local_paths)
+        self._update.add([Note(f"{location.host}: {fault}") for fault in folder.faults])
         devices = [location.gpus or None]
         return LocalEngine(objective, devices, logs, setup.memory_gb, first=setup.number, threads=setup.threads)
 
@@ -124,16 +124,3 @@ def _own_gpus() -> str:
     gpus = ",".join(map(str, ray.get_gpu_ids()))
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", gpus) if gpus else ""
     return os.environ["CUDA_VISIBLE_DEVICES"]
-
-
-def _make_folder() -> Path:
-    """Return an empty folder of this process's own, and remove those that killed ones left."""
-    parent = Path(tempfile.gettempdir()) / f"hpo-ray-{os.getuid()}"
-    parent.mkdir(mode=0o700, exist_ok=True)
-    if parent.stat().st_uid != os.getuid():
-        return Path(tempfile.mkdtemp(prefix="hpo-ray-"))
-    for left in parent.iterdir():
-        pid = left.name.partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))

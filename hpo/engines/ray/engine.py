@@ -211,7 +211,7 @@ class RayEngine:
 
     def _send_data(self, actor: ActorHandle, paths: Sequence[str]) -> None:
         assert self._setup.shipment is not None
-        actor.send_data(self._sent_data.references(paths, self._setup.shipment))
+        actor.send_data(self._sent_data.contents(paths, self._setup.shipment))
 
     # The end.
 

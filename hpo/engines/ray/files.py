@@ -7,7 +7,6 @@ names goes through Ray's object store, once, and only to machines that don't hav
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.engines.base import EngineError
+from hpo.engines.ray.copies import SentContent, digests_of
 from hpo.lazy import file_of
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER, data_folders
 from hpo.spec.faults import UserError
@@ -39,10 +39,6 @@ class Data:
     inode: int
     files: tuple[tuple[str, int, int], ...]  # name in it ("" for a file itself), bytes, time of change in ns
     too_large: str = ""  # why it can't be sent
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
@@ -235,17 +231,17 @@ class SentData:
     """Data in Ray's object store: put there once, for all workers that lack it."""
 
     def __init__(self) -> None:
-        self._references: dict[str, Any] = {}  # by path
+        self._sent: dict[str, SentContent] = {}  # by path
 
-    def references(self, paths: Iterable[str], shipment: Shipment) -> dict[str, list[Any]]:
-        """Return references to contents, by path; each in a list, so that Ray hands on the reference and not what it
-        refers to. Raises EngineError if something can't be read."""
+    def contents(self, paths: Iterable[str], shipment: Shipment) -> dict[str, SentContent]:
+        """Return contents, by path. Raises EngineError if something can't be read."""
         import ray
 
         for path in paths:
-            if path not in self._references:
+            if path not in self._sent:
                 try:
-                    self._references[path] = ray.put(_contents(path, shipment.data[path]))
+                    contents = _contents(path, shipment.data[path])
                 except OSError as error:
                     raise EngineError(f"{path} can't be sent to the workers: {error}") from None
-        return {path: [self._references[path]] for path in paths}
+                self._sent[path] = SentContent(digests_of(contents), [ray.put(contents)])
+        return {path: self._sent[path] for path in paths}

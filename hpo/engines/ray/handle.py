@@ -8,6 +8,7 @@ from typing import Any
 
 from hpo.engines.base import Done, Message, TrialEvents, failed_with_worker
 from hpo.engines.ray.checkpoints import read_checkpoints
+from hpo.engines.ray.copies import SentContent
 from hpo.engines.ray.messages import (
     COLLECT,
     COMMANDS,
@@ -85,9 +86,9 @@ class ActorHandle:
         """Hand over a command. If the actor is gone, its next update says so."""
         self.actor.order.options(concurrency_group=COMMANDS).remote(command)
 
-    def send_data(self, references: Mapping[str, list[Any]]) -> None:
+    def send_data(self, contents: Mapping[str, SentContent]) -> None:
         """Hand over the data that its machine lacks."""
-        self.actor.take_data.options(concurrency_group=COMMANDS).remote(references)
+        self.actor.take_data.options(concurrency_group=COMMANDS).remote(contents)
 
     def submit(self, assignment: Assignment) -> None:
         """Give it an assignment."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from hpo.engines.base import EngineError
+from hpo.engines.ray.copies import Copies, SentContent
 from hpo.engines.ray.files import Data, Shipment
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
@@ -43,14 +43,14 @@ def _is_here(path: Path, data: Data) -> bool:
     return True
 
 
-def unpack(shipment: Shipment, root: Path, sent: Mapping[str, Any]) -> dict[str, str]:
+def unpack(shipment: Shipment, root: Path, sent: Mapping[str, SentContent], copies: Copies) -> dict[str, str]:
     """Put what was sent where it belongs; return where things are here, by their path on the driver's machine.
 
-    root: the unpacked package; sent: references to the contents of what `lacking` named.
+    root: the unpacked package; sent: the contents of what `lacking` named; copies: where they are kept.
     """
     local_paths = {path: str(root / inside) for path, inside in shipment.moved.items()}
-    for path, data in shipment.data.items():
-        local_paths[path] = _store(path, data, sent[path]) if path in sent else path
+    for path in shipment.data:
+        local_paths[path] = _store(path, sent[path], copies) if path in sent else path
     for name, path in shipment.links.items():
         link = root / shipment.folder / name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -59,26 +59,18 @@ def unpack(shipment: Shipment, root: Path, sent: Mapping[str, Any]) -> dict[str,
     return local_paths
 
 
-def _store(path: str, data: Data, reference: Any) -> str:
-    """Write contents to this machine's disk, unless another worker did so before; return where they are."""
-    import ray
+def _store(path: str, sent: SentContent, copies: Copies) -> str:
+    """Let a copy be on this machine's disk; return where it is."""
 
-    parent = Path(tempfile.gettempdir()) / f"hpo-data-{os.getuid()}"
-    parent.mkdir(mode=0o700, exist_ok=True)
-    target = parent / data.digest
-    if not target.exists():
-        draft = Path(tempfile.mkdtemp(dir=parent))
-        for name, content in ray.get(reference[0]).items():
-            file = draft / Path(path).name / name if name else draft / Path(path).name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        try:
-            draft.rename(target)
-        except OSError:
-            shutil.rmtree(draft, ignore_errors=True)
-            if not target.exists():  # else another worker was faster
-                raise
-    return str(target / Path(path).name)
+    def fetch() -> Mapping[str, bytes]:
+        import ray
+
+        return cast("Mapping[str, bytes]", ray.get(sent.reference[0]))
+
+    try:
+        return str(copies.take(sent, Path(path).name, fetch))
+    except OSError as error:
+        raise EngineError(f"the driver's {path} can't be kept on {os.uname().nodename}: {error}") from None
 
 
 def with_paths(named: Named, local_paths: Mapping[str, str]) -> Named:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from hpo.ledger.doctor.compare import differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
-from hpo.ledger.mirror.rows import RunRows, best_curve, best_point, ended_rows
+from hpo.ledger.mirror.rows import RunRows, best_curve, best_point, ended_rows, parent_files
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 
+_OUTPUT = "output.log"  # hpo/objective/program_output.py
 _AT_ONCE = 500  # trials whose steps are held at a time
 
 
@@ -28,6 +29,7 @@ class MlflowState:
     replace: dict[int, str] = field(default_factory=dict)  # runs that have what must go
     misnamed: dict[int, str] = field(default_factory=dict)  # runs with other ids than the study says
     delete: list[str] = field(default_factory=list)  # runs that should not be there
+    files: bool = False  # whether the parent run's files have to be written again
     curve: bool = False  # whether the best-so-far curve has to be drawn again
     notes: list[str] = field(default_factory=list)
 
@@ -52,6 +54,7 @@ def audit_mlflow(
     audit.match(records, foreign)
     audit.compare(records, whole)
     audit.compare_curve(records)
+    audit.look_for_output(records)
     if text := reader.compared():
         audit.state.notes.append(text)
     return audit.state
@@ -90,6 +93,10 @@ class _MlflowAudit:
             self._findings.add("mlflow.parent", f"somebody deleted the parent run {first.run_id}")
         elif first.status in ("RUNNING", "SCHEDULED"):
             self._findings.add("mlflow.parent", f"the parent run is {first.status}, but nobody runs the sweep")
+        for name in parent_files(self._sweep):
+            if not self._reader.texts([first.run_id], name):
+                self._findings.add("disk.files", f"the parent run has no {name}")
+                state.files = True
         for other in others:
             if other.active:
                 self._findings.add("mlflow.parent", f"the run {other.run_id} is another parent run of the same sweep")
@@ -171,6 +178,20 @@ class _MlflowAudit:
         for text in self._curve_differences(records):
             self._findings.add("mlflow.curve", text)
             self.state.curve = True
+
+    def look_for_output(self, records: Sequence[TrialRecord]) -> None:
+        """Note of which trials of a program MLflow lacks what was printed: nothing else holds it, so it is no
+        disagreement."""
+        if not self._sweep.config.get("program"):
+            return
+        # What has reported has printed something. A trial that was interrupted may have had no time to hand it over.
+        ended = {r.number for r in records if r.state in ("complete", "pruned") and r.number in self._own}
+        runs = {self._own[number].run_id: number for number in sorted(ended)}
+        lacking = sorted(runs[run_id] for run_id in runs.keys() - self._reader.texts(runs, _OUTPUT))
+        if lacking:
+            which = ", ".join(map(str, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+            what = f"what the program printed in trials {which} is lost"
+            self.state.notes.append(f"{what}: MLflow has no {_OUTPUT} of it")
 
     def _curve_differences(self, records: Sequence[TrialRecord]) -> Iterator[str]:
         key = best_point(self._sweep, 0, 0.0, 0.0).key

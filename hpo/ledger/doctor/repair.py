@@ -137,12 +137,18 @@ class _MlflowRepair:
         state = self._found.mlflow
         if state is None or not (settled or self._has_to_do(state)):
             return []
+        from mlflow import MlflowClient
+
         from hpo.ledger.mirror.book import MlflowBook
+        from hpo.ledger.mirror.client import write_parent_files
 
         book = MlflowBook(self._home, self._alive)
         book.prepare()
         done = self._clear(state, book.takes_ids)
         done += self._open_parent(book, state)
+        if state.files:
+            write_parent_files(MlflowClient(self._home.tracking_uri), self.parent, self._found.sweep_record)
+            done.append("the parent run's files were written")
         records = {t.number: record_of(t, history=False) for t in self._study.trials()}
         records |= (ends := {record.number: record for record in settled})
         write = state.write | ends.keys() | (state.misnamed.keys() if book.takes_ids else set())
@@ -163,7 +169,8 @@ class _MlflowRepair:
     def _has_to_do(self, state: MlflowState) -> bool:
         parent = state.parent and state.parent_active and state.parent_status not in _RUNNING
         noted = self._found.attributes.get("mlflow_run_id") == state.parent
-        return bool(state.write or state.misnamed or state.delete or state.curve or not parent or not noted)
+        runs = state.write or state.misnamed or state.delete
+        return bool(runs or state.curve or state.files or not parent or not noted)
 
     def _clear(self, state: MlflowState, takes_ids: bool) -> list[str]:
         """Delete runs that are too many, or that can't be put right."""

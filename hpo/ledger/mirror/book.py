@@ -22,14 +22,13 @@ from mlflow.entities import Metric, RunTag
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
-from hpo.ledger.mirror.client import Child, ClientWriter, experiment_of, search_runs
+from hpo.ledger.mirror.client import Child, ClientWriter, experiment_of, search_runs, write_parent_files
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
 from hpo.ledger.mirror.mending import see_to_database
 from hpo.ledger.mirror.rows import (
     STATUS,
-    Point,
     RunOrder,
     begun_rows,
     best_curve,
@@ -42,7 +41,6 @@ from hpo.ledger.mirror.rows import (
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
-from hpo.spec.source import dump_source
 
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
 VIEW = "hpo"  # the name of the shared view of the runs table
@@ -228,11 +226,7 @@ class MlflowBook:
         tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
         tags |= {"mlflow.user": sweep.origin.user, "mlflow.note.content": _description(sweep)}
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        client.log_text(self.parent_id, sweep.text, "sweep.yaml")
-        client.log_text(self.parent_id, dump_source(sweep.config), "resolved.yaml")
-        client.log_dict(self.parent_id, dict(sweep.origin.versions), "versions.json")
-        if sweep.notes:
-            client.log_text(self.parent_id, "\n".join(sweep.notes) + "\n", "data.txt")
+        write_parent_files(client, self.parent_id, sweep)
 
     def write(self, trials: Sequence[tuple[TrialRecord, bool]], best: Sequence[tuple[int, float, float]]) -> None:
         """Bring trials' runs to the states of their records, each with all its steps if it has ended (True).
@@ -256,17 +250,13 @@ class MlflowBook:
             if orders:
                 self._at.writer.write(orders)
             if best:
-                self._add_best(best)
+                self._at.writer.add_points(self.parent_id, [best_point(self._at.sweep, *point) for point in best])
         finally:
             self._runs |= {order.number: order.run_id for order in orders if order.exists}
         self._uncertain = False
         for record, _ in trials:
             if record.run_id != self._runs[record.number]:
                 self._unsaid[record.number] = self._runs[record.number]
-
-    def _add_best(self, best: Sequence[tuple[int, float, float]]) -> None:
-        points: list[Point] = [best_point(self._at.sweep, *point) for point in best]
-        self._at.writer.add_points(self.parent_id, points)
 
     def attach(self, number: int, name: str, path: str) -> list[str]:
         """Move a file into a trial's artefacts."""
@@ -291,6 +281,19 @@ class MlflowBook:
         tags.append(RunTag("mlflow.note.content", f"{_description(self._at.sweep)}\n\n{summary['outcome']}"))
         self._mlflow.client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._mlflow.client.set_terminated(self.parent_id, status)
+
+    def forsake(self, reason: str) -> None:
+        """End the runs that still run, the parent's as well: their study is gone, and nobody will do it later."""
+        if self._opened is None:
+            return
+        client = self._mlflow.client
+        for child in self._at.writer.children(self.parent_id):
+            if child.status == "RUNNING":
+                tags = {"hpo.state": "failed", "hpo.error": reason}
+                client.log_batch(child.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+                client.set_terminated(child.run_id, STATUS["failed"])
+        client.log_batch(self.parent_id, tags=[RunTag("hpo.error", reason)])
+        client.set_terminated(self.parent_id, "FAILED")
 
     def leave(self) -> None:
         """End the writing, while other drivers of the study go on."""

@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo.ledger.mirror.rows import Point, RunOrder
+from hpo.ledger.mirror.rows import Point, RunOrder, parent_files
+from hpo.ledger.study.records import SweepRecord
 
 
 class Child(NamedTuple):
@@ -19,6 +20,12 @@ class Child(NamedTuple):
     number: int  # of the trial
     run_id: str
     status: str
+
+
+def write_parent_files(client: MlflowClient, parent_id: str, sweep: SweepRecord) -> None:
+    """Write the files of a sweep's parent run."""
+    for name, text in parent_files(sweep).items():
+        client.log_text(parent_id, text, name)
 
 
 def search_runs(client: MlflowClient, experiment: str, condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:

@@ -189,9 +189,13 @@ class Mirror:
         """How many artefacts have not been moved to MLflow."""
         return sum(order.action == "attach" for order in self._unwritten)
 
-    def abandon(self) -> None:
-        """End the process, if it runs, without more orders."""
+    def abandon(self, forsaken: str = "", hurry: Callable[[], bool] = lambda: False) -> None:
+        """End the process, if it runs, without more orders but one: if the study is gone (`forsaken` says how), runs
+        that still run are ended first. hurry: whether not to wait for that any longer."""
         if self._writer is not None:
+            if forsaken and self._opening is not None and not self._stopped:
+                self._order("forsake", forsaken)
+                self.wait(hurry)
             self._writer.end(_CLOSING_PATIENCE)
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:

@@ -20,7 +20,7 @@ from hpo.lazy import keep_imports
 from hpo.ledger.mirror.health import is_damage
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, unpacked
-from hpo.ledger.study.urls import MaskedStream, masked
+from hpo.ledger.study.urls import mask_output, masked
 from hpo.output import log_to
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(connection: Connection, home: Home) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     restrain_mlflow()
     log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
-    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
+    mask_output()
     try:
         writer = OrderWriter(connection, home, _load_mlflow)
         try:
@@ -136,7 +136,7 @@ class OrderWriter:
             self._written += len(orders)
             refused, self._refused = self._refused, 0
             self._tell(run_ids=self._book.new_run_ids(), notices=tuple(notices), refused=refused)
-            if orders[-1].action == "close":
+            if orders[-1].action in ("close", "forsake"):
                 return
 
     def end_without_hope(self, reason: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hpo.ledger.study.records import SweepRecord, TrialRecord
+from hpo.spec.source import dump_source
 from hpo.spec.space import show
 
 _OWN = "hpo/"  # what the names begin with of metrics that the sweep writes of its own accord
@@ -52,6 +53,16 @@ class RunOrder:
     rows: RunRows
     run_id: str = ""  # "": whatever it gets
     exists: bool = False
+
+
+def parent_files(sweep: SweepRecord) -> dict[str, str]:
+    """Return the files of the parent run, by name."""
+    files = {
+        "sweep.yaml": sweep.text,
+        "resolved.yaml": dump_source(sweep.config),
+        "versions.json": json.dumps(dict(sweep.origin.versions), indent=2),
+    }
+    return files | ({"data.txt": "\n".join(sweep.notes) + "\n"} if sweep.notes else {})
 
 
 def run_name(study: str, number: int) -> str:

@@ -104,8 +104,10 @@ class Home:
 def make_home(path: str | Path | None, storage: str | None) -> Home:
     """Return the home of a command: its --home (default `mlruns`), --storage, and MLFLOW_TRACKING_URI.
 
-    All paths are absolute: an objective may change the folder of its process.
+    All paths are absolute: an objective may change the folder of its process. Raises UserError if the home is a URL.
     """
+    if "://" in str(path):
+        raise UserError(f"--home {path}: a home is a folder (--storage names a database)")
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or None
     if storage is not None and "://" not in storage:
         storage = str(Path(storage).absolute())

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 _PLAIN = "".join(chr(code) for code in range(32, 127) if chr(code) not in "%?#{}")  # what needs no quoting in a URL
-_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.\-]*://)(?P<user>[^\s:/@'\"]*)(?P<password>:[^\s'\"]*)?@")
-_WHOLE = re.compile(r"(?P<start>[a-zA-Z][\w+.\-]*://[^:/@\n]*:)[^\n]*(?P<place>@[^@\s]*)")
+# One slash: a URL that was taken for a path.
+_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.\-]*:/{1,2})(?P<user>[^\s:/@'\"]*)(?P<password>:[^\s'\"]*)?@")
+_WHOLE = re.compile(r"(?P<start>[a-zA-Z][\w+.\-]*:/{1,2}[^:/@\n]*:)[^\n]*(?P<place>@[^@\s]*)")
 _SECRET = re.compile(
     r"(?P<name>[?&;][\w.\-]*(?:passw|pwd|passphrase|secret|token|api_?key|access_?key|credential|odbc_connect)[\w.\-]*=)"
     r"[^&\s'\"]*",
@@ -96,3 +98,8 @@ class MaskedStream:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
+
+
+def mask_output() -> None:
+    """Mask the URLs in all that this process prints and its libraries log from now on."""
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)

@@ -11,6 +11,7 @@ import pytest
 import hpo
 from hpo.engines.ray import files as ray_files
 from hpo.engines.ray.cluster import path_with_package
+from hpo.engines.ray.copies import Copies
 from hpo.engines.ray.files import Data, pack, package_folder
 from hpo.engines.ray.unpack import lacking, unpack, with_paths
 from hpo.spec.faults import UserError
@@ -42,7 +43,7 @@ def test_code_goes_and_nothing_else(project: Path, tmp_path: Path):
         "_project/0/models/words.json", "_project/1/objective.py", "_project/1/neighbour.py",
     }  # fmt: skip
     assert {"hpo/engines/ray/actor.py", "objectives/binary.py"} <= sent
-    places = unpack(shipment, tmp_path / "package", {})
+    places = unpack(shipment, tmp_path / "package", {}, Copies(tmp_path))
     there = with_paths(named(project), places)
     assert there.objective == f"{tmp_path}/package/_project/1/objective.py:f"
     assert there.folder == tmp_path / "package" / "_project" / "1"
@@ -72,7 +73,7 @@ def test_data_is_used_where_it_is(project: Path, tmp_path: Path):
     shipment = pack(named(project, csv=str(rows), note="no path"), ("notes.txt",), tmp_path / "package")
     assert set(shipment.data) == {str(rows), str(project / "notes.txt")}
     assert lacking(shipment) == []
-    places = unpack(shipment, tmp_path / "package", {})
+    places = unpack(shipment, tmp_path / "package", {}, Copies(tmp_path))
     assert with_paths(named(project, csv=str(rows)), places).data == {"csv": str(rows)}
     assert (tmp_path / "package/_project/0/notes.txt").read_text() == "notes.txt"
     rows.write_text("other rows")

@@ -422,6 +422,26 @@ def test_a_traceback_that_is_gone(tmp_path: Path):
     assert kept.read_text() == "Traceback: no\n"
 
 
+def test_files_of_the_parent_run_that_are_gone(home: Home):
+    files = {path.name: path for path in home.path.glob("artifacts/*/artifacts/*.*") if path.name != "traceback.txt"}
+    texts = {name: path.read_text() for name, path in files.items()}
+    assert texts.keys() == {"sweep.yaml", "resolved.yaml", "versions.json"}
+    files["sweep.yaml"].unlink()
+    assert_found_and_repaired(home, "disk: the parent run has no sweep.yaml")
+    shutil.rmtree(home.path / "artifacts")
+    gone = [rf"disk: the parent run has no {name}" for name in texts]
+    assert_found_and_repaired(home, *gone, "disk: trial 5: its run in MLflow has no traceback.txt")
+    assert {name: path.read_text() for name, path in files.items()} == texts
+
+
+def test_what_a_program_printed_and_is_gone_is_said(tmp_path: Path):
+    sweep = load(tmp_path, SWEEP.replace("objective: thing", "program: thing.py"))
+    home = run_sweep(Place(tmp_path).home, sweep)
+    said, found = look(home)
+    assert "what the program printed in trials 0, 1, 2, 3, 4 is lost: MLflow has no output.log of it" in said
+    assert not len(found.before) and "agree" in said
+
+
 def test_half_a_line_of_the_journal(home: Home):
     with home.journal.open("a") as file:
         file.write('{"op_code": 8, "stu')

@@ -1,0 +1,32 @@
+"""The MLflow UI's own process: `python -m hpo.review.ui_mlflow PORT`, its database in HPO_UI_TRACKING.
+
+MLflow's own `mlflow server` lets every page of this machine's ask, whatever its port; so its application is served from
+here, behind the check that the Optuna dashboard has. The database is not an argument, since its address may hold a
+password.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hpo.ledger.study.urls import mask_output
+from hpo.review.compat import mlflow_application
+from hpo.review.ui_origin import local_asgi
+from hpo.review.ui_ports import LOOPBACK
+
+TRACKING_VARIABLE, ARTIFACTS_VARIABLE = "HPO_UI_TRACKING", "HPO_UI_ARTIFACTS"
+
+
+def main(port: int) -> None:
+    """Serve until the process is ended."""
+    mask_output()
+    import uvicorn
+
+    application = mlflow_application(os.environ[TRACKING_VARIABLE], os.environ.get(ARTIFACTS_VARIABLE))
+    # Proxy headers would let a request say that it came from somewhere else.
+    uvicorn.run(local_asgi(application), host=LOOPBACK, port=port, access_log=False, proxy_headers=False)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
