@@ -5,14 +5,14 @@ Each rule is a function that yields faults; none depends on another having passe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from hpo.spec import conditions
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
-from hpo.spec.parameters import Parsed, possible
-from hpo.spec.space import Constant, Parameter, Range, Space, show
+from hpo.spec.parameters import Parsed, ambiguity, possible
+from hpo.spec.space import Categorical, Constant, Parameter, Range, Space, show
 
 Places = Mapping[str, ConfigPath]
 
@@ -119,6 +119,22 @@ def _all_conditions(parameter: Parameter, space: Space) -> dict[str, list[Any]]:
     return found
 
 
+def check_told_apart(space: Space, as_text: Callable[[Any], Hashable], places: Places) -> Iterator[Fault]:
+    """A program, which gets text, can tell the choices of a parameter from one another."""
+    for parameter in space.parameters:
+        first: dict[Hashable, Any] = {}
+        for value in parameter.domain.values if isinstance(parameter.domain, Categorical) else ():
+            text = as_text(value)
+            if text in first:
+                message = (
+                    f"the program gets {show(first[text])} and {show(value)} as the same text: it can't tell which"
+                )
+                remedy = "keep one of them, or pass ${args_json} in 'command'"
+                yield Fault(message, (*places[parameter.name], "values"), remedy=remedy)
+                break
+            first[text] = value
+
+
 def check_metric(name: str, goal: str | None, space: Space, contract: Contract) -> Iterator[Fault]:
     """The metric exists, its goal is its own, and its values can be compared across trials."""
     known = contract.metrics.get(name)
@@ -145,7 +161,7 @@ def check_metric(name: str, goal: str | None, space: Space, contract: Contract) 
 
 def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
     """Every forbidden clause names parameters and values that occur, and something is left."""
-    known = {parameter.name: parameter.domain for parameter in space.parameters}
+    known = {parameter.name: parameter for parameter in space.parameters}
     sound = True
     for index, clause in enumerate(space.forbid):
         where = ("forbid", index)
@@ -158,9 +174,11 @@ def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
                 fault = Fault(f"unknown parameter {name!r}", (*where, name), remedy=did_you_mean(name, places))
             elif reason := conditions.objection(condition):
                 fault = Fault(reason, (*where, name))
-            elif name in known and not possible(condition, known[name]):
+            elif name in known and not possible(condition, known[name].domain):
                 message = f"the condition can never hold: {name!r} never is {show(condition)}"
-                fault = Fault(message, (*where, name), remedy=f"{name} is: {known[name]}")
+                fault = Fault(message, (*where, name), remedy=f"{name} is: {known[name].domain}")
+            elif name in known:
+                fault = ambiguity(condition, known[name], (*where, name))
             if fault:
                 sound = False
                 yield fault
@@ -205,7 +223,7 @@ def complete_baseline(
                 Fault(f"{name} must be one of the space's values ({parameter.domain}), but got {show(value)}", where)
             )
             continue
-        params[name] = value
+        params[name] = parameter.domain.own(value)  # 32.0 is 32, and the objective gets that
     if not faults and not space.allowed(params):
         faults.append(Fault("this configuration is forbidden by 'forbid'", ("baselines", index)))
     return params, faults

@@ -320,6 +320,21 @@ def test_baselines_refused(faults: Faults, baseline: str, message: str) -> None:
     assert message in found
 
 
+def test_a_baseline_is_written_as_the_space_has_it(load: Load) -> None:
+    """What the objective gets does not depend on how a number is written there."""
+    sweep = load("""
+        parameters:
+          a: {values: [1, 32]}
+          b: {values: [[64], '[64]']}
+          c: {min: 1, max: 9}
+          d: {min: 0.0, max: 9.0}
+          e: {value: 3}
+        baselines: [{a: 32.0, b: [64.0], c: 4.0, d: 4, e: 3.0}]
+    """)
+    [baseline] = sweep.baselines
+    assert repr(baseline) == "{'a': 32, 'b': [64], 'c': 4, 'd': 4.0, 'e': 3}"
+
+
 def test_without_a_contract_baselines_name_all(faults: Faults) -> None:
     [fault] = faults("parameters: {a: {min: 0, max: 3}}\nbaselines: [{}]")
     assert fault == "2: baselines[0]: a is active here and has no value (add a: ...)"
