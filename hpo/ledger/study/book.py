@@ -282,6 +282,7 @@ def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
     """Return a trial of which the study still says that it runs as it will be once its end is written."""
     ended = copy.copy(trial)
     ended.state = optuna_state(record.state)
+    ended.user_attrs = trial.user_attrs | end_attributes(record)
     _, last = max(trial.intermediate_values.items(), default=(0, None))
     value = value_in_study(record, last)
     ended.values = [value] if value is not None else None
