@@ -49,6 +49,8 @@ class Known:
     within: the interval that numbers must lie in, e.g. "(0, inf)".
     requires: other hyperparameters' values for which this one means something,
         e.g. {"optimizer": ("sgd", "rmsprop")}; empty: always. A value outside is a fault, never ignored.
+    excludes: values of other hyperparameters beside which this one can't be true, and why; e.g.
+        {"batch_size": {1: "batch norm needs two rows"}}.
     """
 
     kind: Literal["float", "int", "bool", "choice", "layers"]
@@ -57,6 +59,7 @@ class Known:
     choices: tuple[str, ...] = ()
     within: str = "(-inf, inf)"
     requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    excludes: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
     nullable: bool = False  # None is allowed and means "off"
     mixes: bool = False  # trials that differ in it can train in one cohort; it changes no tensor's shape
     default_where: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)

@@ -5,14 +5,14 @@ Each rule is a function that yields faults; none depends on another having passe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpo.spec import conditions
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.parameters import Parsed, ambiguity, possible
-from hpo.spec.space import Categorical, Constant, Parameter, Range, Space, show
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, show
 
 Places = Mapping[str, ConfigPath]
 
@@ -38,6 +38,7 @@ def check_hyperparameters(space: Space, contract: Contract, places: Places) -> I
             continue  # said by correct_names
         yield from _check_values(parameter, known, contract, where)
         yield from _check_relevance(parameter, known, contract, space, places)
+        yield from _check_exclusions(parameter, known, contract, space, where)
 
 
 def _check_values(parameter: Parameter, known: Known, contract: Contract, where: ConfigPath) -> Iterator[Fault]:
@@ -87,6 +88,41 @@ def _check_relevance(
             places[parameter.name],
             remedy=remedy,
         )
+
+
+def _check_exclusions(
+    parameter: Parameter, known: Known, contract: Contract, space: Space, where: ConfigPath
+) -> Iterator[Fault]:
+    for other, reasons in known.excludes.items():
+        for value, why in reasons.items():
+            default = contract.parameters[other].default if other in contract.parameters else None
+            pair = {parameter.name: True, **({other: value} if other in space.names() else {})}
+            if (other in pair or conditions.same(default, value)) and _may_meet(pair, space):
+                clause = ", ".join(f"{name}: {show(its)}" for name, its in pair.items())
+                message = f"{parameter.name} can't be true while {other} is {show(value)}: {why}"
+                yield Fault(message, where, remedy=f"forbid: [{{{clause}}}], or leave one of the values out")
+
+
+def _may_meet(pair: Mapping[str, Any], space: Space) -> bool:
+    """Whether an allowed configuration may have these values: they are some, none of the pair's conditions contradicts
+    them or one another, and no clause forbids them whatever else there is."""
+    if not all(space[name].domain.holds(value) for name, value in pair.items()):
+        return False
+    required: dict[str, list[Any]] = {}
+    for name in pair:
+        for other, found in _all_conditions(space[name], space).items():
+            required.setdefault(other, []).extend(found)
+    for name, found in required.items():
+        values = [pair[name]] if name in pair else _some_values(space[name].domain)
+        if values is not None and not any(all(conditions.holds(each, value) for each in found) for value in values):
+            return False
+    constant = {p.name: p.domain.value for p in space.parameters if isinstance(p.domain, Constant) and not p.when}
+    return not any(conditions.clause_holds(clause, {**constant, **pair}) for clause in space.forbid)
+
+
+def _some_values(domain: Domain) -> Sequence[Any] | None:
+    """Return the values of a domain, None where they are too many to look at."""
+    return None if isinstance(domain, Range) else domain.choices()
 
 
 def _key(value: Any) -> str:

@@ -12,7 +12,7 @@ FLOAT = re.compile(
     |\.(?:nan|NaN|NAN))$""",
     re.X,
 )
-INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$")
+INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7]+|0b[01_]+)$")
 BOOL = re.compile("^(?:true|True|TRUE|false|False|FALSE)$")
 _NULL = re.compile("^(?:~|null|Null|NULL|)$")
 _STRUCTURE = re.compile(r"""[\[\]{}'"]|\s|.*\s$""")  # begins like a list, a mapping or a quoted text; blanks at an end

@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
-_REPLACED = {_TAG + name for name in ("bool", "int", "float", "timestamp")}
+_REPLACED = {_TAG + name for name in ("bool", "int", "float", "timestamp", "value")}  # value: `=` is text
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

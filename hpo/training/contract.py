@@ -21,7 +21,12 @@ from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
 LOOP_PARAMETERS: dict[str, Known] = {
-    "batch_size": Known("int", 32, "rows a step; the last batch of an epoch may be smaller", within="[1, inf)"),
+    "batch_size": Known(
+        "int",
+        32,
+        "rows a step; the last batch of an epoch may be smaller (with batch norm, a single row is left out)",
+        within="[1, inf)",
+    ),
     "epochs": Known("int", 20, "passes over the training split", within="[1, inf)", mixes=True),
     "grad_clip_norm": Known(
         "float",
