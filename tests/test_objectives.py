@@ -237,3 +237,20 @@ def test_every_public_name_exists() -> None:
         assert getattr(hpo, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         hpo.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_norm_on_single_rows(name: str) -> None:
+    """A perceptron's normalizes over rows only, and is refused with one; the network for pictures takes one."""
+    task = importlib.import_module(f"objectives.{name}").objective
+    contract, outputs = contract_of(task()), 10 if name == "cifar10" else 1
+    params = with_defaults(contract, {"batch_norm": True})
+    shape = torch.Size((3, 32, 32) if name == "cifar10" else (5,))
+    model = task().model(params, shape, outputs).train()
+    if contract.parameters["batch_norm"].excludes:
+        assert name != "cifar10"
+        with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+            model(torch.zeros(1, *shape))
+    else:
+        assert name == "cifar10"
+        model(torch.zeros(1, *shape))

@@ -21,10 +21,12 @@ from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
 from hpo.events import Decision
 from hpo.ledger.ledger import Ledger, Notice, Refusal
+from hpo.ledger.mirror.reach import refuse_unusable
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord, record_of
 from hpo.ledger.succession import begin_successor, choose_study
 from hpo.search.searcher import Searcher
+from hpo.spec.conditions import same_params
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -52,8 +54,10 @@ class _TuneTrial:
 def open_recorder(sweep: Sweep, home: Home, clock: Callable[[], float] = time.time) -> Recorder:
     """Take over a sweep's study; settle what an earlier process left running.
 
-    Raises UserError if the study is another sweep's, or is being run by another process.
+    Raises UserError if the study is another sweep's, or is being run by another process, or if MLflow can never be
+    written as it is configured.
     """
+    refuse_unusable(home)
     home.prepare()
     choice = choose_study(sweep, home)
     for note in begin_successor(choice, home):
@@ -94,6 +98,11 @@ class Recorder:
             log.warning("going on with study %r: %d trials are done", sweep.name, self._tally.standing.done)
         for note in (*sweep.notes, *ledger.membership.take_notes()):
             log.warning("%s", note)
+
+    @property
+    def unmirrored(self) -> str:
+        """What MLflow lacks, once the records are closed; "" if nothing."""
+        return self._tally.standing.unmirrored
 
     @property
     def study_id(self) -> str:
@@ -172,7 +181,7 @@ class Recorder:
     def _earlier(self, number: int | None, params: Mapping[str, Any]) -> TrialRecord | None:
         if number is not None:
             return next((record_of(t, history=False) for t in self._history if t.number == number), None)
-        return next((record for record in self._interrupted if dict(record.params) == dict(params)), None)
+        return next((record for record in self._interrupted if same_params(record.params, params)), None)
 
     # Tell.
 
@@ -285,7 +294,9 @@ class Recorder:
         enough = self._termination.reason or ("" if standing.done >= self.sweep.budget.trials else "Ray Tune")
         standing.reason = error or ("interrupted" if interrupted else enough)
         status = "FAILED" if error else "KILLED" if interrupted else "FINISHED"
-        _tell(self._ledger.close(status, self._tally.summary(self._ledger.seconds), hurry=lambda: False))
+        notices = self._ledger.close(status, self._tally.summary(self._ledger.seconds), hurry=lambda: False)
+        standing.unmirrored = " and ".join(notice.text for notice in notices if notice.missing)
+        _tell(notices)
         self._closed = True
         atexit.unregister(self._ledger.abandon)
 

@@ -20,9 +20,11 @@ from hpo.ledger.study.book import StudyBook, another_definition, facts_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, optuna_state, record_of
 from hpo.ledger.study.restored import sweep_of
-from hpo.ledger.study.space_change import alike, differences, fits, obstacles
-from hpo.search.distributions import searched_params
+from hpo.ledger.study.space_change import differences, fits, obstacles
+from hpo.search.distributions import is_encoded, kept_otherwise, searched_params
+from hpo.spec.conditions import same
 from hpo.spec.faults import UserError
+from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -57,8 +59,12 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     if not chain or "sweep" not in studies[chain[-1]]:  # none, not made by hpo, or never begun
         return StudyChoice(sweep, storage)
     last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
-    if alike(theirs, ours):
-        notes = (f"study {sweep.name!r} goes on as {last!r}, since its space was changed",) if last != chain[0] else ()
+    if same(theirs, ours) and (otherwise := _kept_otherwise(storage, last, sweep)):
+        note = f"study {last!r} keeps choices of {', '.join(otherwise)} otherwise than they are kept now, all different"
+        return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, (note,))
+    if same(theirs, ours):
+        why = "how its choices are kept" if same(studies[chain[0]].get("identity"), ours) else "its space"
+        notes = (f"study {sweep.name!r} goes on as {last!r}, since {why} was changed",) if last != chain[0] else ()
         return StudyChoice(replace(sweep, name=last), storage, notes=notes)
     _refuse_an_older_one(sweep, chain, studies)
     if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
@@ -76,10 +82,20 @@ def _chain(studies: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
     return chain
 
 
+def _kept_otherwise(storage: BaseStorage, name: str, sweep: Sweep) -> list[str]:
+    """Return the parameters of whose choices a study keeps others than a trial of the sweep would have: a database, and
+    every sampler, takes those of one study only."""
+    if not any(isinstance(p.domain, Categorical) and is_encoded(p.domain) for p in sweep.space.parameters):
+        return []  # the choices themselves are kept: nothing to look for
+    trials = storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)
+    own = (trial for trial in trials if "seed" in trial.user_attrs)  # not what others have added
+    return sorted({name for trial in own for name in kept_otherwise(sweep.space, trial.distributions)})
+
+
 def _refuse_an_older_one(sweep: Sweep, chain: list[str], studies: Mapping[str, Mapping[str, Any]]) -> None:
     ours = sweep.identity()
     for name in chain:
-        if alike(studies[name].get("identity"), ours):
+        if same(studies[name].get("identity"), ours):
             raise UserError(
                 f"{sweep.source}: this is the file of study {name!r}, which went on with another space as "
                 f"{studies[name]['successor']!r} (run the changed file, or choose another name: "
@@ -91,7 +107,7 @@ def _next_name(studies: Mapping[str, Mapping[str, Any]], sweep: Sweep, last: str
     """Return the name of the last study's successor, which may have been begun."""
     number = 2
     while (theirs := studies.get(name := f"{sweep.name}.{number}")) is not None:
-        if theirs.get("predecessor") == last and alike(theirs.get("identity"), sweep.identity()):
+        if theirs.get("predecessor") == last and same(theirs.get("identity"), sweep.identity()):
             return name
         number += 1
     return name

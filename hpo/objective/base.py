@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from hpo.events import Assignment, Channel
@@ -20,6 +20,11 @@ class Objective(Protocol):
     @property
     def contract(self) -> Contract | None:
         """The hyperparameters and metrics it understands; None: any (a plain function, a program)."""
+        ...
+
+    @property
+    def as_text(self) -> Callable[[Any], Hashable] | None:
+        """How a hyperparameter's value reaches it, where that is text only (a program's arguments); None: as it is."""
         ...
 
     def check_data(self) -> list[Fault]:

@@ -144,6 +144,7 @@ class FunctionObjective:
     """Runs a function once a trial, in the worker's own process."""
 
     contract: Contract | None = None
+    as_text = None
 
     def __init__(self, function: Callable[[Trial], Any], metric: str, data: Mapping[str, Any]) -> None:
         self._function = function

@@ -9,7 +9,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,10 @@ class ProgramObjective:
         self._grace = grace
         self._log_limit = log_limit
         self._clock = clock
+
+    @property
+    def as_text(self) -> Callable[[Any], Hashable] | None:
+        return self._command.as_text
 
     def check_data(self) -> list[Fault]:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""

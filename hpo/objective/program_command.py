@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,19 @@ class Command:
             macro = _MACRO.fullmatch(item)
             line += values[macro[1]] if macro and macro[1] in values else [_fill(item, values)]
         return line
+
+    @property
+    def as_text(self) -> Callable[[Any], Hashable] | None:
+        """How the program gets a hyperparameter's value; None: as JSON, which tells all values apart."""
+        used = [macro for macro in _PARAMETERS if self.uses(macro)]
+        if any(macro in _SINGLE for macro in used):
+            return None
+
+        def texts(value: Any) -> Hashable:
+            found = _arguments({"name": value})
+            return tuple(part for macro in used for part in found[macro])
+
+        return texts
 
     def _program(self) -> str:
         if self.target == "command":

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 class TorchObjective:
     """A Torch task bound to a sweep file's `data` section; implements `hpo.objective.base.Objective`."""
 
+    as_text = None
+
     def __init__(self, task: TorchTask, data: Mapping[str, Any]) -> None:
         self.task = task
         self.data = data

@@ -1,10 +1,14 @@
-"""What is a metric's value: numbers of Python, NumPy and Torch, and nothing that only turns into one."""
+"""What is a metric's value: numbers of Python, NumPy and Torch, and nothing that only turns into one.
+
+What is a parameter's value, spec/plain.py says.
+"""
 
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
+
+from hpo.spec.plain import is_masked, shown
 
 _NO_NUMBERS = frozenset("bcmMSU")  # kinds of NumPy's types: truth values, complex numbers, times, bytes and text
 
@@ -23,7 +27,7 @@ def as_number(name: str, value: Any) -> float:
                 return _as_float(element)
     except (TypeError, ValueError, ArithmeticError, RuntimeError):  # ArithmeticError: Decimal's own
         pass
-    raise TypeError(f"{name} must be a number, but got {_shown(value)}")
+    raise TypeError(f"{name} must be a number, but got {shown(value)}")
 
 
 def _as_float(number: Any) -> float:
@@ -33,18 +37,9 @@ def _as_float(number: Any) -> float:
         return math.inf if number > 0 else -math.inf
 
 
-def _shown(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception:
-        return f"a {type(value).__name__} that can't be shown"
-
-
 def _is_no_number(value: Any) -> bool:
     """Whether a value would be taken for a number although it is none."""
-    # Only where NumPy's part for it is loaded, whole, can there be masked elements; an import may have been cut off.
-    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
-    if masked_array is not None and isinstance(value, masked_array) and value.mask.any():
+    if is_masked(value):
         return True
     kind = getattr(getattr(value, "dtype", None), "kind", "")  # Torch's types have none
     return isinstance(kind, str) and kind in _NO_NUMBERS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from hpo.search.distributions import decode_params
-from hpo.spec.conditions import same_params
+from hpo.spec.conditions import identity_of, same_params
 from hpo.spec.sweep import Sweep
 
 _DRAWS = 10_000  # random draws before the allowed configurations are looked for one by one
@@ -35,8 +34,8 @@ class Candidates:
         self._left: list[dict[str, Any]] | None = None  # the wanted ones, once drawing has missed for long
         self._grid: Iterator[dict[str, Any]] | None = None
         if sweep.method == "grid":
-            done = {name_of(params) for params in (*known, *self._first)}
-            self._grid = (params for params in sweep.space.configurations() or () if name_of(params) not in done)
+            done = {identity_of(params) for params in (*known, *self._first)}
+            self._grid = (params for params in sweep.space.configurations() or () if identity_of(params) not in done)
 
     def put_first(self, params: dict[str, Any]) -> None:
         """Have a configuration proposed before any other."""
@@ -46,13 +45,13 @@ class Candidates:
         """Take in what other drivers train."""
         listed = list(configurations)
         self.note(listed)
-        self._elsewhere.update(map(name_of, listed))
+        self._elsewhere.update(map(identity_of, listed))
         self._first = deque(params for params in self._first if not _among(params, listed))
 
     def note(self, configurations: Iterable[dict[str, Any]]) -> None:
         """Take in that configurations have been proposed."""
         if self._tried is not None:
-            self._tried.update(map(name_of, configurations))
+            self._tried.update(map(identity_of, configurations))
 
     @property
     def is_grid(self) -> bool:
@@ -63,11 +62,11 @@ class Candidates:
         """Return the next configuration that no sampler draws; None if there is none (now, or of a grid any more)."""
         if self._first:
             return self._first.popleft()
-        return next((params for params in self._grid or () if name_of(params) not in self._elsewhere), None)
+        return next((params for params in self._grid or () if identity_of(params) not in self._elsewhere), None)
 
     def wanted(self, params: dict[str, Any]) -> bool:
         """Whether a configuration is allowed, and none that was proposed before where that counts."""
-        return self._space.allowed(params) and (self._tried is None or name_of(params) not in self._tried)
+        return self._space.allowed(params) and (self._tried is None or identity_of(params) not in self._tried)
 
     def draw(self) -> dict[str, Any] | None:
         """Draw a wanted configuration at random; None if there is none left."""
@@ -79,20 +78,6 @@ class Candidates:
         if self._tried is not None:
             self._left = [params for params in self._left if self.wanted(params)]
         return self._rng.choice(self._left) if self._left else None
-
-
-def name_of(params: Mapping[str, Any]) -> str:
-    """Return a text that two configurations share if they are the same: 1 is 1.0, as a study has it, and no `true`."""
-    return json.dumps(_whole(params), sort_keys=True)
-
-
-def _whole(value: Any) -> Any:
-    """Return a plain value with whole numbers as integers."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {str(key): _whole(entry) for key, entry in value.items()}
-    return [_whole(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _among(params: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> bool:

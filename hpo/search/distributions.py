@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hpo.spec.choices import told_apart
 from hpo.spec.conditions import same
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 
@@ -16,13 +18,39 @@ _PLAIN = (type(None), bool, int, float, str)
 
 
 def encoded(domain: Categorical) -> list[Any]:
-    """Return the choices as Optuna keeps them: as JSON text what it has no type for (lists and mappings), and booleans
-    beside numbers, since `True` and `1` are one to it."""
+    """Return the choices as Optuna keeps them, all different to it: as JSON text what it has no type for (lists and
+    mappings), and booleans beside numbers, since `True` and `1` are one to it; all of them as JSON text where two would
+    be the same so (`true` beside 1 and the text "true")."""
+    return told_apart(domain.values, _readable(domain))
+
+
+def _readable(domain: Categorical) -> Callable[[Any], Any]:
+    """Return how a choice is kept by itself. For two choices that may be equal, as Optuna compares."""
     numbers = any(isinstance(value, int | float) and not isinstance(value, bool) for value in domain.values)
-    return [
-        value if isinstance(value, _PLAIN) and not (numbers and isinstance(value, bool)) else json.dumps(value)
-        for value in domain.values
-    ]
+
+    def code(value: Any) -> Any:
+        return value if isinstance(value, _PLAIN) and not (numbers and isinstance(value, bool)) else json.dumps(value)
+
+    return code
+
+
+def is_encoded(domain: Categorical) -> bool:
+    """Whether Optuna keeps some choice as something else than itself."""
+    return any(code is not value for code, value in zip(encoded(domain), domain.values, strict=True))
+
+
+def kept_otherwise(space: Space, distributions: Mapping[str, BaseDistribution]) -> list[str]:
+    """Return the parameters of whose choices a trial keeps others than `encoded` does: two that were one to Optuna,
+    before such were told apart, or lists that are written otherwise now ([64.0] for [64]), which Optuna takes for other
+    choices. distributions: a trial's."""
+    found = []
+    for parameter in space.parameters:
+        kept = getattr(distributions.get(parameter.name), "choices", None)
+        if isinstance(parameter.domain, Categorical) and kept is not None:
+            codes = encoded(parameter.domain)
+            if len(codes) == len(kept) and not all(map(same, codes, kept)):
+                found.append(parameter.name)
+    return found
 
 
 def distribution(parameter: Parameter) -> BaseDistribution | None:
@@ -68,7 +96,7 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
 def _decode(domain: Categorical, stored: Any) -> Any:
     """Return the choice that Optuna keeps as `stored`; `stored` itself if there is none."""
     pairs = zip(domain.values, encoded(domain), strict=True)
-    return next((value for value, code in pairs if type(code) is type(stored) and code == stored), stored)
+    return next((value for value, code in pairs if same(code, stored)), stored)
 
 
 def _suggest_number(trial: Trial, name: str, domain: Range) -> float:
@@ -85,9 +113,8 @@ def searched_params(space: Space, params: dict[str, Any]) -> tuple[dict[str, Any
         found = distribution(parameter)
         if parameter.name in params and found is not None:
             value, domain = params[parameter.name], parameter.domain
-            if isinstance(domain, Categorical):
-                pairs = zip(domain.values, encoded(domain), strict=True)
-                value = next((code for option, code in pairs if same(option, value)), value)
+            if isinstance(domain, Categorical) and (place := domain.place_of(value)) is not None:
+                value = encoded(domain)[place]
             values[parameter.name] = value
             distributions[parameter.name] = found
     return values, distributions

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hpo.spec.faults import Fault
+from hpo.spec.plain import plain
+
 Goal = Literal["minimize", "maximize"]
 
 
@@ -46,6 +49,8 @@ class Known:
     within: the interval that numbers must lie in, e.g. "(0, inf)".
     requires: other hyperparameters' values for which this one means something,
         e.g. {"optimizer": ("sgd", "rmsprop")}; empty: always. A value outside is a fault, never ignored.
+    excludes: values of other hyperparameters beside which this one can't be true, and why; e.g.
+        {"batch_size": {1: "batch norm needs two rows"}}.
     """
 
     kind: Literal["float", "int", "bool", "choice", "layers"]
@@ -54,9 +59,23 @@ class Known:
     choices: tuple[str, ...] = ()
     within: str = "(-inf, inf)"
     requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    excludes: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
     nullable: bool = False  # None is allowed and means "off"
     mixes: bool = False  # trials that differ in it can train in one cohort; it changes no tensor's shape
     default_where: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Have defaults as a sweep file would: they are recorded. Raises TypeError for what none could have."""
+        faults: list[Fault] = []
+        default = plain(self.default, (), faults)
+        beside = {
+            name: {choice: plain(value, (), faults) for choice, value in found.items()}
+            for name, found in self.default_where.items()
+        }
+        for fault in faults:
+            raise TypeError(f"a default {fault.message} ({fault.remedy})")
+        object.__setattr__(self, "default", default)
+        object.__setattr__(self, "default_where", beside)
 
     def default_beside(self, others: Mapping[str, Any]) -> Any:
         """Return the default where other hyperparameters have these values, aliases resolved."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +42,7 @@ class Inspection:
     contract: Contract | None = None
     faults: tuple[Fault, ...] = ()
     data: Mapping[str, Any] | None = None  # the data section with its paths resolved
+    as_text: Callable[[Any], Hashable] | None = None  # how a value reaches the objective, where that is text only
     notes: tuple[str, ...] = ()  # what the user should know
 
 
@@ -85,6 +86,8 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
         space = space if found else forbidding  # nothing else is judged by clauses that are faulty
         faults += [*found, *METHODS[_method(keys)].objections(space)]
 
+    if inspection.as_text is not None:
+        faults += rules.check_told_apart(space, inspection.as_text, parsed.places)
     metric = keys["metric"]
     if contract is not None:
         faults += rules.check_hyperparameters(space, contract, parsed.places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -121,7 +121,7 @@ def _parse_parameter(
     for other, condition in (*outer, *(keys.when or {}).items()):
         if reason := conditions.objection(condition):
             faults.append(Fault(reason, (*path, "when", other)))
-        elif when.setdefault(other, condition) != condition:
+        elif not conditions.same(when.setdefault(other, condition), condition):
             message = f"'when' names {other!r} here and, with another condition, in the group around it"
             faults.append(Fault(message, (*path, "when", other), remedy="write one condition that says both"))
     if domain is None or faults:
@@ -163,9 +163,10 @@ def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, 
         return None, [Fault("nan is no choice: it does not even equal itself", (*path, "values"))]
     if unbounded := [value for value in values if not _finite(value)]:
         return None, [Fault(_NOT_FINITE.format(show(unbounded[0])), (*path, "values"), remedy=_AS_TEXT)]
-    repeated = [value for index, value in enumerate(values) if any(conditions.same(value, v) for v in values[:index])]
-    if repeated:
-        return None, [Fault(f"the value {show(repeated[0])} is repeated", (*path, "values"))]
+    if (twins := _repeated(values)) is not None:
+        first, second = map(repr, twins)
+        also = f", as {second}" if first != second else ""
+        return None, [Fault(f"the value {show(twins[0])} is repeated{also}", (*path, "values"), remedy="keep one")]
     shares = keys.probabilities
     if shares is not None:
         where = (*path, "probabilities")
@@ -174,6 +175,17 @@ def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, 
         if min(shares) < 0 or not math.isclose(sum(shares), 1.0, rel_tol=1e-6):
             return None, [Fault(f"probabilities must be >= 0 and sum to 1, but they sum to {sum(shares):g}", where)]
     return Categorical(tuple(values), tuple(shares) if shares is not None else None), []
+
+
+def _repeated(values: Sequence[Any]) -> tuple[Any, Any] | None:
+    """Return two of several values that are the same choice, None if there are none such."""
+    known: dict[str, Any] = {}
+    for value in values:
+        identity = conditions.identity_of(value)
+        if identity in known:
+            return known[identity], value
+        known[identity] = value
+    return None
 
 
 def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
@@ -257,6 +269,8 @@ def order_by_conditions(parsed: Parsed) -> list[Parameter]:
             elif other in parameters and not possible(condition, parameters[other].domain):
                 message = f"the condition can never hold: {other!r} never is {show(condition)}"
                 parsed.faults.append(Fault(message, where, remedy=f"{other} is: {parameters[other].domain}"))
+            elif other in parameters and (fault := ambiguity(condition, parameters[other], where)):
+                parsed.faults.append(fault)
     ordered: list[Parameter] = []
     waiting = dict(parameters)
     while waiting:
@@ -274,6 +288,15 @@ def possible(condition: Any, domain: Domain) -> bool:
     """Whether some value of the domain satisfies the condition."""
     values = _telling(condition, domain) if isinstance(domain, Range) else domain.choices() or ()
     return any(conditions.holds(condition, value) for value in values if domain.holds(value))
+
+
+def ambiguity(condition: Any, parameter: Parameter, where: ConfigPath) -> Fault | None:
+    """Return what is wrong with a condition that could be meant in two ways, None if it could not."""
+    domain = parameter.domain
+    if not isinstance(domain, Categorical) or not conditions.is_ambiguous(condition, domain.values):
+        return None
+    message = f"{condition} may be the choice of {parameter.name!r} that is this list, or the choices in it"
+    return Fault(message, where, remedy=f"write {{'==': {condition}}} or {{in: {condition}}}")
 
 
 def _telling(condition: Any, domain: Range) -> list[float]:

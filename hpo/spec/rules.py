@@ -5,15 +5,15 @@ Each rule is a function that yields faults; none depends on another having passe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpo.spec import conditions
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.grammar import Stack
-from hpo.spec.parameters import Parsed, possible
-from hpo.spec.space import Constant, Parameter, Range, Space, show
+from hpo.spec.parameters import Parsed, ambiguity, possible
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, show
 
 Places = Mapping[str, ConfigPath]
 
@@ -39,6 +39,7 @@ def check_hyperparameters(space: Space, contract: Contract, places: Places) -> I
             continue  # said by correct_names
         yield from _check_values(parameter, known, contract, where)
         yield from _check_relevance(parameter, known, contract, space, places)
+        yield from _check_exclusions(parameter, known, contract, space, where)
 
 
 def _check_values(parameter: Parameter, known: Known, contract: Contract, where: ConfigPath) -> Iterator[Fault]:
@@ -94,6 +95,41 @@ def _check_relevance(
         )
 
 
+def _check_exclusions(
+    parameter: Parameter, known: Known, contract: Contract, space: Space, where: ConfigPath
+) -> Iterator[Fault]:
+    for other, reasons in known.excludes.items():
+        for value, why in reasons.items():
+            default = contract.parameters[other].default if other in contract.parameters else None
+            pair = {parameter.name: True, **({other: value} if other in space.names() else {})}
+            if (other in pair or conditions.same(default, value)) and _may_meet(pair, space):
+                clause = ", ".join(f"{name}: {show(its)}" for name, its in pair.items())
+                message = f"{parameter.name} can't be true while {other} is {show(value)}: {why}"
+                yield Fault(message, where, remedy=f"forbid: [{{{clause}}}], or leave one of the values out")
+
+
+def _may_meet(pair: Mapping[str, Any], space: Space) -> bool:
+    """Whether an allowed configuration may have these values: they are some, none of the pair's conditions contradicts
+    them or one another, and no clause forbids them whatever else there is."""
+    if not all(space[name].domain.holds(value) for name, value in pair.items()):
+        return False
+    required: dict[str, list[Any]] = {}
+    for name in pair:
+        for other, found in _all_conditions(space[name], space).items():
+            required.setdefault(other, []).extend(found)
+    for name, found in required.items():
+        values = [pair[name]] if name in pair else _some_values(space[name].domain)
+        if values is not None and not any(all(conditions.holds(each, value) for each in found) for value in values):
+            return False
+    constant = {p.name: p.domain.value for p in space.parameters if isinstance(p.domain, Constant) and not p.when}
+    return not any(conditions.clause_holds(clause, {**constant, **pair}) for clause in space.forbid)
+
+
+def _some_values(domain: Domain) -> Sequence[Any] | None:
+    """Return the values of a domain, None where they are too many to look at."""
+    return None if isinstance(domain, Range) else domain.choices()
+
+
 def _key(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
@@ -124,6 +160,22 @@ def _all_conditions(parameter: Parameter, space: Space) -> dict[str, list[Any]]:
     return found
 
 
+def check_told_apart(space: Space, as_text: Callable[[Any], Hashable], places: Places) -> Iterator[Fault]:
+    """A program, which gets text, can tell the choices of a parameter from one another."""
+    for parameter in space.parameters:
+        first: dict[Hashable, Any] = {}
+        for value in parameter.domain.values if isinstance(parameter.domain, Categorical) else ():
+            text = as_text(value)
+            if text in first:
+                message = (
+                    f"the program gets {show(first[text])} and {show(value)} as the same text: it can't tell which"
+                )
+                remedy = "keep one of them, or pass ${args_json} in 'command'"
+                yield Fault(message, (*places[parameter.name], "values"), remedy=remedy)
+                break
+            first[text] = value
+
+
 def check_metric(name: str, goal: str | None, space: Space, contract: Contract) -> Iterator[Fault]:
     """The metric exists, its goal is its own, and its values can be compared across trials."""
     known = contract.metrics.get(name)
@@ -150,7 +202,7 @@ def check_metric(name: str, goal: str | None, space: Space, contract: Contract) 
 
 def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
     """Every forbidden clause names parameters and values that occur, and something is left."""
-    known = {parameter.name: parameter.domain for parameter in space.parameters}
+    known = {parameter.name: parameter for parameter in space.parameters}
     sound = True
     for index, clause in enumerate(space.forbid):
         where = ("forbid", index)
@@ -163,9 +215,11 @@ def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
                 fault = Fault(f"unknown parameter {name!r}", (*where, name), remedy=did_you_mean(name, places))
             elif reason := conditions.objection(condition):
                 fault = Fault(reason, (*where, name))
-            elif name in known and not possible(condition, known[name]):
+            elif name in known and not possible(condition, known[name].domain):
                 message = f"the condition can never hold: {name!r} never is {show(condition)}"
-                fault = Fault(message, (*where, name), remedy=f"{name} is: {known[name]}")
+                fault = Fault(message, (*where, name), remedy=f"{name} is: {known[name].domain}")
+            elif name in known:
+                fault = ambiguity(condition, known[name], (*where, name))
             if fault:
                 sound = False
                 yield fault
@@ -231,7 +285,7 @@ def complete_baseline(
                 Fault(f"{name} must be one of the space's values ({parameter.domain}), but got {show(value)}", where)
             )
             continue
-        params[name] = value
+        params[name] = parameter.domain.own(value)  # 32.0 is 32, and the objective gets that
     if not faults and not space.allowed(params):
         faults.append(Fault("this configuration is forbidden by 'forbid'", ("baselines", index)))
     return params, faults

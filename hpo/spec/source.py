@@ -10,17 +10,8 @@ from typing import Any
 
 import yaml
 
+from hpo.spec import scalars
 from hpo.spec.faults import ConfigPath, Fault, SpecError
-
-_FLOAT = re.compile(
-    r"""^[-+]?(?:(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-    |(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
-    |\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?
-    |\.(?:inf|Inf|INF)
-    |\.(?:nan|NaN|NAN))$""",
-    re.X,
-)
-_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$")
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,14 +20,14 @@ class _Loader(yaml.SafeLoader):
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
-_REPLACED = {_TAG + name for name in ("bool", "int", "float", "timestamp")}
+_REPLACED = {_TAG + name for name in ("bool", "int", "float", "timestamp", "value")}  # value: `=` is text
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_TAG + "bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
-_Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver(_TAG + "bool", scalars.BOOL, list("tTfF"))
+_Loader.add_implicit_resolver(_TAG + "float", scalars.FLOAT, list("-+0123456789."))
+_Loader.add_implicit_resolver(_TAG + "int", scalars.INT, list("-+0123456789"))
 
 
 class _Dumper(yaml.SafeDumper):

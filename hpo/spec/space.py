@@ -7,9 +7,11 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from hpo.spec.conditions import Clause, clause_holds, same
+from hpo.spec.conditions import Clause, clause_holds, identity_of, same
+from hpo.spec.scalars import needs_quotes
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Constant:
 
     def holds(self, value: Any) -> bool:
         return same(value, self.value)
+
+    def own(self, value: Any) -> Any:
+        """Return a value that the domain holds as the domain writes it."""
+        return self.value
 
     def count(self) -> int | None:
         return 1
@@ -41,8 +47,20 @@ class Categorical:
     values: tuple[Any, ...]
     probabilities: tuple[float, ...] | None = None
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {identity_of(value): place for place, value in enumerate(self.values)}
+
+    def place_of(self, value: Any) -> int | None:
+        """Return the place of a choice among `values`, None if it is none of them."""
+        return self._places.get(identity_of(value))
+
     def holds(self, value: Any) -> bool:
-        return any(same(value, option) for option in self.values)
+        return self.place_of(value) is not None
+
+    def own(self, value: Any) -> Any:
+        """Return a value that the domain holds as the domain writes it: 32 where the choice is 32, for 32.0."""
+        return self.values[self._places[identity_of(value)]]
 
     def count(self) -> int | None:
         return len(self.values)
@@ -79,6 +97,10 @@ class Range:
         if self.integer:
             return bool(self.snap(value) == value)
         return self.step is None or math.isclose(self.snap(value), value, rel_tol=1e-9, abs_tol=1e-12)
+
+    def own(self, value: Any) -> Any:
+        """Return a value that the domain holds as the domain writes it: as a whole number where it takes no other."""
+        return int(value) if self.integer else float(value)
 
     def snap(self, value: float) -> float:
         """Return the nearest value of the grid of `step`."""
@@ -222,4 +244,6 @@ def show(value: Any) -> str:
         return "true" if value else "false"
     if value is None:
         return "null"
+    if isinstance(value, str) and needs_quotes(value):
+        return repr(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,12 @@ from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
 LOOP_PARAMETERS: dict[str, Known] = {
-    "batch_size": Known("int", 32, "rows a step; the last batch of an epoch may be smaller", within="[1, inf)"),
+    "batch_size": Known(
+        "int",
+        32,
+        "rows a step; the last batch of an epoch may be smaller (with batch norm, a single row is left out)",
+        within="[1, inf)",
+    ),
     "epochs": Known("int", 20, "passes over the training split", within="[1, inf)", mixes=True),
     "grad_clip_norm": Known(
         "float",
@@ -77,7 +83,8 @@ def contract_of(task: TorchTask) -> Contract:
 def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return `params`, aliases resolved, with the default of every absent hyperparameter that means something here.
 
-    One that requires another's value (momentum: sgd or rmsprop) is filled in only where that value holds.
+    One that requires another's value (momentum: sgd or rmsprop) is filled in only where that value holds. Lists and
+    mappings are copies: a task may do with them what it likes, and neither a record nor another trial has them.
     """
     complete = {name: _resolved(contract, name, value) for name, value in params.items()}
     waiting = {name: known for name, known in contract.parameters.items() if name not in complete}
@@ -94,7 +101,7 @@ def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, An
             del waiting[name]
             if all(complete.get(other) in values for other, values in known.requires.items()):
                 complete[name] = known.default_beside(complete)
-    return complete
+    return copy.deepcopy(complete)
 
 
 def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]:

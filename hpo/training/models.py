@@ -27,7 +27,12 @@ MODEL_PARAMETERS: dict[str, Known] = {
         within="[1, inf)",
         requires={"hidden_layers": tuple(range(1, MAX_COUNT + 1))},
     ),
-    "batch_norm": Known("bool", False, "batch normalization after each hidden linear layer"),
+    "batch_norm": Known(
+        "bool",
+        False,
+        "batch normalization after each hidden linear layer",
+        excludes={"batch_size": {1: "it normalizes over the rows of a batch, and needs two"}},
+    ),
     "dropout": Known("float", 0.0, "probability of dropping a hidden unit while training", within="[0, 1)", mixes=True),
 }
 """The hyperparameters of `mlp`. A task whose model has none of them says so by

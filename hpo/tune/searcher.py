@@ -71,6 +71,12 @@ class StudySearcher(Searcher):
             return self._session.study
         return str(self._given.source.data.get("name", self._given.path.stem))
 
+    @property
+    def unmirrored(self) -> str:
+        """What MLflow lacks after `fit`, as its last warning says; "" if nothing. It is safe in the study, and the next
+        run of the study, or `hpo doctor --fix`, writes it."""
+        return self._session.unmirrored if self._session is not None else ""
+
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Take in what TuneConfig says (only called if there is a param_space). Raises UserError where that is not what
         the study says."""

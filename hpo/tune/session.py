@@ -18,7 +18,9 @@ from ray.tune.utils import flatten_dict
 
 from hpo.driver.recorder import NoTrial, Recorder
 from hpo.events import Decision
-from hpo.spec.faults import UserError
+from hpo.spec.conditions import same
+from hpo.spec.faults import Fault, UserError
+from hpo.spec.plain import plain
 from hpo.spec.sweep import Sweep
 from hpo.tune.checks import StudyRule, check_experiment
 from hpo.tune.compat import TuneController, ended_by_failure, observe, trials_of
@@ -70,6 +72,11 @@ class Session:
         """The name of the study, once it is open."""
         return self._recorder.sweep.name if self._recorder is not None else None
 
+    @property
+    def unmirrored(self) -> str:
+        """What MLflow lacks in the end; "" if nothing, or if it isn't known yet."""
+        return self._recorder.unmirrored if self._recorder is not None else ""
+
     def guard(self, act: Callable[[], Any]) -> Any:
         """Do something to the records; after an error nothing more is done."""
         try:
@@ -110,7 +117,7 @@ class Session:
         if trial.trial_id in recorder.known:
             number = recorder.known[trial.trial_id]
         names = set(recorder.sweep.space.names())
-        params = {name: value for name, value in flat(trial.config).items() if name in names}
+        params = {name: value for name, value in flat(trial.config, names).items() if name in names}
         recorder.resume(trial.trial_id, number, params, steps)
 
     def result(self, trial: Trial, result: Mapping[str, Any]) -> Decision:
@@ -127,8 +134,8 @@ class Session:
         return recorder.decide(name, step) if self._sweep.metric.name in result else Decision.CONTINUE
 
     def _check_config(self, trial: Trial, params: Mapping[str, Any]) -> None:
-        config = flat(trial.config)
-        changed = [name for name, value in params.items() if config.get(name, value) != value]
+        config = flat(trial.config, params)
+        changed = [name for name, value in params.items() if name in config and not _is_still(config[name], value)]
         if changed:
             raise UserError(
                 f"{changed[0]} of trial {trial.trial_id} was changed under way, from {params[changed[0]]!r} to "
@@ -208,3 +215,10 @@ class Session:
             "known": known,
             "open": self._recorder.reported(),
         }
+
+
+def _is_still(value: Any, recorded: Any) -> bool:
+    """Whether a value of a trial's configuration is the recorded one, perhaps as NumPy has it."""
+    faults: list[Fault] = []
+    now = plain(value, (), faults)
+    return not faults and same(now, recorded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import (
@@ -14,10 +14,10 @@ from optuna.distributions import (
 from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer, LogUniform, Quantized, Uniform
 
 from hpo.spec.faults import Fault
+from hpo.spec.plain import plain
 from hpo.tune.compat import FUNCTION_PLACEHOLDER, PLACEHOLDERS
 
 SEPARATOR = "/"  # between the names of nested parameters, as in Tune's own results
-_SCALAR = (type(None), bool, int, float, str)
 
 Entry = dict[str, Any]  # of a sweep file's `parameters`
 
@@ -63,17 +63,21 @@ def nested(params: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a nested mapping with its names joined by `/`: the reverse of `nested`."""
-    return dict(_leaves(config))
+def flat(config: Mapping[str, Any], names: Collection[str] = ()) -> dict[str, Any]:
+    """Return a nested mapping with its names joined by `/`: the reverse of `nested`.
+
+    names: parameters' own, which stay whole where their value is a mapping.
+    """
+    return dict(_leaves(config, names=names))
 
 
-def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in space.items():
-        if isinstance(value, Mapping) and not _is_grid(value):
-            yield from _leaves(value, f"{prefix}{name}{SEPARATOR}")
+def _leaves(space: Mapping[str, Any], prefix: str = "", names: Collection[str] = ()) -> Iterator[tuple[str, Any]]:
+    for key, value in space.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and not _is_grid(value) and name not in names:
+            yield from _leaves(value, f"{name}{SEPARATOR}", names)
         else:
-            yield f"{prefix}{name}", value
+            yield name, value
 
 
 def _is_grid(value: Any) -> bool:
@@ -93,13 +97,15 @@ def _entry(value: Any) -> Entry | None:
                       "in the trainable")  # fmt: skip
     if isinstance(value, list) and any(isinstance(item, Domain) or _is_grid(item) for item in value):
         raise Inexact("a list can't hold parameters of its own; name them in a dict")
-    plain = isinstance(value, _SCALAR) or (isinstance(value, list) and all(isinstance(v, _SCALAR) for v in value))
-    return {"value": value} if plain else None
+    faults: list[Fault] = []
+    constant = plain(value, (), faults)
+    # A tuple would come back as a list.
+    return {"value": constant} if not faults and not isinstance(value, tuple) else None
 
 
 def _of_distribution(found: BaseDistribution) -> Entry:
     if isinstance(found, CategoricalDistribution):
-        return {"values": list(found.choices)}
+        return {"values": _choices(found.choices)}
     if isinstance(found, FloatDistribution):
         return _floats(found.low, found.high, found.log, found.step)
     if isinstance(found, IntDistribution):
@@ -133,7 +139,11 @@ def _choices(categories: Sequence[Any]) -> list[Any]:
         if isinstance(choice, tuple) and choice[:1] and choice[0] in PLACEHOLDERS:
             raise Inexact("a choice must be a number, text or a list of them, to be recorded; choose among names, and "
                           "look the objects up in the trainable")  # fmt: skip
-    return [list(choice) if isinstance(choice, tuple) else choice for choice in categories]
+    faults: list[Fault] = []
+    choices = [plain(choice, (), faults) for choice in categories]
+    for fault in faults:
+        raise Inexact(f"a choice {fault.message}; {fault.remedy}")
+    return choices
 
 
 def _floats(low: float, high: float, log: bool, step: float | None) -> Entry:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, make_sweep
+from hpo.spec.plain import plain
 from hpo.spec.source import Source, dump_source, read_source
 from hpo.spec.sweep import Sweep
 from hpo.tune.space import convert, flat, is_foreign
@@ -81,7 +82,7 @@ def wanted(file: str | Path | None, keys: Mapping[str, Any]) -> Wanted:
             del source.data["budget"][key]
             left_out.append(f"budget.{key}")
     _refuse(keys)
-    source.data |= {key: _plain(value) for key, value in keys.items()}
+    source.data |= _plain(keys)
     source.lines = {place: line for place, line in source.lines.items() if not place or place[0] not in keys}
     if "name" not in source.data and file is None:
         raise SpecError([Fault("the study has no name", remedy="add name=...")], _NAME)
@@ -90,6 +91,8 @@ def wanted(file: str | Path | None, keys: Mapping[str, Any]) -> Wanted:
 
 def _refuse(keys: Mapping[str, Any]) -> None:
     faults = [Fault(f"under Ray Tune, {what} decides that", (key,)) for key, what in _TUNES.items() if key in keys]
+    if "points_to_evaluate" in keys:
+        faults.append(Fault("this is called baselines here", ("points_to_evaluate",), remedy="write baselines=[...]"))
     if isinstance(budget := keys.get("budget"), Mapping):
         decided = _TUNES_BUDGET.items()
         faults += [
@@ -117,7 +120,8 @@ def with_parameters(given: Wanted, param_space: Mapping[str, Any]) -> Wanted:
         ]
         data["parameters"] = {**added, **own}
     if foreign and isinstance(data.get("baselines"), list):
-        data["baselines"] = [flat(entry) if isinstance(entry, Mapping) else entry for entry in data["baselines"]]
+        names = data.get("parameters") or ()
+        data["baselines"] = [flat(entry, names) if isinstance(entry, Mapping) else entry for entry in data["baselines"]]
     if faults:
         raise SpecError(faults, _NAME)
     return replace(given, source=replace(given.source, data=data))
@@ -137,13 +141,17 @@ def build_sweep(given: Wanted) -> Sweep:
     return replace(sweep, text=given.source.text or dump_source(given.source.data))
 
 
-def _plain(value: Any) -> Any:
-    """Return a value of a key with tuples as lists and paths as text, as a sweep file has it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
+def _plain(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys with their values as a sweep file has them. Raises SpecError with all that none can have.
+
+    A search space of Tune's or Optuna's stays as it is: `convert` takes it over.
+    """
+    faults: list[Fault] = []
+    foreign = {key: value for key, value in keys.items() if isinstance(value, Mapping) and is_foreign(value)}
+    data = {key: foreign[key] if key in foreign else plain(value, (key,), faults) for key, value in keys.items()}
+    if faults:
+        raise SpecError(faults, _NAME)
+    return data
 
 
 def check_goal(sweep: Sweep, metric: str | None, mode: str | None) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import socketserver
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from answering import answering, http
 from e2e.support import Place
 
 from hpo.ledger.mirror.reach import refuse_unusable
@@ -18,28 +16,6 @@ from hpo.ledger.study.home import Home, make_home, open_storage
 from hpo.spec.faults import UserError
 
 SECRET = "pa55"
-
-
-@contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """Serve the same answer to whoever asks; yield `host:port`."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with suppress(OSError):
-                self.request.recv(65536)
-                self.request.sendall(answer)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-
-
-def http(status: str, body: str) -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
 
 
 def refusal(folder: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import answering, http
 from e2e.support import Place, assert_records_agree
 
 from hpo.driver import results
@@ -16,6 +18,7 @@ from hpo.driver.recorder import NoTrial, Recorder, open_recorder
 from hpo.events import FailureKind
 from hpo.ledger.study.records import TrialRecord
 from hpo.review.doctor import diagnose
+from hpo.spec.faults import UserError
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 
@@ -31,11 +34,13 @@ def place(tmp_path: Path) -> Place:
 class Tune:
     """Begins trials and has them report, as Tune's controller does."""
 
+    SWEEP = Sweep(
+        "small", Path("s.yaml"), "", Target("score", "maximize"), SPACE, Limits(8, failures=50),
+        objective="ray.tune trainable", method="random",
+    )  # fmt: skip
+
     def __init__(self, place: Place, trials: int = 8) -> None:
-        self.sweep = Sweep(
-            "small", Path("s.yaml"), "", Target("score", "maximize"), SPACE, Limits(trials, failures=50),
-            objective="ray.tune trainable", method="random",
-        )  # fmt: skip
+        self.sweep = replace(self.SWEEP, budget=Limits(trials, failures=50))
         self.recorder: Recorder = open_recorder(self.sweep, place.home)
         self._moments = itertools.count(1_700_000_000)
 
@@ -121,3 +126,25 @@ def test_a_trial_that_goes_on_from_a_checkpoint_keeps_what_it_will_not_report_ag
     assert trial.user_attrs["history"]["metrics"]["score"] == [0.25, 0.5, 0.8]
     assert (trial.value, trial.user_attrs["attempts"]) == (0.8, 2)
     assert_records_agree(place)
+
+
+def test_an_mlflow_that_can_never_be_written_is_refused_before_anything_begins(place: Place) -> None:
+    never = replace(place.home, tracking="file:///nowhere/mlruns")
+    with pytest.raises(UserError, match="this is a folder, and MLflow keeps no runs in folders"):
+        open_recorder(Tune.SWEEP, never)
+    assert not place.home.journal.exists()
+
+
+def test_what_mlflow_lacks_in_the_end_is_said(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with answering(http("500 Oops", "Oops")) as server:
+        recorder = open_recorder(Tune.SWEEP, replace(place.home, tracking=f"http://{server}"))
+        assert isinstance(recorder.suggest("a"), TrialRecord)
+        recorder.report("a", 1, {"score": 0.5}, 1_700_000_100)
+        recorder.end("a")
+        assert recorder.unmirrored == ""
+        recorder.close()
+    assert "entries have not reached MLflow; they are safe in the study" in recorder.unmirrored
+    assert caplog.messages[-1] == recorder.unmirrored

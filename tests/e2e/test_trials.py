@@ -30,6 +30,26 @@ def test_best_keeps_types_and_paths(place: Place, tmp_path: Path):
     assert other.sweep(file)["best"]["value"] == json.loads(best.stdout)["value"]
 
 
+def test_choices_that_look_the_same_are_different_everywhere(place: Place, tmp_path: Path):
+    """In the objective, the study, MLflow, the best configuration as a sweep file, and when the grid goes on."""
+    values = [True, "true", 1, "1", None, "null", [2], "[2]", {"a": 1}, '{"a": 1}', {"a": True}, "yes"]
+    keys = {"parameters": {"v": {"values": values}}, "method": "grid", "engine": {"workers": 0}}
+    path = place.write("which", **keys, budget={"trials": 5}, data={"best": json.dumps("true")})
+    place.sweep(path)
+    place.sweep(path, "-o", "budget.trials=20")
+    trials, (_, runs) = place.trials(), place.runs()
+    assert [trial.user_attrs["params"]["v"] for trial in trials] == values
+    assert [trial.value for trial in trials] == [float(value == "true") for value in values]
+    assert [runs[trial.number].data.params["v"] for trial in trials] == [json.dumps(value) for value in values]
+    assert len({trial.params["v"] for trial in trials}) == len(values)
+    assert_records_agree(place)
+    (tmp_path / "elsewhere").mkdir()
+    other = Place(tmp_path / "elsewhere")
+    (other.folder / "best.yaml").write_text(place.run("best", "small", "--format", "yaml").stdout)
+    assert other.sweep(other.folder / "best.yaml", "--workers", "0")["best"]["value"] == 1.0
+    assert "v  'true'" in place.run("best", "small").stdout
+
+
 def test_a_terminal_that_knows_ascii_only(place: Place):
     path = place.write("parabola", parameters={"x": {"min": 0.0, "max": 1.0}, "m": {"values": ["é", "ü"]}})
     done = place.run("sweep", path, env={"PYTHONIOENCODING": "ascii"})

@@ -15,6 +15,9 @@ from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome, TrialRecord, record_of
 from hpo.ledger.study.space_change import fits, obstacles
 from hpo.ledger.succession import StudyChoice, begin_successor, choose_study
+from hpo.search import distributions
+from hpo.search.distributions import decode_params
+from hpo.search.searcher import Searcher
 from hpo.spec.conditions import Clause
 from hpo.spec.faults import UserError
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
@@ -286,3 +289,57 @@ def _fail_after(method: Callable[..., Any], count: int) -> Callable[..., Any]:
 def test_a_name_that_others_took_is_passed_over(home: Home, old: StudyBook):
     optuna.create_study(study_name="s.2", storage=open_storage(home))
     assert succeed(WIDER, home)[0].sweep.name == "s.3"
+
+
+ODD = make_sweep(
+    Parameter("p", Categorical((True, "true", 1, [64], "[64]"))), Parameter("w", Categorical((["a"], "b"))), X
+)
+
+
+def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep choices as they were kept before those that are one to Optuna were told apart."""
+    monkeypatch.setattr(distributions, "told_apart", lambda values, readable: [readable(value) for value in values])
+
+
+@both
+def test_a_study_that_took_two_choices_for_one_goes_on_with_each_as_itself(home: Home, monkeypatch: pytest.MonkeyPatch):
+    configurations = [{"p": value, "w": ["a"], "x": 0.5} for value in (True, "true", 1, "[64]", [64], True)]
+    with monkeypatch.context() as before:
+        as_before(before)
+        book = StudyBook(ODD, home)
+        book.create(facts_of(ODD, "1" * 32))
+        for number, params in enumerate(configurations):
+            record = TrialRecord(-1, params, 7, 3, 1_700_000_000.0, run_id=f"r{number}")
+            record.number = book.begin(record)
+            if number < 5:  # the last one was cut off: nothing but its kept choice tells of it
+                record.outcome, record.ended = Outcome("complete", value=0.5), 1_700_000_100.0
+                book.note_end(record)
+                book.end(record)
+    kept = [trial.params["p"] for trial in trials(home, "s")]
+    assert kept == ["true", "true", 1, "[64]", "[64]", "true"]
+    choice, notes = succeed(ODD, home)
+    assert notes[0] == "study 's' keeps choices of p otherwise than they are kept now, all different"
+    assert notes[-1] == "it goes on as study 's.2', with 5 of 5 trials"
+    copies = trials(home, "s.2")
+    assert [trial.params["p"] for trial in copies] == ["true", '"true"', "1", '"[64]"', "[64]"]
+    assert [decode_params(ODD.space, trial.params) for trial in copies] == configurations[:5]
+    assert Searcher(choice.sweep, copies).propose() is not None
+    again, notes = succeed(ODD, home)
+    assert (again.sweep.name, again.predecessor) == ("s.2", "")
+    assert notes == ["study 's' goes on as 's.2', since how its choices are kept was changed"]
+    assert trials(home, "s")[5].user_attrs["interrupted"]
+
+
+@both
+def test_a_list_that_is_written_otherwise_goes_on(home: Home):
+    book = StudyBook(ODD, home)
+    book.create(facts_of(ODD, "1" * 32))
+    record = TrialRecord(-1, {"p": [64], "w": ["a"], "x": 0.5}, 7, 3, 1_700_000_000.0, run_id="r")
+    record.number, record.outcome, record.ended = book.begin(record), Outcome("complete", value=0.5), 1_700_000_100.0
+    book.note_end(record)
+    book.end(record)
+    assert choose_study(ODD, home).predecessor == ""
+    written = make_sweep(Parameter("p", Categorical((True, "true", 1.0, [64.0], "[64]"))), *ODD.space.parameters[1:])
+    choice, _ = succeed(written, home)
+    assert choice.sweep.name == "s.2"
+    assert [decode_params(written.space, trial.params)["p"] for trial in trials(home, "s.2")] == [[64.0]]

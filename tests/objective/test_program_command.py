@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 
 from hpo.events import Finished
+from hpo.objective.build import inspect
 from hpo.objective.program import ProgramObjective
+from hpo.spec.faults import SpecError
+from hpo.spec.load import load_sweep
+from hpo.spec.source import dump_source
 
 from .program_support import RecordingChannel, run, script
 
@@ -161,6 +165,37 @@ def test_faults_of_the_command(tmp_path: Path, command: list[str], message: str,
     ((got, hint),) = faults(tmp_path, command)
     assert message in got
     assert remedy in hint
+
+
+@pytest.mark.parametrize(
+    ("command", "values", "told"),
+    [
+        (None, [1, "1"], "1 and '1'"),
+        (None, [True, "true"], ""),  # W&B's way: `True`, and the text
+        (None, [True, "True", 3], "true and 'True'"),
+        (None, [None, "None"], "null and None"),
+        (None, [[1, 2], "[1, 2]"], "[1, 2] and '[1, 2]'"),
+        (None, [{"a": 1}, '{"a": 1}'], "{'a': 1} and"),
+        (None, [0.1, "0.1"], "0.1 and '0.1'"),
+        (["python", "${program}", "${args_no_boolean_flags}"], [True, "True"], ""),
+        (["python", "${program}", "${args_no_equals}"], [False, "False"], "false and 'False'"),
+        (["python", "${program}", "${args_json}"], [1, "1"], ""),
+        (["python", "${program}", "${args}", "${args_json_file}"], [1, "1"], ""),
+    ],
+)
+def test_choices_that_are_one_to_a_program(tmp_path: Path, command: list[str] | None, values: list, told: str) -> None:
+    (tmp_path / "train.py").touch()
+    keys = {"metric": {"name": "acc"}, "program": str(tmp_path / "train.py"), "budget": {"trials": 1}}
+    keys |= {"parameters": {"x": {"values": values}}, **({"command": command} if command else {})}
+    path = tmp_path / "sweep.yaml"
+    path.write_text(dump_source(keys))
+    if not told:
+        load_sweep(path, inspect)
+        return
+    with pytest.raises(SpecError) as caught:
+        load_sweep(path, inspect)
+    [fault] = caught.value.faults
+    assert fault.line and told in fault.message and "${args_json}" in fault.remedy
 
 
 def test_faults_of_the_program(tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ def test_forms(load: Load, entry: str, expected: Domain) -> None:
         ("{values: [1, 2], q: 1}", "x.q: 'q' is a step between min and max"),
         ("{values: []}", "x.values: 'values' must name at least one value"),
         ("{values: 3}", "x.values: must be a list, but got 3"),
-        ("{values: [1, 2, 1.0]}", "x.values: the value 1 is repeated"),
+        ("{values: [1, 2, 1.0]}", "x.values: the value 1 is repeated, as 1.0 (keep one)"),
+        ("{values: ['1', a, '1']}", "x.values: the value '1' is repeated (keep one)"),
+        ("{values: [[1, {a: 2}], [1.0, {a: 2.0}]]}", "x.values: the value [1, {'a': 2}] is repeated, as [1.0, {'a'"),
+        ("{values: [{a: 1, b: 2}, {b: 2, a: 1}]}", "x.values: the value {'a': 1, 'b': 2} is repeated"),
         ("{values: [.nan, 1]}", "x.values: nan is no choice"),
         ("{values: [.inf, 1]}", "x.values: a number must be finite, but got inf (as text, 'inf', it can stand here)"),
         ("{value: .nan}", "x.value: a number must be finite, but got nan"),
@@ -230,6 +233,11 @@ def test_a_dotted_name_that_comes_twice(faults: Faults) -> None:
         ([1, 2], 2, True),
         ([1, 2], True, False),
         ([64, 32], [64, 32], True),
+        ([1, 2], [True, 2], False),
+        ({"==": {"a": [1]}}, {"a": [True]}, False),
+        ({"==": {"a": [1]}}, {"a": [1.0]}, True),
+        ({">": 0}, True, False),
+        ({"<=": 1}, False, False),
         ([[64], [64, 32]], [64], True),
         ([[64], [64, 32]], [32], False),
         ({">": 1, "<=": 3}, 3, True),
@@ -315,6 +323,54 @@ def test_what_is_no_condition(faults: Faults, where: str, condition: str, messag
     """)
     assert message in fault
     assert fault.startswith("4: parameters.b.when.a: " if where == "when" else "6: forbid[0].a: ")
+
+
+@pytest.mark.parametrize("where", ["when", "forbid"])
+@pytest.mark.parametrize(
+    ("values", "condition", "said"),
+    [
+        ("[a, [a]]", "[a]", "['a'] may be the choice of 'a' that is this list, or the choices in it"),
+        ("[1, [1, 2], 2, 3]", "[1.0, 2]", "(write {'==': [1.0, 2]} or {in: [1.0, 2]})"),
+        ("[a, [a]]", "{'==': [a]}", ""),
+        ("[a, [a]]", "{in: [a]}", ""),
+        ("[a, b]", "[a]", ""),
+        ("[[a], [b]]", "[a]", ""),
+    ],
+)
+def test_a_list_that_may_mean_itself_or_its_entries(
+    faults: Faults, values: str, condition: str, said: str, where: str
+) -> None:
+    when = f", when: {{a: {condition}}}" if where == "when" else ""
+    found = faults(
+        f"""
+        parameters:
+          a: {{values: {values}}}
+          b: {{values: [1, 2]{when}}}
+          broken: {{}}
+        {f"forbid: [{{a: {condition}, b: 1}}]" if where == "forbid" else ""}
+    """
+        if where == "when"
+        else f"""
+        parameters:
+          a: {{values: {values}}}
+          b: {{values: [1, 2]}}
+        baselines: [{{c: 1}}]
+        forbid: [{{a: {condition}, b: 1}}]
+    """
+    )
+    about = [fault for fault in found if "may be the choice" in fault]
+    assert bool(about) == bool(said) and all(said in fault for fault in about)
+
+
+@pytest.mark.parametrize("inner", ["[1]", "{b: 1}"])
+def test_conditions_of_a_group_that_differ_in_a_truth_value(faults: Faults, inner: str) -> None:
+    other = inner.replace("1", "true")
+    (fault, *_) = faults(f"""
+        parameters:
+          a: {{values: [[1], [true], 3]}}
+          group: {{when: {{a: {{'==': {inner}}}}}, parameters: {{x: {{value: 1, when: {{a: {{'==': {other}}}}}}}}}}}
+    """)
+    assert "'when' names 'a' here and, with another condition, in the group around it" in fault
 
 
 def test_conditions_are_transitive_and_parameters_are_put_in_order(load: Load) -> None:

@@ -145,6 +145,39 @@ def test_what_a_condition_depends_on_may_be_inactive_itself(faults: Faults) -> N
     assert "focal_gamma means nothing while loss is bce" in fault
 
 
+NORM = "norm can't be true while batch_size is 1: it needs two rows (forbid: [{norm: true, batch_size: 1}], or leave"
+
+
+@pytest.mark.parametrize(
+    ("norm", "size", "forbid", "refused"),
+    [
+        ("value: true", "value: 1", "[]", True),
+        ("values: [true, false]", "values: [1, 8]", "[]", True),
+        ("values: [false, true]", "min: 1, max: 64", "[]", True),
+        ("value: true", "min: 1, max: 64, q: 2", "[]", True),
+        ("values: [true, false]", "values: [1.0, 8]", "[{norm: true, optimizer: sgd}]", True),
+        ("values: [true, false]", "values: [1, 8]", "[{norm: true, batch_size: 1, optimizer: sgd}]", True),
+        ("values: [true, false]", "values: [1, 8]", "[{norm: true, batch_size: 1}]", False),
+        ("values: [true, false]", "min: 1, max: 64", "[{norm: true, batch_size: {'<': 4}}]", False),
+        ("values: [true, false]", "values: [1, 8]", "[{norm: true, batch_size: 1, loss: bce}]", False),  # the constant
+        ("value: true, when: {batch_size: {'>': 1}}", "values: [1, 8]", "[]", False),
+        ("value: true, when: {batch_size: 1}", "values: [1, 8]", "[]", True),
+        ("value: true, when: {optimizer: sgd}", "value: 1, when: {optimizer: adam}", "[]", False),
+        ("value: true, when: {optimizer: sgd}", "value: 1, when: {optimizer: [adam, sgd]}", "[]", True),
+        ("value: false", "value: 1", "[]", False),
+        ("values: [true, false]", "min: 2, max: 64", "[]", False),
+    ],
+)
+def test_a_value_that_excludes_another_ones(faults: Faults, norm: str, size: str, forbid: str, refused: bool) -> None:
+    found = faults(
+        f"{METRIC}parameters:\n  norm: {{{norm}}}\n  batch_size: {{{size}}}\n  loss: {{value: bce}}\n"
+        f"  optimizer: {{values: [sgd, adam]}}\n  broken: {{value: 1}}\nforbid: {forbid}\n",
+        contract=TOY,
+    )
+    about = [fault for fault in found if "can't be true" in fault]
+    assert len(about) == refused and all(fault.startswith(f"3: parameters.norm: {NORM}") for fault in about)
+
+
 def test_a_misspelt_name_is_one_fault(faults: Faults) -> None:
     found = entry_faults(
         faults,
@@ -318,6 +351,21 @@ def test_a_baseline_is_completed_by_its_own_optimizers_defaults(
 def test_baselines_refused(faults: Faults, baseline: str, message: str) -> None:
     [found] = faults(BASELINES, f"baselines=[{baseline}]", contract=TOY)
     assert message in found
+
+
+def test_a_baseline_is_written_as_the_space_has_it(load: Load) -> None:
+    """What the objective gets does not depend on how a number is written there."""
+    sweep = load("""
+        parameters:
+          a: {values: [1, 32]}
+          b: {values: [[64], '[64]']}
+          c: {min: 1, max: 9}
+          d: {min: 0.0, max: 9.0}
+          e: {value: 3}
+        baselines: [{a: 32.0, b: [64.0], c: 4.0, d: 4, e: 3.0}]
+    """)
+    [baseline] = sweep.baselines
+    assert repr(baseline) == "{'a': 32, 'b': [64], 'c': 4, 'd': 4.0, 'e': 3}"
 
 
 def test_without_a_contract_baselines_name_all(faults: Faults) -> None:

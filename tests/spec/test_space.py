@@ -163,7 +163,11 @@ def test_probabilities_weigh_draws() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(True, "true"), (None, "null"), (1e-5, "1e-05"), (0.1 + 0.2, "0.3"), (3, "3"), ("a", "a"), ([1, 2], "[1, 2]")],
-)
+    [
+        (True, "true"), (None, "null"), (1e-5, "1e-05"), (0.1 + 0.2, "0.3"), (3, "3"), ("a", "a"), ([1, 2], "[1, 2]"),
+        ("true", "'true'"), ("null", "'null'"), ("", "''"), ("1e-5", "'1e-5'"), ("0x1F", "'0x1F'"), (".inf", "'.inf'"),
+        ("off", "off"), ("1:30", "1:30"), ("1.2.3", "1.2.3"),
+    ],
+)  # fmt: skip
 def test_show(value: Any, text: str) -> None:
     assert show(value) == text

@@ -16,6 +16,7 @@ TOY = Contract(
         "batch_size": Known("int", 32, within="[1, inf)"),
         "hidden_layers": Known("layers", (64, 32)),
         "grad_clip": Known("float", None, within="(0, inf)", nullable=True),
+        "norm": Known("bool", False, excludes={"batch_size": {1: "it needs two rows"}}),
         "epochs": Known("int", 20, within="[1, inf)"),
     },
     metrics={

@@ -12,6 +12,7 @@ from hpo.events import Diverged, Finished, Reported, Stopped, TrialSpec
 from hpo.training.contract import contract_of
 from hpo.training.layers import SeededDropout
 from hpo.training.loop import draw_batches, train_epoch, train_run
+from hpo.training.models import mlp
 from hpo.training.run import start, steps_in_epoch
 from hpo.training.seeding import derive_seed
 from hpo.training.task import Kind, Split, Splits, TorchTask
@@ -281,3 +282,17 @@ def test_epochs_default_and_large_validation_splits() -> None:
     assert start(task_of("binary"), splits_of("binary"), TrialSpec(0, {}, 0, None), CPU).epochs == 20
     report = events_of(task_of("binary"), splits_of("binary", measured=2500), {}, epochs=1)[0]
     assert 0 <= report.metrics["val_accuracy"] <= 1
+
+
+def test_what_a_model_does_to_its_params_touches_no_record_and_no_other_trial() -> None:
+    def model(self: TorchTask, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+        made = mlp(params, features, outputs)
+        params["hidden_layers"].append(3)
+        return made
+
+    task, given = task_of("binary", model=model), {"hidden_layers": [5]}
+    for params, widths in ((given, [5]), ({}, [64, 32])) * 2:
+        run = start(task, splits_of("binary"), TrialSpec(0, params, 1, 1), CPU)
+        linear = [layer for layer in run.model.modules() if isinstance(layer, nn.Linear)]
+        assert [layer.out_features for layer in linear] == [*widths, 1]
+    assert given == {"hidden_layers": [5]}

@@ -42,10 +42,11 @@ if how == "restore":
 else:
     searcher = StudySearcher(
         name="small", metric={"name": "score", "goal": "maximize"}, method="random", budget={"trials": 4},
-        baselines=[{"x": 0.5}], home=f"{folder}/home",
+        baselines=[{"x": 0.5, "m": {"a": 1}}], home=f"{folder}/home",
     )
     tuner = tune.Tuner(
-        Slow, param_space={"x": tune.uniform(0, 1)},  # more at a time than can run: after a crash, Tune asks at once
+        Slow, param_space={"x": tune.uniform(0, 1), "m": tune.choice([{"a": True}, {"a": 1}])},
+        # More at a time than can run: after a crash, Tune asks at once.
         tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=3),
         run_config=tune.RunConfig(
             name="experiment", storage_path=f"{folder}/ray", verbose=0,
@@ -92,5 +93,5 @@ def test_a_killed_search_goes_on_to_its_exact_budget(place: Place, how: str) -> 
         )  # fmt: skip
     whole = [trial for trial in by_number.values() if trial.state.name == "COMPLETE"]
     assert [steps(trial) for trial in whole] == [list(range(1, 16))] * 4
-    assert sum(trial.params["x"] == 0.5 for trial in whole) == 1
+    assert [trial.user_attrs["params"] for trial in whole if trial.params["x"] == 0.5] == [{"x": 0.5, "m": {"a": 1}}]
     assert_sound(place)

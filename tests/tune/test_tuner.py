@@ -123,7 +123,9 @@ def test_a_stopper_ends_a_trial_or_all_of_them(place: Place) -> None:
     assert_sound(place)
 
 
-def test_what_would_be_recorded_wrongly_is_refused_before_anything_runs(place: Place) -> None:
+def test_what_would_be_recorded_wrongly_is_refused_before_anything_runs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     population = PopulationBasedTraining("training_iteration", hyperparam_mutations=SPACE)
     refused: list[tuple[str, dict[str, Any]]] = [
         ("PopulationBasedTraining changes the config", {"scheduler": population, "metric": "score", "mode": "max"}),
@@ -141,4 +143,7 @@ def test_what_would_be_recorded_wrongly_is_refused_before_anything_runs(place: P
     for message, config in refused:
         with pytest.raises((UserError, TuneError), match=message):
             fit(place, climb, **{"search_alg": searcher(place), **config})
-    assert not place.home.journal.exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlr")
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI=\./mlr: this is a folder"):
+        fit(place, climb, searcher(place))
+    assert not place.home.journal.exists() and not list(place.folder.rglob("result.json"))

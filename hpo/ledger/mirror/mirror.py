@@ -217,7 +217,8 @@ class Mirror:
         if self._unwritten:
             missing = f"{len(self._unwritten)} entries have not reached MLflow; they are safe in the study"
             why = f" ({self._hopeless})" if self._hopeless else ""
-            news.append(Notice(f"{missing}, and the next `hpo sweep` of this file writes them{why}", missing=True))
+            when = "the next `hpo sweep` or `Tuner.fit` on this study writes them"
+            news.append(Notice(f"{missing}, and {when}{why}", missing=True))
         elif self._refused:
             lacks = f"MLflow has refused {self._refused} entries, which are safe in the study"
             news.append(Notice(f"{lacks}; `hpo doctor` says which it lacks", missing=True))

@@ -6,6 +6,7 @@ report a `value`, a `duration_seconds` or a `trials_complete` of its own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import posixpath
@@ -15,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hpo.ledger.study.records import SweepRecord, TrialRecord
+from hpo.spec.choices import LONGEST_TEXT, text_of
 from hpo.spec.source import dump_source
-from hpo.spec.space import show
 
 _OWN = "hpo/"  # what the names begin with of metrics that the sweep writes of its own accord
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -135,7 +136,7 @@ def latest_points(points: Iterable[Point]) -> Iterable[Point]:
 
 def _params(sweep: SweepRecord, record: TrialRecord) -> dict[str, str]:
     keys = keys_of({*sweep.config.get("parameters", ()), *record.params})  # the same in every run of the sweep
-    return {keys[name]: mlflow_text(value) for name, value in record.params.items()}
+    return {keys[name]: mlflow_text(value, name in sweep.quoted) for name, value in record.params.items()}
 
 
 def _tags(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> dict[str, str]:
@@ -227,12 +228,15 @@ def milliseconds(moment: float | None) -> int:
     return int((moment or 0.0) * 1000)
 
 
-def mlflow_text(value: Any) -> str:
-    """Return a parameter as MLflow shows it."""
-    text = (
-        json.dumps(value) if isinstance(value, list | dict) else str(value) if isinstance(value, float) else show(value)
-    )
-    return _storable(text)[:6000]
+def mlflow_text(value: Any, quoted: bool = False) -> str:
+    """Return a parameter as MLflow shows it. quoted: as JSON, by which every choice has a text of its own."""
+    if not quoted:
+        return _storable(text_of(value))[:LONGEST_TEXT]
+    text = _storable(json.dumps(value, ensure_ascii=False))
+    if len(text) <= LONGEST_TEXT:
+        return text
+    mark = f"... (SHA-256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
+    return text[: LONGEST_TEXT - len(mark)] + mark
 
 
 def _storable(text: str) -> str:

@@ -27,6 +27,7 @@ from hpo.ledger.study.records import (
 )
 from hpo.ledger.study.space_change import differences
 from hpo.search.distributions import searched_params
+from hpo.spec.choices import quoted_parameters
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -80,7 +81,10 @@ class StudyBook:
         return "sweep" in self.attributes
 
     def create(self, attributes: Mapping[str, Any]) -> None:
-        """Create the study if there is none; set its attributes."""
+        """Create the study if there is none; set its attributes. A study that was begun keeps what says how its runs
+        write their params: MLflow lets nobody change one."""
+        if self.exists:
+            attributes = {key: value for key, value in attributes.items() if key != "quoted"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for the dashboard's axes
             study = optuna.create_study(
@@ -244,6 +248,7 @@ def facts_of(sweep: Sweep, study_id: str) -> dict[str, Any]:
         "metric": f"{sweep.metric.goal} {sweep.metric.name}",
         "id": study_id,
         "identity": sweep.identity(),
+        "quoted": quoted_parameters(sweep.space),
         "sweep": sweep.config(),
         "sweep_file": sweep.text,
         "hpo_version": provenance.hpo_version(),
@@ -277,6 +282,7 @@ def ended_copy(trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
     """Return a trial of which the study still says that it runs as it will be once its end is written."""
     ended = copy.copy(trial)
     ended.state = optuna_state(record.state)
+    ended.user_attrs = trial.user_attrs | end_attributes(record)
     _, last = max(trial.intermediate_values.items(), default=(0, None))
     value = value_in_study(record, last)
     ended.values = [value] if value is not None else None

@@ -142,6 +142,7 @@ class SweepRecord:
     began: float = 0.0  # seconds since the Unix epoch
     shared: bool = False  # other drivers may write into the same parent run
     parent: str = ""  # the id of the parent run, as far as the study knows it
+    quoted: Sequence[str] = ()  # parameters that runs write as JSON, since texts of two choices would be the same
 
 
 def start_attributes(record: TrialRecord, named: bool) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def sweep_record_of(name: str, attributes: Mapping[str, Any], began: float) -> S
         notes=tuple(attributes.get("data_notes", ())),
         began=began,
         parent=str(attributes.get("mlflow_run_id", "")),
+        quoted=tuple(attributes.get("quoted", ())),
     )
 
 

@@ -16,17 +16,8 @@ def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         for key in dict.fromkeys([*theirs, *ours]):
             yield from differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else str(key))
-    elif not alike(theirs, ours):
+    elif not same(theirs, ours):
         yield f"{path}: the study has {theirs!r}, the file has {ours!r}"
-
-
-def alike(left: Any, right: Any) -> bool:
-    """Whether two plain structures are the same: `true` is not `1`, but `1` is `1.0`."""
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(alike(value, right[key]) for key, value in left.items())
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(alike, left, right))
-    return same(left, right)
 
 
 def obstacles(theirs: Mapping[str, Any], ours: Mapping[str, Any], old: Space, new: Space) -> list[str]:

@@ -150,7 +150,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
         words = _columns_of_words(_Rows(file, separator), set(found.large))
         large = {header[index]: text for index, text in found.large.items() if index not in words}
         path = "target" if set(large) == {target} else "csv"
-        named = listed(f"{name!r} has {_clip(text)}" for name, text in large.items())
+        named = listed(f"{name!r} has {clip(text)}" for name, text in large.items())
         told = f"numbers must be within ±{LARGEST:g}, for models compute in float32, but {named}"
         faults += [Fault(told, (path,), remedy="use another unit, or the number's logarithm")] if large else []
     return faults
@@ -194,8 +194,9 @@ def _columns_of_words(reader: _Rows, candidates: set[int]) -> set[int]:
     return words
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
+def clip(text: str, most: int = 40) -> str:
+    """Return a text of the table as messages show it: a field may have megabytes."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _text(lines: Iterable[str]) -> Iterator[str]:
@@ -209,10 +210,11 @@ def _text(lines: Iterable[str]) -> Iterator[str]:
 def _check_header(header: list[str], separator: str, target: str | None) -> list[Fault]:
     other = next((mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]), None)
     if other is not None:
-        told = f"fields must be separated by {separator!r}, but the header looks separated by {other!r}: {header[0]!r}"
+        seen = clip(header[0])
+        told = f"fields must be separated by {separator!r}, but the header looks separated by {other!r}: {seen!r}"
         return [Fault(told, ("csv",), remedy=f"set data.separator: {other!r}")]
     faults = [
-        Fault(f"column names must differ, but {name!r} stands {count} times in the header", ("csv",))
+        Fault(f"column names must differ, but {clip(name)!r} stands {count} times in the header", ("csv",))
         for name, count in Counter(header).items()
         if count > 1
     ]
@@ -269,7 +271,7 @@ def _check_target(found: _TargetColumn, target: str, kind: Kind) -> list[Fault]:
     faults = []
     if len(counts) == 1:
         only = next(iter(counts))
-        faults.append(Fault(f"the target {target!r} must vary, but it is {only!r} in every row", ("target",)))
+        faults.append(Fault(f"the target {target!r} must vary, but it is {clip(only)!r} in every row", ("target",)))
     elif kind == "regression":
         faults += _check_numbers(found, target)
     else:
@@ -298,7 +300,7 @@ def _check_classes(counts: Counter[str], target: str, kind: Kind) -> list[Fault]
     if not rare:
         return []
     told = f"each class needs at least {MINIMUM_ROWS_PER_CLASS} rows, one for each split, but {target!r} has " + listed(
-        f"{label} ({count})" for label, count in rare.items()
+        f"{clip(label)} ({count})" for label, count in rare.items()
     )
     return [Fault(told, ("target",), remedy="add rows, or merge or remove the class")]
 
@@ -307,4 +309,4 @@ def listed(words: Iterable[str]) -> str:
     """Return "a, b, c and 4 more"."""
     every = list(words)
     rest = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(every[:_SHOWN]) + rest
+    return ", ".join(clip(word, 100) for word in every[:_SHOWN]) + rest

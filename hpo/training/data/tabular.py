@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import Fault, SpecError, UserError
-from hpo.training.data.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels, listed
+from hpo.training.data.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels, clip, listed
 from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import split_indices, split_note, to_split
 from hpo.training.task import Kind, Splits
@@ -107,7 +107,7 @@ def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str]
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
-    named = listed(f"{label!r} is {code}" for code, label in enumerate(classes))
+    named = listed(f"{clip(label)!r} is {code}" for code, label in enumerate(classes))
     shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
     notes = [f"target {column.name!r}: {named} (shares of the rows: {shares})"]
     return codes, notes, 1 if kind == "binary" else len(classes)
@@ -141,7 +141,7 @@ def _classify(train: pd.DataFrame) -> _TableColumns:
                 stray = present[numbers.isna()].iloc[0]
                 strays[name] = stray
     if strays:
-        told = listed(f"{name!r} because of {stray!r}" for name, stray in strays.items())
+        told = listed(f"{clip(name)!r} because of {clip(stray)!r}" for name, stray in strays.items())
         columns.notes.append(f"mostly numbers, but counted as text: {told}")
     if columns.numbers:
         columns.notes.append(f"numbers, gaps filled with the median, standardised: {listed(columns.numbers)}")

@@ -87,3 +87,18 @@ def test_a_value_that_was_only_returned_is_a_point_of_the_metric_and_of_no_other
     keys = keys_of([METRIC, "auc_5"])
     assert [point.value for point in rows.points if point.key == keys["auc_5"]] == [0.25]
     assert [point.value for point in rows.points if point.key == keys[METRIC]] == [3.0]
+
+
+def test_params_of_choices_that_would_have_one_text_are_json() -> None:
+    """Of a study that was begun so: one that is older goes on as its runs are, since MLflow lets nobody change them."""
+    long = "x" * 7000
+    values = [True, "true", '"true"', 1, "1", [1], "[1]", None, "null", 0.5, "é", long, f"{long}y"]
+    sweep = replace(SWEEP, quoted=("l#r",))
+    texts = [ended_rows(sweep, "p", record(params={"l#r": value, "l_r": value})).params for value in values]
+    (key,) = texts[0].keys() - {"l_r"}
+    assert len({params[key] for params in texts}) == len(values)
+    assert all(len(params[key]) <= 6000 for params in texts)
+    assert [params[key] for params in texts[:-2]] == [
+        "true", '"true"', '"\\"true\\""', "1", '"1"', "[1]", '"[1]"', "null", '"null"', "0.5", '"é"',
+    ]  # fmt: skip
+    assert [params["l_r"] for params in texts[:3]] == ["true", "true", '"true"']

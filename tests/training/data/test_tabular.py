@@ -326,3 +326,23 @@ def test_notes_and_faults_of_wide_tables_are_short(tmp_path: Path) -> None:
     assert any(note.startswith("mostly numbers, but counted as text: 'column600' because of ") for note in notes)
     fault = only(check_csv({**data, "target": "nothing like it"}, "binary"))
     assert len(fault.remedy) < 200
+
+
+def test_notes_and_faults_of_huge_fields_are_short(tmp_path: Path) -> None:
+    huge = "x" * 200_000
+    rows = [f"{n % 7},{n * 37 % 11},{'yes' if n % 2 else huge}" for n in range(60)]
+    data = write(tmp_path, f"size,n{huge},left", [*rows, f"1,{huge},yes"])
+    said = [*load_csv(data, "binary").notes]
+    assert any("because of 'xxx" in note for note in said)
+    others = (
+        check_csv(data, "regression"),
+        check_csv(write(tmp_path, "size,left", [f"{n},{huge}" for n in range(60)]), "binary"),
+        check_csv(write(tmp_path, "size,left", [f"{n},{huge}{n % 3}" for n in range(60)]), "binary"),
+        check_csv(write(tmp_path, "size,left", [f"{n},{huge if n else 'rare'}" for n in range(60)]), "binary"),
+        check_csv(write(tmp_path, f"{huge},{huge},left", ["1,2,yes", "1,2,no"] * 30), "binary"),
+        check_csv(write(tmp_path, f"{huge};left", ["1;yes", "2;no"] * 30), "binary"),
+    )
+    for faults in others:
+        assert faults
+        said += [fault.message + fault.remedy for fault in faults]
+    assert max(map(len, said)) < 500
