@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hpo.spec.conditions import same
-from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
+from hpo.spec.lookup import once
+from hpo.spec.space import Categorical, Constant, Parameter, Range, Space, lookup_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _PLAIN = (type(None), bool, int, float, str)
 
 
+@once
 def encoded(domain: Categorical) -> list[Any]:
     """Return the choices as Optuna keeps them: as JSON text what it has no type for (lists and mappings), and booleans
     beside numbers, since `True` and `1` are one to it."""
@@ -25,6 +26,14 @@ def encoded(domain: Categorical) -> list[Any]:
     ]
 
 
+@once
+def _values_of(domain: Categorical) -> dict[tuple[type, Any], Any]:
+    """Return the choices by what Optuna keeps them as: its type, and itself."""
+    pairs = zip(encoded(domain), domain.values, strict=True)
+    return {(type(code), code): value for code, value in reversed(list(pairs))}  # of two that are alike the first
+
+
+@once
 def distribution(parameter: Parameter) -> BaseDistribution | None:
     """Return Optuna's distribution of a parameter; None for a constant, which is no matter of search."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -67,8 +76,7 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
 
 def _decode(domain: Categorical, stored: Any) -> Any:
     """Return the choice that Optuna keeps as `stored`; `stored` itself if there is none."""
-    pairs = zip(domain.values, encoded(domain), strict=True)
-    return next((value for value, code in pairs if type(code) is type(stored) and code == stored), stored)
+    return _values_of(domain).get((type(stored), stored), stored)
 
 
 def _suggest_number(trial: Trial, name: str, domain: Range) -> float:
@@ -86,8 +94,8 @@ def searched_params(space: Space, params: dict[str, Any]) -> tuple[dict[str, Any
         if parameter.name in params and found is not None:
             value, domain = params[parameter.name], parameter.domain
             if isinstance(domain, Categorical):
-                pairs = zip(domain.values, encoded(domain), strict=True)
-                value = next((code for option, code in pairs if same(option, value)), value)
+                place = lookup_of(domain).place(value)
+                value = value if place is None else encoded(domain)[place]
             values[parameter.name] = value
             distributions[parameter.name] = found
     return values, distributions

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hpo.spec import rules
+from hpo.spec.census import size_of
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault, SpecError, did_you_mean
 from hpo.spec.grammar import SERVICE_KEYS, PlainKeys, SweepKeys
@@ -20,6 +21,7 @@ from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.spec.validation import validate_section
 
 DEFAULT_TRIALS = 100
+_LARGEST_GRID = 1_000_000  # that is run to its end where no budget is given
 
 
 @dataclass(frozen=True)
@@ -184,18 +186,17 @@ def _limits(
         faults.append(
             Fault(f"run_cap is {run_cap}, but budget.trials is {budget.trials}", ("run_cap",), remedy="keep one")
         )
-    if keys["method"] == "grid" and (size := space.size()) is not None and space.parameters:
+    if keys["method"] == "grid" and (size := size_of(space)) is not None and space.parameters:
         if trials and trials < size:
             notes.append(f"the grid has {size:,} configurations; the budget runs the first {trials:,} of them")
-        trials = min(trials or size, size)
+        trials = min(trials or (size if size <= _LARGEST_GRID else DEFAULT_TRIALS), size)
     if not trials:
         trials = DEFAULT_TRIALS
         notes.append(f"no budget in the file: {trials} trials (set budget.trials)")
     epochs = budget.epochs
-    if "epochs" in space.names() and contract is not None:
-        choices = [value for value in space["epochs"].domain.choices() or [] if isinstance(value, int | float)]
-        if epochs is not None and any(value > epochs for value in choices):
-            most = max(choices)
+    if "epochs" in space and contract is not None:
+        most = space["epochs"].domain.largest()
+        if epochs is not None and most is not None and most > epochs:
             faults.append(
                 Fault(
                     f"budget.epochs >= epochs must hold, but got {epochs} and {most:g}",
@@ -220,7 +221,7 @@ def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...
 def _remarks(sweep: Sweep) -> list[str]:
     """Return what the user should know of settings that have less effect than they may expect."""
     remarks = sweep.early_terminate.remarks(sweep.max_epochs())
-    size = sweep.space.size() if sweep.duplicates == "skip" and sweep.method != "grid" else None
+    size = size_of(sweep.space) if sweep.duplicates == "skip" and sweep.method != "grid" else None
     if size is not None and size < sweep.budget.trials:
         remarks.append(f"the space has {size:,} configurations, fewer than budget.trials: the sweep ends with the last")
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]

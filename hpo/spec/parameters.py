@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from hpo.spec import conditions
+from hpo.spec.census import numbers_in, satisfied
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean
 from hpo.spec.grammar import ParameterKeys
+from hpo.spec.lookup import Lookup
 from hpo.spec.names import clash_fault, clashes, name_fault
-from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, shortened, show
 from hpo.spec.validation import validate
 
 _KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)
@@ -163,8 +166,7 @@ def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, 
         return None, [Fault("nan is no choice: it does not even equal itself", (*path, "values"))]
     if unbounded := [value for value in values if not _finite(value)]:
         return None, [Fault(_NOT_FINITE.format(show(unbounded[0])), (*path, "values"), remedy=_AS_TEXT)]
-    repeated = [value for index, value in enumerate(values) if any(conditions.same(value, v) for v in values[:index])]
-    if repeated:
+    if repeated := Lookup(values).repeated():
         return None, [Fault(f"the value {show(repeated[0])} is repeated", (*path, "values"))]
     shares = keys.probabilities
     if shares is not None:
@@ -257,31 +259,47 @@ def order_by_conditions(parsed: Parsed) -> list[Parameter]:
             elif other in parameters and not possible(condition, parameters[other].domain):
                 message = f"the condition can never hold: {other!r} never is {show(condition)}"
                 parsed.faults.append(Fault(message, where, remedy=f"{other} is: {parameters[other].domain}"))
-    ordered: list[Parameter] = []
-    waiting = dict(parameters)
-    while waiting:
-        free = next((p for p in waiting.values() if not any(other in waiting for other in p.when)), None)
-        if free is None:
-            circle = _circle(waiting)
-            message = f"'when' goes round in a circle: {' -> '.join([*circle, circle[0]])}"
-            parsed.faults.append(Fault(message, (*places[circle[0]], "when"), remedy="drop one of these conditions"))
-            break
-        ordered.append(waiting.pop(free.name))  # the file's order, as far as conditions allow
+    ordered, waiting = _in_order(parameters)
+    if waiting:
+        circle = _circle(waiting)
+        message = f"'when' goes round in a circle: {' -> '.join(map(shortened, [*circle, circle[0]]))}"
+        parsed.faults.append(Fault(message, (*places[circle[0]], "when"), remedy="drop one of these conditions"))
     return ordered
+
+
+def _in_order(parameters: Mapping[str, Parameter]) -> tuple[list[Parameter], dict[str, Parameter]]:
+    """Return the parameters in the file's order, as far as conditions allow, and those that wait for each other."""
+    places = {name: place for place, name in enumerate(parameters)}
+    needs = {name: sum(other in parameters for other in parameter.when) for name, parameter in parameters.items()}
+    needed_by: dict[str, list[str]] = {}
+    for name, parameter in parameters.items():
+        for other in parameter.when:
+            needed_by.setdefault(other, []).append(name)
+    free = [(places[name], name) for name, count in needs.items() if not count]
+    ordered: list[Parameter] = []
+    while free:
+        _, name = heappop(free)
+        ordered.append(parameters[name])
+        for other in needed_by.get(name, ()):
+            needs[other] -= 1
+            if not needs[other]:
+                heappush(free, (places[other], other))
+    return ordered, {name: parameters[name] for name, count in needs.items() if count}
 
 
 def possible(condition: Any, domain: Domain) -> bool:
     """Whether some value of the domain satisfies the condition."""
-    values = _telling(condition, domain) if isinstance(domain, Range) else domain.choices() or ()
-    return any(conditions.holds(condition, value) for value in values if domain.holds(value))
+    if isinstance(domain, Range):
+        return any(conditions.holds(condition, value) for value in _telling(condition, domain) if domain.holds(value))
+    if isinstance(domain, Categorical):
+        return bool(satisfied(condition, domain, domain.values))
+    return conditions.holds(condition, domain.value)
 
 
 def _telling(condition: Any, domain: Range) -> list[float]:
     """Return values of a range of which one satisfies the condition if any does: it changes only at the numbers that it
     names, so those and the middles between them, put on the grid, tell."""
-    operands = condition.values() if isinstance(condition, Mapping) else [condition]
-    named = [number for operand in operands for number in (operand if isinstance(operand, list) else [operand])]
-    inside = [n for n in named if isinstance(n, int | float) and domain.low <= n <= domain.high]
+    inside = [number for number in numbers_in([condition]) if domain.low <= number <= domain.high]
     marks = sorted({domain.low, domain.high, *inside})
     marks += [(left + right) / 2 for left, right in pairwise(marks)]
     return [domain.snap(mark) for mark in marks]
@@ -290,8 +308,10 @@ def _telling(condition: Any, domain: Range) -> list[float]:
 def _circle(waiting: Mapping[str, Parameter]) -> list[str]:
     """Follow conditions among the waiting parameters until one comes again."""
     trail = [next(iter(waiting))]
+    places = {trail[0]: 0}
     while True:
         following = next(other for other in waiting[trail[-1]].when if other in waiting)
-        if following in trail:
-            return trail[trail.index(following) :]
+        if following in places:
+            return trail[places[following] :]
+        places[following] = len(trail)
         trail.append(following)
