@@ -12,7 +12,7 @@ from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
 from hpo.ledger.study.restored import find_study
 from hpo.spec.faults import UserError
-from hpo.spec.source import dump_source
+from hpo.spec.yaml_text import dump_source
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -104,7 +104,7 @@ class _Step:
         return 1 if which == _INACTIVE else self.values.counts[which]
 
 
-class _Group:
+class _Tied:
     """Parameters that are tied together, and the ways to fill them in."""
 
     def __init__(self, steps: Sequence[_Step], start: int) -> None:
@@ -249,7 +249,7 @@ class Census:
                 return
 
 
-def _options(group: _Group, index: int, dead: int) -> Iterator[tuple[bool, Any, int]]:
+def _options(group: _Tied, index: int, dead: int) -> Iterator[tuple[bool, Any, int]]:
     """Yield (active, value, dead clauses afterwards) of what a parameter can be so that a way leads to the end."""
     leads = group.moves[index][dead]
     if _INACTIVE in leads:
@@ -283,7 +283,7 @@ def drawn_where_uncounted(space: Space, rng: random.Random) -> dict[str, Any] | 
     return None
 
 
-def _groups(space: Space) -> list[_Group]:
+def _groups(space: Space) -> list[_Tied]:
     """Split the parameters into groups that no clause ties together, each in the space's order."""
     order = {parameter.name: index for index, parameter in enumerate(space.parameters)}
     clauses: list[tuple[Clause, str | None]] = [(p.when, p.name) for p in space.parameters if p.when]
@@ -310,7 +310,7 @@ def _groups(space: Space) -> list[_Group]:
 
 def _group(
     parameters: Sequence[Parameter], clauses: Sequence[tuple[Clause, str | None]], order: Mapping[str, int]
-) -> _Group:
+) -> _Tied:
     """Raises _TooMuch."""
     start, own, ending = 0, dict[str, int](), dict[str, int]()
     naming: dict[str, list[tuple[int, Any]]] = {}  # by parameter: the clauses that name it, with their condition on it
@@ -331,7 +331,7 @@ def _group(
         named, mine, last_of = naming.get(name, []), own.get(name, 0), ending.get(name, 0)
         values = _classes(parameter, named)
         steps.append(_Step(values, mine, sum(bit for bit, _ in named), last_of, mine | last_of))
-    return _Group(steps, start)
+    return _Tied(steps, start)
 
 
 def _classes(parameter: Parameter, conditions: Sequence[tuple[int, Any]]) -> _Values:

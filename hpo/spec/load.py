@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,12 +12,13 @@ from typing import Any, Protocol
 from hpo.spec import rules
 from hpo.spec.census import size_of
 from hpo.spec.contract import Contract
-from hpo.spec.faults import Fault, SpecError, did_you_mean
+from hpo.spec.faults import Bug, Fault, Misread, SpecError, did_you_mean, reading
 from hpo.spec.grammar import SERVICE_KEYS, PlainKeys, SweepKeys
 from hpo.spec.methods import ALIASES, METHODS
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
+from hpo.spec.recordable import unrecordable
 from hpo.spec.source import Source, apply_override, read_source
-from hpo.spec.space import Categorical, Constant, Space
+from hpo.spec.space import Categorical, Constant, Space, shortened
 from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.spec.validation import validate_section
 
@@ -54,17 +56,37 @@ class Inspect(Protocol):
 
 
 def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> Sweep:
-    """Read, override and check a sweep file. Raises SpecError with all its faults."""
-    source = read_source(path)
-    faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
+    """Read, override and check a sweep file. Raises SpecError with all its faults, Bug if the reading itself fails."""
+    with bugs_told(Source(str(path), {}), path), reading():
+        source = read_source(path)
+        faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
     return make_sweep(source, path, inspect, faults)
 
 
 def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]) -> Sweep:
     """Check what a sweep file says. path: where it lies. faults: those that are known already.
 
-    Raises SpecError with all its faults.
+    Raises SpecError with all its faults, Bug if the reading itself fails.
     """
+    if found := list(unrecordable(source.data)):
+        raise SpecError([fault if fault.source else source.locate(fault) for fault in (*faults, *found)], path)
+    with bugs_told(source, path), reading():
+        return _make_sweep(source, path, inspect, faults)
+
+
+@contextmanager
+def bugs_told(source: Source, path: Path) -> Iterator[None]:
+    """Turn Misread into Bug, with the line of the key that was read."""
+    try:
+        yield
+    except Misread as misread:
+        error = misread.__cause__
+        message = f"hpo itself failed here, by {type(error).__name__}: {shortened(str(error))}"
+        fault = source.locate(Fault(message, misread.path, remedy="a bug in hpo: please report it, with the file"))
+        raise Bug([fault], path) from error
+
+
+def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]) -> Sweep:
     notes: list[str] = []
     keys, found = _sections(source, notes)
     faults += found
@@ -83,18 +105,21 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
     space = Space(tuple(ordered))
     if sound:
         forbidding = dataclasses.replace(space, forbid=tuple(keys["forbid"]))
-        found = list(rules.check_forbid(forbidding, parsed.places))
+        with reading(("forbid",)):
+            found = list(rules.check_forbid(forbidding, parsed.places))
         space = space if found else forbidding  # nothing else is judged by clauses that are faulty
         faults += [*found, *METHODS[_method(keys)].objections(space)]
 
     metric = keys["metric"]
     if contract is not None:
-        faults += rules.check_hyperparameters(space, contract, parsed.places)
+        with reading(("parameters",)):
+            faults += rules.check_hyperparameters(space, contract, parsed.places)
         if metric is not None:
             faults += rules.check_metric(metric.name, metric.goal, space, contract)
     baselines = []
     for index, baseline in enumerate(keys["baselines"] if sound else ()):
-        params, found = rules.complete_baseline(baseline, index, space, contract, parsed.places)
+        with reading(("baselines", index)):
+            params, found = rules.complete_baseline(baseline, index, space, contract, parsed.places)
         baselines.append(params)
         faults += found
 
@@ -139,7 +164,8 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
         elif key not in known:
             faults.append(Fault(f"unknown key {key!r}", (key,), remedy=did_you_mean(key, known)))
         elif key != "parameters":
-            section, found = validate_section(key, value, (key,))
+            with reading((key,)):
+                section, found = validate_section(key, value, (key,))
             faults += found
             keys[key] = section if not found else keys[key]
     for key, example in (("metric", "metric: {name: val_accuracy, goal: maximize}"), ("parameters", "parameters: ...")):
@@ -168,10 +194,11 @@ def _inspect_objective(
     if command is not None and program is None:
         faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
     metric = keys["metric"].name if keys["metric"] else ""
-    folder = path.resolve().parent
-    inspection = inspect(
-        Named(objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder)
+    named = Named(
+        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), path.resolve().parent
     )
+    with reading(("objective",) if objective is not None else ("program",)):
+        inspection = inspect(named)
     faults += inspection.faults
     return inspection
 

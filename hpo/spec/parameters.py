@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hpo.section import LARGEST, SMALLEST
 from hpo.spec import conditions
 from hpo.spec.census import numbers_in, satisfied
-from hpo.spec.faults import ConfigPath, Fault, did_you_mean
+from hpo.spec.faults import ConfigPath, Fault, did_you_mean, reading
 from hpo.spec.grammar import ParameterKeys
 from hpo.spec.lookup import Lookup
 from hpo.spec.names import clash_fault, clashes, name_fault
@@ -38,6 +40,9 @@ _FOREIGN = {
 _NOT_FINITE = "a number must be finite, but got {}"
 _AS_TEXT = "as text, 'inf', it can stand here"
 _MOST = 2**53  # Optuna's samplers count in float64, which is exact up to here
+
+MOST_PARAMETERS = 2000
+_FINEST = 1e9 * (1 + 1e-9)  # values of a range with steps, about
 
 Conditions = tuple[tuple[str, Any], ...]  # (parameter, condition), all of which must hold
 
@@ -65,7 +70,11 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
         return parsed
     if not section:
         parsed.faults.append(Fault("there is nothing to search: no parameter is named", path))
-    for name, entry, place, outer in _flatten(section, path):
+    entries = list(itertools.islice(_flatten(section, path), MOST_PARAMETERS + 1))
+    if len(entries) > MOST_PARAMETERS:
+        parsed.faults.append(Fault(f"a sweep has at most {MOST_PARAMETERS:,} parameters", path))
+        return parsed
+    for name, entry, place, outer in entries:
         if name in parsed.places:
             parsed.faults.append(Fault(f"the parameter {name!r} is named twice", place))
             continue
@@ -73,7 +82,8 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
         if fault := "a name must not be empty" if "" in place else name_fault(name):
             parsed.faults.append(Fault(f"no parameter can go by this name: {fault}", place))
             continue
-        parameter, faults = _parse_parameter(name, entry, place, outer)
+        with reading(place):
+            parameter, faults = _parse_parameter(name, entry, place, outer)
         parsed.faults += faults
         if parameter is not None:
             parsed.parameters[name] = parameter
@@ -111,8 +121,8 @@ def _parse_parameter(
         example = f"{{values: {entry}}}" if isinstance(entry, list) else f"{{value: {show(entry)}}}"
         return None, [Fault(f"must be a mapping, but got {show(entry)}", path, remedy=f"write {name}: {example}")]
     distribution = entry.get("distribution")
-    if distribution in _FOREIGN:
-        remedy = f"use {_FOREIGN[str(distribution)]}"
+    if isinstance(distribution, str) and distribution in _FOREIGN:
+        remedy = f"use {_FOREIGN[distribution]}"
         return None, [
             Fault(f"the distribution {distribution!r} is not supported", (*path, "distribution"), remedy=remedy)
         ]
@@ -184,7 +194,7 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         return None, [Fault(f"the key {missing!r} is missing: a range needs both", path)]
     low, high = keys.min, keys.max
     if not (_finite(low) and _finite(high)):
-        return None, [Fault(f"min and max must be finite, but got min={_exact(low)}, max={_exact(high)}", path)]
+        return None, [Fault(f"min and max must be finite, but got min={show(low)}, max={show(high)}", path)]
     distribution = keys.distribution
     if distribution in ("constant", "categorical"):
         return None, [Fault(f"min and max go with no distribution {distribution!r}", (*path, "distribution"))]
@@ -200,6 +210,9 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         if high > 700:
             return None, [Fault(f"max is an exponent of e here, but got {show(high)}", (*path, "max"), remedy=_VALUES)]
         low, high = math.exp(low), math.exp(high)
+    if (beyond := max(-low, high)) > LARGEST:
+        message = f"min and max must be within ±{LARGEST:g}, but got {beyond if beyond == high else -beyond:g}"
+        return None, [Fault(message, (*path, "max" if beyond == high else "min"))]
     log = distribution in _LOG
     if log and low <= 0:
         return None, [
@@ -209,6 +222,8 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
                 remedy="a small number such as 1e-6",
             )
         ]
+    if log and low < SMALLEST:
+        return None, [Fault(f"min >= {SMALLEST:g} must hold on a log scale, but got min={low:g}", (*path, "min"))]
     whole = isinstance(entry["min"], int) and isinstance(entry["max"], int)  # as written: an exponent is none
     q_whole = keys.q is None or float(keys.q).is_integer()
     if distribution == "int_uniform" and not (whole and q_whole):
@@ -223,6 +238,9 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         return None, [
             Fault(f"q <= max - min must hold, but got q={_exact(step)}, max - min={_exact(high - low)}", (*path, "q"))
         ]
+    if step is not None and not integer and step < (finest := max(abs(low), abs(high)) / _FINEST):
+        message = f"q >= {finest:.3g} must hold (neighbours differ in nine digits), but got q={step:g}"
+        return None, [Fault(message, (*path, "q"), remedy="leave q out")]
     if not integer:
         return Range(float(low), float(high), log=log, step=step), []
     if max(-low, high) > _MOST:

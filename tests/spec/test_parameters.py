@@ -117,7 +117,8 @@ def test_forms(load: Load, entry: str, expected: Domain) -> None:
             "{min: 0, max: 9007199254740994}",
             "x: whole numbers must be within ±2**53, but got min=0, max=9007199254740994",
         ),
-        (f"{{min: 0, max: 1{'0' * 400}}}", "x: min and max must be finite, but got min=0, max=1000"),
+        (f"{{min: 0, max: 1{'0' * 400}}}", "x.max: a whole number has at most 300 digits, but this has about 401"),
+        ("{min: 0, max: .inf}", "x: min and max must be finite, but got min=0, max=inf"),
         (
             "{min: 9007199254740993, max: 9007199254740992}",
             "min < max must hold, but got min=9007199254740993, max=9007199254740992",

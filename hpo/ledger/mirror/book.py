@@ -42,7 +42,7 @@ from hpo.ledger.mirror.rows import (
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
-from hpo.spec.source import dump_source
+from hpo.spec.yaml_text import dump_source
 
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
 VIEW = "hpo"  # the name of the shared view of the runs table
