@@ -48,6 +48,7 @@ forbid: [{optimizer: sgd, learning_rate: {">": 0.05}}, {batch_size: 64, momentum
 baselines: [{optimizer: adam, learning_rate: 0.001, batch_size: 32, hidden_layers: [64], epochs: 2}]
 engine: {type: local, workers: 2, memory_gb: 4}
 """
+RICH_AND_FREE = RICH.replace("objective: toy", "objective: free")
 FREE = """
 program: train.py
 metric: {name: score}
