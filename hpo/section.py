@@ -7,8 +7,18 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Natural = Annotated[int, Field(ge=0)]
+LARGEST = 1e150  # of a number that samplers calculate with: squares, and the widths of ranges, are still finite
+SMALLEST = 1e-150
+
+Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]  # 30 years: what systems can wait for
+Gigabytes = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]  # a limit of memory is below 2**63 bytes
+Natural = Annotated[int, Field(ge=0, le=2**53)]  # a float, in which steps and samples are counted, is exact up to here
+Count = Annotated[int, Field(gt=0, le=2**53)]
+Processes = Annotated[int, Field(gt=0, le=10_000)]
+Workers = Annotated[int, Field(ge=0, le=10_000)]
+Pause = Annotated[int, Field(ge=0, le=10**9)]  # seconds
 
 
 def _title(section: type[Any]) -> str:

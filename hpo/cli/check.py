@@ -13,7 +13,12 @@ def command(file: str, overrides: tuple[str, ...]) -> None:
     """Validate a sweep file and show what it would do; trains nothing."""
     from hpo.objective.build import inspect
     from hpo.review.outline import outline
-    from hpo.spec.load import load_sweep
+    from hpo.spec.faults import reading
+    from hpo.spec.load import bugs_told, load_sweep
+    from hpo.spec.source import Source
 
-    sweep = load_sweep(find_sweep_file(file), inspect, overrides)
-    click.echo(outline(sweep))
+    path = find_sweep_file(file)
+    sweep = load_sweep(path, inspect, overrides)
+    with bugs_told(Source(str(path), {}), path), reading():
+        text = outline(sweep)
+    click.echo(text)

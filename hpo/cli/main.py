@@ -8,13 +8,15 @@ import io
 import os
 import pkgutil
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 
 import click
 
 from hpo.lazy import keep_imports
-from hpo.ledger.study.urls import MaskedStream
-from hpo.spec.faults import RecordsGone, SpecError, UserError
+from hpo.ledger.study.urls import MaskedStream, masked
+from hpo.spec.faults import Bug, RecordsGone, SpecError, UserError
 
 _NO_COMMANDS = ("main", "options")
 _ORDER = (
@@ -61,6 +63,13 @@ def cli() -> None:
     """Hyperparameter sweeps from one declarative file: trained, recorded, reviewable."""
 
 
+def _traceback_file(error: Bug) -> str:
+    """Write what led to a bug into a file of its own; return its path."""
+    with tempfile.NamedTemporaryFile("w", prefix="hpo-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.write(masked("".join(traceback.format_exception(error))))
+    return file.name
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 no finished trial, 2 bad input, 3 MLflow lacks something,
     130 interrupted."""
@@ -75,7 +84,8 @@ def main() -> None:
         code = cli(standalone_mode=False)
     except SpecError as error:
         count = f"{len(error.faults)} faults" if len(error.faults) > 1 else "one fault"
-        print(f"{error}\nhpo: {count}; nothing was started", file=sys.stderr)
+        kept = f"; the traceback is in {_traceback_file(error)}" if isinstance(error, Bug) else ""
+        print(f"{error}\nhpo: {count}; nothing was started{kept}", file=sys.stderr)
         code = 2
     except UserError as error:
         print(f"hpo: {error}", file=sys.stderr)

@@ -51,9 +51,16 @@ def inspect(named: Named) -> Inspection:
 
     The user's folders are taken off sys.path again: what this process imports later is not looked for in them.
     """
+    data, faults = _resolved(named.data, named)
+    if faults:
+        return Inspection(faults=tuple(faults))
+    named = dataclasses.replace(named, data=data)
     if named.objective is None:
         return _inspect(named)
-    before, folders = list(sys.path), user_folders(named.objective, named.folder)
+    try:
+        before, folders = list(sys.path), user_folders(named.objective, named.folder)
+    except UserError as error:
+        return Inspection(faults=(_fault(str(error)),))
     clashes = user_path.enter(folders)
     try:
         inspection = _inspect(named)
@@ -77,13 +84,12 @@ def _told(clashes: Sequence[Clash]) -> str:
 
 
 def _inspect(named: Named) -> Inspection:
-    named = dataclasses.replace(named, data=_resolved(named.data, named))
     try:
         objective = build(named)
     except SpecError as error:
         return Inspection(faults=error.faults)
     except UserError as error:
-        return Inspection(faults=(_fault(str(error)),))
+        return Inspection(faults=(Fault(str(error), ("program",)) if named.program else _fault(str(error)),))
     except Exception as error:  # the user's own code: a task's __init__, its contract
         return Inspection(faults=(_fault(f"{named.objective} raised {one_line(error)}"),))
     try:
@@ -111,10 +117,17 @@ def named_of(sweep: Sweep) -> Named:
     )
 
 
-def _resolved(data: Mapping[str, Any], named: Named) -> dict[str, Any]:
-    """Return the data section with its `csv` and `root` as they stand from the working directory."""
-    paths = {key: data[key] for key in ("csv", "root") if isinstance(data.get(key), str)}
-    return {**data, **{key: str(resolve_path(path, named.folder).resolve()) for key, path in paths.items()}}
+def _resolved(data: Mapping[str, Any], named: Named) -> tuple[dict[str, Any], list[Fault]]:
+    """Return the data section with its `csv` and `root` as they stand from the working directory, and the faults of
+    those that no path can be."""
+    resolved, faults = dict(data), []
+    for key in ("csv", "root"):
+        if isinstance(path := data.get(key), str):
+            try:
+                resolved[key] = str(resolve_path(path, named.folder).resolve())
+            except UserError as error:
+                faults.append(Fault(str(error), ("data", key)))
+    return resolved, faults
 
 
 def _check_signature(reference: str, function: Any) -> None:

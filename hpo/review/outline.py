@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import math
+
 from hpo.engines.local import plan_workers
 from hpo.engines.ray.cluster import demand_of
 from hpo.plan.planner import MOST, opening
 from hpo.review.display import duration, params_text
+from hpo.spec.census import census_of
 from hpo.spec.conditions import Clause
 from hpo.spec.grammar import LocalEngineKeys
-from hpo.spec.space import Constant, Parameter, show
+from hpo.spec.space import Constant, Parameter, listed, show
 from hpo.spec.sweep import Sweep
+
+_WIDEST = 40  # letters of a name that others are lined up with
+_DIGITS = 15  # of a number that is shown in full
+_MOST = 100  # parameters, clauses and baselines that are shown
 
 
 def outline(sweep: Sweep) -> str:
     """Return a sweep in words."""
     what = sweep.objective or sweep.program
     lines = [f"{sweep.name}: {what}, {sweep.metric.goal} {sweep.metric.name}, by {sweep.method}", ""]
-    width = max(len(name) for name in sweep.space.names())
-    lines += [_parameter_line(parameter, width) for parameter in sweep.space.parameters]
-    lines += [f"never     {_clause(clause)}" for clause in sweep.space.forbid]
-    lines += [f"first     {params_text(baseline)}" for baseline in sweep.baselines]
+    width = max((len(name) for name in sweep.space.names() if len(name) <= _WIDEST), default=0)
+    lines += _some([_parameter_line(parameter, width) for parameter in sweep.space.parameters], "parameters")
+    lines += _some([f"never     {_clause(clause)}" for clause in sweep.space.forbid], "clauses of 'forbid'")
+    lines += _some([f"first     {params_text(baseline)}" for baseline in sweep.baselines], "baselines")
     lines.append("")
-    size = sweep.space.size()
-    lines.append(f"space     {f'{size:,} configurations' if size is not None else 'unbounded'}")
+    lines.append(f"space     {_size(sweep)}")
     lines += _plan_lines(sweep)
     lines += [f"note      {note}" for note in sweep.notes]
     return "\n".join(lines)
+
+
+def _some(lines: list[str], what: str) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = [f"          ... and {len(lines) - _MOST:,} more {what}"] if len(lines) > _MOST else []
+    return lines[:_MOST] + more
+
+
+def _size(sweep: Sweep) -> str:
+    census = census_of(sweep.space)
+    if census is None:
+        return "not counted: 'when' and 'forbid' tie too many parameters together"
+    if census.size is None:
+        return "unbounded"
+    large = math.log10(census.size) >= _DIGITS
+    return f"about 10^{math.log10(census.size):.0f} configurations" if large else f"{census.size:,} configurations"
 
 
 def _parameter_line(parameter: Parameter, width: int) -> str:
@@ -42,7 +64,7 @@ def _condition(condition: object) -> str:
     if isinstance(condition, dict):
         return " and ".join(f"{op} {show(operand)}" for op, operand in condition.items())
     if isinstance(condition, list):
-        return "is " + " or ".join(map(show, condition))
+        return "is " + listed(list(map(show, condition)), " or ")
     return f"is {show(condition)}"
 
 

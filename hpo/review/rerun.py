@@ -9,7 +9,7 @@ from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.restored import find_study
-from hpo.spec.source import dump_source
+from hpo.spec.yaml_text import dump_source
 
 
 def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecord) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from hpo.search.distributions import decode_params
+from hpo.spec.census import census_of
 from hpo.spec.conditions import identity_of, same_params
 from hpo.spec.sweep import Sweep
 
-_DRAWS = 10_000  # random draws before the allowed configurations are looked for one by one
+_DRAWS = 10_000  # random draws before the allowed configurations are gone through one by one
 
 
 class Candidates:
@@ -31,11 +32,13 @@ class Candidates:
         self._tried: set[str] | None = None if sweep.duplicates == "replicate" else set()
         self.note(params for params, trial in pairs if not trial.user_attrs.get("interrupted"))  # which is run again
         self._elsewhere: set[str] = set()  # configurations that other drivers train or have trained
-        self._left: list[dict[str, Any]] | None = None  # the wanted ones, once drawing has missed for long
+        self._left: Iterator[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
         self._grid: Iterator[dict[str, Any]] | None = None
         if sweep.method == "grid":
             done = {identity_of(params) for params in (*known, *self._first)}
-            self._grid = (params for params in sweep.space.configurations() or () if identity_of(params) not in done)
+            census = census_of(sweep.space)
+            assert census is not None and census.size is not None, "a grid is countable (hpo.spec.methods)"
+            self._grid = (params for params in census.grid() if identity_of(params) not in done)
 
     def put_first(self, params: dict[str, Any]) -> None:
         """Have a configuration proposed before any other."""
@@ -69,15 +72,19 @@ class Candidates:
         return self._space.allowed(params) and (self._tried is None or identity_of(params) not in self._tried)
 
     def draw(self) -> dict[str, Any] | None:
-        """Draw a wanted configuration at random; None if there is none left."""
+        """Draw a wanted configuration at random; None if there is none left, or none is found."""
         if self._left is None:
             for _ in range(_DRAWS):
                 if self.wanted(params := self._space.draw(self._rng)):
                     return params
-            self._left = list(self._space.survivors())
-        if self._tried is not None:
-            self._left = [params for params in self._left if self.wanted(params)]
-        return self._rng.choice(self._left) if self._left else None
+        census = census_of(self._space)
+        if census is None or census.empty:
+            return None
+        if census.size is not None and self._tried is not None:  # what was passed over once is never wanted again
+            self._left = self._left or census.scattered(self._rng)
+            return next((params for params in self._left if self.wanted(params)), None)
+        drawn = (census.draw(self._rng) for _ in range(_DRAWS))
+        return next((params for params in drawn if params is not None and self.wanted(params)), None)
 
 
 def _among(params: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> bool:

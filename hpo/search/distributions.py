@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.spec.choices import told_apart
 from hpo.spec.conditions import same
+from hpo.spec.once import once
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _PLAIN = (type(None), bool, int, float, str)
 
 
+@once
 def encoded(domain: Categorical) -> list[Any]:
     """Return the choices as Optuna keeps them, all different to it: as JSON text what it has no type for (lists and
     mappings), and booleans beside numbers, since `True` and `1` are one to it; all of them as JSON text where two would
@@ -53,6 +55,14 @@ def kept_otherwise(space: Space, distributions: Mapping[str, BaseDistribution]) 
     return found
 
 
+@once
+def _values_of(domain: Categorical) -> dict[tuple[type, Any], Any]:
+    """Return the choices by what Optuna keeps them as: its type, and itself."""
+    pairs = zip(encoded(domain), domain.values, strict=True)
+    return {(type(code), code): value for code, value in reversed(list(pairs))}  # of two that are alike the first
+
+
+@once
 def distribution(parameter: Parameter) -> BaseDistribution | None:
     """Return Optuna's distribution of a parameter; None for a constant, which is no matter of search."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -95,8 +105,7 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
 
 def _decode(domain: Categorical, stored: Any) -> Any:
     """Return the choice that Optuna keeps as `stored`; `stored` itself if there is none."""
-    pairs = zip(domain.values, encoded(domain), strict=True)
-    return next((value for value, code in pairs if same(code, stored)), stored)
+    return _values_of(domain).get((type(stored), stored), stored)
 
 
 def _suggest_number(trial: Trial, name: str, domain: Range) -> float:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 ConfigPath = tuple[str | int, ...]
+
+_MOST_SHOWN = 200  # faults
+_LONGEST_WORD = 100  # characters: a longer one has no neighbours that anybody meant
+_MOST_OPTIONS = 40  # that are listed; and so many times 25 are compared
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,31 @@ class SpecError(UserError):
     def render(self) -> str:
         """Return one line a fault, sorted by line: `file:line: key: message (remedy)`."""
         ordered = sorted(self.faults, key=lambda fault: (fault.line is None, fault.line or 0, fault.path))
-        return "\n".join(render_fault(fault, self.source) for fault in ordered)
+        more = [f"... and {len(ordered) - _MOST_SHOWN:,} faults more"] if len(ordered) > _MOST_SHOWN else []
+        return "\n".join([*(render_fault(fault, self.source) for fault in ordered[:_MOST_SHOWN]), *more])
+
+
+class Bug(SpecError):
+    """A sweep file on which the reading itself failed: our fault, not the file's. The exception is the cause."""
+
+
+class Misread(Exception):
+    """Reading failed by an exception that nobody expected, which is the cause. path: of the key that was read."""
+
+    def __init__(self, path: ConfigPath) -> None:
+        super().__init__(dotted(path))
+        self.path = path
+
+
+@contextmanager
+def reading(path: ConfigPath = ()) -> Iterator[None]:
+    """Say of an unexpected exception at which key of the sweep file it came up: raises Misread."""
+    try:
+        yield
+    except (UserError, Misread):
+        raise
+    except Exception as error:
+        raise Misread(path) from error
 
 
 def render_fault(fault: Fault, source: str = "") -> str:
@@ -63,13 +93,17 @@ def dotted(path: ConfigPath) -> str:
 
 def closest(word: str, options: Iterable[str]) -> str | None:
     """Return the option that `word` was probably meant to be, None if none is close."""
-    return next(iter(difflib.get_close_matches(word, sorted(set(options)), n=1, cutoff=0.6)), None)
+    known = sorted(set(itertools.islice(options, 25 * _MOST_OPTIONS)))
+    if len(word) > _LONGEST_WORD:
+        return None
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Return "did you mean 'learning_rate'?" for the closest option, or the list of options if none is close."""
-    known = sorted(set(options))
+    known = sorted(set(itertools.islice(options, 25 * _MOST_OPTIONS)))
     close = closest(word, known)
     if close is not None:
         return f"did you mean {close!r}?"
-    return "one of: " + ", ".join(known) if known else ""
+    more = ", ..." if len(known) > _MOST_OPTIONS else ""
+    return f"one of: {', '.join(known[:_MOST_OPTIONS])}{more}" if known else ""

@@ -16,15 +16,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveInt,
     WithJsonSchema,
     WrapValidator,
 )
 
-from hpo.section import Natural, Positive, Section, section_of
+from hpo.section import Count, Gigabytes, Natural, Positive, Processes, Seconds, Section, Workers, section_of
 from hpo.spec.contract import Goal
 from hpo.spec.methods import MethodName
-from hpo.spec.names import name_fault
+from hpo.spec.names import LONGEST_STUDY_NAME, name_fault
 from hpo.stopping.none import NoStopKeys
 from hpo.stopping.rules import EarlyTerminate
 
@@ -72,13 +71,13 @@ class Metric:
 class Budget:
     """When a sweep ends: whichever comes first; and when a trial has taken too long."""
 
-    trials: Annotated[PositiveInt | None, says("trials that end complete or pruned")] = None
-    epochs: Annotated[PositiveInt | None, says("epochs of a trial, where `epochs` is no parameter")] = None
-    seconds: Annotated[Positive | None, says("wall time, over all the times that the sweep was run")] = None
+    trials: Annotated[Count | None, says("trials that end complete or pruned")] = None
+    epochs: Annotated[Count | None, says("epochs of a trial, where `epochs` is no parameter")] = None
+    seconds: Annotated[Seconds | None, says("wall time, over all the times that the sweep was run")] = None
     failures: Annotated[Natural | None, says("failed trials after which the sweep stops (default: trials/2)")] = None
-    trial_seconds: Annotated[Positive | None, says("wall time of one trial; then it fails (timeout)")] = None
+    trial_seconds: Annotated[Seconds | None, says("wall time of one trial; then it fails (timeout)")] = None
     stall_seconds: Annotated[
-        Positive | None,
+        Seconds | None,
         says("time without any report after which a trial fails (timeout) and its worker is replaced"),
     ] = None
 
@@ -97,10 +96,10 @@ class Retry(Section):
 
 class LocalEngineKeys(Section):
     type: Literal["local"] = "local"
-    workers: Literal["auto"] | Natural = Field("auto", description="processes; auto: one a core or GPU; 0: in-process")
-    workers_per_gpu: PositiveInt = Field(1, description="workers that share one GPU")
-    memory_gb: Positive | None = Field(None, description="host memory that a worker may allocate; then: MemoryError")
-    cohort: Literal["auto", "off", False] | PositiveInt = Field("auto", description="trials that train as one stack")
+    workers: Literal["auto"] | Workers = Field("auto", description="processes; auto: one a core or GPU; 0: in-process")
+    workers_per_gpu: Processes = Field(1, description="workers that share one GPU")
+    memory_gb: Gigabytes | None = Field(None, description="host memory that a worker may allocate; then: MemoryError")
+    cohort: Literal["auto", "off", False] | Count = Field("auto", description="trials that train as one stack")
     compile: bool = Field(False, description="torch.compile for stacks: tens of seconds for each, for long trials")
 
 
@@ -116,7 +115,7 @@ def _address(address: str) -> str:
     raise ValueError(f"must be auto, local or host:port (the port of `ray start --head`), but got {address!r}")
 
 
-Share = Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)]  # of something that Ray hands out
+Share = Annotated[float, Field(ge=0, le=1e9), AfterValidator(_whole_above_one)]  # of something that Ray hands out
 
 
 class RayEngineKeys(Section):
@@ -124,13 +123,13 @@ class RayEngineKeys(Section):
     address: Annotated[str, AfterValidator(_address)] = Field(
         "auto", description="host:port of a cluster; local: start one here; auto: the one that runs, else local"
     )
-    workers: Literal["auto"] | PositiveInt = Field("auto", description="auto: as many as the cluster has room for")
+    workers: Literal["auto"] | Processes = Field("auto", description="auto: as many as the cluster has room for")
     cpus_per_worker: Annotated[Share, Field(gt=0)] = Field(1, description="cores; as many threads train")
     gpus_per_worker: Share = Field(0, description="e.g. 0.25: four workers share a GPU; 0: none is used")
     resources: dict[str, Share] = Field({}, description="custom resources of Ray that a worker takes, e.g. {a100: 1}")
-    memory_gb: Positive | None = Field(None, description="memory a worker takes and may allocate; then: MemoryError")
+    memory_gb: Gigabytes | None = Field(None, description="memory a worker takes and may allocate; then: MemoryError")
     files: list[str] = Field([], description="further files and folders that the objective reads: sent to the workers")
-    cohort: Literal["auto", "off", False] | PositiveInt = Field("auto", description="trials that train as one stack")
+    cohort: Literal["auto", "off", False] | Count = Field("auto", description="trials that train as one stack")
     compile: bool = Field(False, description="torch.compile for stacks: tens of seconds for each, for long trials")
 
 
@@ -138,8 +137,8 @@ Engine = Annotated[LocalEngineKeys | RayEngineKeys, Field(discriminator="type")]
 
 
 class Confirm(Section):
-    top: PositiveInt = 3
-    seeds: int = Field(5, ge=2)
+    top: Count = 3
+    seeds: int = Field(5, ge=2, le=10_000)
 
 
 class Neighbour(Section):
@@ -147,8 +146,8 @@ class Neighbour(Section):
 
     params: dict[str, Any]
     seed: Seed
-    epochs: PositiveInt | None = Field(None, description="that it trains; default: the objective's own")
-    until: PositiveInt | None = Field(None, description="the epoch after which it was pruned")
+    epochs: Count | None = Field(None, description="that it trains; default: the objective's own")
+    until: Count | None = Field(None, description="the epoch after which it was pruned")
 
 
 class Stack(Section):
@@ -158,7 +157,16 @@ class Stack(Section):
     others: list[Neighbour] = Field(min_length=1, description="they train again beside it; nothing of them is recorded")
 
 
-Name = Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=200)]
+def _short(name: str) -> str:
+    if (size := len(name.encode())) > LONGEST_STUDY_NAME:
+        raise ValueError(
+            f"must be at most {LONGEST_STUDY_NAME} bytes long, since files are named after it, but got {name[:20]}... "
+            f"with {size}"
+        )
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[\w][\w .+-]*$"), AfterValidator(_short)]
 Distribution = Literal[
     "constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values", "q_log_uniform_values",
     "log_uniform", "q_log_uniform",
@@ -193,8 +201,10 @@ class PlainKeys:
     early_terminate: EarlyTerminate = field(default_factory=lambda: NoStopKeys(type="none"))
     retry: Retry = field(default_factory=Retry)
     duplicates: Annotated[Literal["skip", "replicate"], says("whether one configuration is trained twice")] = "skip"
-    checkpoint_seconds: Annotated[Natural, says("training time between two checkpoints of a trial; 0: none")] = 60
-    seed: Annotated[Natural, says("seeds the sampler and, with its number, each trial")] = 0
+    checkpoint_seconds: Annotated[
+        int, Field(ge=0, le=10**9), says("training time between two checkpoints of a trial; 0: none")
+    ] = 60
+    seed: Annotated[int, Field(ge=0), says("seeds the sampler and, with its number, each trial")] = 0
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
@@ -220,10 +230,10 @@ class FileKeys(Section):
     metric: MetricKeys
     method: MethodName = "tpe"
     budget: BudgetKeys = BudgetKeys()
-    run_cap: PositiveInt | None = Field(None, description="W&B's name of budget.trials")
+    run_cap: Count | None = Field(None, description="W&B's name of budget.trials")
     parameters: dict[str, ParameterKeys]
-    forbid: list[dict[str, Any]] = Field([], description="configurations that are never proposed")
-    baselines: list[dict[str, Any]] = Field([], description="configurations that are tried first")
+    forbid: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are never proposed")
+    baselines: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are tried first")
 
 
 SweepKeys = section_of(PlainKeys, FileKeys, "SweepKeys")  # the whole top level

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from hpo.spec import rules
+from hpo.spec.census import size_of
 from hpo.spec.contract import Contract
-from hpo.spec.faults import Fault, SpecError, did_you_mean
+from hpo.spec.faults import Bug, Fault, Misread, SpecError, did_you_mean, reading
 from hpo.spec.grammar import SERVICE_KEYS, PlainKeys, SweepKeys
 from hpo.spec.methods import ALIASES, METHODS
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
+from hpo.spec.recordable import unrecordable
 from hpo.spec.source import Source, apply_override, read_source
-from hpo.spec.space import Categorical, Constant, Space
+from hpo.spec.space import Categorical, Constant, Space, shortened
 from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.spec.validation import validate_section
 
 DEFAULT_TRIALS = 100
+_LARGEST_GRID = 1_000_000  # that is run to its end where no budget is given
 
 
 @dataclass(frozen=True)
@@ -53,17 +57,37 @@ class Inspect(Protocol):
 
 
 def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> Sweep:
-    """Read, override and check a sweep file. Raises SpecError with all its faults."""
-    source = read_source(path)
-    faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
+    """Read, override and check a sweep file. Raises SpecError with all its faults, Bug if the reading itself fails."""
+    with bugs_told(Source(str(path), {}), path), reading():
+        source = read_source(path)
+        faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
     return make_sweep(source, path, inspect, faults)
 
 
 def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]) -> Sweep:
     """Check what a sweep file says. path: where it lies. faults: those that are known already.
 
-    Raises SpecError with all its faults.
+    Raises SpecError with all its faults, Bug if the reading itself fails.
     """
+    if found := list(unrecordable(source.data)):
+        raise SpecError([fault if fault.source else source.locate(fault) for fault in (*faults, *found)], path)
+    with bugs_told(source, path), reading():
+        return _make_sweep(source, path, inspect, faults)
+
+
+@contextmanager
+def bugs_told(source: Source, path: Path) -> Iterator[None]:
+    """Turn Misread into Bug, with the line of the key that was read."""
+    try:
+        yield
+    except Misread as misread:
+        error = misread.__cause__
+        message = f"hpo itself failed here, by {type(error).__name__}: {shortened(str(error))}"
+        fault = source.locate(Fault(message, misread.path, remedy="a bug in hpo: please report it, with the file"))
+        raise Bug([fault], path) from error
+
+
+def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]) -> Sweep:
     notes: list[str] = []
     keys, found = _sections(source, notes)
     faults += found
@@ -82,7 +106,8 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
     space = Space(tuple(ordered))
     if sound:
         forbidding = dataclasses.replace(space, forbid=tuple(keys["forbid"]))
-        found = list(rules.check_forbid(forbidding, parsed.places))
+        with reading(("forbid",)):
+            found = list(rules.check_forbid(forbidding, parsed.places))
         space = space if found else forbidding  # nothing else is judged by clauses that are faulty
         faults += [*found, *METHODS[_method(keys)].objections(space)]
 
@@ -90,12 +115,14 @@ def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]
         faults += rules.check_told_apart(space, inspection.as_text, parsed.places)
     metric = keys["metric"]
     if contract is not None:
-        faults += rules.check_hyperparameters(space, contract, parsed.places)
+        with reading(("parameters",)):
+            faults += rules.check_hyperparameters(space, contract, parsed.places)
         if metric is not None:
             faults += rules.check_metric(metric.name, metric.goal, space, contract)
     baselines = []
     for index, baseline in enumerate(keys["baselines"] if sound else ()):
-        params, found = rules.complete_baseline(baseline, index, space, contract, parsed.places)
+        with reading(("baselines", index)):
+            params, found = rules.complete_baseline(baseline, index, space, contract, parsed.places)
         baselines.append(params)
         faults += found
 
@@ -142,7 +169,8 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
         elif key not in known:
             faults.append(Fault(f"unknown key {key!r}", (key,), remedy=did_you_mean(key, known)))
         elif key != "parameters":
-            section, found = validate_section(key, value, (key,))
+            with reading((key,)):
+                section, found = validate_section(key, value, (key,))
             faults += found
             keys[key] = section if not found else keys[key]
     for key, example in (("metric", "metric: {name: val_accuracy, goal: maximize}"), ("parameters", "parameters: ...")):
@@ -171,10 +199,11 @@ def _inspect_objective(
     if command is not None and program is None:
         faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
     metric = keys["metric"].name if keys["metric"] else ""
-    folder = path.resolve().parent
-    inspection = inspect(
-        Named(objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder)
+    named = Named(
+        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), path.resolve().parent
     )
+    with reading(("objective",) if objective is not None else ("program",)):
+        inspection = inspect(named)
     faults += inspection.faults
     return inspection
 
@@ -189,18 +218,17 @@ def _limits(
         faults.append(
             Fault(f"run_cap is {run_cap}, but budget.trials is {budget.trials}", ("run_cap",), remedy="keep one")
         )
-    if keys["method"] == "grid" and (size := space.size()) is not None and space.parameters:
+    if keys["method"] == "grid" and (size := size_of(space)) is not None and space.parameters:
         if trials and trials < size:
             notes.append(f"the grid has {size:,} configurations; the budget runs the first {trials:,} of them")
-        trials = min(trials or size, size)
+        trials = min(trials or (size if size <= _LARGEST_GRID else DEFAULT_TRIALS), size)
     if not trials:
         trials = DEFAULT_TRIALS
         notes.append(f"no budget in the file: {trials} trials (set budget.trials)")
     epochs = budget.epochs
-    if "epochs" in space.names() and contract is not None:
-        choices = [value for value in space["epochs"].domain.choices() or [] if isinstance(value, int | float)]
-        if epochs is not None and any(value > epochs for value in choices):
-            most = max(choices)
+    if "epochs" in space and contract is not None:
+        most = space["epochs"].domain.largest()
+        if epochs is not None and most is not None and most > epochs:
             faults.append(
                 Fault(
                     f"budget.epochs >= epochs must hold, but got {epochs} and {most:g}",
@@ -225,7 +253,7 @@ def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...
 def _remarks(sweep: Sweep) -> list[str]:
     """Return what the user should know of settings that have less effect than they may expect."""
     remarks = sweep.early_terminate.remarks(sweep.max_epochs())
-    size = sweep.space.size() if sweep.duplicates == "skip" and sweep.method != "grid" else None
+    size = size_of(sweep.space) if sweep.duplicates == "skip" and sweep.method != "grid" else None
     if size is not None and size < sweep.budget.trials:
         remarks.append(f"the space has {size:,} configurations, fewer than budget.trials: the sweep ends with the last")
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from hpo.spec.census import census_of
 from hpo.spec.faults import Fault
 from hpo.spec.space import Range, Space
 
@@ -40,14 +41,17 @@ class SearchMethod:
     objections: Callable[[Space], Iterable[Fault]] = _any_space
 
 
-def _uncountable(space: Space) -> Iterable[Fault]:
-    for parameter in space.parameters:
-        if parameter.domain.count() is None:
-            yield Fault(
-                f"a grid needs countable values, but {parameter.name} is a range of real numbers",
-                ("method",),
-                remedy=f"give {parameter.name} 'values' or a step 'q', or use method: qmc",
-            )
+def _no_grid(space: Space) -> Iterable[Fault]:
+    endless = [parameter.name for parameter in space.parameters if parameter.domain.count() is None]
+    for name in endless:
+        yield Fault(
+            f"a grid needs countable values, but {name} is a range of real numbers",
+            ("method",),
+            remedy=f"give {name} 'values' or a step 'q', or use method: qmc",
+        )
+    if not endless and census_of(space) is None:
+        message = "'when' and 'forbid' tie too many parameters together for a grid to be worked out"
+        yield Fault(message, ("method",), remedy="use method: random, or fewer clauses")
 
 
 def _without_numbers(space: Space) -> Iterable[Fault]:
@@ -60,7 +64,7 @@ def _without_numbers(space: Space) -> Iterable[Fault]:
 # its trials itself and takes its space from the first. The searcher itself hands over a grid's configurations.
 METHODS: dict[str, SearchMethod] = {
     "random": SearchMethod("hpo.search.samplers:WeightedRandomSampler", "space", learns=False),
-    "grid": SearchMethod("hpo.search.samplers:WeightedRandomSampler", "space", learns=False, objections=_uncountable),
+    "grid": SearchMethod("hpo.search.samplers:WeightedRandomSampler", "space", learns=False, objections=_no_grid),
     "tpe": SearchMethod("hpo.search.tpe:SharingTPESampler", "space", looks_at=("COMPLETE", "PRUNED"), most=300),
     "gp": SearchMethod(
         "optuna.samplers:GPSampler",

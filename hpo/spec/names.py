@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterable
 
 LONGEST_NAME = 250  # characters
+LONGEST_STUDY_NAME = 200  # bytes: a file's name has at most 255, and a study's files have more in theirs
 MOST_STEPS = 2**63  # what a database's integers hold: steps are below it
 
 _UNRECORDED = re.compile(r"[^\w\-./: ]")  # characters that MLflow has no place for
@@ -18,6 +20,8 @@ def name_fault(name: str) -> str:
         return "a name must not be empty"
     if len(name) > LONGEST_NAME:
         return f"a name has at most {LONGEST_NAME} characters, but {name[:40] + '...'!r} has {len(name)}"
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        return f"a name must not have control characters, but got {name[:40]!a}"
     if posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
         rule = "a name must not begin or end with '/' nor begin with '..', nor have '//', '/./' or '/../' in it"
         return f"{rule}, but got {name!r}"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from hpo.section import LARGEST, SMALLEST
 from hpo.spec import conditions
-from hpo.spec.faults import ConfigPath, Fault, did_you_mean
+from hpo.spec.census import numbers_in, satisfied
+from hpo.spec.faults import ConfigPath, Fault, did_you_mean, reading
 from hpo.spec.grammar import ParameterKeys
 from hpo.spec.names import clash_fault, clashes, name_fault
-from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, shortened, show
 from hpo.spec.validation import validate
 
 _KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)
@@ -35,6 +39,9 @@ _FOREIGN = {
 _NOT_FINITE = "a number must be finite, but got {}"
 _AS_TEXT = "as text, 'inf', it can stand here"
 _MOST = 2**53  # Optuna's samplers count in float64, which is exact up to here
+
+MOST_PARAMETERS = 2000
+_FINEST = 1e9 * (1 + 1e-9)  # values of a range with steps, about
 
 Conditions = tuple[tuple[str, Any], ...]  # (parameter, condition), all of which must hold
 
@@ -62,7 +69,11 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
         return parsed
     if not section:
         parsed.faults.append(Fault("there is nothing to search: no parameter is named", path))
-    for name, entry, place, outer in _flatten(section, path):
+    entries = list(itertools.islice(_flatten(section, path), MOST_PARAMETERS + 1))
+    if len(entries) > MOST_PARAMETERS:
+        parsed.faults.append(Fault(f"a sweep has at most {MOST_PARAMETERS:,} parameters", path))
+        return parsed
+    for name, entry, place, outer in entries:
         if name in parsed.places:
             parsed.faults.append(Fault(f"the parameter {name!r} is named twice", place))
             continue
@@ -70,7 +81,8 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
         if fault := "a name must not be empty" if "" in place else name_fault(name):
             parsed.faults.append(Fault(f"no parameter can go by this name: {fault}", place))
             continue
-        parameter, faults = _parse_parameter(name, entry, place, outer)
+        with reading(place):
+            parameter, faults = _parse_parameter(name, entry, place, outer)
         parsed.faults += faults
         if parameter is not None:
             parsed.parameters[name] = parameter
@@ -108,8 +120,8 @@ def _parse_parameter(
         example = f"{{values: {entry}}}" if isinstance(entry, list) else f"{{value: {show(entry)}}}"
         return None, [Fault(f"must be a mapping, but got {show(entry)}", path, remedy=f"write {name}: {example}")]
     distribution = entry.get("distribution")
-    if distribution in _FOREIGN:
-        remedy = f"use {_FOREIGN[str(distribution)]}"
+    if isinstance(distribution, str) and distribution in _FOREIGN:
+        remedy = f"use {_FOREIGN[distribution]}"
         return None, [
             Fault(f"the distribution {distribution!r} is not supported", (*path, "distribution"), remedy=remedy)
         ]
@@ -194,7 +206,7 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         return None, [Fault(f"the key {missing!r} is missing: a range needs both", path)]
     low, high = keys.min, keys.max
     if not (_finite(low) and _finite(high)):
-        return None, [Fault(f"min and max must be finite, but got min={_exact(low)}, max={_exact(high)}", path)]
+        return None, [Fault(f"min and max must be finite, but got min={show(low)}, max={show(high)}", path)]
     distribution = keys.distribution
     if distribution in ("constant", "categorical"):
         return None, [Fault(f"min and max go with no distribution {distribution!r}", (*path, "distribution"))]
@@ -210,6 +222,9 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         if high > 700:
             return None, [Fault(f"max is an exponent of e here, but got {show(high)}", (*path, "max"), remedy=_VALUES)]
         low, high = math.exp(low), math.exp(high)
+    if (beyond := max(-low, high)) > LARGEST:
+        message = f"min and max must be within ±{LARGEST:g}, but got {beyond if beyond == high else -beyond:g}"
+        return None, [Fault(message, (*path, "max" if beyond == high else "min"))]
     log = distribution in _LOG
     if log and low <= 0:
         return None, [
@@ -219,6 +234,8 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
                 remedy="a small number such as 1e-6",
             )
         ]
+    if log and low < SMALLEST:
+        return None, [Fault(f"min >= {SMALLEST:g} must hold on a log scale, but got min={low:g}", (*path, "min"))]
     whole = isinstance(entry["min"], int) and isinstance(entry["max"], int)  # as written: an exponent is none
     q_whole = keys.q is None or float(keys.q).is_integer()
     if distribution == "int_uniform" and not (whole and q_whole):
@@ -233,6 +250,9 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
         return None, [
             Fault(f"q <= max - min must hold, but got q={_exact(step)}, max - min={_exact(high - low)}", (*path, "q"))
         ]
+    if step is not None and not integer and step < (finest := max(abs(low), abs(high)) / _FINEST):
+        message = f"q >= {finest:.3g} must hold (neighbours differ in nine digits), but got q={step:g}"
+        return None, [Fault(message, (*path, "q"), remedy="leave q out")]
     if not integer:
         return Range(float(low), float(high), log=log, step=step), []
     if max(-low, high) > _MOST:
@@ -271,23 +291,41 @@ def order_by_conditions(parsed: Parsed) -> list[Parameter]:
                 parsed.faults.append(Fault(message, where, remedy=f"{other} is: {parameters[other].domain}"))
             elif other in parameters and (fault := ambiguity(condition, parameters[other], where)):
                 parsed.faults.append(fault)
-    ordered: list[Parameter] = []
-    waiting = dict(parameters)
-    while waiting:
-        free = next((p for p in waiting.values() if not any(other in waiting for other in p.when)), None)
-        if free is None:
-            circle = _circle(waiting)
-            message = f"'when' goes round in a circle: {' -> '.join([*circle, circle[0]])}"
-            parsed.faults.append(Fault(message, (*places[circle[0]], "when"), remedy="drop one of these conditions"))
-            break
-        ordered.append(waiting.pop(free.name))  # the file's order, as far as conditions allow
+    ordered, waiting = _in_order(parameters)
+    if waiting:
+        circle = _circle(waiting)
+        message = f"'when' goes round in a circle: {' -> '.join(map(shortened, [*circle, circle[0]]))}"
+        parsed.faults.append(Fault(message, (*places[circle[0]], "when"), remedy="drop one of these conditions"))
     return ordered
+
+
+def _in_order(parameters: Mapping[str, Parameter]) -> tuple[list[Parameter], dict[str, Parameter]]:
+    """Return the parameters in the file's order, as far as conditions allow, and those that wait for each other."""
+    places = {name: place for place, name in enumerate(parameters)}
+    needs = {name: sum(other in parameters for other in parameter.when) for name, parameter in parameters.items()}
+    needed_by: dict[str, list[str]] = {}
+    for name, parameter in parameters.items():
+        for other in parameter.when:
+            needed_by.setdefault(other, []).append(name)
+    free = [(places[name], name) for name, count in needs.items() if not count]
+    ordered: list[Parameter] = []
+    while free:
+        _, name = heappop(free)
+        ordered.append(parameters[name])
+        for other in needed_by.get(name, ()):
+            needs[other] -= 1
+            if not needs[other]:
+                heappush(free, (places[other], other))
+    return ordered, {name: parameters[name] for name, count in needs.items() if count}
 
 
 def possible(condition: Any, domain: Domain) -> bool:
     """Whether some value of the domain satisfies the condition."""
-    values = _telling(condition, domain) if isinstance(domain, Range) else domain.choices() or ()
-    return any(conditions.holds(condition, value) for value in values if domain.holds(value))
+    if isinstance(domain, Range):
+        return any(conditions.holds(condition, value) for value in _telling(condition, domain) if domain.holds(value))
+    if isinstance(domain, Categorical):
+        return bool(satisfied(condition, domain, domain.values))
+    return conditions.holds(condition, domain.value)
 
 
 def ambiguity(condition: Any, parameter: Parameter, where: ConfigPath) -> Fault | None:
@@ -302,9 +340,7 @@ def ambiguity(condition: Any, parameter: Parameter, where: ConfigPath) -> Fault 
 def _telling(condition: Any, domain: Range) -> list[float]:
     """Return values of a range of which one satisfies the condition if any does: it changes only at the numbers that it
     names, so those and the middles between them, put on the grid, tell."""
-    operands = condition.values() if isinstance(condition, Mapping) else [condition]
-    named = [number for operand in operands for number in (operand if isinstance(operand, list) else [operand])]
-    inside = [n for n in named if isinstance(n, int | float) and domain.low <= n <= domain.high]
+    inside = [number for number in numbers_in([condition]) if domain.low <= number <= domain.high]
     marks = sorted({domain.low, domain.high, *inside})
     marks += [(left + right) / 2 for left, right in pairwise(marks)]
     return [domain.snap(mark) for mark in marks]
@@ -313,8 +349,10 @@ def _telling(condition: Any, domain: Range) -> list[float]:
 def _circle(waiting: Mapping[str, Parameter]) -> list[str]:
     """Follow conditions among the waiting parameters until one comes again."""
     trail = [next(iter(waiting))]
+    places = {trail[0]: 0}
     while True:
         following = next(other for other in waiting[trail[-1]].when if other in waiting)
-        if following in trail:
-            return trail[trail.index(following) :]
+        if following in places:
+            return trail[places[following] :]
+        places[following] = len(trail)
         trail.append(following)

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpo.spec.faults import UserError
+from hpo.spec.space import shortened
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` as the folder that it stands for. Raises UserError if no file can have such a path."""
+    if "\0" in str(path):
+        raise UserError(f"{shortened(str(path))!a} is no path: it has the character NUL")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{shortened(str(path))} is no path: there is no user {Path(path).parts[0][1:]!r}") from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has this path. Raises UserError if that can't be found out."""
+    try:
+        return path.exists()
+    except OSError as error:  # too long, or in a folder that nobody may look into
+        raise UserError(f"{shortened(str(path))} can't be looked at: {error.strerror}") from None
+
 
 def resolve_path(path: str | Path, folder: Path) -> Path:
-    """Return a path as it stands from the working directory, or from the sweep file's folder if only that has it."""
-    here = Path(path).expanduser()
-    if here.is_absolute() or here.exists() or not (folder / here).exists():
+    """Return a path as it stands from the working directory, or from the sweep file's folder if only that has it.
+
+    Raises UserError if it can't be a path, or can't be looked at.
+    """
+    here = expanded(path)
+    if is_there(here) or here.is_absolute() or not is_there(folder / here):
         return here
     return folder / here
 

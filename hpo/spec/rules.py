@@ -5,17 +5,22 @@ Each rule is a function that yields faults; none depends on another having passe
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpo.spec import conditions
+from hpo.spec.census import census_of, drawn_where_uncounted
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.grammar import Stack
 from hpo.spec.parameters import Parsed, ambiguity, possible
-from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, show
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, listed, show
 
 Places = Mapping[str, ConfigPath]
+
+_LOOKED_AT = 1000  # values of a parameter that another one belongs to
 
 
 def correct_names(parsed: Parsed, contract: Contract) -> None:
@@ -49,8 +54,9 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
             options = ", ".join(known.choices) or "true, false"
             yield Fault(f"{parameter.name} is no number", where, remedy=f"use values: [{options}]")
             return
-        if known.kind in ("int", "layers") and domain.count() is None:
-            yield Fault(f"{parameter.name} takes whole numbers only", where, remedy="add distribution: int_uniform")
+        if known.kind in ("int", "layers") and not _is_whole(domain):
+            remedy = "add distribution: int_uniform" if domain.step is None else "give min, max and q whole numbers"
+            yield Fault(f"{parameter.name} takes whole numbers only", where, remedy=remedy)
             return
         for key, bound in (("min", domain.low), ("max", domain.high)):
             if reason := known.objection(bound):
@@ -70,11 +76,18 @@ def _canonical(name: str, value: Any, contract: Contract) -> Any:
     return contract.aliases.get(name, {}).get(value, value) if isinstance(value, str) else value
 
 
+def _is_whole(domain: Range) -> bool:
+    """Whether a range has whole numbers only."""
+    return domain.integer or (
+        domain.step is not None and float(domain.low).is_integer() and float(domain.step).is_integer()
+    )
+
+
 def _check_relevance(
     parameter: Parameter, known: Known, contract: Contract, space: Space, places: Places
 ) -> Iterator[Fault]:
     for other, allowed in known.requires.items():
-        if other in places and other not in space.names():
+        if other in places and other not in space:
             continue  # it is faulty itself: what it can be is not known
         aliases = contract.aliases.get(other, {})
         reachable = _values_while_active(parameter, other, space, contract)
@@ -83,13 +96,13 @@ def _check_relevance(
             continue
         useful = [value for value in reachable if value not in useless]
         if useful:
-            remedy = f"add when: {{{other}: [{', '.join(map(show, useful))}]}}"
+            remedy = f"add when: {{{other}: [{listed(list(map(show, useful)))}]}}"
         else:
-            listed = allowed if len(allowed) < 10 else (*allowed[:3], "...", allowed[-1])
-            remedy = f"it belongs to {other}: {', '.join(map(show, listed))}"
-        default = "" if other in space.names() else f" (its default is {show(contract.parameters[other].default)})"
+            some = allowed if len(allowed) < 10 else (*allowed[:3], "...", allowed[-1])
+            remedy = f"it belongs to {other}: {', '.join(map(show, some))}"
+        default = "" if other in space else f" (its default is {show(contract.parameters[other].default)})"
         yield Fault(
-            f"{parameter.name} means nothing while {other} is {' or '.join(map(show, useless))}{default}",
+            f"{parameter.name} means nothing while {other} is {listed(list(map(show, useless)), ' or ')}{default}",
             places[parameter.name],
             remedy=remedy,
         )
@@ -137,10 +150,11 @@ def _key(value: Any) -> str:
 def _values_while_active(parameter: Parameter, other: str, space: Space, contract: Contract) -> list[Any]:
     """Return the values that `other` can have while `parameter` is active."""
     default = contract.parameters[other].default
-    if other not in space.names():
+    if other not in space:
         return [default]
     required = _all_conditions(parameter, space)
-    values = list(space[other].domain.choices() or [])
+    choices = space[other].domain.choices() or []
+    values = [*itertools.islice(choices, _LOOKED_AT), *choices[max(len(choices) - 1, _LOOKED_AT) :]]
     values = [
         value for value in values if all(conditions.holds(condition, value) for condition in required.get(other, []))
     ]
@@ -151,12 +165,13 @@ def _values_while_active(parameter: Parameter, other: str, space: Space, contrac
 def _all_conditions(parameter: Parameter, space: Space) -> dict[str, list[Any]]:
     """Return the conditions that hold while a parameter is active, its own and those of what it depends on."""
     found: dict[str, list[Any]] = {}
-    for name, condition in parameter.when.items():
-        found.setdefault(name, []).append(condition)
-        if name not in space.names():
-            continue  # unknown or faulty: said elsewhere
-        for deeper, conditions_of in _all_conditions(space[name], space).items():
-            found.setdefault(deeper, []).extend(conditions_of)
+    waiting, seen = [parameter], {parameter.name}
+    while waiting:
+        for name, condition in waiting.pop().when.items():
+            found.setdefault(name, []).append(condition)
+            if name in space and name not in seen:  # others are unknown or faulty: said elsewhere
+                seen.add(name)
+                waiting.append(space[name])
     return found
 
 
@@ -223,9 +238,13 @@ def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
             if fault:
                 sound = False
                 yield fault
-    if sound and not space.has_room():
-        remedy = "loosen a clause, or widen the parameters"
+    if not sound or not space.forbid:
+        return
+    census, remedy = census_of(space), "loosen a clause, or widen the parameters"
+    if census is not None and census.empty:
         yield Fault("no configuration is left: 'forbid' excludes them all", ("forbid",), remedy=remedy)
+    if census is None and drawn_where_uncounted(space, random.Random(0)) is None:
+        yield Fault("no configuration that 'forbid' allows was found by thousands of draws", ("forbid",), remedy=remedy)
 
 
 def check_stack(stack: Stack, space: Space, contract: Contract | None) -> Iterator[Fault]:
@@ -298,7 +317,7 @@ def _default(known: Known, baseline: Mapping[str, Any], space: Space, contract: 
         value = contract.parameters[name].default if name in contract.parameters else None
         if name in baseline:
             value = baseline[name]
-        elif name in space.names() and isinstance(constant := space[name].domain, Constant):
+        elif name in space and isinstance(constant := space[name].domain, Constant):
             value = constant.value
         others[name] = contract.aliases.get(name, {}).get(_key(value), value)
     return known.default_beside(others)

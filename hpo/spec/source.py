@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from hpo.spec import scalars
 from hpo.spec.faults import ConfigPath, Fault, SpecError
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's scalars: `1e-5` is a number; `off`, `1:30` and `2024-01-01` are text."""
-
-
-_TAG = "tag:yaml.org,2002:"
-_PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
-_REPLACED = {_TAG + name for name in ("bool", "int", "float", "timestamp", "value")}  # value: `=` is text
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_TAG + "bool", scalars.BOOL, list("tTfF"))
-_Loader.add_implicit_resolver(_TAG + "float", scalars.FLOAT, list("-+0123456789."))
-_Loader.add_implicit_resolver(_TAG + "int", scalars.INT, list("-+0123456789"))
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what the loader above would take for something else than text, or others, by YAML 1.1, for a boolean."""
-
-
-_Dumper.yaml_implicit_resolvers = {first: list(found) for first, found in _Loader.yaml_implicit_resolvers.items()}
-_Dumper.add_implicit_resolver(_TAG + "bool", re.compile("^(?i:yes|no|on|off)$"), list("yYnNoO"))
-
-
-def dump_source(data: Mapping[str, Any]) -> str:
-    """Return data as YAML that `parse_source` reads back as it was."""
-    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True)
-    return text
+from hpo.spec.yaml_text import MOST_BYTES, Unreadable, plain
 
 
 @dataclass
@@ -68,12 +34,10 @@ class Source:
 
 
 def parse_value(text: str) -> Any:
-    """Parse one YAML value, such as an override's. Raises yaml.YAMLError."""
-    faults: list[Fault] = []
-    node = yaml.compose(text, _Loader)
-    value = None if node is None else _construct(node, (), {}, faults)
+    """Parse one YAML value, such as an override's. Raises Unreadable."""
+    value, _, faults = plain(text)
     if faults:
-        raise yaml.YAMLError(faults[0].message)
+        raise Unreadable(f"not valid YAML: {faults[0].message}")
     return value
 
 
@@ -84,87 +48,35 @@ def read_source(path: Path) -> Source:
         return SpecError([Fault(message, line=line, remedy=remedy)], path)
 
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise refuse(f"this is larger than a sweep file may be: {MOST_BYTES / 1e6:.0f} MB")
+        text = data.decode("utf-8")
     except FileNotFoundError:
         raise refuse("there is no such file") from None
     except IsADirectoryError:
         raise refuse("this is a folder, not a sweep file") from None
     except UnicodeDecodeError as error:
         raise refuse(f"this is not a text file: byte {error.start} is not UTF-8", "a sweep file is YAML text") from None
-    except OSError as error:
-        raise refuse(f"can't be read: {error.strerror}") from None
-    return parse_source(text, str(path))
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise refuse(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+    return parse_source(text.replace("\r\n", "\n").replace("\r", "\n"), str(path))
 
 
 def parse_source(text: str, name: str) -> Source:
     """Parse YAML text as a sweep file. Raises SpecError if it is no YAML mapping."""
-    lines: dict[ConfigPath, int] = {}
-    faults: list[Fault] = []
     try:
-        node = yaml.compose(text, _Loader)
-        data = _construct(node, (), lines, faults) if isinstance(node, yaml.MappingNode) else {}
-    except RecursionError:
-        raise SpecError([Fault("it is nested too deeply, or an anchor holds itself")], name) from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise SpecError([Fault(f"not valid YAML: {error.problem or error.context}", line=line)], name) from None
-    except yaml.YAMLError as error:  # control characters: a binary file that happens to be UTF-8
-        reason = getattr(error, "reason", "it holds characters that YAML does not allow")
-        raise SpecError([Fault(f"not a YAML text file: {reason}")], name) from None
-    if node is None:
+        data, lines, faults = plain(text)
+    except Unreadable as error:
+        raise SpecError([Fault(str(error), line=error.line)], name) from None
+    if not lines:
         raise SpecError([Fault("the file is empty", remedy="see search_spaces/binary.yaml for an example")], name)
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(data, dict):
         raise SpecError([Fault("a sweep file is a mapping of keys like 'objective:' and 'parameters:'", line=1)], name)
     if faults:
         raise SpecError(faults, name)
     return Source(name, data, lines, text)
-
-
-def _construct(node: yaml.Node, path: ConfigPath, lines: dict[ConfigPath, int], faults: list[Fault]) -> Any:
-    """Turn a node into plain data, noting each key's line; repeated and odd keys become faults."""
-    line = node.start_mark.line + 1
-    lines.setdefault(path, line)
-    if node.tag not in _PLAIN:
-        faults.append(Fault(f"the tag {node.tag!r} is not allowed", path, line, remedy="write plain YAML"))
-        return None
-    if isinstance(node, yaml.MappingNode):
-        return _construct_mapping(node, path, lines, faults)
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(child, (*path, index), lines, faults) for index, child in enumerate(node.value)]
-    try:
-        return _Loader("").construct_object(node)
-    except (yaml.YAMLError, ValueError, KeyError):
-        faults.append(Fault(f"this is no {node.tag.removeprefix(_TAG)}", path, line))
-        return None
-
-
-def _construct_mapping(
-    node: yaml.MappingNode, path: ConfigPath, lines: dict[ConfigPath, int], faults: list[Fault]
-) -> dict[str, Any]:
-    own: set[str] = set()
-    result: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        if key_node.tag == _TAG + "merge":  # `<<: *base`, or a list of them: own keys win, then earlier ones
-            for base in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
-                if not isinstance(base, yaml.MappingNode):
-                    faults.append(Fault("'<<' takes a mapping, or a list of them", path, line))
-                    continue
-                found: dict[ConfigPath, int] = {}
-                result = {**_construct_mapping(base, path, found, faults), **result}
-                lines.update({place: at for place, at in found.items() if place not in lines})
-            continue
-        if not isinstance(key_node, yaml.ScalarNode):
-            faults.append(Fault("a key must be a word", path, line))
-            continue
-        key = key_node.value  # as written: `on` is a name like any other
-        if key in own:
-            first = lines[(*path, key)]
-            faults.append(Fault(f"the key is repeated (first on line {first})", (*path, key), line))
-        own.add(key)
-        lines[(*path, key)] = line
-        result[key] = _construct(value_node, (*path, key), lines, faults)
-    return result
 
 
 def apply_override(source: Source, text: str) -> Fault | None:
@@ -179,10 +91,8 @@ def apply_override(source: Source, text: str) -> Fault | None:
         return Fault("an override is written key.path=value", source=origin)
     try:
         value = parse_value(value_text)
-    except yaml.YAMLError as error:
-        return Fault(f"not valid YAML: {getattr(error, 'problem', error)}", source=origin)
-    except RecursionError:
-        return Fault("it is nested too deeply, or an anchor holds itself", source=origin)
+    except Unreadable as error:
+        return Fault(str(error), source=origin)
     container: Any = source.data
     path: ConfigPath = ()
     changed: ConfigPath | None = None  # the outermost key that the override makes or replaces
@@ -190,7 +100,7 @@ def apply_override(source: Source, text: str) -> Fault | None:
     while True:
         if isinstance(container, dict):
             part, rest = _step_down(container, rest)
-        elif isinstance(container, list) and rest[0].isdigit() and int(rest[0]) < len(container):
+        elif isinstance(container, list) and _is_index(rest[0]) and int(rest[0]) < len(container):
             part, rest = int(rest[0]), rest[1:]
         else:
             return Fault(f"'{rest[0]}' leads nowhere in what the file has there", path, source=origin)
@@ -207,6 +117,10 @@ def apply_override(source: Source, text: str) -> Fault | None:
     source.origins = {known: text for known, text in source.origins.items() if known[: len(changed)] != changed}
     source.origins[changed] = origin
     return None
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdecimal() and len(part) < 10
 
 
 def _step_down(container: dict[str, Any], rest: list[str]) -> tuple[str | int, list[str]]:

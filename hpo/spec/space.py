@@ -1,17 +1,23 @@
-"""The search space: parameters, which of them are active when, and what is forbidden. Plain Python, no library."""
+"""The search space: parameters, which of them are active when, and what is forbidden. Plain Python, no library.
+
+How many configurations it has, and which, is worked out in hpo.spec.census.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 from hpo.spec.conditions import Clause, clause_holds, identity_of, same
+from hpo.spec.once import once
 from hpo.spec.scalars import needs_quotes
+
+_SHOWN_VALUES = 20  # of a list of choices
+_SHOWN_LETTERS = 200  # of one value
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,9 @@ class Constant:
 
     def choices(self) -> Sequence[Any] | None:
         return [self.value]
+
+    def largest(self) -> float | None:
+        return _largest([self.value])
 
     def draw(self, rng: random.Random) -> Any:
         return self.value
@@ -68,14 +77,15 @@ class Categorical:
     def choices(self) -> Sequence[Any] | None:
         return self.values
 
+    def largest(self) -> float | None:
+        return _largest(self.values)
+
     def draw(self, rng: random.Random) -> Any:
         return rng.choices(self.values, self.probabilities)[0]
 
     def __str__(self) -> str:
-        if self.probabilities is None:
-            return ", ".join(map(show, self.values))
-        pairs = zip(self.values, self.probabilities, strict=True)
-        return ", ".join(f"{show(value)} ({share:g})" for value, share in pairs)
+        shares = [""] * len(self.values) if self.probabilities is None else [f" ({p:g})" for p in self.probabilities]
+        return listed([f"{show(value)}{share}" for value, share in zip(self.values, shares, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -106,23 +116,31 @@ class Range:
         """Return the nearest value of the grid of `step`."""
         if self.step is None:
             return round(value) if self.integer else value
-        count = min(round((value - self.low) / self.step), math.floor((self.high - self.low) / self.step + 1e-9))
-        snapped = self.low + count * self.step
-        return round(snapped) if self.integer else float(f"{snapped:.12g}")
+        return self.at(min(round((value - self.low) / self.step), (self.count() or 1) - 1))
+
+    def at(self, count: int) -> float:
+        """Return the value that is `count` steps above `low`."""
+        value = self.low + count * (self.step or 1)
+        return round(value) if self.integer else float(f"{value:.12g}")
 
     def count(self) -> int | None:
         """Return the number of values, None if they are not countable."""
-        step = self.step or (1 if self.integer else None)
-        return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
+        if self.integer:
+            return int(self.high - self.low) // int(self.step or 1) + 1
+        if self.step is None:
+            return None
+        steps = (self.high - self.low) / self.step
+        return math.floor(steps + 1e-9 + steps * 1e-12) + 1  # 1.0 / 1e-9 is a little less than 10**9
 
     def choices(self) -> Sequence[Any] | None:
-        """Return all the values in order, None if they are not countable."""
+        """Return all the values in order, None if they are not countable. They take no memory."""
         count = self.count()
-        if count is None:
-            return None
-        if self.integer:  # takes no memory, however many there are
-            return range(int(self.low), int(self.high) + 1, int(self.step or 1))
-        return [self.snap(self.low + index * (self.step or 1)) for index in range(count)]
+        return None if count is None else Steps(self, count)
+
+    def largest(self) -> float | None:
+        """Return the largest value, None if they are not countable (of other domains: if none is a number)."""
+        count = self.count()
+        return None if count is None else self.at(count - 1)
 
     def draw(self, rng: random.Random) -> Any:
         if self.log:
@@ -144,6 +162,32 @@ class Range:
 Domain = Constant | Categorical | Range
 
 
+class Steps(Sequence[float]):
+    """The values of a countable range, each worked out when it is asked for."""
+
+    def __init__(self, domain: Range, count: int) -> None:
+        self._domain = domain
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[float]: ...
+
+    def __getitem__(self, index: int | slice) -> float | list[float]:
+        if isinstance(index, slice):
+            return [self._domain.at(count) for count in range(self._count)[index]]
+        return self._domain.at(range(self._count)[index])
+
+
+def _largest(values: Sequence[Any]) -> float | None:
+    return max((value for value in values if isinstance(value, int | float)), default=None)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A named domain, active while `when` holds."""
@@ -161,7 +205,10 @@ class Space:
     forbid: tuple[Clause, ...] = ()
 
     def __getitem__(self, name: str) -> Parameter:
-        return next(parameter for parameter in self.parameters if parameter.name == name)
+        return _by_name(self)[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in _by_name(self)
 
     def names(self) -> list[str]:
         return [parameter.name for parameter in self.parameters]
@@ -197,45 +244,10 @@ class Space:
                 params[parameter.name] = parameter.domain.draw(rng)
         return params
 
-    def configurations(self) -> Iterator[dict[str, Any]] | None:
-        """Return all allowed active configurations in order (the grid), None if a range is not countable."""
-        if any(parameter.domain.count() is None for parameter in self.parameters):
-            return None
-        return (params for params in self._expand({}, 0) if self.allowed(params))
 
-    def _expand(self, params: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
-        if index == len(self.parameters):
-            yield dict(params)
-            return
-        parameter = self.parameters[index]
-        if not self.active(parameter, params):
-            yield from self._expand(params, index + 1)
-            return
-        for value in parameter.domain.choices() or ():
-            yield from self._expand({**params, parameter.name: value}, index + 1)
-
-    def size(self, limit: int = 1_000_000) -> int | None:
-        """Return the number of allowed configurations; None if there are more than `limit`, or uncountably many."""
-        configurations = self.configurations()
-        if configurations is None:
-            return None
-        rough = math.prod(parameter.domain.count() or 0 for parameter in self.parameters if not parameter.when)
-        if rough > limit * 100:  # a lower bound but for `forbid`: not worth counting
-            return None
-        count = sum(1 for _ in itertools.islice(configurations, limit + 1))
-        return count if count <= limit else None
-
-    def has_room(self, draws: int = 10_000) -> bool:
-        """Whether some configuration is allowed: exactly for small countable spaces, else tried by random draws."""
-        if not self.forbid:
-            return True
-        rng = random.Random(0)
-        return any(self.allowed(self.draw(rng)) for _ in range(draws)) or any(True for _ in self.survivors())
-
-    def survivors(self, limit: int = 1_000_000) -> Iterator[dict[str, Any]]:
-        """Yield the allowed ones among the first `limit` configurations; none if they are not countable."""
-        found = itertools.islice(self._expand({}, 0), limit) if self.configurations() is not None else ()
-        return (params for params in found if self.allowed(params))
+@once
+def _by_name(space: Space) -> Mapping[str, Parameter]:
+    return {parameter.name: parameter for parameter in space.parameters}
 
 
 def show(value: Any) -> str:
@@ -245,5 +257,19 @@ def show(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, str) and needs_quotes(value):
-        return repr(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+        return shortened(repr(value))
+    return f"{value:.6g}" if isinstance(value, float) else shortened(str(value))
+
+
+def shortened(text: str) -> str:
+    """Return a text, or the beginning of a long one and how long it is."""
+    if len(text) <= _SHOWN_LETTERS:
+        return text
+    return f"{text[:_SHOWN_LETTERS]}... ({len(text):,} characters)"
+
+
+def listed(texts: Sequence[str], between: str = ", ") -> str:
+    """Return texts one after the other, of many the first ones, the last one and how many there are."""
+    if len(texts) <= _SHOWN_VALUES:
+        return between.join(texts)
+    return between.join([*texts[: _SHOWN_VALUES - 1], "...", f"{texts[-1]} ({len(texts):,} in all)"])

@@ -71,10 +71,9 @@ class Sweep(PlainKeys):
 
     def max_epochs(self) -> int | None:
         """Return the most epochs that any configuration trains; None if only the objective knows."""
-        if "epochs" in self.space.names():
-            choices = self.space["epochs"].domain.choices() or []
-            numbers = [int(value) for value in choices if isinstance(value, int | float)]
-            return max(numbers, default=None)
+        if "epochs" in self.space:
+            most = self.space["epochs"].domain.largest()
+            return None if most is None else int(most)
         return self.budget.epochs
 
     @property
@@ -95,10 +94,10 @@ class Sweep(PlainKeys):
         """Return how many shapes the space has; None: without bound."""
         count = 1
         for name in self.shape_parameters or ():
-            choices = self.space[name].domain.choices()
+            choices = self.space[name].domain.count()
             if choices is None:
                 return None
-            count *= len(choices)
+            count *= choices
         return count
 
     def identity(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from hpo.section import Section
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean
 from hpo.spec.grammar import SweepKeys
-from hpo.spec.space import show
+from hpo.spec.space import shortened, show
 
 
 def validate_section(key: str, value: Any, path: ConfigPath) -> tuple[Any, list[Fault]]:
@@ -76,17 +76,17 @@ def _fault(details: ErrorDetails, section: Any, path: ConfigPath, keys: Iterable
     """Put one of pydantic's errors into our words: the rule, the value, the remedy."""
     where = (*path, *_location(details, section))
     given = details["input"]
-    got = f", but got {given!r}" if isinstance(given, str) else f", but got {show(given)}"
+    got = f", but got {shortened(repr(given) if isinstance(given, str) else show(given))}"
     context = details.get("ctx", {})
     kind = details["type"]
     if kind == "extra_forbidden":
-        return Fault(f"unknown key {str(where[-1])!r}", where, remedy=did_you_mean(str(where[-1]), keys))
+        return Fault(f"unknown key {shortened(str(where[-1]))!r}", where, remedy=did_you_mean(str(where[-1]), keys))
     if kind == "missing":
         return Fault(f"the key {str(where[-1])!r} is missing", where[:-1], remedy=f"add '{where[-1]}: ...'")
     if kind == "union_tag_invalid":
         options = [option.strip("' ") for option in str(context["expected_tags"]).split(",")]
         tag = str(context["tag"])
-        return Fault(f"unknown type {tag!r}", (*where, "type"), remedy=did_you_mean(tag, options))
+        return Fault(f"unknown type {shortened(tag)!r}", (*where, "type"), remedy=did_you_mean(tag, options))
     if kind == "union_tag_not_found":
         return Fault("the key 'type' is missing", where, remedy="say which, e.g. {type: asha}")
     if kind == "literal_error":
@@ -111,6 +111,7 @@ def _fault(details: ErrorDetails, section: Any, path: ConfigPath, keys: Iterable
         "string_pattern_mismatch": "must be letters, digits, spaces and . _ + - only, and begin with a letter or digit",
         "string_too_short": "must not be empty",
         "finite_number": "must be finite",
+        "too_long": f"must have at most {context.get('max_length')} entries",
         "value_error": str(context.get("error")),
     }.get(kind, details["msg"])
     return Fault(rule if kind == "value_error" else rule + got, where)

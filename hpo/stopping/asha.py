@@ -9,16 +9,17 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from hpo.events import DecisionSteps
+from hpo.section import Count
 from hpo.stopping.base import Course, StoppingKeys, StoppingRule
 
 
 class HalvingKeys(StoppingKeys):
     """Successive halving: what ASHA and Hyperband have in common. Rung k is at `first_rung * eta**k` epochs."""
 
-    eta: int = Field(3, ge=2, description="the best 1/eta of a rung go on")
+    eta: int = Field(3, ge=2, le=1000, description="the best 1/eta of a rung go on")
 
     @property
     @abstractmethod
@@ -52,7 +53,7 @@ class AshaKeys(HalvingKeys):
     """Asynchronous successive halving (Li et al., 2018)."""
 
     type: Literal["asha"]
-    min_iter: PositiveInt = Field(1, description="epochs at the first rung")
+    min_iter: Count = Field(1, description="epochs at the first rung")
 
     @property
     def first_rung(self) -> int:

@@ -7,8 +7,9 @@ import math
 from array import array
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
+from hpo.section import Count
 from hpo.stopping.asha import AshaRule, Climb, HalvingKeys
 from hpo.stopping.base import Course, StoppingRule
 
@@ -17,9 +18,9 @@ class HyperbandKeys(HalvingKeys):
     """Hyperband (Li et al., 2017): successive halving in brackets of different first rungs."""
 
     type: Literal["hyperband"]
-    min_iter: PositiveInt | None = Field(None, description="epochs at the first rung (default 1)")
-    max_iter: PositiveInt | None = Field(None, description="the most epochs a trial trains (default: its epochs)")
-    s: PositiveInt | None = Field(None, description="W&B: with max_iter, the first rung is max_iter/eta^s")
+    min_iter: Count | None = Field(None, description="epochs at the first rung (default 1)")
+    max_iter: Count | None = Field(None, description="the most epochs a trial trains (default: its epochs)")
+    s: Count | None = Field(None, le=64, description="W&B: with max_iter, the first rung is max_iter/eta^s")
     strict: bool | None = Field(None, description="W&B's; accepted with a note")
 
     @property

@@ -6,9 +6,7 @@ import math
 from collections import deque
 from typing import Literal
 
-from pydantic import Field
-
-from hpo.section import Natural
+from hpo.section import Natural, NotNegative
 from hpo.stopping.base import Course, StoppingKeys, StoppingRule
 
 
@@ -17,7 +15,7 @@ class PatienceKeys(StoppingKeys):
 
     type: Literal["patience"]
     patience: Natural = 5
-    min_delta: float = Field(0.0, ge=0)
+    min_delta: NotNegative = 0.0
 
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
         return PatienceRule(self.patience, self.min_delta)

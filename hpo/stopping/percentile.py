@@ -8,9 +8,9 @@ from bisect import insort
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from hpo.section import Natural
+from hpo.section import Count, Natural
 from hpo.stopping.base import Course, StoppingKeys, StoppingRule
 
 
@@ -19,8 +19,8 @@ class ComparingKeys(StoppingKeys):
 
     n_startup_trials: Natural = 5
     n_warmup_steps: Natural = 0
-    interval_steps: PositiveInt = 1
-    n_min_trials: PositiveInt = 1
+    interval_steps: Count = 1
+    n_min_trials: Count = 1
 
     @property
     def share(self) -> float:

@@ -11,8 +11,9 @@ from typing import Any
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, make_sweep
 from hpo.spec.plain import plain
-from hpo.spec.source import Source, dump_source, read_source
+from hpo.spec.source import Source, read_source
 from hpo.spec.sweep import Sweep
+from hpo.spec.yaml_text import dump_source
 from hpo.tune.space import convert, flat, is_foreign
 
 TRAINABLE = "ray.tune trainable"  # stands where a sweep file names its objective

@@ -23,7 +23,7 @@ from warm import Warm
 
 from hpo.ledger.mirror.book import make_database
 from hpo.ledger.study.home import Home, open_storage
-from hpo.spec.source import dump_source
+from hpo.spec.yaml_text import dump_source
 
 COLD = [sys.executable, "-m", "hpo"]
 WARM = [sys.executable, str(Path(__file__).parents[1] / "warm.py")]  # the same, but for how its processes start

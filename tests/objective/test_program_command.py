@@ -16,7 +16,7 @@ from hpo.objective.build import inspect
 from hpo.objective.program import ProgramObjective
 from hpo.spec.faults import SpecError
 from hpo.spec.load import load_sweep
-from hpo.spec.source import dump_source
+from hpo.spec.yaml_text import dump_source
 
 from .program_support import RecordingChannel, run, script
 

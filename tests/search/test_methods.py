@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from grids import grid_of
 from optuna.distributions import json_to_distribution
 from optuna.trial import TrialState
 
 from hpo.events import Decision
 from hpo.search.distributions import decode_params, distribution, searched_params
 from hpo.search.searcher import Searcher
+from hpo.spec.census import size_of
 from hpo.spec.conditions import clause_holds
 from hpo.spec.methods import ALIASES, METHODS, STARTUP_TRIALS, MethodName
 from hpo.spec.schema import json_schema
@@ -225,8 +227,8 @@ GRID = space_of(
 @pytest.mark.parametrize("tried", [0, 1, 10, 21, 27, 29])
 def test_the_grid_is_visited_once(tried: int) -> None:
     """All of it in order, whatever was tried before; then nothing more."""
-    grid = list(GRID.configurations() or ())
-    assert len(grid) == 3 * 3 + 4 * 3 + 4 * 2 == GRID.size()
+    grid = grid_of(GRID)
+    assert len(grid) == 3 * 3 + 4 * 3 + 4 * 2 == size_of(GRID)
     history = history_of(GRID, grid[:tried])
     searcher = Searcher(sweep_of(GRID, "grid"), history)
     found = play(searcher, 100)
@@ -236,7 +238,7 @@ def test_the_grid_is_visited_once(tried: int) -> None:
 
 
 def test_the_grid_goes_around_its_baselines() -> None:
-    grid = list(GRID.configurations() or ())
+    grid = grid_of(GRID)
     found = play(Searcher(sweep_of(GRID, "grid", baselines=[grid[7]])), 100)
     assert list(map(typed, found)) == list(map(typed, [grid[7], *grid[:7], *grid[8:]]))
 

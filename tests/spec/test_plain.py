@@ -17,7 +17,8 @@ import torch
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault
 from hpo.spec.plain import plain
-from hpo.spec.source import dump_source, parse_source
+from hpo.spec.source import parse_source
+from hpo.spec.yaml_text import dump_source
 
 
 class Colour(enum.Enum):

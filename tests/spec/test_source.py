@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from hpo.spec.faults import Fault, SpecError, did_you_mean, dotted
-from hpo.spec.source import Source, apply_override, dump_source, parse_source, parse_value, read_source
+from hpo.spec.source import Source, apply_override, parse_source, parse_value, read_source
 from hpo.spec.sweep import Sweep
+from hpo.spec.yaml_text import dump_source
 
 Load = Callable[..., Sweep]
 Faults = Callable[..., list[str]]
@@ -106,8 +107,29 @@ def test_merge_keys_and_anchors() -> None:
         ("a: 1\n---\nb: 2\n", ["file:2: not valid YAML: "]),
         ("a: 1\n<<: 3\n", ["file:2: '<<' takes a mapping"]),
         ("? [a, b]\n: 1\n", ["file:1: a key must be a word"]),
-        ("a: &x [1, *x]\n", ["nested too deeply, or an anchor holds itself"]),
-        (f"a: {'[' * 3000}{']' * 3000}\n", ["nested too deeply"]),
+        ("a: 1\nb: &x [1, *x]\n", ["file:2: it is nested more than 64 levels deep"]),
+        ("a: 1\nb: &x {y: 1, <<: *x}\n", ["file:2: it is nested more than 64 levels deep, or an anchor holds itself"]),
+        (f"a: 1\nb: {'[' * 3000}{']' * 3000}\n", ["file:2: it is nested more than 64 levels deep"]),
+        (f"a: 1\nb: {'{a: ' * 65}1{'}' * 65}\n", ["file:2: it is nested more than 64 levels deep"]),
+        (
+            "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
+            + "".join(
+                f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdef", "bcdefg", strict=True)
+            ),
+            ["it has more than 200,000 entries, counting what aliases repeat"],
+        ),
+        (
+            "a: &a {x: 1, y: 2}\n"
+            + "".join(
+                f"{new}: &{new} {{<<: [{', '.join([f'*{old}'] * 20)}]}}\n"
+                for old, new in zip("abcde", "bcdef", strict=True)
+            ),
+            ["it has more than 200,000 entries, counting what aliases repeat"],
+        ),
+        ("a: 1\nb: 1e999\n", ["file:2: b: the number 1e999 would be infinite"]),
+        ("a: 1\nb: [0.01e-400]\n", ["file:2: b[0]: the number 0.01e-400 would be zero"]),
+        ('a: 1\nb: "\\UFFFFFFFF"\n', ["file:2: not valid YAML: "]),
+        (f"%YAML {'1' * 5000}.1\n---\na: 1\n", ["file:1: not valid YAML: "]),
         (f"a: {'9' * 5000}\n", ["file:1: a: this is no int"]),
         ("", ["file: the file is empty (see search_spaces/binary.yaml"]),
         ("# nothing\n", ["file: the file is empty"]),

@@ -69,43 +69,6 @@ def test_draws_are_configurations(countable: bool) -> None:
         assert space.draw(random.Random(1)) == space.draw(random.Random(1))
 
 
-def test_the_grid_has_every_allowed_configuration_once() -> None:
-    for seed in SPACES:
-        space, rng = random_space(seed), random.Random(seed)
-        grid = list(space.configurations() or ())
-        texts = [repr(sorted(params.items())) for params in grid]
-        assert len(set(texts)) == len(texts) == space.size()
-        for params in grid:
-            check(space, params)
-            assert space.allowed(params)
-        for _ in range(50):
-            params = space.draw(rng)
-            assert (repr(sorted(params.items())) in texts) == space.allowed(params)
-        assert space.has_room() == bool(grid)
-        assert list(space.survivors()) == grid
-
-
-def test_sizes() -> None:
-    ten = Range(1, 10, integer=True)
-    space = Space(tuple(Parameter(name, ten) for name in "abc"))
-    assert space.size() == 1000
-    assert space.size(limit=1000) == 1000
-    assert space.size(limit=999) is None
-    assert Space((Parameter("a", Range(0.0, 1.0)),)).size() is None
-    assert Space(()).size() == 1
-    assert Space((Parameter("a", Range(0, 10**15, integer=True)), Parameter("b", ten))).size() is None
-
-
-def test_room_is_found_where_draws_miss_it() -> None:
-    names = ("a", "b", "c")
-    space = Space(
-        tuple(Parameter(name, Range(0, 99, integer=True)) for name in names), tuple({name: {">": 0}} for name in names)
-    )
-    assert space.has_room(draws=10)
-    assert list(space.survivors(limit=10)) == [{"a": 0, "b": 0, "c": 0}]
-    assert not Space(space.parameters, (*space.forbid, {"a": 0})).has_room(draws=10)
-
-
 @pytest.mark.parametrize(
     ("domain", "inside", "outside"),
     [

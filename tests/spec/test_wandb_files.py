@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from hpo.spec.census import size_of
 from hpo.spec.load import Inspection, Named, load_sweep
 from hpo.spec.schema import json_schema
 from hpo.spec.source import read_source
@@ -62,7 +63,7 @@ def test_grid_with_nested_parameters() -> None:
     sweep = load("grid_nested")
     names = ["optimizer.name", "optimizer.learning_rate", "model.depth", "model.head.dropout", "seed"]
     assert sweep.space.names() == names
-    assert sweep.budget.trials == sweep.space.size() == 2 * 2 * 3 * 2
+    assert sweep.budget.trials == size_of(sweep.space) == 2 * 2 * 3 * 2
     assert sweep.metric.target == 0.99
     assert sweep.space["model.head.dropout"].domain == Constant(0.1)
 

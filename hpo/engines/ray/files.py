@@ -22,7 +22,7 @@ from hpo.lazy import file_of
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER, data_folders
 from hpo.spec.faults import UserError
 from hpo.spec.load import Named
-from hpo.spec.paths import resolve_path
+from hpo.spec.paths import expanded, resolve_path
 
 MOST_CODE = 50_000_000  # bytes of a package; Ray keeps it in the memory of the head node
 MOST_DATA = 2_000_000_000  # bytes of one thing that `data` names
@@ -157,15 +157,15 @@ def _data_of(named: Named, files: Iterable[str], here: Path) -> tuple[dict[str, 
     data: dict[str, Data] = {}
     links: dict[str, str] = {}
     for text in _strings(named.data):
-        path = resolve_path(text, named.folder)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UserError):  # a text that no path can be
+            path = resolve_path(text, named.folder)
             if text and path.exists():
                 whole = str(path.resolve())
                 if not Path(text).is_absolute() and ".." not in Path(text).parts and (here / text).exists():
                     links[text] = whole
                 data[whole] = _measure(Path(whole))
     for text in files:
-        path = Path(text).expanduser()
+        path = expanded(text)
         inside = path.resolve()
         if not path.exists():
             raise UserError(f"engine.files: there is no {text}")

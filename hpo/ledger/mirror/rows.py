@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.spec.choices import LONGEST_TEXT, text_of
-from hpo.spec.source import dump_source
+from hpo.spec.yaml_text import dump_source
 
 _OWN = "hpo/"  # what the names begin with of metrics that the sweep writes of its own accord
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}

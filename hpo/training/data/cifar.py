@@ -20,6 +20,7 @@ from hpo.places import (
 )
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, SpecError, UserError, did_you_mean
+from hpo.spec.paths import expanded
 from hpo.training.data.options import check_options
 from hpo.training.task import Split, Splits
 
@@ -53,7 +54,7 @@ def find_cifar10(root: str | Path | None = None) -> Path:
     root: the folder itself or the one it lies in; None: the first of `data_folders()` that has it.
     Raises UserError that says what to do if there is none, or if it is incomplete.
     """
-    places = [Path(root).expanduser()] if root is not None else data_folders()
+    places = [expanded(root)] if root is not None else data_folders()
     for place in places:
         for folder in (place / CIFAR10_FOLDER, place):
             present = [name for name in CIFAR10_FILES if (folder / name).is_file()]

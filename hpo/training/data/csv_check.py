@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, closest, did_you_mean
+from hpo.spec.paths import expanded
 from hpo.training.data.options import check_options
 from hpo.training.data.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares
 from hpo.training.task import Kind
@@ -84,7 +85,7 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     faults = _check_keys(data)
     if not isinstance(data.get("csv"), str) or data.get("separator", ",") not in _SEPARATORS:
         return faults
-    path = Path(data["csv"]).expanduser()
+    path = expanded(data["csv"])
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         remedy = f"relative paths start at {Path.cwd()}" if not path.is_absolute() else "check the path"

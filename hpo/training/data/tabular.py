@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import Fault, SpecError, UserError
+from hpo.spec.paths import expanded
 from hpo.training.data.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels, clip, listed
 from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import split_indices, split_note, to_split
@@ -78,7 +78,7 @@ def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[s
     """Return the table as text with NaN for what is missing, without the rows that have no target."""
     # Everything is read as text: pandas would guess a column's type from all rows, test rows included.
     table = pd.read_csv(
-        Path(data["csv"]).expanduser(),
+        expanded(data["csv"]),
         dtype=str,
         sep=separator,
         keep_default_na=False,
