@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import util
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,18 @@ def _begin(target: Callable[..., None], args: tuple[Any, ...], safe_path: str | 
         os.environ.pop(_SAFE_PATH, None)
     multiprocessing.set_start_method(None, force=True)  # the system's own, which spawn had replaced by itself
     target(*args)
+
+
+def shield_children() -> None:
+    """Let Python in the processes that multiprocessing starts from here not look for modules in the working directory
+    first, from now on. They get `sys.path` of this process as they begin, but not before they have imported a lot.
+
+    Processes of this platform's own hand that on by themselves. An environment variable would reach all programs that
+    are started from here, and those may rely on their own folder.
+    """
+    arguments = util._args_from_interpreter_flags  # type: ignore[attr-defined]  # a list; Python 3.11 to 3.14
+    if "-P" not in arguments():
+        util._args_from_interpreter_flags = lambda: [*arguments(), "-P"]  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

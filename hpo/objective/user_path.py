@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.lazy import file_of
+from hpo.spawning import shield_children
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds this platform's packages
 _OURS = ("hpo", "search_spaces")
@@ -53,6 +54,7 @@ def enter(folders: Sequence[str]) -> list[Clash]:
     if not any(_is_one_of(entry, [str(_ROOT)]) for entry in rest):
         rest.append(str(_ROOT))  # of an editable installation, whose finder comes after sys.path
     sys.path[:] = [*rest, *folders]
+    shield_children()
     return clashes
 
 

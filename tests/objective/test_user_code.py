@@ -47,6 +47,17 @@ parameters: {{way: {{values: [{ways}]}}}}
 budget: {{trial_seconds: 60}}
 engine: {{type: local, workers: 1}}
 """
+STARTS = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from beside import half
+
+def objective(trial):
+    for way in ("spawn", "forkserver"):
+        with ProcessPoolExecutor(1, multiprocessing.get_context(way)) as pool:
+            assert pool.submit(half, 3).result() == 1.5
+    return half(3)
+"""
 TAKEN = ("mlflow", "queue", "optuna", "rich", "email", "hpo", "torch", "random", "types", "signal", "sqlalchemy")
 
 
@@ -75,7 +86,7 @@ def test_modules_of_the_user_hide_none_that_the_platform_needs(tmp_path: Path) -
     for name in TAKEN:
         (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('{name} is the wrong one')\n")
     (tmp_path / "objectives").mkdir()
-    (tmp_path / "objectives" / "mine.py").write_text("from beside import half\ndef objective(trial): return half(3)\n")
+    (tmp_path / "objectives" / "mine.py").write_text(STARTS)
     (tmp_path / "beside.py").write_text("def half(number):\n    return number / 2\n")
     (tmp_path / "s.yaml").write_text(SWEEP.format(objective="objectives.mine", ways="only"))
     for more in ([], ["-o", "engine.workers=0", "-o", "name=here"]):

