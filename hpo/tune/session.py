@@ -18,6 +18,7 @@ from ray.tune.utils import flatten_dict
 
 from hpo.driver.recorder import NoTrial, Recorder
 from hpo.events import Decision
+from hpo.objective.failures import says_pruned
 from hpo.spec.conditions import same
 from hpo.spec.faults import Fault, UserError
 from hpo.spec.plain import plain
@@ -29,6 +30,7 @@ from hpo.tune.results import Metrics, at_the_end, chain, facts_of, failure_of, s
 from hpo.tune.space import flat, nested
 
 _STOPPED_ALL = "the experiment's stopper or time budget"
+_STOPPED_ITSELF = "the trainable itself"
 
 
 class Session:
@@ -173,7 +175,11 @@ class Session:
         self.recorder.end(trial.trial_id, facts_of(trial), stopped_by=None if whole else name)
 
     def failed(self, trial: Trial) -> None:
-        self.recorder.end(trial.trial_id, facts_of(trial), failure=failure_of(trial))
+        failure = failure_of(trial)
+        if says_pruned(failure.error):
+            self.recorder.end(trial.trial_id, facts_of(trial), stopped_by=_STOPPED_ITSELF)
+        else:
+            self.recorder.end(trial.trial_id, facts_of(trial), failure=failure)
 
     def look_around(self) -> None:
         """Record the ends that Tune told nobody of, and write what is due."""

@@ -84,14 +84,15 @@ def test_what_tunes_own_schedulers_stop_is_pruned(place: Place, scheduler: Any, 
 
 def test_failures_and_what_is_no_number(place: Place) -> None:
     """Tune runs each failed trial once more: it stays one trial."""
-    kinds = ["raises", "dies", "silent", "nan", "once", "fine"]
+    kinds = ["raises", "dies", "silent", "nan", "once", "fine", "prunes"]
     space = {"kind": tune.choice(kinds), "folder": str(place.folder), "object": {1, 2}}
-    fit(place, odd, searcher(place, method="grid"), space=space, trials=6, failures=1)
+    fit(place, odd, searcher(place, method="grid"), space=space, trials=7, failures=1)
 
     found = {trial.params["kind"]: trial for trial in place.trials()}
-    assert len(place.trials()) == 6
+    assert len(place.trials()) == 7
     assert {kind: trial.state.name for kind, trial in found.items()} == {
         "raises": "FAIL", "dies": "FAIL", "silent": "FAIL", "nan": "PRUNED", "once": "COMPLETE", "fine": "COMPLETE",
+        "prunes": "PRUNED",
     }  # fmt: skip
     said = {kind: trial.user_attrs for kind, trial in found.items()}
     assert said["raises"]["error"] == "RuntimeError: no luck" and "trainables.py" in said["raises"]["traceback"]
@@ -99,7 +100,8 @@ def test_failures_and_what_is_no_number(place: Place) -> None:
     assert "never reported; it reported nothing" in said["silent"]["error"]
     assert said["nan"]["diverged"] == 2 and steps(found["nan"]) == [1]
     assert said["raises"]["history"]["metrics"] == {"score": [1.0], "flag": [1.0]}
-    assert [said[kind].get("attempts") for kind in kinds] == [2, 2, None, None, 2, None]
+    assert [said[kind].get("attempts") for kind in kinds] == [2, 2, None, None, 2, None, 2]
+    assert said["prunes"]["stopped_by"] == "the trainable itself" and steps(found["prunes"]) == [1]
     assert said["once"]["history"]["metrics"] == {"score": [1.0, 2.0], "flag": [1.0, None]}
     assert_sound(place)
 

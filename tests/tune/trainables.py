@@ -46,6 +46,10 @@ def odd(config: dict[str, Any]) -> None:
     tune.report({"score": 1.0, "flag": True})
     if kind == "raises":
         raise RuntimeError("no luck\nat all")
+    if kind == "prunes":
+        import optuna
+
+        raise optuna.TrialPruned("not worth it")
     if kind == "dies":
         os._exit(7)
     if kind == "nan":
