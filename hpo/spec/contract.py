@@ -80,8 +80,9 @@ class Known:
     def default_beside(self, others: Mapping[str, Any]) -> Any:
         """Return the default where other hyperparameters have these values, aliases resolved."""
         for name, defaults in self.default_where.items():
-            if others.get(name) in defaults:
-                return defaults[others[name]]
+            for value, default in defaults.items():  # no look-up: a file may have a list there
+                if name in others and others[name] == value:
+                    return default
         return self.default
 
     def objection(self, value: Any) -> str:

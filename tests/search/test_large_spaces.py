@@ -16,27 +16,26 @@ WIDE = space_of(*(Parameter(f"p{index}", Range(0, 99, integer=True)) for index i
 
 def narrowed(*forbid: dict[str, object]) -> list[dict[str, object]]:
     """Forbid all but one value of most parameters: random draws never hit what is left."""
-    return [*({f"p{index}": {"<": 99}} for index in range(6)), *forbid]
+    return [*({f"p{index}": {"<": 99}} for index in range(5)), *forbid]
 
 
-@pytest.mark.parametrize("method", ["random", "tpe", "grid"])
+@pytest.mark.parametrize("method", ["random", "grid"])
 def test_no_memory_grows_with_the_space(method: str) -> None:
     space = space_of(*WIDE.parameters, forbid=narrowed())
-    searcher = Searcher(sweep_of(space, method))
-    play(searcher, 2)
+    play(Searcher(sweep_of(space, method)), 1)  # what is loaded once
     tracemalloc.start()
-    found = play(searcher, 12)
+    found = play(Searcher(sweep_of(space, method)), 4)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len({str(params) for params in found}) == 12
-    assert all(params[f"p{index}"] == 99 for params in found for index in range(6))
-    assert most < 4e6
+    assert len({str(params) for params in found}) == 4
+    assert all(params[f"p{index}"] == 99 for params in found for index in range(5))
+    assert most < 2e6  # of 10^6 that are allowed
 
 
 def test_a_space_is_used_up_to_its_last_configuration() -> None:
-    space = space_of(*WIDE.parameters, forbid=narrowed({"p6": {">=": 7}}, {"p7": {">=": 5}}))
+    space = space_of(*WIDE.parameters, forbid=narrowed({"p5": {">": 0}}, {"p6": {">=": 4}}, {"p7": {">=": 2}}))
     found = play(Searcher(sweep_of(space, "random")), 100)
-    assert len({str(params) for params in found}) == len(found) == 35
+    assert len({str(params) for params in found}) == len(found) == 8
 
 
 def test_a_space_ends_where_its_real_numbers_are_never_active() -> None:

@@ -59,7 +59,7 @@ parameters:
   c: {parameters: {d: {min: 0.0, max: 1.0, q: 0.25}, e: {value: 3}}, when: {b: {">": 1}}}
 forbid: [{a: 2, b: 3}, {c.d: {">=": 0.5}, b: [2, 4]}]
 """
-MUTANTS = 6000 if os.environ.get("HPO_LONG") else 400
+MUTANTS = 6000 if os.environ.get("HPO_LONG") else 320
 
 
 @cache

@@ -12,6 +12,7 @@ from hpo.objective.build import inspect
 from hpo.spec import load as load_module
 from hpo.spec.census import size_of
 from hpo.spec.conditions import identity_of
+from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import Bug, SpecError
 from hpo.spec.source import read_source
 from hpo.spec.space import Categorical, Range, Steps
@@ -204,3 +205,14 @@ def test_depth_is_counted_in_plain_data_as_well() -> None:
     assert list(unrecordable({"x": nested(60)})) == []
     [fault] = unrecordable({"x": nested(70)})
     assert "more than 64 levels deep" in fault.message
+
+
+def test_a_list_in_the_place_of_a_choice_that_sets_defaults(faults: Faults) -> None:
+    momentum = Known("float", 0.9, default_where={"optimizer": {"lion": 0.99}})
+    contract = Contract({"optimizer": Known("choice", "sgd", choices=("sgd",)), "momentum": momentum}, TOY.metrics)
+    text = """
+        metric: {name: val_accuracy}
+        parameters: {optimizer: {values: [sgd, [1]]}, momentum: {min: 0.0, max: 0.95}}
+        baselines: [{optimizer: [1]}]
+    """
+    assert "optimizer must be one of sgd, but got [1]" in faults(text, contract=contract)[0]
