@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hpo.spec.conditions import same
 from hpo.spec.faults import Fault
 from hpo.spec.plain import plain
 
@@ -80,9 +81,10 @@ class Known:
     def default_beside(self, others: Mapping[str, Any]) -> Any:
         """Return the default where other hyperparameters have these values, aliases resolved."""
         for name, defaults in self.default_where.items():
-            for value, default in defaults.items():  # no look-up: a file may have a list there
-                if name in others and others[name] == value:
-                    return default
+            if name in others:
+                for choice, default in defaults.items():
+                    if same(choice, others[name]):  # which may be a list, by mistake
+                        return default
         return self.default
 
     def objection(self, value: Any) -> str:

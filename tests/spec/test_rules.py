@@ -396,3 +396,18 @@ def test_an_interval_that_is_none() -> None:
 def test_null_is_a_value_only_where_it_means_off() -> None:
     assert Known("float", None, nullable=True).objection(None) == ""
     assert Known("float", 1.0).objection(None) == "must be a number in (-inf, inf), but got None"
+
+
+@pytest.mark.parametrize("odd", ["[sgd]", "{a: 1}", "[[sgd]]"])
+def test_a_list_or_a_mapping_where_a_word_belongs(faults: Faults, odd: str) -> None:
+    """Also where defaults depend on it: it is a fault, whatever looks at it."""
+    parameters = TOY.parameters | {
+        "decay": Known("float", 0.0, default_where={"optimizer": {"sgd": 0.5}}),
+        "optimizer": Known("choice", "adam", choices=("sgd", "adam")),
+    }
+    found = faults(
+        f"{METRIC}parameters:\n  optimizer: {{values: [sgd, {odd}]}}\n  decay: {{values: [0.0, 0.5]}}\n"
+        f"  momentum: {{min: 0.0, max: 0.9}}\nbaselines: [{{optimizer: {odd}}}]\n",
+        contract=replace(TOY, parameters=parameters),
+    )
+    assert any("optimizer must be one of sgd, adam, but got" in fault for fault in found)
