@@ -291,9 +291,14 @@ def test_a_name_that_others_took_is_passed_over(home: Home, old: StudyBook):
     assert succeed(WIDER, home)[0].sweep.name == "s.3"
 
 
-ODD = make_sweep(
-    Parameter("p", Categorical((True, "true", 1, [64], "[64]"))), Parameter("w", Categorical((["a"], "b"))), X
-)
+def make_odd() -> Sweep:
+    """Return a sweep of choices that look the same. How they are kept is worked out once for each."""
+    return make_sweep(
+        Parameter("p", Categorical((True, "true", 1, [64], "[64]"))), Parameter("w", Categorical((["a"], "b"))), X
+    )
+
+
+ODD = make_odd()
 
 
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,8 +311,9 @@ def test_a_study_that_took_two_choices_for_one_goes_on_with_each_as_itself(home:
     configurations = [{"p": value, "w": ["a"], "x": 0.5} for value in (True, "true", 1, "[64]", [64], True)]
     with monkeypatch.context() as before:
         as_before(before)
-        book = StudyBook(ODD, home)
-        book.create(facts_of(ODD, "1" * 32))
+        old = make_odd()
+        book = StudyBook(old, home)
+        book.create(facts_of(old, "1" * 32))
         for number, params in enumerate(configurations):
             record = TrialRecord(-1, params, 7, 3, 1_700_000_000.0, run_id=f"r{number}")
             record.number = book.begin(record)
