@@ -10,6 +10,8 @@ import pytest
 
 from .support import Hpo
 
+pytestmark = pytest.mark.slow
+
 SOUND = """\
 name: bad
 objective: objectives.binary

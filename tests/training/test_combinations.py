@@ -18,6 +18,8 @@ from hpo.training.vocabulary.schedules import SCHEDULES
 
 from .tiny import CPU, KINDS, events_of, splits_of, task_of
 
+pytestmark = pytest.mark.slow
+
 # Large enough for one full-batch step to be seen, small enough not to overshoot; 1 is Adadelta's own default.
 LEARNING_RATES = {"adadelta": 1.0, "sgd": 0.01}
 # Periods so short that each schedule acts within two epochs.

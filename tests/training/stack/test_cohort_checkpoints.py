@@ -38,6 +38,8 @@ from .test_cohort_equality import (
 )
 from .test_cohort_fallback import MAPPED, members, with_inner
 
+pytestmark = pytest.mark.slow
+
 EPOCHS, ROWS, TOLERANCE = 5, 41, 1e-10
 BASE: dict[str, Any] = {"hidden_layers": [6, 5], "batch_size": 16}
 

@@ -27,6 +27,8 @@ from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
 from ..tiny import KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of
 
+pytestmark = pytest.mark.slow
+
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"], indirect=True)
 
 # Values for every hyperparameter that an entry of a registry takes; members get different ones. A new hyperparameter
