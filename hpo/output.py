@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+PROGRAM_LOG = "output.log"  # the artefact of a trial that has what its program printed
+
 
 def log_to(path: Path) -> None:
     """Send this process's standard output and error to the end of a file, from C code too; nowhere if it can't be made.

@@ -29,10 +29,11 @@ from hpo.events import (
 from hpo.objective.failures import says_memory, says_pruned
 from hpo.objective.program_command import DEFAULT_COMMAND, Command, args_json
 from hpo.objective.program_leftovers import sweep_up
-from hpo.objective.program_output import LOG_NAME, OutputLog
+from hpo.objective.program_output import OutputLog
 from hpo.objective.program_process import ProgramProcess
 from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
+from hpo.output import PROGRAM_LOG
 from hpo.spec.faults import Fault, did_you_mean
 
 Ending = Finished | Stopped | Diverged | Failed
@@ -102,7 +103,7 @@ class ProgramObjective:
             try:
                 ending = self._run_trial(trial, channel, log)
                 if log.close():
-                    channel.attach(trial.number, LOG_NAME, str(log.path))
+                    channel.attach(trial.number, PROGRAM_LOG, str(log.path))
                 else:
                     log.discard()
                 channel.exchange([ending])

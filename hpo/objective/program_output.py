@@ -7,8 +7,8 @@ from collections import deque
 
 from hpo.objective.program_leftovers import hand_over, open_in_folder
 from hpo.objective.program_process import Source
+from hpo.output import PROGRAM_LOG
 
-LOG_NAME = "output.log"
 _TAIL = 20  # lines
 _CLIP = 2000  # bytes kept of a line of the tail
 
@@ -21,7 +21,7 @@ class OutputLog:
     """
 
     def __init__(self, number: int, limit: int) -> None:
-        self.path, self._file = open_in_folder(number, LOG_NAME)
+        self.path, self._file = open_in_folder(number, PROGRAM_LOG)
         self._left = limit
         self._limit = limit
         self._dropped = 0

@@ -11,7 +11,7 @@ from hpo.review.display import duration, params_text
 from hpo.spec.census import census_of
 from hpo.spec.conditions import Clause
 from hpo.spec.grammar import LocalEngineKeys
-from hpo.spec.space import Constant, Parameter, listed, show
+from hpo.spec.space import Constant, Parameter, enumerated, show
 from hpo.spec.sweep import Sweep
 
 _WIDEST = 40  # letters of a name that others are lined up with
@@ -64,7 +64,7 @@ def _condition(condition: object) -> str:
     if isinstance(condition, dict):
         return " and ".join(f"{op} {show(operand)}" for op, operand in condition.items())
     if isinstance(condition, list):
-        return "is " + listed(list(map(show, condition)), " or ")
+        return "is " + enumerated(list(map(show, condition)), " or ")
     return f"is {show(condition)}"
 
 

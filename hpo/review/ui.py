@@ -13,7 +13,7 @@ from types import FrameType
 
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.urls import masked
-from hpo.review.ui_plans import Plan, dashboard_plan, mlflow_plan
+from hpo.review.ui_plans import Plan, dashboard_plan, mlflow_plan, unheeded
 from hpo.review.ui_ports import LOOPBACK, PortLease
 from hpo.review.ui_process import Server, ServerGroup
 from hpo.review.ui_web import answers, mlflow_page, why_silent, without_credentials
@@ -52,6 +52,8 @@ def serve(home: Home, wanted: UiRequest) -> int:
     plans = []
     if wanted.mlflow_port is not None and not remote:
         plans.append(mlflow_plan(home, wanted.mlflow_port))
+        for name in unheeded():
+            print(f"note: {name} has no effect: this server is for this machine only", file=sys.stderr)
     if wanted.dashboard_port is not None:
         plans.append(dashboard_plan(home, wanted.dashboard_port))
     show_remote = bool(remote) and wanted.mlflow_port is not None

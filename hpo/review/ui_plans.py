@@ -26,6 +26,11 @@ _MLFLOW_VARIABLES = (
 )
 
 
+def unheeded() -> list[str]:
+    """Return the variables of an MLflow server's that are set, and have no effect on the one that is started here."""
+    return [name for name in _MLFLOW_VARIABLES if name != "MLFLOW_TRACKING_URI" and os.environ.get(name)]
+
+
 @dataclass(frozen=True)
 class Plan:
     """How one UI is started, how it shows that it is there, and where it shows a study."""

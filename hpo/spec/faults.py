@@ -91,6 +91,12 @@ def dotted(path: ConfigPath) -> str:
     return text
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text as messages show it: of one that is longer than `most` characters the beginning, and how long it
+    is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
 def closest(word: str, options: Iterable[str]) -> str | None:
     """Return the option that `word` was probably meant to be, None if none is close."""
     known = sorted(set(itertools.islice(options, 25 * _MOST_OPTIONS)))

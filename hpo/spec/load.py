@@ -12,13 +12,13 @@ from typing import Any, Protocol
 from hpo.spec import rules
 from hpo.spec.census import size_of
 from hpo.spec.contract import Contract
-from hpo.spec.faults import Bug, Fault, Misread, SpecError, did_you_mean, reading
+from hpo.spec.faults import Bug, Fault, Misread, SpecError, did_you_mean, reading, shortened
 from hpo.spec.grammar import SERVICE_KEYS, PlainKeys, SweepKeys
 from hpo.spec.methods import ALIASES, METHODS
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.recordable import unrecordable
 from hpo.spec.source import Source, apply_override, read_source
-from hpo.spec.space import Categorical, Constant, Space, shortened
+from hpo.spec.space import Categorical, Constant, Space
 from hpo.spec.sweep import Limits, Sweep, Target
 from hpo.spec.validation import validate_section
 
@@ -221,7 +221,10 @@ def _limits(
     if keys["method"] == "grid" and (size := size_of(space)) is not None and space.parameters:
         if trials and trials < size:
             notes.append(f"the grid has {size:,} configurations; the budget runs the first {trials:,} of them")
-        trials = min(trials or (size if size <= _LARGEST_GRID else DEFAULT_TRIALS), size)
+        if not trials and size > _LARGEST_GRID:
+            trials = DEFAULT_TRIALS
+            notes.append(f"no budget in the file: the first {trials} of the grid's {size:,} configurations are run")
+        trials = min(trials or size, size)
     if not trials:
         trials = DEFAULT_TRIALS
         notes.append(f"no budget in the file: {trials} trials (set budget.trials)")

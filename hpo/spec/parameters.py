@@ -14,11 +14,11 @@ from pydantic import TypeAdapter
 
 from hpo.section import LARGEST, SMALLEST
 from hpo.spec import conditions
-from hpo.spec.census import numbers_in, satisfied
-from hpo.spec.faults import ConfigPath, Fault, did_you_mean, reading
+from hpo.spec.classes import numbers_in, satisfied
+from hpo.spec.faults import ConfigPath, Fault, did_you_mean, reading, shortened
 from hpo.spec.grammar import ParameterKeys
 from hpo.spec.names import clash_fault, clashes, name_fault
-from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, shortened, show
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
 from hpo.spec.validation import validate
 
 _KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpo.spec.faults import UserError
-from hpo.spec.space import shortened
+from hpo.spec.faults import UserError, shortened
 
 
 def expanded(path: str | Path) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from hpo.spec.faults import ConfigPath, Fault
+from hpo.spec.faults import ConfigPath, Fault, shortened
 
 _EXACT = (type(None), bool, int, float, str)
 _RULE = "must be a number, text, true, false or null, or a list or a mapping of them"
@@ -78,10 +78,9 @@ def is_masked(value: Any) -> bool:
 def shown(value: Any) -> str:
     """Return a value as Python shows it, whatever its class makes of that."""
     try:
-        text = repr(value)
+        return shortened(repr(value))
     except Exception:
         return f"a {type(value).__name__} that can't be shown"
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _remedy(value: Any) -> str:

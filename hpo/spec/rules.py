@@ -16,7 +16,7 @@ from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.grammar import Stack
 from hpo.spec.parameters import Parsed, ambiguity, possible
-from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, listed, show
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, enumerated, show
 
 Places = Mapping[str, ConfigPath]
 
@@ -96,13 +96,13 @@ def _check_relevance(
             continue
         useful = [value for value in reachable if value not in useless]
         if useful:
-            remedy = f"add when: {{{other}: [{listed(list(map(show, useful)))}]}}"
+            remedy = f"add when: {{{other}: [{enumerated(list(map(show, useful)))}]}}"
         else:
             some = allowed if len(allowed) < 10 else (*allowed[:3], "...", allowed[-1])
             remedy = f"it belongs to {other}: {', '.join(map(show, some))}"
         default = "" if other in space else f" (its default is {show(contract.parameters[other].default)})"
         yield Fault(
-            f"{parameter.name} means nothing while {other} is {listed(list(map(show, useless)), ' or ')}{default}",
+            f"{parameter.name} means nothing while {other} is {enumerated(list(map(show, useless)), ' or ')}{default}",
             places[parameter.name],
             remedy=remedy,
         )

@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Any, overload
 
 from hpo.spec.conditions import Clause, clause_holds, identity_of, same
+from hpo.spec.faults import shortened
 from hpo.spec.once import once
 from hpo.spec.scalars import needs_quotes
 
 _SHOWN_VALUES = 20  # of a list of choices
-_SHOWN_LETTERS = 200  # of one value
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Categorical:
 
     def __str__(self) -> str:
         shares = [""] * len(self.values) if self.probabilities is None else [f" ({p:g})" for p in self.probabilities]
-        return listed([f"{show(value)}{share}" for value, share in zip(self.values, shares, strict=True)])
+        return enumerated([f"{show(value)}{share}" for value, share in zip(self.values, shares, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -261,14 +261,7 @@ def show(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else shortened(str(value))
 
 
-def shortened(text: str) -> str:
-    """Return a text, or the beginning of a long one and how long it is."""
-    if len(text) <= _SHOWN_LETTERS:
-        return text
-    return f"{text[:_SHOWN_LETTERS]}... ({len(text):,} characters)"
-
-
-def listed(texts: Sequence[str], between: str = ", ") -> str:
+def enumerated(texts: Sequence[str], between: str = ", ") -> str:
     """Return texts one after the other, of many the first ones, the last one and how many there are."""
     if len(texts) <= _SHOWN_VALUES:
         return between.join(texts)

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from hpo.section import Section
-from hpo.spec.faults import ConfigPath, Fault, did_you_mean
+from hpo.spec.faults import ConfigPath, Fault, did_you_mean, shortened
 from hpo.spec.grammar import SweepKeys
-from hpo.spec.space import shortened, show
+from hpo.spec.space import show
 
 
 def validate_section(key: str, value: Any, path: ConfigPath) -> tuple[Any, list[Fault]]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hpo.objective.program_leftovers import sweep_up
-from hpo.objective.program_output import LOG_NAME, OutputLog
+from hpo.objective.program_output import OutputLog
+from hpo.output import PROGRAM_LOG
 
 WORKER = """
 import os, signal, tempfile
@@ -37,7 +38,7 @@ def test_a_killed_workers_folder_is_removed_and_no_other(tmp_path: Path, monkeyp
     sweep_up()
     waiting = next(path for path in tmp_path.iterdir() if path != mine.path.parent)
     assert sorted(tmp_path.iterdir()) == sorted([mine.path.parent, waiting])
-    assert (waiting / LOG_NAME).read_bytes() == b"a word\n"  # MLflow has not taken it yet
+    assert (waiting / PROGRAM_LOG).read_bytes() == b"a word\n"  # MLflow has not taken it yet
     old = time.time() - 30 * 24 * 3600
     os.utime(waiting, (old, old))
     sweep_up()

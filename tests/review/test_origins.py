@@ -18,6 +18,7 @@ import uvicorn
 from hpo.ledger.study.home import Home, open_storage
 from hpo.review.ui_dashboard import _DashboardServer, _Handler
 from hpo.review.ui_origin import Message, local_asgi, local_wsgi
+from hpo.review.ui_plans import mlflow_plan, unheeded
 
 LOOK, DELETE = ("GET", "/api/studies"), ("DELETE", "/api/studies/0")
 
@@ -124,3 +125,14 @@ def test_its_own_pages_may(port: int, name: str) -> None:
 def test_its_own_pages_may_delete(tmp_path: Path) -> None:
     with dashboard(tmp_path) as port:
         assert ask(port, DELETE, ("Origin", f"http://127.0.0.1:{port}")) == 204
+
+
+def test_what_would_open_mlflow_to_others_has_no_effect_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert unheeded() == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///a.db")  # which the home heeds
+    monkeypatch.setenv("MLFLOW_SERVER_ALLOWED_HOSTS", "*")
+    monkeypatch.setenv("MLFLOW_STATIC_PREFIX", "/mlflow")
+    assert sorted(unheeded()) == ["MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_STATIC_PREFIX"]
+    assert not set(unheeded()) & mlflow_plan(Home(tmp_path), 0).env.keys()

@@ -123,6 +123,14 @@ def test_what_is_long_costs_no_more_than_its_length(load: Load) -> None:
     assert len(str(sweep.space["a"].domain)) < 150
 
 
+def test_a_large_grid_without_a_budget_says_how_much_of_it_is_run(load: Load) -> None:
+    sweep = load("method: grid\nparameters: {a: {min: 1, max: 2000}, b: {min: 0, max: 999}}")
+    assert sweep.budget.trials == 100
+    assert "no budget in the file: the first 100 of the grid's 2,000,000 configurations are run" in sweep.notes
+    small = load("method: grid\nparameters: {a: {min: 1, max: 300}, b: {values: [1, 2]}}")
+    assert (small.budget.trials, small.notes) == (600, ())
+
+
 def test_comparisons_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
 

@@ -11,8 +11,8 @@ from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
 from hpo.ledger.mirror.rows import RunRows, best_curve, best_point, ended_rows, parent_files
 from hpo.ledger.study.records import SweepRecord, TrialRecord
+from hpo.output import PROGRAM_LOG
 
-_OUTPUT = "output.log"  # hpo/objective/program_output.py
 _AT_ONCE = 500  # trials whose steps are held at a time
 
 
@@ -187,11 +187,11 @@ class _MlflowAudit:
         # What has reported has printed something. A trial that was interrupted may have had no time to hand it over.
         ended = {r.number for r in records if r.state in ("complete", "pruned") and r.number in self._own}
         runs = {self._own[number].run_id: number for number in sorted(ended)}
-        lacking = sorted(runs[run_id] for run_id in runs.keys() - self._reader.texts(runs, _OUTPUT))
+        lacking = sorted(runs[run_id] for run_id in runs.keys() - self._reader.texts(runs, PROGRAM_LOG))
         if lacking:
             which = ", ".join(map(str, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
             what = f"what the program printed in trials {which} is lost"
-            self.state.notes.append(f"{what}: MLflow has no {_OUTPUT} of it")
+            self.state.notes.append(f"{what}: MLflow has no {PROGRAM_LOG} of it")
 
     def _curve_differences(self, records: Sequence[TrialRecord]) -> Iterator[str]:
         key = best_point(self._sweep, 0, 0.0, 0.0).key

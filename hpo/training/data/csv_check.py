@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hpo.spec.contract import Known
-from hpo.spec.faults import Fault, closest, did_you_mean
+from hpo.spec.faults import Fault, closest, did_you_mean, shortened
 from hpo.spec.paths import expanded
 from hpo.training.data.options import check_options
 from hpo.training.data.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares
@@ -28,6 +28,7 @@ CSV_OPTIONS: dict[str, Known] = {
     **SPLIT_OPTIONS,
     "separator": Known("choice", ",", "what stands between two fields", choices=_SEPARATORS),
 }
+_LETTERS = 40  # of a field or a name shown in a message: it may have megabytes
 _SHOWN = 8  # columns or classes listed in a message
 LARGEST = 1e37  # float32, in which models compute, ends at 3.4e38
 _EXPONENT = re.compile(r"[eE]\+?0*[1-9]\d")  # of 10 or more; a smaller one makes LARGEST of many digits only
@@ -195,9 +196,9 @@ def _columns_of_words(reader: _Rows, candidates: set[int]) -> set[int]:
     return words
 
 
-def clip(text: str, most: int = 40) -> str:
-    """Return a text of the table as messages show it: a field may have megabytes."""
-    return text if len(text) <= most else text[: most - 3] + "..."
+def clip(text: str) -> str:
+    """Return a field, a name or a class of a table as messages show it."""
+    return shortened(text, _LETTERS)
 
 
 def _text(lines: Iterable[str]) -> Iterator[str]:
@@ -310,4 +311,4 @@ def listed(words: Iterable[str]) -> str:
     """Return "a, b, c and 4 more"."""
     every = list(words)
     rest = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(clip(word, 100) for word in every[:_SHOWN]) + rest
+    return ", ".join(shortened(word, 100) for word in every[:_SHOWN]) + rest
