@@ -179,8 +179,10 @@ def test_pictures_train_and_a_node_that_is_killed_loses_nothing(nodes: Nodes, tm
         assert_gone(family)
         output, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, output + errors
-    (lost,) = re.findall(r"was lost: .*", output + errors)  # whichever sign of it came first
-    assert "memory" not in lost
+    # Whichever sign of it came first; a worker that was to take its place on the same node may be lost there, too.
+    lost = re.findall(r"was lost: .*", output + errors)
+    assert lost
+    assert not [line for line in lost if "memory" in line]
     assert_whole(place, 24)
 
 
