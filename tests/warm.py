@@ -31,7 +31,8 @@ class Warm(Enum):
     """Kinds of processes: the beginning of their names, and what their server loads."""
 
     WRITERS = "mlflow-mirror", "warm_writers"
-    TORCH_WORKERS = "worker-", "warm_workers"
+    WORKERS = "worker-server", "warm_plain_workers"
+    TORCH_WORKERS = "worker-server", "warm_workers"
 
     def __init__(self, prefix: str, module: str) -> None:
         self.prefix = prefix

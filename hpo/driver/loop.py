@@ -128,7 +128,7 @@ class Driver:
         searcher = Searcher(sweep, history, ledger.membership.stream)
         ledger.forget(history)
         backlog = Backlog(sweep, searcher, self._engine.workers, retries)
-        steps = sweep.early_terminate.decision_steps(sweep.max_epochs() if sweep.reports_each_epoch else None)
+        steps = sweep.early_terminate.decision_steps(sweep.max_epochs() if sweep.traits.reports_each_epoch else None)
         trials = RunningTrials(
             sweep, ledger, searcher, backlog, steps, tally, termination, self._interrupts, self._listener
         )

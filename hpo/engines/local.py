@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from hpo.engines.base import Artifact, Done, EngineError, Message, Note, TrialEvents, failed_with_worker
@@ -28,16 +27,18 @@ from hpo.engines.worker import (
     TrialOrder,
     WorkerSetup,
     run_worker,
+    thread_variables,
 )
 from hpo.events import Assignment, Decision, FailureKind, Reported
+from hpo.forking import SERVER_DIED, ChildProcess, ForkServer
 from hpo.output import trim
-from hpo.spawning import start_process
 from hpo.spec.grammar import LocalEngineKeys
 from hpo.spec.load import Named
 
 _DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more
 _SECONDS_BETWEEN_TRIMS = 2.0
 _SECONDS_BETWEEN_LOOKS = 0.2  # at whether a silent worker is alive
+_WORKER_MODULE = run_worker.__module__
 _GRACE = 5.0  # seconds that a worker has to end by itself
 
 
@@ -47,7 +48,7 @@ class _WorkerHandle:
 
     setup: WorkerSetup
     connection: Connection
-    process: BaseProcess | threading.Thread
+    process: ChildProcess | threading.Thread
     ready: bool = False
     assignment: Assignment | None = None
     unfinished: set[int] = field(default_factory=set)
@@ -56,15 +57,19 @@ class _WorkerHandle:
 
     def waitables(self) -> list[Connection | int]:
         """Return what becomes readable when there is news; a process's end is news too."""
-        return [self.connection, self.process.sentinel] if isinstance(self.process, BaseProcess) else [self.connection]
+        return (
+            [self.connection]
+            if isinstance(self.process, threading.Thread)
+            else [self.connection, self.process.sentinel]
+        )
 
     @property
     def dead(self) -> bool:
-        return isinstance(self.process, BaseProcess) and not self.process.is_alive()
+        return not isinstance(self.process, threading.Thread) and not self.process.is_alive()
 
     def end_group(self) -> None:
         """Kill whatever the worker's process started and left behind."""
-        if isinstance(self.process, BaseProcess) and self.process.pid is not None:
+        if not isinstance(self.process, threading.Thread) and self.process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -93,16 +98,19 @@ class LocalEngine:
         *,
         first: int = 0,
         threads: int = 1,
+        libraries: Sequence[str] = (),
     ) -> None:
         """devices: the GPU of each worker, None for the CPU (`plan_workers`); logs: the folder for what workers print.
 
-        first: the number in the name of the first worker; threads: with which each trains.
+        first: the number in the name of the first worker; threads: with which each trains; libraries: the modules of
+        slow libraries that workers need, loaded once for all of them.
         """
         self._objective = objective
         self._logs = logs
         self._memory = None if memory_gb is None else int(memory_gb * 2**30)
         self._first = first
         self._threads = threads
+        self._server = ForkServer((_WORKER_MODULE, *libraries), thread_variables(threads), logs / "workers.log")
         self._kills = oom_kills()
         self._trimmed = time.monotonic()
         self._looked = time.monotonic()
@@ -129,12 +137,12 @@ class LocalEngine:
             self._objective, name, self._devices[index], log, memory, self._threads, own_process=not self._in_process
         )
         ours, theirs = multiprocessing.Pipe()
-        process: BaseProcess | threading.Thread
+        process: ChildProcess | threading.Thread
         if self._in_process:
             process = threading.Thread(target=run_worker, args=(theirs, setup), name=name, daemon=True)
             process.start()
         else:
-            process = start_process(run_worker, (theirs, setup), name)
+            process = self._server.start_process(run_worker, theirs, (setup,), name)
             theirs.close()  # so that the end of the process is the end of the pipe
         return _WorkerHandle(setup, ours, process)
 
@@ -215,7 +223,7 @@ class LocalEngine:
         if (kills := oom_kills()) != self._kills:
             self._kills, kind = kills, FailureKind.OUT_OF_MEMORY
             cause += "; the system killed a process for want of memory"
-        elif isinstance(worker.process, BaseProcess) and worker.process.exitcode == NO_MEMORY:
+        elif not isinstance(worker.process, threading.Thread) and worker.process.exitcode == NO_MEMORY:
             kind, cause = FailureKind.OUT_OF_MEMORY, "its memory was spent (engine.memory_gb)"
         messages: list[Message] = []
         if worker.assignment is not None:
@@ -246,7 +254,7 @@ class LocalEngine:
     def kill(self, assignment: int, reasons: Mapping[int, str]) -> bool:
         for worker in self._workers:
             if worker.assignment is not None and worker.assignment.id == assignment:
-                if not isinstance(worker.process, BaseProcess):
+                if isinstance(worker.process, threading.Thread):
                     return False
                 worker.kill_reasons, worker.killed = dict(reasons), True
                 worker.process.kill()  # the next poll sees it, and replaces it
@@ -258,18 +266,21 @@ class LocalEngine:
 
     def close(self, at_once: bool = False) -> None:
         for worker in self._workers:
-            if at_once and isinstance(worker.process, BaseProcess):
-                worker.process.terminate()
-            else:
+            if not at_once or isinstance(worker.process, threading.Thread):
                 self._send(worker, None)
+            elif worker.process.pid is not None:
+                worker.process.terminate()
+        if at_once:
+            self._server.close(at_once)  # it may be loading still, with nobody to end yet
         deadline = time.monotonic() + _GRACE
         for worker in self._workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
-            if isinstance(worker.process, BaseProcess) and worker.process.is_alive():
+            if not isinstance(worker.process, threading.Thread) and worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
             worker.end_group()
             worker.connection.close()
+        self._server.close()
         self._trim_logs()
         self._workers = []
 
@@ -279,13 +290,15 @@ class LocalEngine:
                 trim(worker.setup.log)
 
 
-def _cause_of_death(process: BaseProcess | threading.Thread) -> str:
+def _cause_of_death(process: ChildProcess | threading.Thread) -> str:
     if isinstance(process, threading.Thread):
         return "its thread ended"
     process.join(_GRACE)
     code = process.exitcode
     if code is None:
         return "it closed its pipe"
+    if code == SERVER_DIED:
+        return "the process that starts workers died"
     if code < 0:
         name = signal.Signals(-code).name
         return f"killed by {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")

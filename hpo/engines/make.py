@@ -18,4 +18,4 @@ def make_engine(sweep: Sweep, logs: Path) -> Engine:
 
         return RayEngine(named_of(sweep), sweep.engine, sweep.budget.trials, logs)
     devices = plan_workers(sweep.engine, sweep.budget.trials)
-    return LocalEngine(named_of(sweep), devices, logs, sweep.engine.memory_gb)
+    return LocalEngine(named_of(sweep), devices, logs, sweep.engine.memory_gb, libraries=sweep.traits.libraries)

@@ -11,12 +11,12 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Paused, Reported, Stopped
+from hpo.forking import lifelines
 from hpo.lazy import keep_imports, when_loaded
 from hpo.objective.build import build
 from hpo.objective.failures import failed, one_line
@@ -220,6 +220,13 @@ def _where(setup: WorkerSetup) -> dict[str, Any]:
     return info
 
 
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment variables that numerical libraries read once, when they are loaded, as far as the user has
+    not set them. A small model trains slower with two threads, and a worker has one core unless it is given more."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {name: os.environ.get(name, str(threads)) for name in names}
+
+
 def _enter_process(setup: WorkerSetup) -> None:
     """Set up this process as a worker's: output to the log, few threads, Ctrl-C ignored; it ends when the driver's
     process does, with all that it started."""
@@ -228,24 +235,21 @@ def _enter_process(setup: WorkerSetup) -> None:
     signal.signal(signal.SIGINT, _be_deaf)
     if setup.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        # A small model trains slower with two threads, and a worker has one core unless the user gives it more.
-        os.environ.setdefault(name, str(setup.threads))
+    os.environ.update(thread_variables(setup.threads))
     if setup.log is not None:
         log_to(setup.log)
     if setup.memory is not None:
         # Data, not address space: Torch and CUDA reserve far more addresses than they use.
         resource.setrlimit(resource.RLIMIT_DATA, (setup.memory, setup.memory))
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    if watched := lifelines():
+        threading.Thread(target=_die_with, args=(watched,), daemon=True).start()
 
 
 def _be_deaf(number: int, frame: object) -> None:
     pass
 
 
-def _die_with(sentinel: int) -> None:
+def _die_with(lifelines: list[int | Connection]) -> None:
     """End this process, and those that it started, when the driver's has ended, even in the middle of a long step."""
-    wait([sentinel])
+    wait(lifelines)
     os.killpg(0, signal.SIGKILL)

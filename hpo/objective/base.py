@@ -27,6 +27,11 @@ class Objective(Protocol):
         """How a hyperparameter's value reaches it, where that is text only (a program's arguments); None: as it is."""
         ...
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The modules of slow libraries that its workers load (hpo/objective/libraries.py)."""
+        ...
+
     def check_data(self) -> list[Fault]:
         """Return what is wrong with the sweep file's `data` section. Fast; trains nothing."""
         ...

@@ -101,7 +101,9 @@ def _inspect(named: Named) -> Inspection:
         # a program's faults name its own keys, all others are about `data`
         top = fault.path[:1] in (("program",), ("command",), ("objective",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
-    return Inspection(objective.contract, tuple(faults), named.data, as_text=objective.as_text)
+    return Inspection(
+        objective.contract, tuple(faults), named.data, as_text=objective.as_text, libraries=objective.libraries
+    )
 
 
 def named_of(sweep: Sweep) -> Named:

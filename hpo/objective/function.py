@@ -13,6 +13,7 @@ from typing import Any
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
 from hpo.objective.base import Pruned
 from hpo.objective.failures import RAISED, ending_of
+from hpo.objective.libraries import libraries_of
 from hpo.objective.seeds import seed_everything as seed_everything
 from hpo.objective.steps import StepScale
 from hpo.objective.surroundings import Surroundings
@@ -145,6 +146,10 @@ class FunctionObjective:
 
     contract: Contract | None = None
     as_text = None
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return libraries_of(self._function)
 
     def __init__(self, function: Callable[[Trial], Any], metric: str, data: Mapping[str, Any]) -> None:
         self._function = function

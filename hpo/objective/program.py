@@ -85,6 +85,8 @@ class ProgramObjective:
         self._log_limit = log_limit
         self._clock = clock
 
+    libraries = ()  # the program loads its own
+
     @property
     def as_text(self) -> Callable[[Any], Hashable] | None:
         return self._command.as_text

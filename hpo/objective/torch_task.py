@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
 from hpo.objective.alone import forget, train_alone
 from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
+from hpo.objective.libraries import libraries_of
 from hpo.objective.seeds import seed_python_and_numpy
 from hpo.objective.surroundings import Surroundings
 from hpo.spec.contract import Contract
@@ -46,6 +47,10 @@ class TorchObjective:
     @property
     def contract(self) -> Contract:
         return self._contract
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return (*self.task.libraries(self.data), *libraries_of(self.task))
 
     def check_data(self) -> list[Fault]:
         return self.task.check_data(copy.deepcopy(self.data))

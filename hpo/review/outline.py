@@ -94,7 +94,7 @@ def _plan_lines(sweep: Sweep) -> list[str]:
 
 
 def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
-    most, names = sweep.most_in_cohort, sweep.shape_parameters
+    most, names = sweep.most_in_cohort, sweep.traits.shape_parameters
     if names is None:
         return ["cohorts   none: a function or a program trains one trial at a time"]
     if sweep.stack is not None:

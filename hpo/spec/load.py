@@ -19,7 +19,7 @@ from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.recordable import unrecordable
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Categorical, Constant, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import Limits, Sweep, Target, Traits
 from hpo.spec.validation import validate_section
 
 DEFAULT_TRIALS = 100
@@ -48,6 +48,7 @@ class Inspection:
     data: Mapping[str, Any] | None = None  # the data section with its paths resolved
     as_text: Callable[[Any], Hashable] | None = None  # how a value reaches the objective, where that is text only
     notes: tuple[str, ...] = ()  # what the user should know
+    libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
 
 
 class Inspect(Protocol):
@@ -150,8 +151,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         method=_method(keys),
         baselines=tuple(baselines),
         description=keys["description"] or "",
-        reports_each_epoch=contract is not None,
-        shape_parameters=_shape_parameters(space, contract),
+        traits=Traits(contract is not None, _shape_parameters(space, contract), inspection.libraries),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
     )
     return dataclasses.replace(sweep, notes=(*notes, *_remarks(sweep)))

@@ -41,6 +41,15 @@ class Limits(Budget):
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What a sweep needs to know of its objective."""
+
+    reports_each_epoch: bool = False  # a Torch task does; a function or a program counts as it likes
+    shape_parameters: tuple[str, ...] | None = None  # searched ones that split cohorts; None: all trials train alone
+    libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
+
+
+@dataclass(frozen=True)
 class Sweep(PlainKeys):
     """One sweep file, checked, with its defaults filled in."""
 
@@ -56,8 +65,7 @@ class Sweep(PlainKeys):
     method: str = "tpe"
     baselines: tuple[Params, ...] = ()  # complete active configurations
     description: str = ""
-    reports_each_epoch: bool = False  # a Torch task does; a function or a program counts as it likes
-    shape_parameters: tuple[str, ...] | None = None  # searched ones that split cohorts; None: all trials train alone
+    traits: Traits = Traits()
     notes: tuple[str, ...] = ()  # what the user should know of how the file was read
 
     def epochs_of(self, params: Params) -> int | None:
@@ -82,18 +90,18 @@ class Sweep(PlainKeys):
         cohort = self.engine.cohort
         if self.stack is not None:
             return 1  # it brings its own
-        if self.shape_parameters is None or cohort in ("off", False):
+        if self.traits.shape_parameters is None or cohort in ("off", False):
             return 1
         return None if cohort == "auto" else int(cohort)
 
     def shape_of(self, params: Params) -> tuple[tuple[str, str], ...]:
         """Return what configurations must have in common to train as one stack."""
-        return tuple((name, repr(params.get(name))) for name in self.shape_parameters or ())
+        return tuple((name, repr(params.get(name))) for name in self.traits.shape_parameters or ())
 
     def shapes(self) -> int | None:
         """Return how many shapes the space has; None: without bound."""
         count = 1
-        for name in self.shape_parameters or ():
+        for name in self.traits.shape_parameters or ():
             choices = self.space[name].domain.count()
             if choices is None:
                 return None

@@ -34,7 +34,7 @@ from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord
 from hpo.search.searcher import Searcher
 from hpo.spec.space import Categorical, Parameter, Range, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import Limits, Sweep, Target, Traits
 from hpo.standing import Standing
 from hpo.stopping.asha import AshaKeys
 
@@ -141,8 +141,8 @@ def sweep_of(job: Job, trials: int) -> Sweep:
     return Sweep(
         name="scale", source=Path("scale.yaml"), text="", metric=Target(METRIC, "maximize"), space=SPACE,
         budget=Limits(trials, EPOCHS, failures=trials), objective="simulated", method=job.method, seed=1,
-        early_terminate=AshaKeys(type="asha", min_iter=1, eta=3), reports_each_epoch=True,
-        shape_parameters=("layers", "batch") if job.cohorts else None,
+        early_terminate=AshaKeys(type="asha", min_iter=1, eta=3),
+        traits=Traits(reports_each_epoch=True, shape_parameters=("layers", "batch") if job.cohorts else None),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord
 from hpo.search.searcher import Searcher
 from hpo.spec.space import Categorical, Parameter, Range, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import Limits, Sweep, Target, Traits
 from hpo.standing import Standing
 from hpo.stopping.hyperband import HyperbandKeys
 
@@ -58,7 +58,8 @@ def test_brackets_stay_as_they_are(tmp_path: Path) -> None:
     sweep = Sweep(
         name="s", source=Path("s.yaml"), text="", metric=Target("val_accuracy", "maximize"), space=space,
         budget=Limits(TRIALS, EPOCHS, failures=TRIALS), method="random", objective="simulated",
-        early_terminate=HyperbandKeys(type="hyperband"), reports_each_epoch=True, shape_parameters=("units",),
+        early_terminate=HyperbandKeys(type="hyperband"),
+        traits=Traits(reports_each_epoch=True, shape_parameters=("units",)),
     )  # fmt: skip
     home = Home(tmp_path)
     home.prepare()

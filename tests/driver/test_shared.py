@@ -18,7 +18,7 @@ from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.spec.space import Parameter, Range, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import Limits, Sweep, Target, Traits
 from hpo.standing import Standing
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def test_what_repeats_an_interrupted_trial_goes_before_what_lost_a_race(tmp_path
         space = Space((Parameter("x", Range(0.0, 1.0)),))
         sweep = Sweep(
             name="s", source=Path("s.yaml"), text="", metric=Target("val_accuracy", "maximize"), space=space,
-            budget=Limits(2, 3), method="random", objective="simulated", reports_each_epoch=True,
+            budget=Limits(2, 3), method="random", objective="simulated", traits=Traits(reports_each_epoch=True),
         )  # fmt: skip
         home, clock = Home(tmp_path, storage=url), SimulatedClock()
         first = Ledger(sweep, home, clock, join=True)

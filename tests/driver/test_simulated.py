@@ -18,7 +18,7 @@ from hpo.ledger.study.home import open_storage
 from hpo.ledger.study.records import TrialRecord
 from hpo.review.doctor import diagnose
 from hpo.spec.space import Categorical, Parameter, Range, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import Limits, Sweep, Target, Traits
 from hpo.standing import Standing
 from hpo.stopping.asha import AshaKeys
 
@@ -60,7 +60,7 @@ def simulate(folder: Path) -> Outcome:
     sweep = Sweep(
         name="simulated", source=Path("simulated.yaml"), text="", metric=Target("val_accuracy", "maximize"),
         space=space, budget=Limits(TRIALS, 9, failures=TRIALS, trial_seconds=900, stall_seconds=600), method="random",
-        early_terminate=AshaKeys(type="asha"), objective="simulated", seed=5, reports_each_epoch=True,
+        early_terminate=AshaKeys(type="asha"), objective="simulated", seed=5, traits=Traits(reports_each_epoch=True),
     )  # fmt: skip
     began = clock.now
     engine = SimulatedEngine(WORKERS, clock, FATES)

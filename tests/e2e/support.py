@@ -102,8 +102,9 @@ class Place:
     """A folder with objectives and a home.
 
     fresh: even MLflow's database is to be made by the sweep.
-    cold: MLflow's writers load MLflow themselves, and are children of their drivers (tests/warm.py).
-    torch: workers have Torch loaded when they start.
+    cold: MLflow's writers and the servers of workers load what they need themselves, and are children of their drivers
+    (tests/warm.py).
+    torch: the servers of workers have Torch loaded when they start, if they are not cold.
     """
 
     folder: Path
@@ -145,7 +146,7 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of commands, with the servers that their processes are forks of."""
-        kinds = [Warm.WRITERS] * (not self.cold) + [Warm.TORCH_WORKERS] * self.torch
+        kinds = () if self.cold else (Warm.WRITERS, Warm.TORCH_WORKERS if self.torch else Warm.WORKERS)
         return environment() | {kind.variable: kind.serve() for kind in kinds}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:

@@ -192,9 +192,10 @@ def test_a_study_with_another_space_is_refused_and_left_alone(place: Place):
 
 
 def test_ctrl_c_before_the_first_trial_leaves_no_study(place: Place):
+    place.cold = True
     path = place.write("slow")
     process = place.start("sweep", path)
-    wait_for(lambda: family(process.pid)["worker"], "a worker that starts", process=process)
+    wait_for(lambda: family(process.pid)["server"], "workers that are to start", process=process)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, output + errors

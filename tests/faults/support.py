@@ -18,17 +18,19 @@ from waiting import wait_for
 from hpo.review.doctor import diagnose, lines_of
 
 LONG = os.environ.get("HPO_LONG", "") not in ("", "0")
+PARTS = {"workers.log": "server", "mlflow.log": "mirror"}  # by what their processes print into
 
 
 def family(driver: int) -> dict[str, list[psutil.Process]]:
-    """Return the processes below a driver by what they write: `worker`, `mirror` (MLflow's writer), `other`."""
-    found: dict[str, list[psutil.Process]] = {"worker": [], "mirror": [], "other": []}
+    """Return the processes below a driver by what they write: `worker`, `server` (whose forks workers are), `mirror`
+    (MLflow's writer), `other`."""
+    found: dict[str, list[psutil.Process]] = {"worker": [], "server": [], "mirror": [], "other": []}
     with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(driver).children():
+        for child in psutil.Process(driver).children(recursive=True):
             log = ""
             with suppress(OSError):
                 log = Path(f"/proc/{child.pid}/fd/1").readlink().name
-            part = "worker" if log.startswith("worker-") else "mirror" if log == "mlflow.log" else "other"
+            part = "worker" if log.startswith("worker-") else PARTS.get(log, "other")
             found[part].append(child)
     return found
 

@@ -122,7 +122,7 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
     attempts = [trial.user_attrs.get("attempts", 1) for trial in place.trials()]
     assert sorted(attempts)[-2:] == [1, 2]
 
-    place.torch = True  # nobody is killed from here on
+    place.cold, place.torch = False, True  # nobody is killed from here on
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 2)
     for name, count in trained(place).items():

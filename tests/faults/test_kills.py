@@ -29,7 +29,7 @@ def work(trial):
         trial.report(epoch, score=trial.params["x"] - 1 / epoch, twice=2 * trial.params["x"])
 """
 ASHA = {"type": "asha", "min_iter": 1, "eta": 3}
-TARGETS = ("driver", "driver", "worker", "mirror", "everybody")
+TARGETS = ("driver", "driver", "worker", "server", "mirror", "everybody")
 
 
 @pytest.fixture(scope="module")

@@ -382,7 +382,7 @@ TASK_ENDS = {0.1: "error", 0.2: "error", 0.3: "error", 0.4: "died", 0.5: "timeou
 
 def test_torch_tasks_in_cohorts(place: Place):
     (place.folder / "task.py").write_text(TASK)
-    place.torch = True
+    place.cold, place.torch = False, True
     # The one that hangs starts together with good ones, before any death has made their cohorts smaller.
     rates = [0.5, 0.01, 0.02, 0.03, *(rate for rate in TASK_ENDS if rate != 0.5)]
     others = {"optimizer": "sgd", "hidden_layers": [8]}

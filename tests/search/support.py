@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.search.distributions import searched_params
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.space import Parameter, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import Limits, Sweep, Target, Traits
 from hpo.stopping.base import StoppingKeys
 from hpo.stopping.none import NoStopKeys
 
@@ -44,7 +44,7 @@ def sweep_of(
         seed=seed,
         baselines=tuple(baselines),
         early_terminate=rule or NoStopKeys(type="none"),
-        shape_parameters=shapes,
+        traits=Traits(shape_parameters=shapes),
     )
 
 

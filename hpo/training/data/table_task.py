@@ -30,6 +30,10 @@ class TableTask(TorchTask):
         """
         raise NotImplementedError
 
+    def libraries(self, data: Mapping[str, Any]) -> tuple[str, ...]:
+        table = ("pandas", "sklearn.compose", "sklearn.impute", "sklearn.pipeline") if "csv" in data else ()
+        return (*super().libraries(data), "sklearn.datasets", *table)
+
     def check_data(self, data: Mapping[str, Any]) -> list[Fault]:
         if "csv" in data or "target" in data:
             return check_csv(data, self.kind)

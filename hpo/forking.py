@@ -1,0 +1,280 @@
+"""Processes that are there at once: forks of a server process that has loaded what all of them need.
+
+Loading Torch takes seconds and hundreds of megabytes a process. The server loads it once and does nothing else: it has
+one thread and never touches a GPU, so that forking it is safe. Its forks share its memory.
+
+Linux only forks; elsewhere a fork of a process that has loaded libraries may crash, and each process loads its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import multiprocessing
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess, SpawnProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpo.lazy import keep_imports
+from hpo.output import log_to
+from hpo.spawning import start_process
+
+CAN_FORK = sys.platform == "linux"
+_LENGTH = struct.Struct("<Q")
+SERVER_DIED = 256  # in place of an exit code, which is less: of a process whose server died and could not tell it
+_PATIENCE = 2.0  # seconds for the server to end by itself
+_lifelines: list[Connection] = []  # in a fork: what becomes readable when the process that asked for it is gone
+
+
+class ChildProcess(Protocol):
+    """What both a fork of a server and a process of multiprocessing's are for the one who started it."""
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def exitcode(self) -> int | None: ...
+    @property
+    def sentinel(self) -> int: ...  # becomes readable when there is news of it
+
+    def is_alive(self) -> bool: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def kill(self) -> None: ...
+    def terminate(self) -> None: ...
+
+
+class ForkedProcess:
+    """A fork of a server's, which tells its process id and, when it has ended, its exit code."""
+
+    def __init__(self, status: Connection) -> None:
+        """status: where the server tells them. It is closed, without either, when the server has died."""
+        self._status = status
+        self._pid: int | None = None
+        self._exitcode: int | None = None
+
+    @property
+    def sentinel(self) -> int:
+        return self._status.fileno()
+
+    @property
+    def pid(self) -> int | None:
+        """None while the server is still loading."""
+        self._look(0.0)
+        return self._pid
+
+    @property
+    def exitcode(self) -> int | None:
+        self._look(0.0)
+        return self._exitcode
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+    def join(self, timeout: float | None = None) -> None:
+        self._look(timeout)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal; to a process that is not there yet as soon as it is."""
+        while self._pid is None and self._exitcode is None:
+            self._receive()
+        if self.is_alive() and self._pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    def _look(self, timeout: float | None) -> None:
+        """Take in what the server told; wait so many seconds (None: without end) for the end of the process."""
+        while self._exitcode is None and wait([self._status], timeout):
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            number = int(self._status.recv())
+        except (EOFError, OSError):
+            self._exitcode = SERVER_DIED
+            return
+        if self._pid is None:
+            self._pid = number
+        else:
+            self._exitcode = number
+
+
+class ForkServer:
+    """Starts processes: forks of a server process, which begins when it is first wanted."""
+
+    def __init__(self, libraries: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        """libraries: the modules that the server loads, as far as they can be; environment: variables to be set before
+        that; log: a file for what they print.
+        """
+        self._libraries = tuple(libraries)
+        self._environment = dict(environment)
+        self._log = log
+        self._server: SpawnProcess | None = None
+        self._channel: socket.socket | None = None
+        self._lifeline: Connection | None = None
+
+    def start_process(
+        self, target: Callable[..., None], connection: Connection, args: tuple[Any, ...], name: str
+    ) -> ChildProcess:
+        """Start and return a process that calls `target(connection, *args)`; target and args are pickled.
+
+        It comes as soon as the server has loaded its libraries; this returns at once.
+        """
+        if not CAN_FORK:
+            return start_process(target, (connection, *args), name)
+        if self._server is None or not self._server.is_alive():
+            self._start()
+        assert self._channel is not None
+        status, theirs = multiprocessing.Pipe(duplex=False)
+        request = pickle.dumps((target, args, name))
+        with theirs, contextlib.suppress(OSError):  # it has just died: the process is one that died at its start
+            socket.send_fds(self._channel, [_LENGTH.pack(len(request))], [connection.fileno(), theirs.fileno()])
+            self._channel.sendall(request)
+        return ForkedProcess(status)
+
+    def _start(self) -> None:
+        self.close()
+        self._channel, channel = socket.socketpair()
+        lifeline, self._lifeline = multiprocessing.Pipe(duplex=False)
+        setup = _Setup(self._libraries, self._environment, self._log)
+        with channel, lifeline:
+            self._server = start_process(_serve, (channel, lifeline, setup), "worker-server")
+
+    def close(self, at_once: bool = False) -> None:
+        """End the server, and with it the processes that it still has. at_once: even if it is still loading."""
+        if self._server is None or self._channel is None or self._lifeline is None:
+            return
+        self._channel.close()
+        self._lifeline.close()
+        self._server.join(0.0 if at_once else _PATIENCE)
+        self._server.kill()
+        self._server.join()
+        self._server.close()
+        self._server = None
+
+
+def lifelines() -> list[int | Connection]:
+    """Return what becomes readable when the one who started this process is gone."""
+    parent = multiprocessing.parent_process()
+    return [*_lifelines, *([parent.sentinel] if parent is not None else [])]
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """How a server is made. Picklable."""
+
+    libraries: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+
+def _serve(channel: socket.socket, lifeline: Connection, setup: _Setup) -> None:
+    """Load the libraries, then fork for each request, until the one who asks is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver to understand
+    log_to(setup.log)
+    os.environ.update(setup.environment)
+    _lifelines.append(lifeline)
+    for library in setup.libraries:
+        if lifeline.poll():
+            os._exit(0)
+        # Whoever needs it imports it again, and then fails with the reason.
+        with contextlib.suppress(Exception):
+            importlib.import_module(library)
+    keep_imports()
+    _Forks(channel).serve()
+    os._exit(0)  # nothing of it is worth seconds of unloading
+
+
+class _Forks:
+    """The server's side: its forks, and to whom their ends are told."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._forks: dict[ForkProcess, Connection] = {}
+        self._woken, self._wake = socket.socketpair()  # by the signal that a fork has ended: others may hold its pipes
+        for end in (self._woken, self._wake):
+            end.setblocking(False)
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGCHLD, _take_note)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        while True:
+            ready, _, _ = select.select([self._channel, self._woken], [], [])
+            if self._woken in ready:
+                self._woken.recv(4096)
+                self._tell_ends()
+            if self._channel in ready and not self._fork():
+                return
+
+    def _tell_ends(self) -> None:
+        for fork in [fork for fork in self._forks if not fork.is_alive()]:
+            _tell(self._forks[fork], fork.exitcode)
+            self._forks.pop(fork).close()
+            fork.close()
+
+    def _fork(self) -> bool:
+        """Carry out one request; return False if there will be none any more."""
+        header, descriptors, _, _ = socket.recv_fds(self._channel, _LENGTH.size, 2)
+        if not header:
+            return False
+        (length,) = _LENGTH.unpack(header)
+        request = bytearray()
+        while len(request) < length:
+            if not (more := self._channel.recv(length - len(request))):
+                return False
+            request += more
+        connection, status = (Connection(descriptor) for descriptor in descriptors)
+        target, args, name = pickle.loads(request)
+        fork = multiprocessing.get_context("fork").Process(
+            target=self._be_fork, args=(connection, status, target, args), name=name, daemon=False
+        )
+        fork.start()
+        connection.close()
+        _tell(status, fork.pid)
+        self._forks[fork] = status
+        return True
+
+    def _be_fork(
+        self, connection: Connection, status: Connection, target: Callable[..., None], args: tuple[Any, ...]
+    ) -> None:
+        """Be a process of its own: with nothing that is the server's alone."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for end in (self._channel, self._woken, self._wake):
+            end.close()
+        for told in (status, *self._forks.values()):
+            told.close()
+        for other in self._forks:
+            os.close(other.sentinel)
+        self._forks.clear()
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed()  # as Python's own generator is after a fork: forks are not copies
+        atexit._clear()
+        try:
+            target(connection, *args)
+        finally:
+            atexit._run_exitfuncs()  # what the target has registered; a fork of multiprocessing's leaves it out
+
+
+def _take_note(number: int, frame: object) -> None:
+    """Do nothing: a signal that is handled wakes the server."""
+
+
+def _tell(status: Connection, number: int | None) -> None:
+    with contextlib.suppress(OSError):  # nobody wants to know any more
+        status.send(number)
