@@ -1,7 +1,8 @@
 """Processes that are there at once: forks of a server process that has loaded what all of them need.
 
 Loading Torch takes seconds and hundreds of megabytes a process. The server loads it once and does nothing else: it has
-one thread and never touches a GPU, so that forking it is safe. Its forks share its memory.
+one thread and never touches a GPU, so that forking it is safe. Its forks share its memory. Should a library have opened
+a GPU while it was loaded, processes load their own after all.
 
 Linux only forks; elsewhere a fork of a process that has loaded libraries may crash, and each process loads its own.
 """
@@ -34,6 +35,7 @@ CAN_FORK = sys.platform == "linux"
 _LENGTH = struct.Struct("<Q")
 SERVER_DIED = 256  # in place of an exit code, which is less: of a process whose server died and could not tell it
 _PATIENCE = 2.0  # seconds for the server to end by itself
+_GPUS = ("/dev/nvidia", "/dev/kfd")  # the devices of CUDA and ROCm, which don't survive a fork
 _lifelines: list[Connection] = []  # in a fork: what becomes readable when the process that asked for it is gone
 
 
@@ -205,7 +207,8 @@ class _Forks:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._forks: dict[ForkProcess, Connection] = {}
+        self._forks: dict[ForkProcess | SpawnProcess, Connection] = {}
+        self._has_gpu = _has_open(_GPUS)
         self._woken, self._wake = socket.socketpair()  # by the signal that a fork has ended: others may hold its pipes
         for end in (self._woken, self._wake):
             end.setblocking(False)
@@ -240,10 +243,14 @@ class _Forks:
             request += more
         connection, status = (Connection(descriptor) for descriptor in descriptors)
         target, args, name = pickle.loads(request)
-        fork = multiprocessing.get_context("fork").Process(
-            target=self._be_fork, args=(connection, status, target, args), name=name, daemon=False
-        )
-        fork.start()
+        fork: ForkProcess | SpawnProcess
+        if self._has_gpu:
+            fork = start_process(target, (connection, *args), name)
+        else:
+            fork = multiprocessing.get_context("fork").Process(
+                target=self._be_fork, args=(connection, status, target, args), name=name, daemon=False
+            )
+            fork.start()
         connection.close()
         _tell(status, fork.pid)
         self._forks[fork] = status
@@ -269,6 +276,15 @@ class _Forks:
             target(connection, *args)
         finally:
             atexit._run_exitfuncs()  # what the target has registered; a fork of multiprocessing's leaves it out
+
+
+def _has_open(devices: tuple[str, ...]) -> bool:
+    """Whether this process holds a file whose name begins with one of these."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the folder itself
+            if str(descriptor.readlink()).startswith(devices):
+                return True
+    return False
 
 
 def _take_note(number: int, frame: object) -> None:

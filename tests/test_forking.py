@@ -106,6 +106,22 @@ def test_forks_are_no_copies_of_each_other(server: ForkServer) -> None:
     assert numpy != other_numpy
 
 
+def test_a_server_that_has_opened_a_gpu_forks_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gpu_library.py").write_text(
+        "import hpo.forking\nhpo.forking._GPUS = (__file__,)\nopened = open(__file__)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    server = ForkServer(("numpy", "gpu_library"), {"HPO_TESTS_WORD": "told"}, tmp_path / "workers.log")
+    process, connection = start(server, tell, "environment")
+    assert connection.poll(60)
+    assert connection.recv() == ("told", Path.cwd(), "worker-7")
+    assert "spawn_main" in " ".join(psutil.Process(process.pid).cmdline())
+    connection.close()
+    process.join(60)
+    assert process.exitcode == 1  # of the error that there is nobody to ask
+    server.close()
+
+
 def test_a_fork_is_a_process_of_its_driver(server: ForkServer) -> None:
     assert ask(server, "environment") == ("told", Path.cwd(), "worker-7")
     assert ask(server, "start method") == multiprocessing.get_context().get_start_method()
