@@ -53,9 +53,8 @@ def dashboard_application(storage: BaseStorage) -> Any:
 
     commons = Commons()
     head_of, trial_of = _serializer.serialize_study_detail, _serializer.serialize_frozen_trial
-    # Each module has a name of its own for it; one without would go on with the dashboard's.
-    assert _app.serialize_study_detail is head_of
-    assert _app.get_cached_extra_study_property is _importance.get_cached_extra_study_property
+    # What is replaced has to be there: a new name would have no effect.
+    _ = _app.serialize_study_detail, _app.get_cached_extra_study_property, _importance.get_cached_extra_study_property
 
     def detail(
         study: Any, best_trials: Sequence[FrozenTrial], trials: Sequence[FrozenTrial], *more: Any
