@@ -1,13 +1,19 @@
-"""Private names of MLflow that its UI's process needs, read from MLflow 3.17.2.
+"""Private names that the UIs' processes need, read from MLflow 3.17.2 and optuna-dashboard 0.21.0.
 
-tests/review/test_ui.py fails if one of them is gone.
+tests/review/test_ui.py and test_ui_study.py fail if one of them is gone.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Iterable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+    from hpo.review.ui_study import Common
 
 _PRIVATE = "_MLFLOW_SERVER_"
 
@@ -31,3 +37,36 @@ def mlflow_application(tracking: str, artifacts: str | None, environment: Mutabl
 
     initialize_backend_stores(tracking, tracking, artifacts)
     return app
+
+
+def dashboard_application(storage: BaseStorage) -> Any:
+    """Return the WSGI application of an Optuna dashboard, which answers with what its page shows of a study.
+
+    Two functions of the dashboard's are replaced: the one that makes the answer of a study, by one that yields it in
+    pieces (hpo/review/ui_study.py), and the one that finds what its trials have in common, which looks at each of them
+    in each answer, with 60 parameters at 7,200 pairs. Raises AttributeError if the dashboard has no such functions.
+    """
+    import optuna_dashboard
+    from optuna_dashboard import _app, _importance, _serializer
+
+    from hpo.review.ui_study import Commons, pieces
+
+    commons = Commons()
+    head_of, trial_of = _serializer.serialize_study_detail, _serializer.serialize_frozen_trial
+    # What is replaced has to be there: a new name would have no effect.
+    _ = _app.serialize_study_detail, _app.get_cached_extra_study_property, _importance.get_cached_extra_study_property
+
+    def detail(
+        study: Any, best_trials: Sequence[FrozenTrial], trials: Sequence[FrozenTrial], *more: Any
+    ) -> Iterable[str]:
+        system = study.system_attrs
+        head = head_of(study, [], [], *more)
+        lists = {"best_trials": best_trials, "trials": trials}
+        return pieces(head, lists, lambda trial: trial_of(study._study_id, trial, system))
+
+    def common(_cache: Any, study_id: int, trials: Sequence[FrozenTrial]) -> Common:
+        return commons.of(study_id, trials)
+
+    _app.serialize_study_detail = detail
+    _app.get_cached_extra_study_property = _importance.get_cached_extra_study_property = common
+    return optuna_dashboard.wsgi(storage)

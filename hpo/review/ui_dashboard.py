@@ -14,6 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.urls import mask_output
+from hpo.review.compat import dashboard_application
+from hpo.review.ui_compressed import compressed
 from hpo.review.ui_origin import local_wsgi
 from hpo.review.ui_ports import LOOPBACK
 from hpo.spec.faults import UserError
@@ -35,10 +37,8 @@ class _Handler(WSGIRequestHandler):
 def main(port: int) -> None:
     """Serve until the process is ended."""
     mask_output()
-    import optuna_dashboard
-
     storage = open_storage(Home(Path(), os.environ[STORAGE_VARIABLE]))
-    application = local_wsgi(optuna_dashboard.wsgi(storage))
+    application = local_wsgi(compressed(dashboard_application(storage)))
     make_server(LOOPBACK, port, application, server_class=_DashboardServer, handler_class=_Handler).serve_forever()
 
 

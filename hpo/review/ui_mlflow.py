@@ -23,9 +23,27 @@ def main(port: int) -> None:
     mask_output()
     import uvicorn
 
-    application = mlflow_application(os.environ[TRACKING_VARIABLE], os.environ.get(ARTIFACTS_VARIABLE))
+    tracking = os.environ[TRACKING_VARIABLE]
+    application = mlflow_application(tracking, os.environ.get(ARTIFACTS_VARIABLE))
+    _tell_sizes(tracking)
     # Proxy headers would let a request say that it came from somewhere else.
     uvicorn.run(local_asgi(application), host=LOOPBACK, port=port, access_log=False, proxy_headers=False)
+
+
+def _tell_sizes(tracking: str) -> None:
+    """Tell a SQLite database its sizes: one of an earlier release, or that other programs write, was never told."""
+    from sqlalchemy import NullPool, create_engine
+    from sqlalchemy.exc import OperationalError
+
+    from hpo.ledger.mirror.database import tell_sizes
+
+    engine = create_engine(tracking, poolclass=NullPool)
+    try:
+        tell_sizes(engine)
+    except OperationalError as error:  # it can't be written, or another program writes for long: it is only slower
+        print(f"ordering many runs will take long: {error.orig}", file=sys.stderr, flush=True)
+    finally:
+        engine.dispose()
 
 
 if __name__ == "__main__":

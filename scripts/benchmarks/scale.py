@@ -7,7 +7,8 @@ other processes nor the disk's latency count. An event is a report or a trial's 
 room for on one core. MLflow's writer is a process of its own; "behind" is how many entries it has not written yet when
 so many trials have ended, as the simulation runs far ahead of any real sweep.
 
-`--resume` goes on with the study when it is done: the time from the start to the first ask.
+`--resume` goes on with the study when it is done: the time from the start to the first ask. `--keep FOLDER` leaves the
+homes there, to look at with `hpo ui`; `--parameters` and `--choices` make the space larger.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pstats
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ class Job:
     cohorts: bool = False
     profile: bool = False
     resume: bool = False
+    parameters: int = len(SPACE.parameters)
+    choices: int = 0  # of one more parameter
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +78,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohorts", action="store_true", help="train trials of one shape together")
     parser.add_argument("--profile", action="store_true", help="print where the time goes, instead of measuring it")
     parser.add_argument("--resume", action="store_true", help="also go on with each study when it is done")
+    usual = len(SPACE.parameters)
+    more = f"hyperparameters (default {usual}): more are numbers"
+    parser.add_argument("--parameters", type=int, default=usual, metavar="N", help=more)
+    parser.add_argument("--choices", type=int, default=0, metavar="N", help="one more hyperparameter: one of N texts")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the homes, in new folders in this one")
 
 
 def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
@@ -82,14 +90,11 @@ def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     workers = 50 if options.quick else options.workers
     trials = options.trials or (500 if options.quick else 100_000)
     switches = {"with": (True,), "without": (False,), "both": (False, True)}[options.mlflow]
-    jobs = [
-        Job(method, mlflow, workers, trials, options.cohorts, options.profile, options.resume)
-        for method in options.methods
-        for mlflow in switches
-    ]
+    same = {name: getattr(options, name) for name in ("cohorts", "profile", "resume", "parameters", "choices")}
+    jobs = [Job(method, mlflow, workers, trials, **same) for method in options.methods for mlflow in switches]
     measured = []
     for job in jobs:
-        with temporary() as folder:
+        with temporary() if options.keep is None else nullcontext(kept(options.keep, job)) as folder:
             if job.mlflow:
                 alone(prepare, folder)
             measured.append((job, alone(measure, job, folder)))
@@ -129,6 +134,23 @@ def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
         )
 
 
+def kept(place: Path, job: Job) -> Path:
+    """Make the folder that a job's home is kept in. Raises CheckFailed if there is one."""
+    folder = place / f"{job.method}-{'with' if job.mlflow else 'without'}-mlflow"
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise CheckFailed(f"{folder} is there already") from None
+    return folder
+
+
+def space_of(job: Job) -> Space:
+    """Return the space of a job."""
+    more = [Parameter(f"rate_{number}", Range(0.0, 1.0)) for number in range(len(SPACE.parameters), job.parameters)]
+    texts = tuple(f"recipe-{number:05d}" for number in range(job.choices))
+    return Space((*SPACE.parameters, *more, *([Parameter("recipe", Categorical(texts))] if texts else [])))
+
+
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a process of its own, so that its memory is its own."""
     context = multiprocessing.get_context("spawn")
@@ -139,7 +161,7 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 def sweep_of(job: Job, trials: int) -> Sweep:
     """Return the sweep of a job."""
     return Sweep(
-        name="scale", source=Path("scale.yaml"), text="", metric=Target(METRIC, "maximize"), space=SPACE,
+        name="scale", source=Path("scale.yaml"), text="", metric=Target(METRIC, "maximize"), space=space_of(job),
         budget=Limits(trials, EPOCHS, failures=trials), objective="simulated", method=job.method, seed=1,
         early_terminate=AshaKeys(type="asha", min_iter=1, eta=3),
         traits=Traits(reports_each_epoch=True, shape_parameters=("layers", "batch") if job.cohorts else None),

@@ -30,11 +30,12 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, select, upd
 
 from hpo.ledger.mirror.client import Child
 from hpo.ledger.mirror.compat import store_of
-from hpo.ledger.mirror.database import spare_fsyncs
+from hpo.ledger.mirror.database import spare_fsyncs, tell_sizes
 from hpo.ledger.mirror.rows import Point, RunOrder, latest_points
 
 TESTED = ((3, 17),)  # releases of MLflow
 
+_SIZES_TOLD = 32  # new runs after which the database is told its sizes; then again whenever they have doubled
 _KEYS_AT_ONCE = 500  # names in one condition; databases limit them
 _RUNS, _TAGS, _PARAMS, _METRICS, _LATEST = (
     cast(Table, model.__table__) for model in (SqlRun, SqlTag, SqlParam, SqlMetric, SqlLatestMetric)
@@ -79,6 +80,8 @@ class BulkWriter:
         self._store = store_of(client)
         self._experiment = int(experiment)
         self._artifacts = client.get_experiment(experiment).artifact_location
+        self._new = 0  # runs made
+        self._told_next = _SIZES_TOLD
         if self._store.engine.dialect.name == "sqlite":
             spare_fsyncs(self._store.engine)
 
@@ -128,6 +131,10 @@ class BulkWriter:
                     connection.execute(insert(table), its_rows)
         for order in orders:
             order.exists = True
+        self._new += len(new)
+        if self._new >= self._told_next:
+            tell_sizes(self._store.engine)
+            self._told_next = 2 * self._new
 
     def _run(self, order: RunOrder) -> dict[str, Any]:
         """Return a run's row, as MLflow's store makes it."""

@@ -16,6 +16,8 @@ from hpo.ledger.mirror.compat import make_tables
 from hpo.ledger.study.file_lock import FileLock
 from hpo.ledger.study.urls import sqlite_url
 
+_ROWS_LOOKED_AT = 1000  # of each index
+
 
 def make_database(path: Path) -> None:
     """Make an empty MLflow database, all of it or nothing.
@@ -68,6 +70,20 @@ def set_aside(path: Path) -> Path:
         if old.exists():
             old.replace(new)
     return kept
+
+
+def tell_sizes(engine: Engine) -> None:
+    """Let SQLite find out how long its tables are, in hundredths of a second; nothing for other databases, which do so
+    themselves.
+
+    Without that it takes them for short, and to order 46,000 runs by a metric or a parameter it compares each run with
+    each: two minutes in place of half a second. It finds a good way as soon as it knows of some twenty runs.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA analysis_limit={_ROWS_LOOKED_AT}")
+        connection.exec_driver_sql("ANALYZE")
 
 
 def spare_fsyncs(engine: Engine) -> None:

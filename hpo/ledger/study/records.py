@@ -22,6 +22,8 @@ OPTUNA_NAMES: Mapping[State, str] = {
     "pruned": "PRUNED",
     "failed": "FAIL",
 }  # of optuna.trial.TrialState
+_END_KEYS = {"state", "value", "ended"}  # of the attribute `outcome`
+_FOR_RECORDS = {"params", "history", "outcome"}
 INTERRUPTED = "the sweep was interrupted"  # the error of a trial that is to be run again as a new one
 
 
@@ -180,6 +182,15 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
     }
     known |= {key: value for key, value in optional.items() if value not in (None, "", {})}
     return known | {"outcome": {"state": record.state, "value": record.value, "ended": record.ended}}
+
+
+def shown_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a trial's user attributes without those that say again, for `record_of`, what Optuna's own fields of the
+    trial say, and the metrics of each step. attributes: of any trial; one that is no sweep's keeps all."""
+    end = attributes.get("outcome")
+    if not isinstance(end, dict) or end.keys() != _END_KEYS:
+        return attributes
+    return {key: value for key, value in attributes.items() if key not in _FOR_RECORDS}
 
 
 def value_in_study(record: TrialRecord, last: float | None) -> float | None:
