@@ -6,6 +6,7 @@ import gc
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import textwrap
 from collections.abc import Callable
@@ -30,9 +31,18 @@ os.environ |= {
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+_WRITES_NOTHING = sys.dont_write_bytecode
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make a folder for what all workers of this run share (with xdist, they inherit its name)."""
-    if not hasattr(config, "workerinput"):
+    """Make a folder for what all workers of this run share (with xdist, they inherit its name).
+
+    Each worker reads all tests, which pytest compiles in its own slow way: so the workers keep what they compile while
+    they collect (tests/**/__pycache__), also where PYTHONDONTWRITEBYTECODE says otherwise.
+    """
+    if hasattr(config, "workerinput"):
+        sys.dont_write_bytecode = False
+    else:
         os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
@@ -46,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what collection has imported: all of it stays to the end."""
+    sys.dont_write_bytecode = _WRITES_NOTHING
     gc.collect()
     gc.freeze()
 

@@ -47,7 +47,7 @@ def run_forked(
             os.close(write)
 
         def read(number: int) -> None:
-            with open(streams[number][0]) as stream:
+            with os.fdopen(streams[number][0]) as stream:
                 said[number] = stream.read()
 
         readers = [threading.Thread(target=read, args=(number,), daemon=True) for number in (0, 1)]
