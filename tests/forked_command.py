@@ -1,9 +1,8 @@
-"""`hpo ...`, run to its end as a fork of a process that has loaded what commands import: half a second less each.
+"""`hpo ...` as a fork of a process that has loaded what commands import: half a second less each.
 
 The command is a process of its own, with its own environment, working directory, standard streams, signals and exit
-code, and it ends as any Python does. What differs: its parent is another, and its imports are there at once. So it is
-for tests that look at what a command says and leaves behind; where its start matters, or it is to be killed, tests
-start `python -m hpo`.
+code, and it ends as any Python does. What differs: its parent is another, and its imports are there at once. Where
+either may matter, as in the tests of faults, tests start `python -m hpo`.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from subprocess import CompletedProcess
+from typing import Any
 
 _AT_START = ("PYTHON", "LC_", "LANG", "OMP_")  # what is read when a process starts, or loads its libraries
-_SERVER_WAITS = threading.Lock()
+_ASKING = threading.Lock()
 
 
 def can_fork(changes: dict[str, str]) -> bool:
@@ -32,42 +32,60 @@ def can_fork(changes: dict[str, str]) -> bool:
     return not any(name.startswith(_AT_START) for name in changes)
 
 
-def run_forked(
-    arguments: list[str], folder: Path, environment: dict[str, str], seconds: float = 240
-) -> CompletedProcess[str]:
-    """Run a command in a folder; raise subprocess.TimeoutExpired, and end it, if it takes longer."""
-    ours, theirs = socket.socketpair()
-    streams = [os.pipe(), os.pipe()]
-    said = ["", ""]
-    with ours, theirs:
-        with _SERVER_WAITS:
-            socket.send_fds(_server(), [b"!"], [theirs.fileno(), *(write for _, write in streams)])
-        theirs.close()
-        for _, write in streams:
-            os.close(write)
+class ForkedCommand(subprocess.Popen[str]):
+    """A running command: a Popen whose process another one has started, and tells the exit code of.
 
-        def read(number: int) -> None:
-            with os.fdopen(streams[number][0]) as stream:
-                said[number] = stream.read()
+    As far as tests/test_warm.py shows, Popen needs no more of its process than these three methods.
+    """
 
-        readers = [threading.Thread(target=read, args=(number,), daemon=True) for number in (0, 1)]
-        for reader in readers:
-            reader.start()
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self._asked, self._theirs = socket.socketpair()
+        super().__init__(
+            arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def _execute_child(self, arguments: list[str], *settings: Any) -> None:
+        folder, environment = settings[4:6]
+        output, errors = settings[12], settings[14]
+        with self._theirs, _ASKING:
+            socket.send_fds(_server(), [b"!"], [self._theirs.fileno(), output, errors])
+        os.close(output)
+        os.close(errors)
         request = json.dumps([arguments, str(folder), environment]).encode()
-        ours.sendall(len(request).to_bytes(8, "big") + request)
-        ours.settimeout(seconds)
+        self._asked.sendall(len(request).to_bytes(8, "big") + request)
+        self.pid = int(self._hear())
+        self._child_created = True
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        if self.returncode is None and select.select([self._asked], [], [], 0)[0]:
+            self.returncode = int(self._hear())
+            self._asked.close()
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        if self.returncode is None and not select.select([self._asked], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def _hear(self) -> str:
+        answer = self._asked.recv(20)
+        assert answer, "the server of commands has ended"
+        return answer.decode()
+
+
+def run_forked(
+    arguments: list[str], folder: Path, environment: dict[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder; raise subprocess.TimeoutExpired, and end it, if it takes longer."""
+    with ForkedCommand(arguments, folder, environment) as process:
         try:
-            answer = ours.recv(100)
-        except TimeoutError:
-            ours.close()  # ends it
-            for reader in readers:
-                reader.join(10)
-            raise subprocess.TimeoutExpired(["hpo", *arguments], seconds, said[0], said[1]) from None
-    for reader in readers:
-        reader.join(seconds)
-        assert not reader.is_alive(), f"something of {arguments} still holds its output"
-    assert answer, "the server of commands has ended"
-    return CompletedProcess(["hpo", *arguments], int(answer), *said)
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(["hpo", *arguments], process.returncode, output, errors)
 
 
 @cache
@@ -114,12 +132,11 @@ def _serve(requests: socket.socket) -> None:
 
 
 def _answer(connection: int, *streams: int) -> None:
-    """Run a command in a process below this one; send its exit code, or end it when the other side is gone."""
+    """Run a command in a process below this one; send its process id, and its exit code when it has ended."""
     asked = socket.socket(fileno=connection)
     size = int.from_bytes(asked.recv(8, socket.MSG_WAITALL), "big")
     arguments, folder, environment = json.loads(asked.recv(size, socket.MSG_WAITALL))
-    driver = os.fork()
-    if driver == 0:
+    if (driver := os.fork()) == 0:
         asked.close()
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
@@ -131,12 +148,11 @@ def _answer(connection: int, *streams: int) -> None:
         return
     for stream in streams:
         os.close(stream)
-    ended = os.pidfd_open(driver)
-    ready, _, _ = select.select([ended, asked], [], [])
-    if ended not in ready:
-        os.kill(driver, signal.SIGKILL)
+    with suppress(OSError):  # who asked has ended
+        asked.sendall(str(driver).encode())
     _, status = os.waitpid(driver, 0)
-    asked.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    with suppress(OSError):
+        asked.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
