@@ -6,6 +6,7 @@ import gc
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import textwrap
 from collections.abc import Callable
@@ -30,22 +31,48 @@ os.environ |= {
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+_WRITES_NOTHING = sys.dont_write_bytecode
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make a folder for what all workers of this run share (with xdist, they inherit its name)."""
-    if not hasattr(config, "workerinput"):
+    """Make a folder for what all workers of this run share (with xdist, they inherit its name).
+
+    Each worker reads all tests, which pytest compiles in its own slow way: so the workers keep what they compile while
+    they collect (tests/**/__pycache__), also where PYTHONDONTWRITEBYTECODE says otherwise.
+    """
+    if hasattr(config, "workerinput"):
+        sys.dont_write_bytecode = False
+    else:
         os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+# Files that take a worker more than a minute each, the longest first.
+LONGEST = (
+    "faults/test_checkpoints.py",
+    "engines/ray/test_sweeps.py",
+    "tune/test_tuner.py",
+    "e2e/test_conformance.py",
+    "e2e/test_join.py",
+    "e2e/test_continuing.py",
+    "engines/test_conformance.py",
+    "tune/test_crash.py",
+    "faults/test_objectives.py",
+    "faults/test_mlflow_server.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files of slow tests first (with xdist: --no-loadscope-reorder): what is left for the end is short, so that no
-    core waits while another has a long file to do."""
+    """Run the longest files first, then those with slow tests (with xdist: --no-loadscope-reorder): what is left for
+    the end is short, so that no core waits while another has a long file to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (ranks.get(item.path, len(LONGEST)), item.path not in slow))
 
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what collection has imported: all of it stays to the end."""
+    sys.dont_write_bytecode = _WRITES_NOTHING
     gc.collect()
     gc.freeze()
 

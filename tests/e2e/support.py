@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import optuna
 from command import run_here
+from forked_command import ForkedCommand, can_fork, run_forked
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from waiting import wait_for
@@ -150,8 +151,11 @@ class Place:
         return environment() | {kind.variable: kind.serve() for kind in kinds}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        command = self.command(*arguments)
+        if not self.cold:
+            return ForkedCommand(command[len(WARM) :], self.folder, self.environment())
         return subprocess.Popen(
-            self.command(*arguments), cwd=self.folder, env=self.environment(), text=True,
+            command, cwd=self.folder, env=self.environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -160,15 +164,19 @@ class Place:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; bounded, so that a hang is a failure that shows its output.
 
-        `doctor` runs in this process, which has MLflow loaded; its own process is tested in tests/ledger/doctor.
+        `doctor` runs in this process, which has MLflow loaded; its own process is tested in tests/ledger/doctor. What
+        is not `cold` is a fork of a process that has loaded what commands import (tests/forked_command.py).
         """
         command = self.command(*arguments)
         if home:
             command[-1] = str(home)
         if arguments[0] == "doctor":
             return run_here(command[command.index("doctor") :], self.folder, environment() | (env or {}))
+        whole = self.environment() | (env or {})
+        if not self.cold and can_fork(env or {}):
+            return run_forked(command[len(WARM) :], self.folder, whole, seconds=240)
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment() | (env or {}), text=True,
+            command, cwd=self.folder, env=whole, text=True,
             capture_output=True, timeout=240, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -110,6 +110,7 @@ class Cluster:
         """
         compat.set_environment(own=True)
         compat.stay_on_loopback()
+        compat.spare_processes()
         self._connect("Ray at this machine", self._start_options)
 
     def _connect(self, where: str, options: Callable[[], dict[str, Any]]) -> None:

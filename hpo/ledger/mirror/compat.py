@@ -5,6 +5,7 @@ tests/ledger/mirror/test_compat.py fails if one of them is gone. MLflow is impor
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +43,13 @@ def has_all_tables(engine: Engine) -> bool:
 
 def schema_versions(engine: Engine) -> tuple[str | None, str]:
     """Return the version of a database's schema (None: it has none), and the one that this release works with."""
-    return _utils()._get_schema_version(engine), _utils()._get_latest_schema_revision()
+    return _utils()._get_schema_version(engine), _latest_version()
+
+
+@cache
+def _latest_version() -> str:
+    """Return the version of the installed MLflow's schema, for which it loads each of its migrations: some 70."""
+    return str(_utils()._get_latest_schema_revision())
 
 
 def known_versions(uri: str) -> set[str]:

@@ -31,6 +31,7 @@ from hpo.spec.load import Named
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
+SPARED = ("log_monitor.py", "monitor.py")  # programs of Ray that a cluster of one sweep has no use for
 OBJECTIVES = """
 import os, time
 from pathlib import Path
@@ -233,6 +234,7 @@ def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Pla
         family = everybody(driver.pid)
         folders = own_folders(family)
         assert not [socket for process in family for socket in public_sockets(process)]
+        assert not [name for process in family for name in programs(process) if name in SPARED]
         driver.send_signal(signal.SIGKILL)
         assert_gone(family)
     file = write(place, "slow", nodes, budget={"trials": 30})
@@ -251,6 +253,13 @@ def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Pla
     assert_whole(place, 30)
     assert len(folders) == 2
     assert not [folder for folder in folders if folder.exists()]
+
+
+def programs(process: psutil.Process) -> list[str]:
+    """Return the names of the files in a process's command line."""
+    with suppress(psutil.NoSuchProcess):
+        return [Path(part).name for part in process.cmdline()]
+    return []
 
 
 def public_sockets(process: psutil.Process) -> list[Any]:
