@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -17,5 +18,14 @@ def default_root() -> Path:
 
 
 def data_folders() -> list[Path]:
-    """Return where data is looked for unless the user says, in this order: $HPO_DATA, ./data, ~/.cache/hpo."""
-    return list(dict.fromkeys([default_root(), Path("data"), Path.home() / ".cache" / "hpo"]))
+    """Return where data is looked for unless the user says, in this order: $HPO_DATA, ./data, the cache's folder."""
+    cache = cache_folder()
+    return list(dict.fromkeys([default_root(), Path("data"), *([cache] if cache else [])]))
+
+
+def cache_folder() -> Path | None:
+    """Return the folder for what can be made again at any time: `hpo` in $XDG_CACHE_HOME, else in ~/.cache. None: this
+    user has no home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpo"
+    return None

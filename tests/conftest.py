@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
     else:
         os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
+        os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))  # not the user's
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

@@ -5,7 +5,9 @@ tests/ledger/mirror/test_compat.py fails if one of them is gone. MLflow is impor
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +52,18 @@ def schema_versions(engine: Engine) -> tuple[str | None, str]:
 def _latest_version() -> str:
     """Return the version of the installed MLflow's schema, for which it loads each of its migrations: some 70."""
     return str(_utils()._get_latest_schema_revision())
+
+
+def schema_name() -> str:
+    """Return a name that no MLflow with another schema has: its release, and a digest of its migrations' names."""
+    from mlflow.store import db_migrations
+    from mlflow.version import VERSION
+
+    (folder,) = db_migrations.__path__
+    names = sorted(path.name for path in Path(folder, "versions").glob("*.py"))
+    if not names:
+        raise FileNotFoundError(f"there are no migrations of MLflow's schema in {folder}")
+    return f"{VERSION}-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
 
 
 def known_versions(uri: str) -> set[str]:

@@ -13,6 +13,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine, NullPool, create_engine, event
 
 from hpo.ledger.mirror.compat import make_tables
+from hpo.ledger.mirror.template import copy_template, keep_template
 from hpo.ledger.study.file_lock import FileLock
 from hpo.ledger.study.urls import sqlite_url
 
@@ -22,15 +23,18 @@ _ROWS_LOOKED_AT = 1000  # of each index
 def make_database(path: Path) -> None:
     """Make an empty MLflow database, all of it or nothing.
 
-    MLflow takes seconds to do so, in steps; one that is killed in between is of no use to MLflow ever after.
+    MLflow takes seconds to do so, in steps; one that is killed in between is of no use to MLflow ever after. The first
+    is kept for other homes (template.py).
     """
     draft = path.with_name(f"{path.name}.new-{os.getpid()}")
     whole = path.with_name(f"{draft.name}-whole")
     try:
         # By itself MLflow names the working directory in a statement that it does not quote.
         artifacts = (path.parent / "artifacts").absolute().as_uri()
-        SqlAlchemyStore(sqlite_url(draft), artifacts)  # type: ignore[no-untyped-call]
-        shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
+        if not copy_template(whole, artifacts):
+            SqlAlchemyStore(sqlite_url(draft), artifacts)  # type: ignore[no-untyped-call]
+            shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
+            keep_template(whole)
         with closing(sqlite3.connect(whole)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # for good: readers and the writer never wait for each other
         lock = FileLock(path)
