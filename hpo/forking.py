@@ -139,23 +139,25 @@ class ForkServer:
         """
         if not CAN_FORK:
             return start_process(target, (connection, *args), name)
-        if self._server is None or not self._server.is_alive():
-            self._start()
-        assert self._channel is not None
+        channel = self._running()
         status, theirs = multiprocessing.Pipe(duplex=False)
         request = pickle.dumps((target, args, name))
         with theirs, contextlib.suppress(OSError):  # it has just died: the process is one that died at its start
-            socket.send_fds(self._channel, [_LENGTH.pack(len(request))], [connection.fileno(), theirs.fileno()])
-            self._channel.sendall(request)
+            socket.send_fds(channel, [_LENGTH.pack(len(request))], [connection.fileno(), theirs.fileno()])
+            channel.sendall(request)
         return ForkedProcess(status)
 
-    def _start(self) -> None:
-        self.close()
+    def _running(self) -> socket.socket:
+        """Return the way to the server, which is started if there is none, or none any more."""
+        if self._channel is not None and self._server is not None and not wait([self._channel], 0):
+            return self._channel
+        self.close(at_once=True)  # what comes from it is its end alone, a moment before its process has ended
         self._channel, channel = socket.socketpair()
         lifeline, self._lifeline = multiprocessing.Pipe(duplex=False)
         setup = _Setup(self._libraries, self._environment, self._log)
         with channel, lifeline:
             self._server = start_process(_serve, (channel, lifeline, setup), "worker-server")
+        return self._channel
 
     def close(self, at_once: bool = False) -> None:
         """End the server, and with it the processes that it still has. at_once: even if it is still loading."""

@@ -165,14 +165,15 @@ def test_a_process_that_is_ended_while_the_server_loads(server: ForkServer, numb
 
 
 def test_a_server_that_dies_is_replaced(server: ForkServer) -> None:
-    process, connection = start(server, tell, "loaded")
-    assert connection.poll(60)
-    gone = server_of(process)
-    gone.kill()
-    process.join(60)
-    assert process.exitcode == SERVER_DIED
-    wait_for(lambda: not gone.is_running() or gone.status() == psutil.STATUS_ZOMBIE, "the end of the server")
-    assert ask(server, "loaded")["numpy"]
+    for _ in range(5):  # its last moments are short
+        process, connection = start(server, tell, "loaded")
+        assert connection.poll(60)
+        gone = server_of(process)
+        gone.kill()
+        process.join(60)
+        assert process.exitcode == SERVER_DIED
+        assert ask(server, "loaded")["numpy"]  # at once: while it is still ending
+        assert not gone.is_running()
 
 
 def test_a_server_ends_with_its_driver(server: ForkServer) -> None:
