@@ -25,13 +25,14 @@ class Ui:
 
     started: ClassVar[list[subprocess.Popen[str]]] = []
 
-    def __init__(self, home: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, home: Path, *arguments: str, env: dict[str, str] | None = None, seconds: float = 300) -> None:
+        """seconds: after which it is killed, should nobody have ended it."""
         command = [HPO, "ui", "--home", str(home), *arguments]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env or ENV, start_new_session=True
         )
         self.started.append(self.process)
-        self._watchdog = threading.Timer(300, self.process.kill)
+        self._watchdog = threading.Timer(seconds, self.process.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
         self.said = ""

@@ -84,7 +84,8 @@ def completed(ui: Ui) -> int:
 
 @contextmanager
 def dashboards(place: Place, *arguments: str) -> Iterator[Ui]:
-    ui = Ui(place.home.path, "--mlflow-port", "0", "--dashboard-port", "0", *arguments)
+    ports = ("--mlflow-port", "0", "--dashboard-port", "0")
+    ui = Ui(place.home.path, *ports, *arguments, seconds=3600 if LONG else 300)
     try:
         yield ui
     finally:
