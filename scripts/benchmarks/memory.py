@@ -1,7 +1,7 @@
 """Memory and threads of all processes of a sweep of 2,000 trials, sampled while it runs.
 
-Resident memory counts pages that processes share once for each: what counts here is whether it grows. The slope is a
-least-squares line from the 25 % mark of the trials to the end.
+A page that processes share counts once, in equal parts (Linux's proportional set size): workers are forks. The slope is
+a least-squares line from the 25 % mark of the trials to the end.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _sample(root: int, names: dict[int, str]) -> list[Sample]:
     try:
         parent = psutil.Process(root)
         for process in [parent, *parent.children(recursive=True)]:
-            memory, threads = process.memory_info().rss / MB, process.num_threads()
+            memory, threads = process.memory_full_info().pss / MB, process.num_threads()
             who = names.get(process.pid) or _name(process)
             if who != "helpers":
                 names[process.pid] = who
@@ -89,7 +89,9 @@ def _name(process: psutil.Process) -> str:
     opened = [Path(file.path).name for file in process.open_files()]
     if any(name.startswith("mlflow.") for name in opened):
         return "MLflow's writer"
-    return "workers" if any(name.startswith("worker-") for name in opened) else "helpers"
+    if any(name.startswith("worker-") for name in opened):
+        return "workers"
+    return "their server" if "workers.log" in opened else "helpers"
 
 
 def _names(samples: Sequence[Sample]) -> list[str]:
