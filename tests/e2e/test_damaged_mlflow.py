@@ -60,8 +60,11 @@ def test_a_database_that_is_damaged_in_mid_sweep_is_replaced(place: Place):
     assert_records_agree(place, all_ids=False)  # those that ended while there was no MLflow may lack it
 
 
-def test_a_sweep_that_is_killed_in_its_first_seconds_leaves_nothing_to_the_next(tmp_path: Path):
-    place = Place(tmp_path, fresh=True)
+def test_a_sweep_that_is_killed_in_its_first_seconds_leaves_nothing_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # the machine's first home: MLflow makes its database
+    place = Place(tmp_path, fresh=True, cold=True)
     path = place.write("parabola", budget={"trials": 2})
     process = place.start("sweep", path)
     wait_for(lambda: list(place.home.path.glob("mlflow.db.new-*")), "a database that is being made", process=process)

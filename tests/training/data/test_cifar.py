@@ -91,6 +91,7 @@ def test_where_it_is_found(root: Path, monkeypatch: pytest.MonkeyPatch, place: s
     elif place == "HPO_DATA":
         monkeypatch.setenv("HPO_DATA", str(root))
     else:
+        monkeypatch.delenv("XDG_CACHE_HOME")
         target = Path("data") if place == "data" else Path.home() / ".cache" / "hpo"
         target.parent.mkdir(parents=True, exist_ok=True)
         root.rename(target)
@@ -99,6 +100,9 @@ def test_where_it_is_found(root: Path, monkeypatch: pytest.MonkeyPatch, place: s
 
 def test_the_order_of_places(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPO_DATA", str(root))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "caches"))
+    assert data_folders() == [root, Path("data"), root / "caches" / "hpo"]
+    monkeypatch.delenv("XDG_CACHE_HOME")
     assert data_folders() == [root, Path("data"), Path.home() / ".cache" / "hpo"]
 
 
