@@ -61,7 +61,7 @@ class Driver:
         self._interrupts = Interrupts(self._note_interrupt)
         self._watchdog = Watchdog(sweep.budget.trial_seconds, sweep.budget.stall_seconds, clock)
         self._limits = TimeLimits(sweep.budget.seconds, ledger, engine, self._watchdog, self._termination, listener)
-        self._references = ReferenceRun(sweep, ledger, engine, self.standing, listener)
+        self._references = ReferenceRun(sweep, ledger, engine, self.standing, listener, clock)
         self._data_notes: list[str] = []  # of the workers, on what was done to the data
         self._study: _OpenStudy | None = None
         self.opened = False  # whether anything was recorded

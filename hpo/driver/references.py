@@ -6,7 +6,7 @@ are waited for only a few seconds after the last trial.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 from hpo.engines.base import Engine
 from hpo.events import Assignment, ReferenceMeasured, ReferenceOrder
@@ -24,13 +24,20 @@ class ReferenceRun:
     """Has the references of one sweep measured, once in a study."""
 
     def __init__(
-        self, sweep: Sweep, ledger: Ledger, engine: Engine, standing: Standing, listener: SweepListener
+        self,
+        sweep: Sweep,
+        ledger: Ledger,
+        engine: Engine,
+        standing: Standing,
+        listener: SweepListener,
+        clock: Callable[[], float],
     ) -> None:
         self._sweep = sweep
         self._ledger = ledger
         self._engine = engine
         self._standing = standing
         self._listener = listener
+        self._clock = clock
         self._by_name = isinstance(sweep.references, list)
         self._possible = False  # there are workers
         self._ordered: tuple[str, ...] | None = None
@@ -84,8 +91,8 @@ class ReferenceRun:
         if not self._possible or self._over or self._standing.best is None:
             return False
         if self._deadline is None:
-            self._deadline = time.monotonic() + _PATIENCE
-        return self._by_name or time.monotonic() < self._deadline
+            self._deadline = self._clock() + _PATIENCE
+        return self._by_name or self._clock() < self._deadline
 
     def finish(self, interrupted: bool) -> None:
         """Record what was found, and say what was not, unless an interrupt says it."""
@@ -99,7 +106,7 @@ class ReferenceRun:
             )
             return
         models = {
-            found.name: ReferenceRecord(found.metrics, round(time.time(), 3), found.says)
+            found.name: ReferenceRecord(found.metrics, round(self._clock(), 3), found.says)
             for found in told
             if not found.missing
         }

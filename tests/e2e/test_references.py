@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +106,6 @@ def test_both_records_have_them(finished: tuple[Place, str, str]) -> None:
 
 
 def test_the_doctor_misses_and_mends_them(copied: Place) -> None:
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(copied.home.path / "mlflow.db")) as database, database:
         for name in ("metrics", "latest_metrics"):
             database.execute(f"delete from {name} where key = 'hpo/reference/linear/val_f1'")
@@ -178,3 +178,16 @@ def test_a_loss_that_is_none_of_theirs_is_said(tmp_path: Path) -> None:
     done = place.run("sweep", write(tmp_path, metric={"name": "val_loss"}, parameters=parameters))
     assert "note: the references have no val_loss that could be compared" in done.stdout
     assert "references: val_loss" not in done.stdout
+
+
+def test_an_interrupted_sweep_measures_them_when_it_goes_on(tmp_path: Path) -> None:
+    place = Place(tmp_path, torch=True)
+    file = write(tmp_path, budget={"trials": 5000, "epochs": 3}, duplicates="replicate")
+    running = place.start("sweep", file, "--json")
+    place.wait_for_trials(1, running)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 130, err
+    assert json.loads(out.splitlines()[-1])["references"] is None and kept(place) is None
+    result = place.sweep(file, "-o", f"budget.trials={len(place.trials('churn')) + 1}")
+    assert list(result["references"]["models"]) == NAMES
