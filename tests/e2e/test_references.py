@@ -191,3 +191,26 @@ def test_an_interrupted_sweep_measures_them_when_it_goes_on(tmp_path: Path) -> N
     assert json.loads(out.splitlines()[-1])["references"] is None and kept(place) is None
     result = place.sweep(file, "-o", f"budget.trials={len(place.trials('churn')) + 1}")
     assert list(result["references"]["models"]) == NAMES
+
+
+DEADLY = """
+import os, signal
+from objectives.binary import Binary
+
+class objective(Binary):
+    def splits(self, data):
+        from sklearn.linear_model import LogisticRegression
+
+        LogisticRegression.fit = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        return super().splits(data)
+"""
+
+
+def test_one_that_kills_its_worker_is_a_note(tmp_path: Path) -> None:
+    place = Place(tmp_path, torch=True)
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    done = place.run("sweep", write(tmp_path, objective="deadly.py"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "no reference linear, random_forest, gradient_boosting: the worker ended" in done.stderr
+    assert list(json.loads(done.stdout)["references"]["models"]) == ["constant"]
+    assert "agree" in place.run("doctor", "churn").stdout
