@@ -182,12 +182,12 @@ def test_one_that_fails_takes_no_other_with_it() -> None:
 def test_a_class_that_training_lacks() -> None:
     task = Irises()
     splits = task.splits({})
-    kept = splits.train.y != 1
+    kept = splits.train.y != 0
     fewer = replace(splits, train=Split(splits.train.x[kept], splits.train.y[kept]))
     right = {name: found.metrics["val_accuracy"] for name, found in measured(task, fewer).items()}
-    others = float((splits.validation.y != 1).float().mean())
-    assert right["linear"] == pytest.approx(others)  # it tells the classes apart that it has seen
-    assert max(right.values()) <= others + 1e-9
+    others = float((splits.validation.y != 0).float().mean())
+    assert others >= right["linear"] > others - 0.1  # it tells those apart that it has seen, by their own numbers
+    assert max(right.values()) <= others + 1e-6
 
 
 def test_a_table_that_is_too_large_is_fitted_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
