@@ -33,7 +33,7 @@ else:
 _SEED = 0
 # Numbers in the training split (rows x features) up to which a model is fitted unasked, so that it takes seconds, and
 # a forest, whose trees grow with the rows, no more memory than a trial.
-_LARGEST = {"constant": 10**9, "linear": 2_000_000, "random_forest": 200_000, "gradient_boosting": 2_000_000}
+_LARGEST = {"linear": 2_000_000, "random_forest": 200_000, "gradient_boosting": 2_000_000}
 # The losses that mean of a probability what they mean of a network's logits; a regression's all do.
 _OF_PROBABILITIES = ("bce", "cross_entropy")
 
@@ -51,7 +51,7 @@ def measure_references(task: TorchTask, splits: Splits, order: ReferenceOrder, c
         channel.refer(ReferenceMeasured(data, task.kind))
     for name in order.names:
         cells = splits.train.x.numel()
-        if not order.patient and cells > _LARGEST[name]:
+        if not order.patient and cells > _LARGEST.get(name, cells):
             missing = f"not fitted unasked to {cells:,} numbers (references: [{name}] fits it)"
             channel.refer(ReferenceMeasured(data, task.kind, name, missing=missing))
             continue
@@ -68,17 +68,17 @@ def digest_of(kind: Kind, splits: Splits) -> str:
     digest = hashlib.sha256(kind.encode())
     for values in (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y):
         digest.update(f"{tuple(values.shape)} {values.dtype}".encode())
-        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(values.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
 def _measured(task: TorchTask, splits: Splits, order: ReferenceOrder, name: str, data: str) -> ReferenceMeasured:
     model = _model(task.kind, name)
-    x, y = _arrays(splits.train)
+    (x, y), (x_validation, _) = (_arrays(split, name != "constant") for split in (splits.train, splits.validation))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it did not converge, say: these are its defaults
         model.fit(x, y)
-        outputs = torch.from_numpy(_outputs(task.kind, model, _arrays(splits.validation)[0], splits.outputs))
+        outputs = torch.from_numpy(_outputs(task.kind, model, x_validation, splits.outputs))
     targets = splits.validation.y.detach().cpu()
     found = measure(task.kind, outputs, targets)
     if loss := _comparable_loss(task, splits, order):
@@ -88,9 +88,14 @@ def _measured(task: TorchTask, splits: Splits, order: ReferenceOrder, name: str,
     return ReferenceMeasured(data, task.kind, name, metrics, says)
 
 
-def _arrays(split: Split) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return x [N, features] and y [N] as float64, in which scikit-learn calculates."""
-    x = split.x.detach().cpu().numpy().reshape(len(split), -1).astype(np.float64)
+def _arrays(split: Split, features: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return x [N, features] and y [N] as float64, in which scikit-learn calculates.
+
+    features: whether the model looks at them; else x is [N, 1] of zeros, which a large table has the memory for.
+    """
+    x = np.zeros((len(split), 1))
+    if features:
+        x = split.x.detach().cpu().numpy().reshape(len(split), -1).astype(np.float64)
     return x, split.y.detach().cpu().numpy().astype(np.float64)
 
 
