@@ -67,8 +67,17 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class ReferenceOrder:
+    """Models of scikit-learn that a worker fits and measures, in place of trials (hpo/objective/references.py)."""
+
+    names: tuple[str, ...]
+    patient: bool = False  # fit them however large the data is
+    loss_params: Mapping[str, Any] | None = None  # what all trials share, if the metric is their loss
+
+
+@dataclass(frozen=True)
 class Assignment:
-    """What one worker gets at a time: the trials of one cohort (one trial: a cohort of one)."""
+    """What one worker gets at a time: the trials of one cohort (one trial: a cohort of one), or references."""
 
     id: int
     trials: tuple[TrialSpec, ...]
@@ -77,6 +86,7 @@ class Assignment:
     compile: bool = False  # have torch.compile make a stack's passes
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial
     beside: Beside | None = None  # what its only trial trains with
+    references: ReferenceOrder | None = None  # there are no trials then
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,18 @@ class Returned:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class ReferenceMeasured:
+    """What a reference reaches on the validation split. No trial's event: it goes to the driver by `Channel.refer`."""
+
+    data: str  # the digest of the data
+    kind: str = ""  # of the task
+    name: str = ""  # "": nothing but the digest is told
+    metrics: Mapping[str, float] = field(default_factory=dict)  # as trials report them: val_...
+    says: str = ""  # what it always says, if it says the same of every row
+    missing: str = ""  # why there are no metrics
+
+
 Event = Reported | Finished | Stopped | Diverged | Failed | Paused | Returned
 
 
@@ -168,4 +190,8 @@ class Channel(Protocol):
 
         The file is the only one of a temporary folder, which goes with it.
         """
+        ...
+
+    def refer(self, measured: ReferenceMeasured) -> None:
+        """Tell what a reference reaches."""
         ...

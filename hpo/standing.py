@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.references import References
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Standing:
     counts: Counts = field(default_factory=Counts)
     best: TrialRecord | None = None
     baseline: TrialRecord | None = None
+    references: References | None = None  # what models of scikit-learn reach on the same split
     seconds: float = 0.0
     phase: str = "starting workers"  # what is waited for; "" while trials run
     reason: str = ""  # why the sweep ended before its budget was spent

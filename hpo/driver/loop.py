@@ -14,12 +14,13 @@ from hpo.driver.dispatcher import Dispatcher
 from hpo.driver.interrupts import Interrupts
 from hpo.driver.limits import TimeLimits
 from hpo.driver.others import OtherDrivers
+from hpo.driver.references import ReferenceRun
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
 from hpo.driver.trials import RunningTrials
 from hpo.driver.watchdog import Watchdog
-from hpo.engines.base import Artifact, Done, Engine, Message, Note, TrialEvents
-from hpo.events import Decision, Reported
+from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note, TrialEvents
+from hpo.events import Decision, ReferenceMeasured, Reported
 from hpo.ledger.ledger import Ledger, Notice
 from hpo.ledger.study.book import StudyGone
 from hpo.search.searcher import Searcher
@@ -60,6 +61,7 @@ class Driver:
         self._interrupts = Interrupts(self._note_interrupt)
         self._watchdog = Watchdog(sweep.budget.trial_seconds, sweep.budget.stall_seconds, clock)
         self._limits = TimeLimits(sweep.budget.seconds, ledger, engine, self._watchdog, self._termination, listener)
+        self._references = ReferenceRun(sweep, ledger, engine, self.standing, listener, clock)
         self._data_notes: list[str] = []  # of the workers, on what was done to the data
         self._study: _OpenStudy | None = None
         self.opened = False  # whether anything was recorded
@@ -77,19 +79,21 @@ class Driver:
             try:
                 self._count_earlier_trials()
                 self._ledger.warm_up()
-                if self._wants_more():
+                if self._wants_more() or self._references.worth_workers:
                     self._engine.start()
+                    self._references.begin()
                     self._ledger.membership.heartbeat.stay_alive()
                     self._wait_for_a_worker()
                 self._study = self._open()
                 if self._study is not None:
                     self._work(self._study, began)
+                    self._measure_references()
             except BaseException as error:
                 fault = error
                 self.standing.error = self.standing.error or f"{type(error).__name__}: {error}"
                 raise
             finally:
-                self._engine.close(at_once=self._running > 0)
+                self._engine.close(at_once=self._running > 0 or self._references.pending)
                 try:
                     # What could not be written is left as after a kill: whoever goes on settles it.
                     writable = not isinstance(fault, OSError | StudyGone)  # a full disk, say
@@ -147,11 +151,26 @@ class Driver:
         while self._interrupts.count <= 1 and (self._running or self._wants_more()):
             self._look_around(study)
             study.dispatcher.fill()
+            if not self._wants_more():
+                self._references.order()
             self._take_in(self._engine.poll(_TICK))
             self.standing.seconds = self._clock() - began
             self._listener.tick(self.standing)
         if self._interrupts and (self._running or self._wants_more()):  # twice at once, so that nobody saw it
             self.standing.interrupted = True
+
+    def _measure_references(self) -> None:
+        """Wait for what models of scikit-learn reach beside the trials, if not for long, and record it."""
+        try:
+            while not self._interrupts and self._references.wait():
+                self.standing.phase = "measuring references"
+                self._references.order()
+                self._take_in(self._engine.poll(_TICK))
+                self._tell(self._ledger.pump())
+                self._listener.tick(self.standing)
+        except EngineError as error:
+            self._references.fail(error)
+        self._references.finish(bool(self._interrupts))
 
     @property
     def _running(self) -> int:
@@ -220,7 +239,10 @@ class Driver:
             self._listener.note(message.text, message.warning)
         elif isinstance(message, Artifact):
             self._ledger.attach(message.number, message.name, message.path)
+        elif isinstance(message, ReferenceMeasured):
+            self._references.take(message)
         elif isinstance(message, Done):
+            self._references.done(message.assignment)
             self._watchdog.done(message.assignment)
         elif isinstance(message, TrialEvents):
             assert self._study is not None, "nothing is trained before the study is open"

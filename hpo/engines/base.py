@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hpo.events import Assignment, Decision, Event, Failed, FailureKind
+from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured
 
 
 class EngineError(Exception):
@@ -47,7 +47,7 @@ class Artifact:
     path: str
 
 
-Message = TrialEvents | Done | Note | Artifact
+Message = TrialEvents | Done | Note | Artifact | ReferenceMeasured
 
 
 class Engine(Protocol):

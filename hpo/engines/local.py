@@ -29,7 +29,7 @@ from hpo.engines.worker import (
     run_worker,
     thread_variables,
 )
-from hpo.events import Assignment, Decision, FailureKind, Reported
+from hpo.events import Assignment, Decision, FailureKind, ReferenceMeasured, Reported
 from hpo.forking import SERVER_DIED, ChildProcess, ForkServer
 from hpo.output import trim
 from hpo.spec.grammar import LocalEngineKeys
@@ -202,6 +202,8 @@ class LocalEngine:
             raise EngineError(message.traceback or message.error)
         if isinstance(message, Attached):
             return [Artifact(message.number, message.name, message.path)]
+        if isinstance(message, ReferenceMeasured):
+            return [message]
         assert worker.assignment is not None
         if isinstance(message, Sent):
             worker.unfinished -= {event.number for event in message.events if not isinstance(event, Reported)}

@@ -15,7 +15,18 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import Assignment, Decision, Diverged, Event, Failed, Finished, Paused, Reported, Stopped
+from hpo.events import (
+    Assignment,
+    Decision,
+    Diverged,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    ReferenceMeasured,
+    Reported,
+    Stopped,
+)
 from hpo.forking import lifelines
 from hpo.lazy import keep_imports, when_loaded
 from hpo.objective.build import build
@@ -126,6 +137,9 @@ class PipeChannel:
 
     def attach(self, number: int, name: str, path: str) -> None:
         self._connection.send(Attached(number, name, path))
+
+    def refer(self, measured: ReferenceMeasured) -> None:
+        self._connection.send(measured)
 
     def _receive(self, waiting: bool) -> dict[int, Decision]:
         """Take what the driver sent: orders at any time, and the reply if one is due."""

@@ -16,6 +16,7 @@ from hpo.ledger.checkpoints import Checkpoints, TrialCheckpoints
 from hpo.ledger.ends import RUN_ID_PATIENCE, Ends, StudyFirst
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
+from hpo.ledger.references import ReferenceBook
 from hpo.ledger.sharing.membership import Membership
 from hpo.ledger.sharing.others import News
 from hpo.ledger.sharing.others import Refusal as Refusal
@@ -35,8 +36,8 @@ class Ledger:
     """Owns a sweep's records: which trials run, how they ended, and that both records say so.
 
     membership: this driver among all that run the study. study_id: the study's own id, not that of another study by the
-    same name. ended: the records of trials that had ended when it came,
-    without their steps, until `forget`.
+    same name. ended: the records of trials that had ended when it came, without their steps, until `forget`.
+    references: the records of what is measured beside the trials.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Ledger:
             trials = [trial for trial in trials if trial.state.is_finished()]
         known = [trial.number for trial in trials] if join else None
         self.membership = Membership(sweep, self._book, ownership, known, clock)
+        self.references = ReferenceBook(self._book)
         self._trials = trials
         records = [record_of(trial, history=False) for trial in trials]
         self.ended = [record for record in records if record.state != "running"]
@@ -190,7 +192,7 @@ class Ledger:
         if last and self.membership.joined:  # what drivers that died did not get to
             mirror.level([record_of(trial, history=False) for trial in self.membership.all_ended()])
         waiting = self.membership.heartbeat.while_waiting(hurry) if last else hurry
-        warnings += mirror.close(status if last else "", summary, waiting)
+        warnings += mirror.close(status if last else "", self.references.beside(summary, last), waiting)
         if mirror.parent_id and last:
             self._book.set_attribute("mlflow_run_id", mirror.parent_id)
         if last:

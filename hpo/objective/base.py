@@ -32,6 +32,11 @@ class Objective(Protocol):
         """The modules of slow libraries that its workers load (hpo/objective/libraries.py)."""
         ...
 
+    @property
+    def is_table(self) -> bool:
+        """Whether its data are rows of numbers on which other models can be fitted, and measured as its own are."""
+        ...
+
     def check_data(self) -> list[Fault]:
         """Return what is wrong with the sweep file's `data` section. Fast; trains nothing."""
         ...

@@ -102,7 +102,12 @@ def _inspect(named: Named) -> Inspection:
         top = fault.path[:1] in (("program",), ("command",), ("objective",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
     return Inspection(
-        objective.contract, tuple(faults), named.data, as_text=objective.as_text, libraries=objective.libraries
+        objective.contract,
+        tuple(faults),
+        named.data,
+        as_text=objective.as_text,
+        libraries=objective.libraries,
+        is_table=objective.is_table,
     )
 
 

@@ -146,6 +146,7 @@ class FunctionObjective:
 
     contract: Contract | None = None
     as_text = None
+    is_table = False
 
     @property
     def libraries(self) -> tuple[str, ...]:

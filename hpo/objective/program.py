@@ -86,6 +86,7 @@ class ProgramObjective:
         self._clock = clock
 
     libraries = ()  # the program loads its own
+    is_table = False
 
     @property
     def as_text(self) -> Callable[[Any], Hashable] | None:

@@ -6,6 +6,7 @@ import copy
 import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,14 @@ from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Repor
 from hpo.objective.alone import forget, train_alone
 from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
 from hpo.objective.libraries import libraries_of
+from hpo.objective.references import measure_references
 from hpo.objective.seeds import seed_python_and_numpy
 from hpo.objective.surroundings import Surroundings
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.training.checkpoint import Keeper, resumed
 from hpo.training.contract import contract_of
+from hpo.training.data.table_task import TableTask
 from hpo.training.device import pick_device, warm_up
 from hpo.training.evaluation import to_device
 from hpo.training.run import Run, start
@@ -52,6 +55,10 @@ class TorchObjective:
     def libraries(self) -> tuple[str, ...]:
         return (*self.task.libraries(self.data), *libraries_of(self.task))
 
+    @property
+    def is_table(self) -> bool:
+        return isinstance(self.task, TableTask)
+
     def check_data(self) -> list[Fault]:
         return self.task.check_data(copy.deepcopy(self.data))
 
@@ -75,6 +82,9 @@ class TorchObjective:
                 print(text, file=sys.stderr)  # the worker's log
 
     def _train(self, assignment: Assignment, channel: Channel) -> None:
+        if assignment.references is not None:
+            measure_references(self.task, self._loaded(), assignment.references, channel)
+            return
         if assignment.beside is not None:
             self._train_beside(assignment.trials[0], assignment.beside, assignment.compile, channel)
             return
@@ -197,12 +207,8 @@ class TorchObjective:
     def _loaded(self) -> Splits:
         if self._splits is None:
             splits, device = self.task.splits(copy.deepcopy(self.data)).without_test(), pick_device()
-            self._splits = Splits(
-                train=to_device(splits.train, device),
-                validation=to_device(splits.validation, device),
-                test=splits.test,
-                outputs=splits.outputs,
-                notes=splits.notes,
+            self._splits = replace(
+                splits, train=to_device(splits.train, device), validation=to_device(splits.validation, device)
             )
         return self._splits
 

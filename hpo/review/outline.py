@@ -30,6 +30,8 @@ def outline(sweep: Sweep) -> str:
     lines.append("")
     lines.append(f"space     {_size(sweep)}")
     lines += _plan_lines(sweep)
+    if names := sweep.wanted_references:
+        lines.append(f"beside    scikit-learn's models with their defaults (references): {', '.join(names)}")
     lines += [f"note      {note}" for note in sweep.notes]
     return "\n".join(lines)
 

@@ -28,6 +28,8 @@ def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecor
         keys["budget"]["epochs"] = config["epochs"]
     keys["trial_seed"] = trial.seed
     keys["engine"] = {"type": "local", "workers": 1}
+    if (references := config.get("references", "auto")) != "auto":
+        keys["references"] = references
     keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}
     stack, remarks = _stack(home, study, config, trial)
     if stack:

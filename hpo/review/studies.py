@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
+from hpo.ledger.study.references import References, references_of
 from hpo.ledger.study.restored import find_study
 from hpo.spec.faults import UserError
 
@@ -60,13 +61,14 @@ def list_studies(home: Home) -> list[StudyLine]:
     return sorted(lines, key=lambda line: line.latest or datetime.min, reverse=True)
 
 
-def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord]:
-    """Return a study's resolved sweep and its best trial. Raises UserError if there is no such study or trial."""
+def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord, References | None]:
+    """Return a study's resolved sweep, its best trial, and its references if there are any. Raises UserError if there
+    is no such study or trial."""
     storage, study = find_study(home, name)
     best = _best(study, storage.get_all_trials(study_id_of(study), deepcopy=False))
     if best is None:
         raise UserError(f"the study {name!r} has no complete trial yet")
-    return _config(study), record_of(best)
+    return _config(study), record_of(best), references_of(study.user_attrs)
 
 
 def successor_of(home: Home, name: str) -> str:

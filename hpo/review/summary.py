@@ -13,6 +13,7 @@ from typing import Any
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked
 from hpo.review.display import duration, states_text
+from hpo.review.references import compared, reference_lines, references_json
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing
@@ -21,6 +22,7 @@ from hpo.standing import Standing
 def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
     """Return the object that `hpo sweep --json` prints (README, "For scripts")."""
     best = standing.best
+    rows = compared(standing.references, standing.metric, standing.goal, best.value if best else None)
     rate = standing.counts.ended_here / standing.seconds if standing.seconds else 0.0
     return {
         "study": standing.study,
@@ -30,6 +32,7 @@ def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
             "failed": standing.counts.failed,
         },
         "best": {"number": best.number, "value": best.value, "params": dict(best.params)} if best else None,
+        "references": references_json(standing.references, rows),
         "seconds": round(standing.seconds, 3),
         "trials_per_second": round(rate, 3),
         "home": str(home.path.resolve()),
@@ -96,4 +99,5 @@ def _best_lines(standing: Standing) -> list[str]:
         )
     width = max(len(name) for name in best.params) if best.params else 0
     lines += [f"  {name:<{width}}  {show(value)}" for name, value in best.params.items()]
-    return lines
+    rows = compared(standing.references, standing.metric, standing.goal, best.value)
+    return lines + reference_lines(rows, standing.metric, best.value)

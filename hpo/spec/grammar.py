@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,8 @@ Word = Annotated[  # of a command line: a number is one, too
 ]
 Number = Annotated[float, WrapValidator(_keep_whole)]  # a whole number keeps its type and all its digits
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what PyTorch's generators take
+ReferenceName = Literal["constant", "linear", "random_forest", "gradient_boosting"]
+REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)  # the cheapest first
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,10 @@ class PlainKeys:
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
+    references: Annotated[
+        Literal["auto", "off", False] | Annotated[list[ReferenceName], Field(min_length=1)],
+        says("scikit-learn's models with their defaults, measured beside the trials of a table task"),
+    ] = "auto"
     stack: Annotated[Stack | None, says("trains one configuration exactly as it was trained among others")] = None
 
 

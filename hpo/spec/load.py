@@ -49,6 +49,7 @@ class Inspection:
     as_text: Callable[[Any], Hashable] | None = None  # how a value reaches the objective, where that is text only
     notes: tuple[str, ...] = ()  # what the user should know
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
+    is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are
 
 
 class Inspect(Protocol):
@@ -132,6 +133,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     if contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
+    if "references" in source.data and not faults and metric is not None:
+        faults += rules.check_references(keys["references"], inspection.is_table, metric.name, notes)
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
     limits = _limits(keys, space, contract, faults, notes)
@@ -151,7 +154,12 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         method=_method(keys),
         baselines=tuple(baselines),
         description=keys["description"] or "",
-        traits=Traits(contract is not None, _shape_parameters(space, contract), inspection.libraries),
+        traits=Traits(
+            reports_each_epoch=contract is not None,
+            shape_parameters=_shape_parameters(space, contract),
+            libraries=inspection.libraries,
+            has_references=inspection.is_table and metric.name.startswith("val_"),
+        ),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
     )
     return dataclasses.replace(sweep, notes=(*notes, *_remarks(sweep)))

@@ -268,6 +268,19 @@ def check_stack(stack: Stack, space: Space, contract: Contract | None) -> Iterat
                 yield Fault(f"{name} {reason}", place)
 
 
+def check_references(references: Any, is_table: bool, metric: str, notes: list[str]) -> Iterator[Fault]:
+    """References that are asked for by name can be had. Where `auto` finds none, a note is added that says so."""
+    if is_table and metric.startswith("val_"):
+        return
+    why = f"they are measured on the validation split, but the metric is {metric}"
+    if not is_table:
+        why = "they need a table task (hpo.TableTask): of other objectives nobody knows what to fit a model on"
+    if isinstance(references, list):
+        yield Fault(f"there are no references here: {why}", ("references",), remedy="leave 'references' out")
+    elif references == "auto":
+        notes.append(f"'references' has no effect here: {why}")
+
+
 def complete_baseline(
     baseline: Mapping[str, Any], index: int, space: Space, contract: Contract | None, places: Places
 ) -> tuple[dict[str, Any], list[Fault]]:

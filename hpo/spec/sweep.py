@@ -11,7 +11,7 @@ from typing import Any
 from hpo.section import Section
 from hpo.spec.conditions import same_params
 from hpo.spec.contract import Goal
-from hpo.spec.grammar import Budget, Metric, PlainKeys
+from hpo.spec.grammar import REFERENCES, Budget, Metric, PlainKeys, ReferenceName
 from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
 
@@ -47,6 +47,7 @@ class Traits:
     reports_each_epoch: bool = False  # a Torch task does; a function or a program counts as it likes
     shape_parameters: tuple[str, ...] | None = None  # searched ones that split cohorts; None: all trials train alone
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
+    has_references: bool = False  # models of scikit-learn can be measured by the sweep's metric on its data
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,12 @@ class Sweep(PlainKeys):
         if self.traits.shape_parameters is None or cohort in ("off", False):
             return 1
         return None if cohort == "auto" else int(cohort)
+
+    @property
+    def wanted_references(self) -> tuple[ReferenceName, ...]:
+        """Return which models of scikit-learn are measured beside the trials, the cheapest first."""
+        wanted = REFERENCES if self.references == "auto" else self.references or ()
+        return tuple(name for name in REFERENCES if self.traits.has_references and name in wanted)
 
     def shape_of(self, params: Params) -> tuple[tuple[str, str], ...]:
         """Return what configurations must have in common to train as one stack."""

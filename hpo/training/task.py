@@ -42,6 +42,7 @@ class Splits:
     test: Split
     outputs: int = 1  # classes for multiclass, else 1
     notes: Sequence[str] = field(default_factory=tuple)  # what was done to the data: printed once and logged
+    classes: Sequence[str] = ()  # what they are called in the data, by number; (): nobody knows
 
     def without_test(self) -> Splits:
         """Return the splits with an empty test split: what a sweep's workers hold."""

@@ -237,3 +237,16 @@ def test_what_can_not_be_joined_is_refused(place: Place, tmp_path: Path):
         done = place.run("sweep", path, "--join", *arguments)
         assert done.returncode == 2
         assert "--join needs a database that many can write at once" in done.stderr
+
+
+def test_references_are_measured_and_recorded_once(shared: SharedPlace) -> None:
+    shared.torch = True
+    keys = {"objective": "objectives.binary", "metric": {"name": "val_accuracy"}, "references": ["linear", "constant"]}
+    path = write(shared, "none", 6, parameters={"learning_rate": {"min": 1e-4, "max": 1e-2}}, **keys)
+    found = ends(shared.drivers(2, path, "-o", "budget.epochs=1", "--join"))
+    assert [code for code, _, _ in found] == [0, 0], found
+    assert all("  logistic regression  0.83" in output for _, output, _ in found), found
+    parent, _ = shared.runs()
+    points = shared.client().get_metric_history(parent.info.run_id, "hpo/reference/linear/val_accuracy")
+    assert [point.value for point in points] == [0.83]
+    assert {file.path for file in shared.client().list_artifacts(parent.info.run_id)} >= {"references.json"}

@@ -23,7 +23,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dict]:
 
 def test_binary_sweep_beats_its_baseline(binary):
     place, result = binary
-    assert set(result) == {"study", "trials", "best", "seconds", "trials_per_second", "home"}
+    assert set(result) == {"study", "trials", "best", "references", "seconds", "trials_per_second", "home"}
     assert result["trials"]["complete"] + result["trials"]["pruned"] == 14
     assert result["home"] == str(place.home.path.resolve())
     trials = place.trials("binary")

@@ -28,6 +28,7 @@ VALUES: dict[str, Any] = {
     "engine.files": ["a.csv"],
     "metric.goal": "minimize",
     "engine.cohort": "off",
+    "references": "off",
 }
 NEEDED = {"program": {"objective": None}, "command": {"objective": None, "program": "train.py"}}
 BASE = {"metric": {"name": "score", "goal": "maximize"}, "parameters": {"x": {"values": [1, 2, 3]}}}

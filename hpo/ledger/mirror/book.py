@@ -275,6 +275,8 @@ class MlflowBook:
     def close(self, status: str, summary: dict[str, Any]) -> None:
         """Write the sweep's summary and end the parent run."""
         self._delete_doubles()
+        if references := summary.get("references"):
+            write_parent_files(self._mlflow.client, self.parent_id, replace(self._at.sweep, references=references))
         moment = milliseconds(time.time())
         metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]

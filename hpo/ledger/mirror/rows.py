@@ -63,7 +63,17 @@ def parent_files(sweep: SweepRecord) -> dict[str, str]:
         "resolved.yaml": dump_source(sweep.config),
         "versions.json": json.dumps(dict(sweep.origin.versions), indent=2),
     }
+    files |= {"references.json": json.dumps(sweep.references, indent=2, ensure_ascii=False)} if sweep.references else {}
     return files | ({"data.txt": "\n".join(sweep.notes) + "\n"} if sweep.notes else {})
+
+
+def reference_points(sweep: SweepRecord) -> list[Point]:
+    """Return the parent run's metrics `hpo/reference/<model>/<metric>`: what models of scikit-learn reach."""
+    return [
+        Point(own_key(f"reference/{name}/{metric}"), float(value), milliseconds(model["moment"]), 0)
+        for name, model in sweep.references.get("models", {}).items()
+        for metric, value in model["metrics"].items()
+    ]
 
 
 def run_name(study: str, number: int) -> str:

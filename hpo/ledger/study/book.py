@@ -114,6 +114,13 @@ class StudyBook:
                 self._storage.set_study_user_attr(self._id, key, value)
             self.attributes[key] = value
 
+    def look_again(self, key: str) -> None:
+        """Take in what an attribute is by now: other drivers may have set it."""
+        with self._there():
+            attributes = self._storage.get_study_user_attrs(self._id)
+        if key in attributes:
+            self.attributes[key] = attributes[key]
+
     def set_attribute_of(self, study: str, key: str, value: Any) -> None:
         """Set an attribute of another study of this storage."""
         self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), key, value)

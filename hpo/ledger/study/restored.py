@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.ledger.study import provenance
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Origin, SweepRecord
+from hpo.ledger.study.references import REFERENCES
 from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
@@ -57,6 +58,7 @@ def sweep_record_of(name: str, attributes: Mapping[str, Any], began: float) -> S
         notes=tuple(attributes.get("data_notes", ())),
         began=began,
         parent=str(attributes.get("mlflow_run_id", "")),
+        references=attributes.get(REFERENCES, {}),
         quoted=tuple(attributes.get("quoted", ())),
     )
 

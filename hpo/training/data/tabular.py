@@ -59,7 +59,7 @@ def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
         raise SpecError(faults, "data")
     options = fill_options(data, CSV_OPTIONS)
     table, notes = _read(data, options["separator"])
-    y, target_notes, outputs = _target(table.pop(data["target"]), kind)
+    y, target_notes, classes = _target(table.pop(data["target"]), kind)
     parts = split_indices(y, kind, options["validation"], options["test"], options["split_seed"])
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
     columns = _classify(table.iloc[parts[0]])
@@ -71,7 +71,8 @@ def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
     train, validation, test = (to_split(part, y[rows], kind) for part, rows in zip(x, parts, strict=True))
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"]), *columns.notes]
     notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
-    return Splits(train, validation, test, outputs=outputs, notes=tuple(notes))
+    outputs = len(classes) if kind == "multiclass" else 1
+    return Splits(train, validation, test, outputs=outputs, classes=classes, notes=tuple(notes))
 
 
 def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[str]]:
@@ -100,17 +101,17 @@ def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[s
     return table, notes
 
 
-def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str], int]:
-    """Return the targets as numbers, what was done to them, and the model's number of outputs."""
+def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:
+    """Return the targets as numbers, what was done to them, and the names of the classes, by number."""
     if kind == "regression":
-        return column.astype(float).to_numpy(dtype=np.float64), [], 1
+        return column.astype(float).to_numpy(dtype=np.float64), [], ()
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
     named = listed(f"{clip(label)!r} is {code}" for code, label in enumerate(classes))
     shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
     notes = [f"target {column.name!r}: {named} (shares of the rows: {shares})"]
-    return codes, notes, 1 if kind == "binary" else len(classes)
+    return codes, notes, tuple(classes)
 
 
 def _classify(train: pd.DataFrame) -> _TableColumns:

@@ -118,11 +118,12 @@ def test_a_trial_records_what_it_records_locally(nodes: Nodes, tmp_path: Path):
         "local": "{workers: 1, cohort: 4}",
         "ray": f"{{type: ray, address: '{nodes.address}', workers: 1, cohort: 4}}",
     }
-    found = {}
+    found, references = {}, {}
     for kind, engine in kinds.items():
         (tmp_path / kind).mkdir()
         place = Place(tmp_path / kind)
-        place.sweep(ROOT / "search_spaces" / "binary.yaml", *options, "-o", f"engine={engine}")
+        result = place.sweep(ROOT / "search_spaces" / "binary.yaml", *options, "-o", f"engine={engine}")
+        references[kind] = result["references"]
         assert_records_agree(place, "binary")
         parent, children = place.runs("binary")
         found[kind] = [
@@ -142,6 +143,7 @@ def test_a_trial_records_what_it_records_locally(nodes: Nodes, tmp_path: Path):
         ]
         found[kind].append(set(parent.data.tags) | set(parent.data.params))
     assert found["local"] == found["ray"]
+    assert references["local"]["models"] and references["local"] == references["ray"]
 
 
 def test_each_worker_has_a_device_of_its_own(nodes: Nodes, place: Place):
