@@ -21,25 +21,27 @@ from hpo.cli.options import home_options
 )
 @home_options
 def command(study: str, form: str, home_folder: str, storage: str | None) -> None:
-    """Show the best trial of a study."""
+    """Show the best trial of a study, and how sure it is: how many others lie within the noise of it."""
     from hpo.ledger.study.home import make_home
+    from hpo.review.certainty import certainty_of
     from hpo.review.rerun import rerun_file
-    from hpo.review.studies import best_trial, successor_of
+    from hpo.review.studies import best_of, read_study
     from hpo.spec.space import show
 
     home = make_home(home_folder, storage)
-    config, trial = best_trial(home, study)
-    metric = config["metric"]["name"]
+    recorded = read_study(home, study)
+    trial = best_of(recorded)
     if form == "yaml":
-        click.echo(rerun_file(home, study, config, trial), nl=False)
+        click.echo(rerun_file(home, study, recorded.config, trial), nl=False)
     elif form == "json":
-        click.echo(
-            json.dumps({"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed})
-        )
+        facts = {"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed}
+        click.echo(json.dumps(facts | {"certainty": certainty_of(recorded).plain()}))
     else:
+        metric = recorded.sweep.metric.name
         click.echo(f"{study}: best {metric} {show(trial.value)} (trial {trial.number}, seed {trial.seed})")
         width = max((len(name) for name in trial.params), default=0)
         for name, value in trial.params.items():
             click.echo(f"  {name:<{width}}  {show(value)}")
-        if successor := successor_of(home, study):
+        click.echo(f"how sure: {certainty_of(recorded).words}")
+        if successor := recorded.successor:
             click.echo(f"note: this study went on with another space as {successor!r}")
