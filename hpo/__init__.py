@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.objective.base import Pruned as Pruned
+    from hpo.review.result import Best as Best
+    from hpo.review.result import Result as Result
+    from hpo.review.result import load as load
     from hpo.spec.contract import Known as Known
     from hpo.spec.faults import Fault as Fault
     from hpo.spec.faults import UserError as UserError
@@ -29,9 +32,11 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.training.vocabulary.activations import make_activation as make_activation
 
 _EXPORTS = {
+    "Best": "hpo.review.result",
     "Fault": "hpo.spec.faults",
     "Known": "hpo.spec.contract",
     "Pruned": "hpo.objective.base",
+    "Result": "hpo.review.result",
     "SPLIT_OPTIONS": "hpo.training.data.splitting",
     "Split": "hpo.training.task",
     "Splits": "hpo.training.task",
@@ -44,6 +49,7 @@ _EXPORTS = {
     "check_options": "hpo.training.data.options",
     "check_shares": "hpo.training.data.splitting",
     "fill_options": "hpo.training.data.options",
+    "load": "hpo.review.result",
     "load_cifar10": "hpo.training.data.cifar",
     "load_csv": "hpo.training.data.tabular",
     "make_activation": "hpo.training.vocabulary.activations",

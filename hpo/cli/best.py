@@ -21,28 +21,33 @@ from hpo.cli.options import home_options
 )
 @home_options
 def command(study: str, form: str, home_folder: str, storage: str | None) -> None:
-    """Show the best trial of a study."""
+    """Show the best trial of a study, and how sure it is: how many others lie within the noise of it."""
     from hpo.ledger.study.home import make_home
+    from hpo.review.certainty import certainty_of
     from hpo.review.references import compared, reference_lines, references_json
     from hpo.review.rerun import rerun_file
-    from hpo.review.studies import best_trial, successor_of
+    from hpo.review.studies import best_of, read_study
     from hpo.spec.space import show
 
     home = make_home(home_folder, storage)
-    config, trial, references = best_trial(home, study)
-    metric = config["metric"]["name"]
-    rows = compared(references, metric, config["metric"]["goal"], trial.value)
+    recorded = read_study(home, study)
+    trial = best_of(recorded)
+    target = recorded.sweep.metric
+    rows = compared(recorded.references, target.name, target.goal, trial.value)
     if form == "yaml":
-        click.echo(rerun_file(home, study, config, trial), nl=False)
+        click.echo(rerun_file(home, study, recorded.config, trial), nl=False)
     elif form == "json":
-        found = {"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed}
-        click.echo(json.dumps(found | {"references": references_json(references, rows)}))
+        facts = {"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed}
+        facts |= {"certainty": certainty_of(recorded).plain()}
+        facts |= {"references": references_json(recorded.references, rows)}
+        click.echo(json.dumps(facts))
     else:
-        click.echo(f"{study}: best {metric} {show(trial.value)} (trial {trial.number}, seed {trial.seed})")
+        click.echo(f"{study}: best {target.name} {show(trial.value)} (trial {trial.number}, seed {trial.seed})")
         width = max((len(name) for name in trial.params), default=0)
         for name, value in trial.params.items():
             click.echo(f"  {name:<{width}}  {show(value)}")
-        for line in reference_lines(rows, metric, trial.value):
+        for line in reference_lines(rows, target.name, trial.value):
             click.echo(line)
-        if successor := successor_of(home, study):
+        click.echo(f"how sure: {certainty_of(recorded).words}")
+        if successor := recorded.successor:
             click.echo(f"note: this study went on with another space as {successor!r}")

@@ -23,6 +23,7 @@ _ORDER = (
     "sweep",
     "check",
     "list",
+    "trials",
     "best",
     "doctor",
     "ui",

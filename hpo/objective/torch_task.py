@@ -14,6 +14,7 @@ from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Repor
 from hpo.objective.alone import forget, train_alone
 from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
 from hpo.objective.libraries import libraries_of
+from hpo.objective.noting import Noting
 from hpo.objective.references import measure_references
 from hpo.objective.seeds import seed_python_and_numpy
 from hpo.objective.surroundings import Surroundings
@@ -76,10 +77,14 @@ class TorchObjective:
         back at the end."""
         surroundings = self._surroundings = self._surroundings or Surroundings()
         try:
-            self._train(assignment, channel)
+            self._train(assignment, Noting(channel, self._facts))
         finally:
             for text in surroundings.put_back().values():
                 print(text, file=sys.stderr)  # the worker's log
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what a trial's end says of the data: how many rows its `val_*` metrics are taken over."""
+        return {"validation_rows": len(self._splits.validation)} if self._splits is not None else {}
 
     def _train(self, assignment: Assignment, channel: Channel) -> None:
         if assignment.references is not None:

@@ -1,20 +1,24 @@
-"""Reading studies back: which there are, and the best configuration of one as a sweep file."""
+"""Reading studies back: which there are, and what is recorded of one."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
 from hpo.ledger.study.references import References, references_of
-from hpo.ledger.study.restored import find_study
+from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.spec.faults import UserError
+from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
     from hpo.ledger.study.compat import FrozenStudy
@@ -32,6 +36,52 @@ class StudyLine:
     running: int
     best: float | None
     latest: datetime | None
+
+
+@dataclass(frozen=True)
+class RecordedStudy:
+    """What a study's storage had of it when it was read."""
+
+    name: str
+    attributes: Mapping[str, Any]  # the study's
+    trials: Sequence[FrozenTrial]  # by number, without surplus ones
+    storage: BaseStorage
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved sweep, as the last `hpo sweep` had it: plain JSON types, all paths absolute."""
+        return dict(self.attributes["sweep"])
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """All of the sweep that makes the trials what they are."""
+        return sweep_of(self.name, self.attributes)
+
+    @cached_property
+    def complete(self) -> list[TrialRecord]:
+        """The complete trials, the best first, without their steps; of equal ones the earlier first."""
+        sign = -1.0 if self.sweep.metric.goal == "maximize" else 1.0
+        found = [record_of(trial, history=False) for trial in self.trials if trial.state.name == "COMPLETE"]
+        return sorted(found, key=lambda record: (sign * (record.value or 0.0), record.number))
+
+    @property
+    def references(self) -> References | None:
+        """What models of scikit-learn reach beside the trials; None if none were measured."""
+        return references_of(self.attributes)
+
+    @property
+    def successor(self) -> str:
+        """The study in which this one goes on with another space, "" if there is none."""
+        return str(self.attributes.get("successor", ""))
+
+
+def read_study(home: Home, name: str) -> RecordedStudy:
+    """Read a study. Raises UserError if there is none of this name, or if it was not made by hpo."""
+    storage, study = find_study(home, name)
+    trials = storage.get_all_trials(study_id_of(study), deepcopy=False)
+    recorded = RecordedStudy(name, study.user_attrs, [trial for trial in trials if not is_surplus(trial)], storage)
+    assert recorded.sweep is not None  # raises, if it is not hpo's
+    return recorded
 
 
 def list_studies(home: Home) -> list[StudyLine]:
@@ -61,20 +111,17 @@ def list_studies(home: Home) -> list[StudyLine]:
     return sorted(lines, key=lambda line: line.latest or datetime.min, reverse=True)
 
 
-def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord, References | None]:
-    """Return a study's resolved sweep, its best trial, and its references if there are any. Raises UserError if there
-    is no such study or trial."""
-    storage, study = find_study(home, name)
-    best = _best(study, storage.get_all_trials(study_id_of(study), deepcopy=False))
-    if best is None:
-        raise UserError(f"the study {name!r} has no complete trial yet")
-    return _config(study), record_of(best), references_of(study.user_attrs)
+def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord]:
+    """Return a study's resolved sweep and its best trial. Raises UserError if there is no such study or trial."""
+    study = read_study(home, name)
+    return study.config, best_of(study)
 
 
-def successor_of(home: Home, name: str) -> str:
-    """Return the study in which another goes on with another space, "" if there is none."""
-    _, study = find_study(home, name)
-    return str(study.user_attrs.get("successor", ""))
+def best_of(study: RecordedStudy) -> TrialRecord:
+    """Return a study's best trial, without its steps. Raises UserError if none is complete."""
+    if not study.complete:
+        raise UserError(f"the study {study.name!r} has no complete trial yet")
+    return study.complete[0]
 
 
 def _config(study: FrozenStudy) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def numbers(place: Place, study: str, trial: int) -> dict[str, list[float]]:
 def test_the_same_bits(place: Place) -> None:
     """Of the best, of one that was pruned, and of the last in its stack; also from the file of the re-run itself."""
     records = [record_of(trial) for trial in place.trials()]
-    config, best, _ = best_trial(place.home, "small")
+    config, best = best_trial(place.home, "small")
     pruned = next(record for record in records if record.state == "pruned")
     last = next(record for record in records if record.number == record.info["stack"][-1] != best.number)
     pruned_in = {number for record in records if record.state == "pruned" for number in record.info["stack"]}
@@ -82,7 +82,7 @@ def test_the_same_bits(place: Place) -> None:
 
 
 def test_what_is_no_stack_of_one_configuration_is_refused(place: Place) -> None:
-    config, best, _ = best_trial(place.home, "small")
+    config, best = best_trial(place.home, "small")
     written = yaml.safe_load(rerun_file(place.home, "small", config, best))
 
     def refused(**keys: Any) -> str:

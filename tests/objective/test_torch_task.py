@@ -159,7 +159,16 @@ def test_one_that_raises_fails_alone() -> None:
     first = channel.events[0]
     assert isinstance(first, Failed) and first.error.startswith("ValueError: optimizer 'adam' takes")
     assert "\n" not in first.error and "Traceback" in first.traceback and first.kind is FailureKind.ERROR
-    assert channel.events[-1] == Finished(1)
+    assert isinstance(channel.events[-1], Finished) and channel.events[-1].number == 1
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_each_end_says_how_many_rows_were_measured(members: int) -> None:
+    channel = Recorder()
+    objective()[0].run(assignment(*[{"learning_rate": 0.1}] * members, {"optimizer": "adam", "momentum": 0.9}), channel)
+    ends = [event for event in channel.events if not isinstance(event, Reported)]
+    rows = len(splits_of("binary").validation)
+    assert [event.info["validation_rows"] for event in ends] == [rows] * (members + 1)  # type: ignore[union-attr]
 
 
 def test_an_error_is_one_short_line() -> None:
@@ -281,4 +290,5 @@ def test_what_no_stack_holds_is_seen_after_reports_that_come_again(tmp_path: Pat
     returned = [event for event in channel.events if isinstance(event, Returned)]
     assert [(event.number, event.at_most) for event in returned] == [(1, 1), (2, 1)]
     assert all("vmap" in event.reason for event in returned)
-    assert steps(channel.events, 0) == [1, 2, 3, 4] and channel.events[-1] == Finished(0)
+    assert steps(channel.events, 0) == [1, 2, 3, 4]
+    assert isinstance(channel.events[-1], Finished) and channel.events[-1].number == 0

@@ -24,6 +24,7 @@ OPTUNA_NAMES: Mapping[State, str] = {
 }  # of optuna.trial.TrialState
 _END_KEYS = {"state", "value", "ended"}  # of the attribute `outcome`
 _FOR_RECORDS = {"params", "history", "outcome"}
+_NO_HISTORY: Mapping[str, Any] = {"steps": [], "times": [], "metrics": {}}
 INTERRUPTED = "the sweep was interrupted"  # the error of a trial that is to be run again as a new one
 
 
@@ -241,7 +242,7 @@ def unpacked(record: TrialRecord, history: History) -> TrialRecord:
 def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
     """Read a trial of the study back into a record; without its steps if `history` is false."""
     attributes = trial.user_attrs
-    noted = (attributes.get("history") if history else None) or {"steps": [], "times": [], "metrics": {}}
+    noted = (attributes.get("history") if history else None) or _NO_HISTORY
     steps: dict[int, dict[str, float]] = {}
     for index, step in enumerate(noted["steps"]):
         values = {name: column[index] for name, column in noted["metrics"].items()}
@@ -271,6 +272,13 @@ def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
         info=attributes.get("info", {}),
         run_id=attributes.get("mlflow_run_id", ""),
     )
+
+
+def reported(trial: FrozenTrial) -> tuple[Sequence[int], Mapping[str, Sequence[float | None]]]:
+    """Return the steps that an ended trial of the study reported, in order, and each metric's values by step (None: not
+    reported at that step), without the cost of a record of them."""
+    noted = trial.user_attrs.get("history") or _NO_HISTORY
+    return noted["steps"], noted["metrics"]
 
 
 def is_surplus(trial: FrozenTrial) -> bool:

@@ -48,6 +48,9 @@ METRICS: dict[Kind, dict[str, Goal]] = {
     },
 }
 """Name and goal of each kind's metrics, without the prefix `train_` or `val_`."""
+ROW_SHARES = frozenset({"accuracy"})
+"""Metrics that are the share of a split's rows of which something holds: their standard error is the binomial one.
+(Recall and precision are shares of some of the rows, whose number differs; the others are no shares.)"""
 
 
 def known_metrics(

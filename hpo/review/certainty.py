@@ -1,0 +1,140 @@
+"""How sure a study is of its best trial: how many others lie within the noise of it.
+
+The noise is the best-founded measure that the record allows, in this order:
+
+1. Where the metric is a share of the validation rows (accuracy), and their number is known: one binomial standard
+   error, sqrt(p (1 - p) / rows), as in the one-standard-error rule of Breiman, Friedman, Olshen and Stone,
+   Classification and Regression Trees (1984), section 3.4.3. At p = 0 and p = 1, where the formula gives 0, p is
+   (hits + 1) / (rows + 2) (Laplace).
+2. Where configurations were trained more than once, with different seeds: the standard deviation within a
+   configuration, pooled over all of them.
+3. Else it is not known, and said so. How much the best trial's own curve goes up and down is no evidence of it.
+
+All trials are measured on the same rows, so a small difference between two of them may still be real; and the best of
+many is measured too well by chance. This says which trials can't be told from the best, not which are as good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from hpo.ledger.study.records import TrialRecord
+from hpo.review.studies import RecordedStudy
+from hpo.spec.conditions import identity_of
+from hpo.spec.space import enumerated
+from hpo.training.vocabulary.metrics import ROW_SHARES
+
+Measure = Literal["standard_error", "repeats", "unknown"]
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Configurations that were trained with more than one seed."""
+
+    configurations: int
+    trials: int
+    spread: float  # the standard deviation within a configuration, in the metric's units
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How sure a study is of its best trial."""
+
+    measure: Measure
+    noise: float | None  # in the metric's units; None: not known
+    validation_rows: int | None  # None: not recorded
+    repeats: Repeats | None
+    others: int  # complete trials besides the best
+    within: tuple[int, ...] | None  # those of them that lie within the noise, the best first; None: not known
+    words: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain JSON types."""
+        return asdict(self) | {"within": None if self.within is None else list(self.within)}
+
+
+def certainty_of(study: RecordedStudy) -> Certainty:
+    """Return how sure a study is of its best trial. It must have a complete one."""
+    best, *others = study.complete
+    metric, rows = study.sweep.metric.name, best.info.get("validation_rows")
+    repeats = _repeats(study.complete)
+    found = _Found()
+    if rows and _is_share(metric):
+        found = _within(best, others, "standard_error", standard_error(_value(best), rows))
+    elif repeats is not None:
+        found = _within(best, others, "repeats", repeats.spread)
+    words = _words(metric, rows, repeats, len(others), found)
+    return Certainty(found.measure, found.noise, rows, repeats, len(others), found.within, words)
+
+
+@dataclass(frozen=True)
+class _Found:
+    measure: Measure = "unknown"
+    noise: float | None = None
+    within: tuple[int, ...] | None = None
+
+
+def _within(best: TrialRecord, others: Sequence[TrialRecord], measure: Measure, noise: float) -> _Found:
+    limit = noise * (1 + 1e-9)  # a trial at the very limit is within it, however it is rounded
+    near = (other.number for other in others if abs(_value(other) - _value(best)) <= limit)
+    return _Found(measure, noise, tuple(near))
+
+
+def _value(record: TrialRecord) -> float:
+    assert record.value is not None  # a complete trial has one
+    return record.value
+
+
+def standard_error(share: float, rows: int) -> float:
+    """Return the binomial standard error of a share of so many rows."""
+    if share in (0, 1):
+        share = (share * rows + 1) / (rows + 2)
+    return math.sqrt(share * (1 - share) / rows)
+
+
+def _is_share(metric: str) -> bool:
+    split, _, name = metric.partition("_")
+    return split == "val" and name in ROW_SHARES
+
+
+def _repeats(complete: Sequence[TrialRecord]) -> Repeats | None:
+    """Return what equal configurations say. One trained twice with the same seed is the same trial twice."""
+    values: dict[tuple[str, int | None], dict[int, float]] = defaultdict(dict)
+    for record in sorted(complete, key=lambda record: record.number):
+        values[identity_of(record.params), record.epochs].setdefault(record.seed, _value(record))
+    groups = [list(seeds.values()) for seeds in values.values() if len(seeds) > 1]
+    if not groups:
+        return None
+    trials = sum(map(len, groups))
+    squares = sum(sum((value - sum(group) / len(group)) ** 2 for value in group) for group in groups)
+    return Repeats(len(groups), trials, math.sqrt(squares / (trials - len(groups))))
+
+
+def _words(metric: str, rows: int | None, repeats: Repeats | None, others: int, found: _Found) -> str:
+    if found.noise is None or found.within is None:
+        reason = f"on how many rows {metric} was measured is not recorded"
+        if not _is_share(metric):
+            reason = f"{metric} is no share of the validation rows, so their number does not tell its noise"
+        return f"not known: {reason}, and no configuration was trained with more than one seed"
+    listed = f" ({enumerated([str(number) for number in found.within])})" if found.within else ""
+    count = f"{len(found.within):,}" if found.within else "none"
+    if others == 0:
+        what = "no other trial is complete"
+    elif others == 1:
+        what = f"the only other complete trial is {'' if found.within else 'not '}within the noise of it{listed}"
+    else:
+        what = f"{count} of the {others:,} other complete trials are within the noise of it{listed}"
+    facts = []
+    if found.measure == "standard_error":
+        facts.append(f"one standard error of {metric} on {rows:,} validation rows is {found.noise:.3g}")
+    if repeats is not None:
+        how_many = f"{repeats.configurations:,} configurations, {repeats.trials:,} trials"
+        facts.append(
+            f"configurations trained with more than one seed spread by {repeats.spread:.3g} (standard deviation; "
+            f"{how_many})"
+        )
+    return f"{what}: {'; '.join(facts)}"
