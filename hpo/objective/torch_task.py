@@ -6,6 +6,7 @@ import copy
 import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -197,13 +198,8 @@ class TorchObjective:
     def _loaded(self) -> Splits:
         if self._splits is None:
             splits, device = self.task.splits(copy.deepcopy(self.data)).without_test(), pick_device()
-            self._splits = Splits(
-                train=to_device(splits.train, device),
-                validation=to_device(splits.validation, device),
-                test=splits.test,
-                outputs=splits.outputs,
-                notes=splits.notes,
-            )
+            train, validation = to_device(splits.train, device), to_device(splits.validation, device)
+            self._splits = replace(splits, train=train, validation=validation)
         return self._splits
 
 
