@@ -212,9 +212,8 @@ class TorchObjective:
     def _loaded(self) -> Splits:
         if self._splits is None:
             splits, device = self.task.splits(copy.deepcopy(self.data)).without_test(), pick_device()
-            self._splits = replace(
-                splits, train=to_device(splits.train, device), validation=to_device(splits.validation, device)
-            )
+            train, validation = to_device(splits.train, device), to_device(splits.validation, device)
+            self._splits = replace(splits, train=train, validation=validation)
         return self._splits
 
 

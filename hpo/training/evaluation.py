@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
@@ -25,6 +25,7 @@ class Units:
 
     forward: Callable[[Tensor], Tensor] = lambda target: target
     inverse: Callable[[Tensor], Tensor] = lambda output: output
+    transform: Mapping[str, Any] = field(default_factory=dict)  # the target transform's name and fitted numbers
 
 
 def predict(task: TorchTask, model: nn.Module, x: Tensor, params: Mapping[str, Any]) -> Tensor:

@@ -150,7 +150,8 @@ def start(
     units, kept_rows, whole_x = Units(), None, training.x
     if task.kind == "regression":
         prepared = prepare(training, params)
-        training, units, kept_rows = prepared.train, Units(prepared.forward, prepared.inverse), prepared.rows
+        training, kept_rows = prepared.train, prepared.rows
+        units = Units(prepared.forward, prepared.inverse, prepared.transform)
         validation = Split(validation.x, units.forward(validation.y))
     random = streams(trial.seed, device)
     model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)

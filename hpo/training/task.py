@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
@@ -33,6 +33,15 @@ class Split:
         return len(self.y)
 
 
+class Preprocessing(Protocol):
+    """What turns the rows that people have into `Split.x`, fitted on the training rows."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as lists, texts and numbers, which JSON keeps to the last bit (hpo.model.preprocessing reads
+        them)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Splits:
     """Three disjoint splits of a data set: a sweep trains on `train`, measures on `validation`, never reads `test`."""
@@ -42,7 +51,8 @@ class Splits:
     test: Split
     outputs: int = 1  # classes for multiclass, else 1
     notes: Sequence[str] = field(default_factory=tuple)  # what was done to the data: printed once and logged
-    classes: Sequence[str] = ()  # what they are called in the data, by number; (): nobody knows
+    classes: Sequence[str] = ()  # the names of classes 0, 1, ...; (): they have none but their numbers
+    preprocessing: Preprocessing | None = None  # None: x is the rows as they come
 
     def without_test(self) -> Splits:
         """Return the splits with an empty test split: what a sweep's workers hold."""

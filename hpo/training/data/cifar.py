@@ -34,7 +34,9 @@ else:
     torch = lazy_import("torch")
 
 RECORD = 1 + 3 * 32 * 32  # bytes
-CLASSES = 10
+# By label, as in the archive's batches.meta.txt.
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASSES = len(NAMES)
 # Mean and standard deviation of the 50,000 training pictures, pixels from 0 to 1, by channel; as in Keller Jordan's
 # airbench (https://github.com/KellerJordan/cifar10-airbench) and most of the literature.
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -127,7 +129,8 @@ def load_cifar10(data: Mapping[str, Any] | None = None) -> Splits:
     )
     sizes = f"{len(train)} training, {len(validation)} validation and {len(test)} test pictures"
     limited = f", a share of {share:.3g} of each split (data.limit)" if share < 1 else ""
-    return Splits(train, validation, test, outputs=CLASSES, notes=(f"CIFAR-10 from {folder}: {sizes}{limited}",))
+    notes = (f"CIFAR-10 from {folder}: {sizes}{limited}",)
+    return Splits(train, validation, test, CLASSES, notes, NAMES)
 
 
 def normalise_cifar10(x: Tensor) -> Tensor:

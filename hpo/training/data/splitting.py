@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, UserError
+from hpo.training.data.scale import FittedScale
 from hpo.training.task import Kind, Split, Splits
 
 if TYPE_CHECKING:
@@ -66,17 +67,6 @@ def split_indices(
     return train, validate, final
 
 
-def standardise(train: NDArray[Any], *others: NDArray[Any]) -> list[NDArray[np.float64]]:
-    """Return all arrays ([rows, columns]) with the mean and standard deviation of `train`'s columns made 0 and 1.
-
-    A column that is constant in `train` is only shifted.
-    """
-    mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    # A constant column's deviation need not come out as exactly 0 in floating point.
-    scale = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
-    return [(array - mean) / scale for array in (train, *others)]
-
-
 def to_split(x: NDArray[Any], y: NDArray[Any], kind: Kind) -> Split:
     """Return rows as tensors: x as float32, y as int64 for multiclass, else as float32."""
     target = np.asarray(y, dtype=np.int64 if kind == "multiclass" else np.float32)
@@ -98,10 +88,11 @@ def split_arrays(
     Raises UserError if there are too few rows.
     """
     parts = split_indices(y, kind, validation, test, seed)
-    scaled = standardise(*(x[rows] for rows in parts))
-    train, validate, final = (to_split(part, y[rows], kind) for part, rows in zip(scaled, parts, strict=True))
+    fitted = FittedScale.fit(x[parts[0]])
+    train, validate, final = (to_split(fitted.apply(x[rows]), y[rows], kind) for rows in parts)
     notes = (
         split_note((len(train), len(validate), len(final)), kind, seed),
         f"{x.shape[1]} features, standardised by the training rows",
     )
-    return Splits(train, validate, final, outputs=len(np.unique(y)) if kind == "multiclass" else 1, notes=notes)
+    outputs = len(np.unique(y)) if kind == "multiclass" else 1
+    return Splits(train, validate, final, outputs, notes, preprocessing=fitted)

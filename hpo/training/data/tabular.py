@@ -11,9 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.spec.faults import Fault, SpecError, UserError
+from hpo.spec.faults import Fault, SpecError
 from hpo.spec.paths import expanded
-from hpo.training.data.csv_check import CSV_OPTIONS, MISSING, check_csv, class_labels, clip, listed
+from hpo.training.data.columns import (
+    FittedColumns,
+    NumberColumn,
+    TextColumn,
+    cleaned,
+    number_values,
+    text_values,
+    to_numbers,
+)
+from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels, clip, listed
 from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import split_indices, split_note, to_split
 from hpo.training.task import Kind, Splits
@@ -22,7 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
 else:
     np = lazy_import("numpy")
     pd = lazy_import("pandas")
@@ -40,6 +50,7 @@ class _TableColumns:
     numbers: list[str] = field(default_factory=list)
     truths: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -65,21 +76,20 @@ def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
     columns = _classify(table.iloc[parts[0]])
     if not (columns.numbers or columns.truths or columns.texts):
         raise SpecError([_nothing_left(columns)], "data")
-    table = _to_values(table, columns)
-    transformer = _transformer(columns).fit(table.iloc[parts[0]])
-    x = [_to_float32(transformer.transform(table.iloc[rows]), transformer) for rows in parts]
+    fitted = fit_columns(table.iloc[parts[0]], columns, data["target"], options["separator"])
+    x = [fitted.apply(table.iloc[rows]) for rows in parts]
     train, validation, test = (to_split(part, y[rows], kind) for part, rows in zip(x, parts, strict=True))
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"]), *columns.notes]
     notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
     outputs = len(classes) if kind == "multiclass" else 1
-    return Splits(train, validation, test, outputs=outputs, classes=classes, notes=tuple(notes))
+    return Splits(train, validation, test, outputs, tuple(notes), classes, fitted)
 
 
-def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table as text with NaN for what is missing, without the rows that have no target."""
+def read_table(path: str, separator: str) -> pd.DataFrame:
+    """Return a CSV file as texts, with NaN for what is missing. path: `~` is a home."""
     # Everything is read as text: pandas would guess a column's type from all rows, test rows included.
     table = pd.read_csv(
-        expanded(data["csv"]),
+        expanded(path),
         dtype=str,
         sep=separator,
         keep_default_na=False,
@@ -88,8 +98,12 @@ def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[s
         encoding="utf-8-sig",
     )
     table.columns = pd.Index([str(name).strip() for name in table.columns])
-    table = table.apply(lambda column: column.str.strip())
-    table = table.mask(table.isin(MISSING))
+    return cleaned(table)
+
+
+def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table without the rows that have no target, and what there is to say."""
+    table = read_table(data["csv"], separator)
     rows = len(table)
     table = table.dropna(subset=[data["target"]]).reset_index(drop=True)
     notes = [f"read {rows} rows and {table.shape[1]} columns from {data['csv']}"]
@@ -102,7 +116,7 @@ def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[s
 
 
 def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:
-    """Return the targets as numbers, what was done to them, and the names of the classes, by number."""
+    """Return the targets as numbers, what was done to them, and the names of the classes, if there are any."""
     if kind == "regression":
         return column.astype(float).to_numpy(dtype=np.float64), [], ()
     labels = class_labels(column)
@@ -122,7 +136,7 @@ def _classify(train: pd.DataFrame) -> _TableColumns:
     strays: dict[str, str] = {}
     for name in train.columns:
         present = train[name].dropna()
-        numbers = _numbers(present)
+        numbers = to_numbers(present)
         distinct = present.nunique()
         if present.empty:
             dropped.setdefault("empty", []).append(name)
@@ -153,14 +167,9 @@ def _classify(train: pd.DataFrame) -> _TableColumns:
     if many:
         told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {listed(many)}"
         columns.notes.append(told)
+    columns.dropped += [name for names in dropped.values() for name in names]
     columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
     return columns
-
-
-def _numbers(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the numbers that a column of text says; NaN for what is none."""
-    # As objects: pandas 3 reads its own strings one at a time, three times as slowly.
-    return pd.to_numeric(column.astype(object), errors="coerce").astype(float)
 
 
 def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
@@ -169,46 +178,51 @@ def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
     return named and bool(numbers.is_monotonic_increasing and numbers.is_unique and (numbers % 1 == 0).all())
 
 
-def _to_values(table: pd.DataFrame, columns: _TableColumns) -> pd.DataFrame:
-    """Return the kept columns as numbers or text; no fitting. A word in a column of numbers is missing there."""
-    values: dict[str, Any] = {}
-    for name in columns.numbers:
-        numbers = _numbers(table[name])
-        values[name] = numbers.where(np.isfinite(numbers))
-    for name in columns.truths:
-        values[name] = table[name].str.lower().map({"true": 1.0, "false": 0.0}).astype(float)
+def fit_columns(train: pd.DataFrame, columns: _TableColumns, target: str, separator: str) -> FittedColumns:
+    """Return what turns a table into features, fitted by scikit-learn on the training rows."""
+    names = columns.numbers + columns.truths
+    numbers: tuple[NumberColumn, ...] = ()
+    means: list[float] = []
+    scales: list[float] = []
+    if names:
+        # A table, not an array: how the numbers lie in memory decides how their sums are rounded.
+        values = pd.DataFrame({name: number_values(train[name], name in columns.truths) for name in names})
+        steps = numbers_pipeline().fit(values)
+        imputer, scaler = steps[0], steps[1]
+        gaps = set(imputer.indicator_.features_.tolist())
+        medians = [None if np.isnan(median) else float(median) for median in imputer.statistics_]
+        numbers = tuple(
+            NumberColumn(name, name in columns.truths, median, place in gaps)
+            for place, (name, median) in enumerate(zip(names, medians, strict=True))
+        )
+        means, scales = scaler.mean_.tolist(), scaler.scale_.tolist()
+    texts = []
     for name in columns.texts:
-        values[name] = table[name].astype(object).where(table[name].notna(), "missing")
-    return pd.DataFrame(values, index=table.index)
+        encoder = texts_encoder().fit(text_values(train[name]).to_numpy(dtype=object)[:, None])
+        rare = encoder.infrequent_categories_[0]
+        few = () if rare is None else tuple(rare.tolist())
+        known = tuple(text for text in encoder.categories_[0].tolist() if text not in set(few))
+        texts.append(TextColumn(name, known, few))
+    return FittedColumns(target, separator, numbers, tuple(texts), tuple(columns.dropped), tuple(means), tuple(scales))
 
 
-def _transformer(columns: _TableColumns) -> ColumnTransformer:
-    """Return what turns the kept columns into features, not fitted yet."""
-    from sklearn.compose import ColumnTransformer
+def numbers_pipeline() -> Pipeline:
+    """Return what fills and standardises columns of numbers, not fitted yet."""
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import StandardScaler
 
-    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    return make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+
+
+def texts_encoder() -> OneHotEncoder:
+    """Return what finds the categories of a column of texts, not fitted yet."""
+    from sklearn.preprocessing import OneHotEncoder
+
     # An unknown category is a row of zeros, or the column of the rare ones if there is one.
-    texts = OneHotEncoder(
+    return OneHotEncoder(
         handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False, dtype=np.float32
     )
-    return ColumnTransformer(
-        [("numbers", numbers, columns.numbers + columns.truths), ("texts", texts, columns.texts)], sparse_threshold=0
-    )
-
-
-def _to_float32(features: NDArray[Any], transformer: ColumnTransformer) -> NDArray[np.float32]:
-    """Return features as models take them. Raises UserError if one is not finite then."""
-    with np.errstate(over="ignore"):
-        x = features.astype(np.float32)
-    faulty = np.flatnonzero(~np.isfinite(x).all(axis=0))
-    if faulty.size:
-        names = (str(transformer.get_feature_names_out()[index]).partition("__")[2] for index in faulty)
-        told = f"too large for float32 once standardised by the training rows: {listed(map(repr, names))}"
-        raise UserError(f"data.csv: {told} (are these numbers sound? if so, use their logarithms)")
-    return x
 
 
 def _nothing_left(columns: _TableColumns) -> Fault:

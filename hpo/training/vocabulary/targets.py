@@ -7,7 +7,7 @@ back through `inverse`, so a metric in the target's own units is comparable what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
@@ -44,11 +44,20 @@ class OutlierRule:
 
 
 @dataclass(frozen=True)
+class FittedTransform:
+    """The way from a target's own units to the model's scale and back; facts: the numbers that were fitted."""
+
+    forward: Map
+    inverse: Map
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TargetTransform:
-    """A monotone map of targets. fit: training targets [N] (float64) to (forward, inverse), both elementwise."""
+    """A monotone map of targets. fit: training targets [N] (float64) to the maps, both elementwise."""
 
     name: str
-    fit: Callable[[NDArray[Any]], tuple[Map, Map]]
+    fit: Callable[[NDArray[Any]], FittedTransform]
     takes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
@@ -62,6 +71,7 @@ class PreparedTargets:
         finite out. What is not finite stays as it is, so that a diverged model is still seen.
     rows: which rows of the training split those are, int64 [kept]; None: all.
     kept: rows of `train`.
+    transform: the name of the target transform, and what was fitted.
     """
 
     train: Split
@@ -69,6 +79,7 @@ class PreparedTargets:
     inverse: Map
     kept: int
     rows: Tensor | None = None
+    transform: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare_targets(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
@@ -87,12 +98,14 @@ def prepare_targets(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
     if kept < MINIMUM_KEPT:
         told = ", ".join(f"{name}={settings[name]}" for name in ("outliers", *rule.takes))
         raise ValueError(f"at least {MINIMUM_KEPT} training rows must remain, but {told} keeps {kept} of {len(train)}")
-    forward, inverse = TARGET_TRANSFORMS[settings["target_transform"]].fit(y[keep])
-    targets = forward(torch.from_numpy(y[keep])).to(train.x.device, torch.float32)
+    choice = TARGET_TRANSFORMS[settings["target_transform"]]
+    fitted = choice.fit(y[keep])
+    targets = fitted.forward(torch.from_numpy(y[keep])).to(train.x.device, torch.float32)
+    transform = {"name": choice.name, **fitted.facts}
     if kept == len(train):
-        return PreparedTargets(Split(train.x, targets), forward, inverse, kept)
+        return PreparedTargets(Split(train.x, targets), fitted.forward, fitted.inverse, kept, transform=transform)
     rows = torch.from_numpy(keep.nonzero()[0]).to(train.x.device)
-    return PreparedTargets(Split(train.x[rows], targets), forward, inverse, kept, rows)
+    return PreparedTargets(Split(train.x[rows], targets), fitted.forward, fitted.inverse, kept, rows, transform)
 
 
 def remembering() -> Callable[[Split, Mapping[str, Any]], PreparedTargets]:
@@ -163,27 +176,34 @@ def _spread(values: NDArray[Any]) -> tuple[float, float]:
     return mean, deviation if deviation > 1e-12 * max(1.0, abs(mean)) else 1.0
 
 
-def _identity(y: NDArray[Any]) -> tuple[Map, Map]:
-    return (lambda target: target), (lambda output: output)
+def _identity(y: NDArray[Any]) -> FittedTransform:
+    return FittedTransform(lambda target: target, lambda output: output)
 
 
-def _standardize(y: NDArray[Any]) -> tuple[Map, Map]:
+def _standardize(y: NDArray[Any]) -> FittedTransform:
     mean, deviation = _spread(y)
-    return (lambda target: (target - mean) / deviation), (lambda output: output * deviation + mean)
+    return FittedTransform(
+        lambda target: (target - mean) / deviation,
+        lambda output: output * deviation + mean,
+        {"mean": mean, "deviation": deviation},
+    )
 
 
-def _log(y: NDArray[Any]) -> tuple[Map, Map]:
+def _log(y: NDArray[Any]) -> FittedTransform:
     """log1p(y - lowest training target), so any real target is allowed; then standardised.
 
     A target below the lowest one (only validation and test can have it) counts as the lowest.
     """
     lowest = float(y.min())
     return _standardised(
-        y, lambda target: (target - lowest).clamp(min=0).log1p(), lambda output: output.expm1() + lowest
+        y,
+        lambda target: (target - lowest).clamp(min=0).log1p(),
+        lambda output: output.expm1() + lowest,
+        {"lowest": lowest},
     )
 
 
-def _yeo_johnson(y: NDArray[Any]) -> tuple[Map, Map]:
+def _yeo_johnson(y: NDArray[Any]) -> FittedTransform:
     """Yeo and Johnson (2000), lambda by scikit-learn's maximum likelihood; then standardised.
 
     Fitted on (y - median) / (median absolute deviation): the transform is not free of scale, and on raw targets such as
@@ -205,7 +225,7 @@ def _yeo_johnson(y: NDArray[Any]) -> tuple[Map, Map]:
         above, below = _box_cox_inverse(output.clamp(min=0), power), _box_cox_inverse(-output.clamp(max=0), 2 - power)
         return torch.where(output >= 0, above, -below) * unit + median
 
-    return _standardised(y, raw, back)
+    return _standardised(y, raw, back, {"median": median, "unit": unit, "power": power})
 
 
 def _box_cox(values: Tensor, power: float) -> Tensor:
@@ -221,7 +241,7 @@ def _box_cox_inverse(values: Tensor, power: float) -> Tensor:
     return ((values * power).clamp(min=-1 + 1e-7).log1p() / power).expm1()
 
 
-def _standardised(y: NDArray[Any], raw: Map, back: Map) -> tuple[Map, Map]:
+def _standardised(y: NDArray[Any], raw: Map, back: Map, facts: Mapping[str, float]) -> FittedTransform:
     """Add standardising to a map, and keep its inverse inside a sane range of the training targets `y`."""
     low, high = float(y.min()), float(y.max())
     room = _HEADROOM * (high - low)
@@ -235,7 +255,8 @@ def _standardised(y: NDArray[Any], raw: Map, back: Map) -> tuple[Map, Map]:
         target = back(output * deviation + mean).clamp(low - room, high + room)
         return torch.where(output.isfinite(), target, output)
 
-    return forward, inverse
+    bounds = {"mean": mean, "deviation": deviation, "low": low - room, "high": high + room}
+    return FittedTransform(forward, inverse, {**facts, **bounds})
 
 
 TARGET_TRANSFORMS: Registry[TargetTransform] = Registry(
