@@ -125,7 +125,7 @@ def reason_of(record: TrialRecord, last_step: int | None) -> str:
     if record.state != "pruned":
         return ""
     after = f"after step {last_step}" if last_step is not None else "before its first report"
-    return f"{record.stopped_by} was reached, {after}" if record.stopped_by else f"stopped early, {after}"
+    return f"stopped by {record.stopped_by}, {after}" if record.stopped_by else f"stopped early, {after}"
 
 
 def _series(column: Column, rows: Sequence[_Row], goals: Mapping[str, Goal]) -> pd.Series[Any]:

@@ -81,7 +81,7 @@ def test_what_is_in_it(table: TrialTable) -> None:
         "diverged: a value was not finite at step 2",
         "ValueError: no\x1b[31m luck",
         INTERRUPTED,
-        "budget.seconds was reached, after step 1",
+        "stopped by budget.seconds, after step 1",
         "",
     ]
     assert list(frame["epochs_trained"].fillna(0)) == [3, 2, 1, 1, 0, 0, 1, 2]
@@ -113,6 +113,8 @@ def test_names_that_collide(table: TrialTable) -> None:
     assert len({column.name for column in columns}) == len(columns)
     assert len(columns) == len(FACTS) + 2 * len(names) + 2
     assert [column.name for column in columns if column.kind == "fact"][:3] == ["number", "state", "value"]
+    named = {(column.kind, column.of): column.name for column in columns_of(["lr", "param_lr"], ["lr"], {})}
+    assert named["parameter", "lr"] == "param_param_lr" and named["parameter", "param_lr"] == "param_lr"
 
 
 def test_the_best_come_first(table: TrialTable) -> None:
