@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import hpo
 from e2e.support import Place, assert_records_agree
 
 pytestmark = pytest.mark.slow
@@ -98,6 +99,11 @@ def test_cohorts_give_what_trials_give_alone(place: Place, tmp_path: Path):
             for name, values in twin.user_attrs["history"]["metrics"].items():
                 assert metrics[name] == pytest.approx(values, abs=1e-4)
     assert max(sizes) > 4
+    for found in (place, other):  # the number of rows that were measured is known of trials in stacks and of others
+        result = hpo.load("small", found.home.path)
+        assert result.best is not None and result.best.certainty.validation_rows == 24
+        assert list(result.trials["run_id"]) == [run.info.run_id for _, run in sorted(found.runs()[1].items())]
+        assert set(result.trials["cohort"]) == ({1} if found is other else sizes)
     assert_records_agree(place)
 
 

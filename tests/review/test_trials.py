@@ -113,6 +113,8 @@ def test_names_that_collide(table: TrialTable) -> None:
     assert len({column.name for column in columns}) == len(columns)
     assert len(columns) == len(FACTS) + 2 * len(names) + 2
     assert [column.name for column in columns if column.kind == "fact"][:3] == ["number", "state", "value"]
+    named = {(column.kind, column.of): column.name for column in columns_of(["lr", "param_lr"], ["lr"], {})}
+    assert named["parameter", "lr"] == "param_param_lr" and named["parameter", "param_lr"] == "param_lr"
 
 
 def test_the_best_come_first(table: TrialTable) -> None:
