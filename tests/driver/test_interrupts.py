@@ -16,6 +16,7 @@ from hpo.driver.interrupts import Interrupts
 def test_interrupts_are_counted_inside_the_block_only() -> None:
     seen: list[int] = []
     interrupts = Interrupts(lambda: seen.append(interrupts.count))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run with Ctrl-C ignored
     before = signal.getsignal(signal.SIGTERM)
     with interrupts.counted():
         assert not interrupts
