@@ -21,7 +21,10 @@ from hpo.cli.options import home_options
 )
 @home_options
 def command(study: str, form: str, home_folder: str, storage: str | None) -> None:
-    """Show the best trial of a study, and how sure it is: how many others lie within the noise of it."""
+    """Show the best trial of a study.
+
+    And how sure it is: how many others lie within the noise of it, and what references reach beside it.
+    """
     from hpo.ledger.study.home import make_home
     from hpo.review.certainty import certainty_of
     from hpo.review.references import compared, reference_lines, references_json

@@ -43,7 +43,7 @@ def command(
     home_folder: str,
     storage: str | None,
 ) -> None:
-    """Show the trials of a study, the best first, or write them into a file.
+    """Show a study's trials, the best first; write them into files.
 
     Every parameter, the last and the best value of every metric, state, seed, duration, MLflow run and more; what the
     columns mean is in docs/decision.md. A terminal gets the first 20 rows and the columns that fit; a pipe or a file
