@@ -14,7 +14,7 @@ from hpo.cli.options import home_options
 _SHOWN = 20  # on a terminal, unless told otherwise
 
 
-@click.command("trials", short_help="Show the trials of a study, the best first, or write them into a file.")
+@click.command("trials")
 @click.argument("study")
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]),
