@@ -211,7 +211,7 @@ class PlainKeys:
     engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
     references: Annotated[
-        Literal["auto", "off", False] | Annotated[list[ReferenceName], Field(min_length=1)],
+        Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],
         says("scikit-learn's models with their defaults, measured beside the trials of a table task"),
     ] = "auto"
     stack: Annotated[Stack | None, says("trains one configuration exactly as it was trained among others")] = None

@@ -98,8 +98,9 @@ class Sweep(PlainKeys):
     @property
     def wanted_references(self) -> tuple[ReferenceName, ...]:
         """Return which models of scikit-learn are measured beside the trials, the cheapest first."""
-        wanted = REFERENCES if self.references == "auto" else self.references or ()
-        return tuple(name for name in REFERENCES if self.traits.has_references and name in wanted)
+        if self.references == "off" or not self.traits.has_references:
+            return ()
+        return tuple(name for name in REFERENCES if self.references == "auto" or name in self.references)
 
     def shape_of(self, params: Params) -> tuple[tuple[str, str], ...]:
         """Return what configurations must have in common to train as one stack."""

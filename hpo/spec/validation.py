@@ -48,6 +48,8 @@ def validate(
                 rule = other.message.partition(", but got")[0]
                 fault = replace(fault, message=f"{rule} or {fault.message.removeprefix('must be ')}")
             faults[fault.path] = fault
+        if isinstance(value, list) and len(faults) > 1:  # a union: it was meant as the list, and not as the word
+            faults.pop(path, None)
         return None, list(faults.values())
 
 
@@ -111,6 +113,7 @@ def _fault(details: ErrorDetails, section: Any, path: ConfigPath, keys: Iterable
         "string_pattern_mismatch": "must be letters, digits, spaces and . _ + - only, and begin with a letter or digit",
         "string_too_short": "must not be empty",
         "finite_number": "must be finite",
+        "too_short": f"must be a list of at least {context.get('min_length')}",
         "too_long": f"must have at most {context.get('max_length')} entries",
         "value_error": str(context.get("error")),
     }.get(kind, details["msg"])

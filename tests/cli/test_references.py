@@ -46,7 +46,19 @@ def test_names_that_can_not_be_had_are_refused(hpo: Hpo, text: str, line: int) -
     assert code == 2 and f"sweep.yaml:{line}: references: there are no references here: " in said
 
 
-@pytest.mark.parametrize("value", ["[]", "[forest]", "all", "5", "on"])
-def test_other_values_are_refused(hpo: Hpo, value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("[]", ": must be one of auto, off or a list of at least 1, but got []"),
+        (
+            "[linear, forest]",
+            "[1]: must be one of constant, linear, random_forest, gradient_boosting, but got 'forest'",
+        ),
+        ("all", ": must be one of auto, off or a list, but got 'all'"),
+        ("5", ": must be one of auto, off or a list, but got 5"),
+        ("on", ": must be one of auto, off or a list, but got 'on'"),
+    ],
+)
+def test_other_values_are_refused(hpo: Hpo, value: str, fault: str) -> None:
     code, said = check(hpo, BINARY + f"references: {value}")
-    assert code == 2 and "sweep.yaml:5: references" in said, said
+    assert code == 2 and f"sweep.yaml:5: references{fault}" in said and "one fault" in said, said
