@@ -197,7 +197,7 @@ def _serve(channel: socket.socket, lifeline: Connection, setup: _Setup) -> None:
         if lifeline.poll():
             os._exit(0)
         # Whoever needs it imports it again, and then fails with the reason.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(library)
     keep_imports()
     _Forks(channel).serve()

@@ -55,23 +55,24 @@ class _WorkerHandle:
     killed: bool = False  # by the driver's order
     kill_reasons: Mapping[int, str] = field(default_factory=dict)  # by trial
 
+    @property
+    def child(self) -> ChildProcess | None:
+        """Its process; None: it is a thread of this one."""
+        return None if isinstance(self.process, threading.Thread) else self.process
+
     def waitables(self) -> list[Connection | int]:
         """Return what becomes readable when there is news; a process's end is news too."""
-        return (
-            [self.connection]
-            if isinstance(self.process, threading.Thread)
-            else [self.connection, self.process.sentinel]
-        )
+        return [self.connection, *([self.child.sentinel] if self.child is not None else [])]
 
     @property
     def dead(self) -> bool:
-        return not isinstance(self.process, threading.Thread) and not self.process.is_alive()
+        return self.child is not None and not self.child.is_alive()
 
     def end_group(self) -> None:
         """Kill whatever the worker's process started and left behind."""
-        if not isinstance(self.process, threading.Thread) and self.process.pid is not None:
+        if self.child is not None and (pid := self.child.pid) is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
 
 
 def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
@@ -225,7 +226,7 @@ class LocalEngine:
         if (kills := oom_kills()) != self._kills:
             self._kills, kind = kills, FailureKind.OUT_OF_MEMORY
             cause += "; the system killed a process for want of memory"
-        elif not isinstance(worker.process, threading.Thread) and worker.process.exitcode == NO_MEMORY:
+        elif worker.child is not None and worker.child.exitcode == NO_MEMORY:
             kind, cause = FailureKind.OUT_OF_MEMORY, "its memory was spent (engine.memory_gb)"
         messages: list[Message] = []
         if worker.assignment is not None:
@@ -256,10 +257,10 @@ class LocalEngine:
     def kill(self, assignment: int, reasons: Mapping[int, str]) -> bool:
         for worker in self._workers:
             if worker.assignment is not None and worker.assignment.id == assignment:
-                if isinstance(worker.process, threading.Thread):
+                if worker.child is None:
                     return False
                 worker.kill_reasons, worker.killed = dict(reasons), True
-                worker.process.kill()  # the next poll sees it, and replaces it
+                worker.child.kill()  # the next poll sees it, and replaces it
         return True
 
     def _send(self, worker: _WorkerHandle, message: object) -> None:
@@ -268,18 +269,18 @@ class LocalEngine:
 
     def close(self, at_once: bool = False) -> None:
         for worker in self._workers:
-            if not at_once or isinstance(worker.process, threading.Thread):
+            if not at_once or worker.child is None:
                 self._send(worker, None)
-            elif worker.process.pid is not None:
-                worker.process.terminate()
+            elif worker.child.pid is not None:
+                worker.child.terminate()
         if at_once:
             self._server.close(at_once)  # it may be loading still, with nobody to end yet
         deadline = time.monotonic() + _GRACE
         for worker in self._workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
-            if not isinstance(worker.process, threading.Thread) and worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            if worker.child is not None and worker.child.is_alive():
+                worker.child.kill()
+                worker.child.join()
             worker.end_group()
             worker.connection.close()
         self._server.close()

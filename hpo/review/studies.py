@@ -111,12 +111,6 @@ def list_studies(home: Home) -> list[StudyLine]:
     return sorted(lines, key=lambda line: line.latest or datetime.min, reverse=True)
 
 
-def best_trial(home: Home, name: str) -> tuple[dict[str, Any], TrialRecord]:
-    """Return a study's resolved sweep and its best trial. Raises UserError if there is no such study or trial."""
-    study = read_study(home, name)
-    return study.config, best_of(study)
-
-
 def best_of(study: RecordedStudy) -> TrialRecord:
     """Return a study's best trial, without its steps. Raises UserError if none is complete."""
     if not study.complete:

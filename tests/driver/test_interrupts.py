@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,18 @@ from e2e.support import Place
 from hpo.driver.interrupts import Interrupts
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where the tests run with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_interrupts_are_counted_inside_the_block_only() -> None:
     seen: list[int] = []
     interrupts = Interrupts(lambda: seen.append(interrupts.count))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run with Ctrl-C ignored
     before = signal.getsignal(signal.SIGTERM)
     with interrupts.counted():
         assert not interrupts

@@ -158,11 +158,18 @@ def test_extend_adds_exactly_n(place: Place):
     assert len(set(params)) == 9  # the draws go on, they don't begin again
 
 
+def reporting(place: Place) -> bool:
+    """Whether a trial is running that has reported."""
+    return any(trial.state.name == "RUNNING" and trial.intermediate_values for trial in place.trials())
+
+
 @pytest.mark.parametrize(("interrupts", "states"), [(1, {"COMPLETE"}), (2, {"COMPLETE", "FAIL"})])
 def test_ctrl_c_leaves_a_study_that_goes_on(place: Place, interrupts: int, states: set[str]):
     path = place.write("slow", budget={"trials": 8})
     process = place.start("sweep", path)
     place.wait_for_trials(2, process)
+    # Between two trials there is nothing to wait for, nor to be interrupted again.
+    wait_for(lambda: reporting(place), "a trial that reports", process=process)
     process.send_signal(signal.SIGINT)
     if interrupts == 2:
         read_until(process, process.stdout, "again to stop at once")

@@ -12,7 +12,7 @@ from command import run_here
 from e2e.support import Place, environment
 from hpo.ledger.study.records import record_of
 from hpo.review.rerun import rerun_file
-from hpo.review.studies import best_trial
+from hpo.review.studies import best_of, read_study
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,8 @@ def numbers(place: Place, study: str, trial: int) -> dict[str, list[float]]:
 def test_the_same_bits(place: Place) -> None:
     """Of the best, of one that was pruned, and of the last in its stack; also from the file of the re-run itself."""
     records = [record_of(trial) for trial in place.trials()]
-    config, best = best_trial(place.home, "small")
+    study = read_study(place.home, "small")
+    config, best = study.config, best_of(study)
     pruned = next(record for record in records if record.state == "pruned")
     last = next(record for record in records if record.number == record.info["stack"][-1] != best.number)
     pruned_in = {number for record in records if record.state == "pruned" for number in record.info["stack"]}
@@ -82,7 +83,8 @@ def test_the_same_bits(place: Place) -> None:
 
 
 def test_what_is_no_stack_of_one_configuration_is_refused(place: Place) -> None:
-    config, best = best_trial(place.home, "small")
+    study = read_study(place.home, "small")
+    config, best = study.config, best_of(study)
     written = yaml.safe_load(rerun_file(place.home, "small", config, best))
 
     def refused(**keys: Any) -> str:

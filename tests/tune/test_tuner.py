@@ -11,7 +11,7 @@ from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler, MedianStoppingRule, PopulationBasedTraining
 from ray.tune.search import ConcurrencyLimiter, Repeater
 
-from hpo.review.studies import best_trial, list_studies
+from hpo.review.studies import best_of, list_studies, read_study
 from hpo.spec.faults import UserError
 from hpo.tune import StudyScheduler
 from tune.support import SPACE, assert_sound, fit, searcher, states, steps
@@ -51,7 +51,7 @@ def test_a_study_behind_the_tuner_goes_on_when_it_is_constructed_again(place: Pl
     assert_sound(place)
     (line,) = list_studies(place.home)
     assert (line.complete, line.pruned) == (states(place)["COMPLETE"], states(place)["PRUNED"])
-    assert best_trial(place.home, "small")[1].number == max(
+    assert best_of(read_study(place.home, "small")).number == max(
         (trial for trial in trials if trial.state.name == "COMPLETE"), key=lambda trial: trial.value or 0.0
     ).number  # fmt: skip
 
