@@ -13,7 +13,12 @@ import click
 @click.argument("data", metavar="DATA.csv")
 @click.option("--output", metavar="FILE", help="where the predictions go  [default: standard output]")
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
-@click.option("--separator", type=click.Choice([",", ";", "\t", "|"]), help="of DATA.csv  [default: that of training]")
+@click.option(
+    "--separator",
+    type=click.Choice([",", ";", "\t", "|"]),
+    metavar="CHAR",
+    help="of DATA.csv: a comma, a semicolon, a bar or a tab  [default: that of training]",
+)
 def command(model: str, data: str, output: str | None, form: str, separator: str | None) -> None:
     """Predict each row of a table with the model in a folder that `hpo model` wrote.
 

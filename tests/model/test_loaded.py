@@ -124,6 +124,13 @@ def test_names_of_classes_and_frames(tmp_path: Path) -> None:
         model.predict(x)
 
 
+def test_safetensors_where_they_are_installed(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    model, _ = binary(tmp_path / "m")
+    assert model.config["weights"] == "weights.safetensors" and not (tmp_path / "m" / "weights.pt").exists()
+    assert model.state_dict()["0.weight"].shape == (8, 4)
+
+
 class _Pictures(_Task):
     def batch(self, x: Tensor, params: Mapping[str, Any], generator: torch.Generator | None) -> Tensor:
         if generator is not None:
