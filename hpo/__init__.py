@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
+    from hpo.model.loaded import load_model as load_model
     from hpo.objective.base import Pruned as Pruned
     from hpo.review.result import Best as Best
     from hpo.review.result import Result as Result
@@ -52,6 +53,7 @@ _EXPORTS = {
     "load": "hpo.review.result",
     "load_cifar10": "hpo.training.data.cifar",
     "load_csv": "hpo.training.data.tabular",
+    "load_model": "hpo.model.loaded",
     "make_activation": "hpo.training.vocabulary.activations",
     "mlp": "hpo.training.models",
     "normalise_cifar10": "hpo.training.data.cifar",

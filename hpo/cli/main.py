@@ -25,6 +25,8 @@ _ORDER = (
     "list",
     "trials",
     "best",
+    "model",
+    "predict",
     "doctor",
     "ui",
     "study",

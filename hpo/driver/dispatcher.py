@@ -11,10 +11,10 @@ from hpo.driver.termination import Termination
 from hpo.driver.trials import RunningTrials
 from hpo.driver.watchdog import Watchdog
 from hpo.engines.base import Engine
-from hpo.events import Assignment, Beside, DecisionSteps, TrialSpec
+from hpo.events import Assignment, DecisionSteps
 from hpo.ledger.ledger import Ledger
+from hpo.objective.beside import beside_of
 from hpo.search.searcher import Proposal
-from hpo.spec.grammar import Stack
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing
 
@@ -77,7 +77,7 @@ class Dispatcher:
             measured=self._sweep.most_in_cohort is None,
             compile=self._sweep.engine.compile,
             checkpoint_seconds=self._sweep.checkpoint_seconds,
-            beside=_beside(self._sweep.stack),
+            beside=beside_of(self._sweep.stack) if self._sweep.stack is not None else None,
         )
         numbers = [running.spec.number for running in group]
         self._watchdog.begin(assignment.id, numbers)
@@ -87,11 +87,3 @@ class Dispatcher:
             self._engine.stop(stopped)
         if self._interrupts:
             self._engine.pause(numbers)
-
-
-def _beside(stack: Stack | None) -> Beside | None:
-    if stack is None:
-        return None
-    trials = [TrialSpec(index, each.params, each.seed, each.epochs) for index, each in enumerate(stack.others)]
-    until = {index: each.until for index, each in enumerate(stack.others) if each.until is not None}
-    return Beside(stack.place, tuple(trials), until)

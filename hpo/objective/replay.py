@@ -21,7 +21,8 @@ def members(trial: TrialSpec, beside: Beside) -> list[TrialSpec]:
 
 
 def train_beside(cohort: Cohort, number: int, beside: Beside, channel: Channel) -> None:
-    """Train a stack of `members` until the trial itself has ended; the channel hears of nothing else.
+    """Train a stack of `members` until the trial itself has ended and its run's model has its weights; the channel
+    hears of nothing else.
 
     number: the trial's own. What the channel raises passes. Raises what training raises.
     """
@@ -40,6 +41,7 @@ def train_beside(cohort: Cohort, number: int, beside: Beside, channel: Channel) 
             if event.number == place:
                 answer = channel.exchange([_own(event, number)])
                 if not isinstance(event, Reported):
+                    cohort.leave([place])
                     return
                 decided[place] = answer.get(number, Decision.CONTINUE)
         decisions = decided

@@ -66,7 +66,7 @@ class TorchObjective:
     def prepare(self) -> list[str]:
         """Load the splits, without the test split, to the device that will train, and what of Torch comes late."""
         warm_up()
-        notes = list(self._loaded().notes)
+        notes = list(self.loaded().notes)
         self._surroundings = Surroundings()
         return notes
 
@@ -88,7 +88,7 @@ class TorchObjective:
 
     def _train(self, assignment: Assignment, channel: Channel) -> None:
         if assignment.references is not None:
-            measure_references(self.task, self._loaded(), assignment.references, channel)
+            measure_references(self.task, self.loaded(), assignment.references, channel)
             return
         if assignment.beside is not None:
             self._train_beside(assignment.trials[0], assignment.beside, assignment.compile, channel)
@@ -101,7 +101,7 @@ class TorchObjective:
         for trial in assignment.trials:
             try:
                 seed_python_and_numpy(trial.seed)
-                run = resumed(partial(start, self.task, self._loaded(), trial, pick_device(), remember))
+                run = resumed(partial(start, self.task, self.loaded(), trial, pick_device(), remember))
                 structure = _structure(run)
             except RAISED as error:
                 channel.exchange([ending_of(trial.number, error)])
@@ -144,7 +144,7 @@ class TorchObjective:
         from hpo.training.stack.probe import probe
 
         if structure not in self._measured:
-            gain = probe(self.task, self._loaded(), [run.trial for run in runs], pick_device())
+            gain = probe(self.task, self.loaded(), [run.trial for run in runs], pick_device())
             self._measured[structure] = gain.most if gain.pays or not measured else 1
         return self._measured[structure]
 
@@ -197,7 +197,7 @@ class TorchObjective:
             runs = []
             for member in members(trial, beside):
                 seed_python_and_numpy(member.seed)
-                runs.append(start(self.task, self._loaded(), member, pick_device(), remember))
+                runs.append(start(self.task, self.loaded(), member, pick_device(), remember))
             train_beside(self._stack(runs, compile), trial.number, beside, channel)
         except RAISED as error:  # alone it would get other numbers
             channel.exchange([ending_of(trial.number, error)])
@@ -205,11 +205,12 @@ class TorchObjective:
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
         def begin() -> Run:
             seed_python_and_numpy(trial.seed)  # each time: it may start over, with smaller batches
-            return start(self.task, self._loaded(), trial, pick_device())
+            return start(self.task, self.loaded(), trial, pick_device())
 
         train_alone(begin, trial, channel, checkpoint_seconds)
 
-    def _loaded(self) -> Splits:
+    def loaded(self) -> Splits:
+        """Return the splits on the device that trains; the test split is empty."""
         if self._splits is None:
             splits, device = self.task.splits(copy.deepcopy(self.data)).without_test(), pick_device()
             train, validation = to_device(splits.train, device), to_device(splits.validation, device)

@@ -31,7 +31,7 @@ def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecor
     if (references := config.get("references", "auto")) != "auto":
         keys["references"] = references
     keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}
-    stack, remarks = _stack(home, study, config, trial)
+    stack, remarks = stack_of(home, study, config, trial)
     if stack:
         keys["stack"] = stack
         keys["engine"] |= {"compile": True} if config.get("engine", {}).get("compile") else {}
@@ -39,7 +39,9 @@ def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecor
     return "".join(f"# {line}\n" for line in (head, *remarks)) + dump_source(keys)
 
 
-def _stack(home: Home, study: str, config: dict[str, Any], trial: TrialRecord) -> tuple[dict[str, Any], Sequence[str]]:
+def stack_of(
+    home: Home, study: str, config: dict[str, Any], trial: TrialRecord
+) -> tuple[dict[str, Any], Sequence[str]]:
     """Return the `stack` key, {} if the trial trained alone or its stack is not known; and remarks."""
     if stack := config.get("stack"):
         others = [{key: fact for key, fact in other.items() if fact is not None} for other in stack["others"]]

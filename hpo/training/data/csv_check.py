@@ -91,18 +91,48 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
         what = "is a folder" if path.is_dir() else "does not exist"
         remedy = f"relative paths start at {Path.cwd()}" if not path.is_absolute() else "check the path"
         return [*faults, Fault(f"must name a CSV file, but {data['csv']!r} {what}", ("csv",), remedy=remedy)]
-    target = data.get("target")
+    target = data["target"] if isinstance(data.get("target"), str) else None
+    return faults + _look(path, data["csv"], lambda file: _check_table(file, data, target, kind))
+
+
+def check_rows(csv_path: str, separator: str) -> list[Fault]:
+    """Return what is wrong with a table that a model is to predict for: it needs no target, nor any rows."""
+    path = expanded(csv_path)
+    if not path.is_file():
+        return [Fault(f"must be a CSV file, but it {'is a folder' if path.is_dir() else 'does not exist'}", ("csv",))]
+
+    def look(file: TextIO) -> list[Fault]:
+        reader = _Rows(file, separator)
+        header = [name.strip() for name in next(reader, [])]
+        if not header:
+            return [Fault("must have a header and rows, but it is empty", ("csv",))]
+        faults = _check_header(header, separator, None, "say --separator")
+        for row in reader if not faults else ():
+            if len(row) != len(header):
+                return [_ragged(len(header), reader.line, len(row))]
+        return faults
+
+    return _look(path, csv_path, look)
+
+
+def _look(path: Path, written: str, look: Callable[[TextIO], list[Fault]]) -> list[Fault]:
+    """Return what `look` finds in a file, or why it is no CSV file. written: its name in messages."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return faults + _check_table(file, data, target if isinstance(target, str) else None, kind)
+            return look(file)
     except OSError as error:
-        return [*faults, Fault(f"must be readable, but {data['csv']!r} is not: {error.strerror}", ("csv",))]
+        return [Fault(f"must be readable, but {written!r} is not: {error.strerror}", ("csv",))]
     except UnicodeDecodeError as error:
-        told = f"must be text in UTF-8, but {data['csv']!r} has the byte 0x{error.object[error.start]:02x}"
-        return [*faults, Fault(told, ("csv",), remedy="save it as UTF-8 text; a spreadsheet: export it as CSV")]
+        told = f"must be text in UTF-8, but {written!r} has the byte 0x{error.object[error.start]:02x}"
+        return [Fault(told, ("csv",), remedy="save it as UTF-8 text; a spreadsheet: export it as CSV")]
     except csv.Error as error:
-        told = f"must be a CSV file, but {data['csv']!r} is not: {error}"
-        return [*faults, Fault(told, ("csv",), remedy="export the table again as CSV")]
+        told = f"must be a CSV file, but {written!r} is not: {error}"
+        return [Fault(told, ("csv",), remedy="export the table again as CSV")]
+
+
+def _ragged(columns: int, line: int, fields: int) -> Fault:
+    told = f"every row must have the header's {columns} fields, but line {line} has {fields}"
+    return Fault(told, ("csv",), remedy="is the file cut off, or a text with the separator in it not quoted?")
 
 
 def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
@@ -136,8 +166,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     found = _read_target(reader, header, target)
     if found.ragged:
         line, fields = found.ragged
-        told = f"every row must have the header's {len(header)} fields, but line {line} has {fields}"
-        return [Fault(told, ("csv",), remedy="is the file cut off, or a text with the separator in it not quoted?")]
+        return [_ragged(len(header), line, fields)]
     if found.rows == 0:
         return [Fault(f"must have rows, but {data['csv']!r} has only a header", ("csv",))]
     if found.values and len(found.empty) == len(header) - 1:
@@ -209,12 +238,14 @@ def _text(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _check_header(header: list[str], separator: str, target: str | None) -> list[Fault]:
+def _check_header(
+    header: list[str], separator: str, target: str | None, setting: str = "set data.separator:"
+) -> list[Fault]:
     other = next((mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]), None)
     if other is not None:
         seen = clip(header[0])
         told = f"fields must be separated by {separator!r}, but the header looks separated by {other!r}: {seen!r}"
-        return [Fault(told, ("csv",), remedy=f"set data.separator: {other!r}")]
+        return [Fault(told, ("csv",), remedy=f"{setting} {other!r}")]
     faults = [
         Fault(f"column names must differ, but {clip(name)!r} stands {count} times in the header", ("csv",))
         for name, count in Counter(header).items()

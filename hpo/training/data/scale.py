@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,5 +42,5 @@ class FittedScale:
         return {"kind": "scale", "means": list(self.means), "scales": list(self.scales)}
 
     @staticmethod
-    def restored(plain: dict[str, Any]) -> FittedScale:
+    def restored(plain: Mapping[str, Any]) -> FittedScale:
         return FittedScale(tuple(plain["means"]), tuple(plain["scales"]))

@@ -1,0 +1,69 @@
+"""`hpo model`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hpo.cli.options import home_options
+
+if TYPE_CHECKING:
+    from hpo.review.make_model import Rows
+
+
+@click.command("model")
+@click.argument("study")
+@click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="which trial  [default: the best]")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="[default: a folder in the home]")
+@click.option(
+    "--on",
+    "rows",
+    type=click.Choice(["train", "train+validation"]),
+    default="train",
+    show_default=True,
+    help="which rows it learns from; without validation rows, nothing is left to measure it on",
+)
+@click.option("--allow-different", is_flag=True, help="keep it even if its metrics are not those of the study")
+@home_options
+def command(
+    study: str,
+    number: int | None,
+    output: Path | None,
+    rows: Rows,
+    allow_different: bool,
+    home_folder: str,
+    storage: str | None,
+) -> int:
+    """Make the model of the best trial: trained again bit for bit, compared with the study, written into a folder.
+
+    Exit code 0 if the model is written, 1 if its metrics are not the study's and it is not, 2 for bad input.
+    """
+    from hpo.engines.worker import thread_variables
+
+    os.environ.update(thread_variables(1))  # before any numerical library reads them, as in a worker
+    from hpo.ledger.study.home import make_home
+    from hpo.review.make_model import make_model
+    from hpo.review.summary import hpo_command
+    from hpo.spec.space import show
+
+    home = make_home(home_folder, storage)
+    made = make_model(home, study, number, output, rows, allow_different)
+    trial, comparison = made.trial, made.comparison
+    click.echo(f"{study}: trial {trial.number} ({show(trial.value)}, seed {trial.seed}), trained again")
+    for remark in made.remarks:
+        click.echo(f"note: {remark}")
+    click.echo(f"{'different: ' if comparison.verdict == 'different' else ''}{comparison.told}")
+    if made.folder is None:
+        click.echo("hpo: no model was written (--allow-different writes it all the same)", err=True)
+        return 1
+    click.echo("")
+    click.echo(f"model     {made.folder}")
+    if made.config["program"] is None:
+        click.echo(f"note: it has weights only, and can't predict by itself ({made.config['no_program']})")
+    else:
+        click.echo(f"predict   {hpo_command()} predict {shlex.quote(str(made.folder))} DATA.csv")
+    return 0

@@ -1,0 +1,54 @@
+"""A run that has trained, as the files of a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpo.model.folder import FORMAT, PROGRAM, write_config
+from hpo.model.program import save_program
+from hpo.model.weights import save_weights
+from hpo.training.run import Run
+from hpo.training.task import Splits
+
+
+def write_model(folder: Path, run: Run, splits: Splits, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a trained model into an empty folder; return its description, as model.json has it.
+
+    splits: those that it was trained on. facts: of the trial, which come first in the description.
+    `program` in it is None where torch.export can't have the model; `no_program` says why then.
+    """
+    weights = save_weights(run.model.state_dict(), folder)
+    reason = save_program(run, folder / PROGRAM)
+    rows, fitted = splits.train.x, splits.preprocessing
+    config = {
+        "format": FORMAT,
+        **facts,
+        "kind": run.task.kind,
+        "all_params": dict(run.params),
+        "epochs": run.epochs,
+        "data_digest": digest_of(splits),
+        "rows": {"train": len(splits.train), "used": len(run.train)},
+        "input": {"shape": list(rows.shape[1:]), "dtype": str(rows.dtype).removeprefix("torch.")},
+        "output": "values in the target's own units" if run.task.kind == "regression" else "logits",
+        "outputs": splits.outputs,
+        "classes": list(splits.classes) or None,
+        "target_transform": dict(run.data.units.transform) or None,
+        "preprocessing": fitted.plain() if fitted is not None else None,
+        "weights": weights,
+        "program": None if reason else PROGRAM,
+        **({"no_program": reason} if reason else {}),
+    }
+    write_config(folder, config)
+    return config
+
+
+def digest_of(splits: Splits) -> str:
+    """Return the SHA-256 of the rows and targets of training and validation, as the model gets them."""
+    digest = hashlib.sha256()
+    for tensor in (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y):
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,239 @@
+"""From a trial of a study to a model in a folder: trained again, compared with its records, written."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpo.events import Diverged, TrialSpec
+from hpo.ledger.study import provenance
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.objective.beside import beside_of
+from hpo.objective.build import build, named_of
+from hpo.objective.failures import RAISED, one_line
+from hpo.review.rerun import stack_of
+from hpo.review.studies import RecordedStudy, best_of, read_study
+from hpo.spec.faults import UserError
+from hpo.spec.grammar import Stack
+from hpo.spec.space import show
+
+if TYPE_CHECKING:
+    from hpo.objective.retrain import Manner, Retrained
+    from hpo.objective.torch_task import TorchObjective
+    from hpo.training.task import Splits
+
+Rows = Literal["train", "train+validation"]
+ROUNDING = 1e-3
+"""How far a metric may be from its record, relative to max(1, |record|), for rounding to be the reason. Another number
+of threads, a GPU or another release of Torch changes the last bits of each step, and training lets them grow."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A trial's metrics now, beside those that its study has.
+
+    verdict: `equal` (every metric of every epoch, to the last digit), `rounding` (the last epoch's, within ROUNDING),
+    `different`, or `none` (trained on other rows, so there is nothing to compare). told: the same in a sentence.
+    """
+
+    verdict: Literal["equal", "rounding", "different", "none"]
+    told: str
+
+
+@dataclass(frozen=True)
+class MadeModel:
+    """What became of `make_model`. folder: None where the model was not kept; config: as model.json has it then."""
+
+    folder: Path | None
+    trial: TrialRecord
+    comparison: Comparison
+    remarks: tuple[str, ...]
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A trial whose model is to be made, and its study."""
+
+    study: RecordedStudy
+    trial: TrialRecord
+    on: Rows
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of libraries, when the sweep ran, as far as the study has them."""
+        found: Mapping[str, str] = self.study.attributes.get("origin", {}).get("versions", {})
+        return found
+
+
+def make_model(
+    home: Home,
+    study: str,
+    number: int | None = None,
+    output: Path | None = None,
+    on: Rows = "train",
+    allow_different: bool = False,
+) -> MadeModel:
+    """Train a complete trial of a Torch task again, exactly as it was, and write its model into a folder.
+
+    number: the trial's; None: the best. output: the folder; None: `models/STUDY/trial-N` in the home.
+    on: `train+validation` trains on the rows of both, as many epochs; nothing is left to measure it on.
+    allow_different: keep the model even if its metrics are not those of the study.
+    Raises UserError with the reason if there is no such trial, or if it leaves no model.
+    """
+    recorded = read_study(home, study)
+    chosen = _Chosen(recorded, _trial_of(recorded, number), on)
+    objective = _torch_objective(recorded)
+    manner, remarks = _manner(home, chosen)
+    suffix = "" if on == "train" else f"-{on}"
+    folder = output or home.path / "models" / study / f"trial-{chosen.trial.number}{suffix}"
+    from hpo.model.folder import drafted
+
+    with drafted(folder) as draft, redirect_stdout(sys.stderr):  # what the objective prints is no answer
+        found, splits = _train(objective, chosen, manner)
+        comparison = _compared(chosen, found)
+        draft.kept = comparison.verdict != "different" or allow_different
+        if not draft.kept:
+            return MadeModel(None, chosen.trial, comparison, remarks, {})
+        from hpo.model.writing import write_model
+
+        facts = _facts(chosen, found, comparison, in_stack=manner.beside is not None)
+        written = write_model(draft.folder, found.run, splits, facts)
+    return MadeModel(folder, chosen.trial, comparison, remarks, written)
+
+
+def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:
+    """Return the trial to make a model of, with its steps. Raises UserError if it is not there, or not complete."""
+    if number is None:
+        number = best_of(study).number
+    found = {trial.number: trial for trial in study.trials}
+    if number not in found:
+        remedy = f"they are numbered from 0 to {max(found)}" if found else "it has none yet"
+        raise UserError(f"the study {study.name!r} has no trial {number} ({remedy})")
+    trial = record_of(found[number])
+    if trial.state != "complete":
+        reasons = {"running": "it has not ended yet", "failed": trial.error or "no reason is recorded"}
+        why = reasons.get(trial.state, "it was stopped before its end")
+        raise UserError(f"trial {trial.number} is {trial.state}, so it has no trained model ({why})")
+    return trial
+
+
+def _torch_objective(study: RecordedStudy) -> TorchObjective:
+    """Return the study's objective. Raises UserError if it is none of which the platform knows the model."""
+    remedy = "save it in your own code, or write the objective as a Torch task"
+    sweep = study.sweep
+    if sweep.program:
+        raise UserError(f"{study.name!r} runs the program {sweep.program}: its model is its own ({remedy})")
+    with redirect_stdout(sys.stderr):
+        objective = build(named_of(sweep))
+    from hpo.objective.torch_task import TorchObjective
+
+    if not isinstance(objective, TorchObjective):
+        raise UserError(f"{study.name!r} runs the function {sweep.objective}: its model is its own ({remedy})")
+    return objective
+
+
+def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
+    """Return how the trial is to train, and what there is to say of it."""
+    from hpo.objective.retrain import Manner
+
+    engine, trial = chosen.study.config.get("engine", {}), chosen.trial
+    threads = max(1, int(engine.get("cpus_per_worker", 1)))
+    parts = int(trial.info.get("batch_parts", 1))
+    if chosen.on != "train":
+        remarks = []
+        if trial.params.get("schedule") == "reduce_on_plateau":
+            remarks.append("its schedule looks at the validation loss, which is now of rows that it trains on")
+        return Manner(parts=parts, threads=threads), tuple(remarks)
+    stack, found = stack_of(home, chosen.study.name, chosen.study.config, trial)
+    if not stack:
+        return Manner(parts=parts, threads=threads), tuple(found)
+    compile = bool(engine.get("compile"))
+    return Manner(beside_of(Stack(**stack)), compile, parts, threads), tuple(found)
+
+
+def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[Retrained, Splits]:
+    from hpo.objective.retrain import on_both, retrain
+
+    trial = chosen.trial
+    spec = TrialSpec(trial.number, trial.params, trial.seed, trial.epochs)
+    try:
+        objective.prepare()
+        splits = objective.loaded() if chosen.on == "train" else on_both(objective.loaded())
+        found = retrain(objective, splits, spec, manner)
+    except (UserError, KeyboardInterrupt):
+        raise
+    except RAISED as error:
+        raise UserError(f"trial {trial.number} can't be trained again: {one_line(error)}") from error
+    if found.end is not None:
+        what = f"diverged in epoch {found.end.epoch}" if isinstance(found.end, Diverged) else "ended early"
+        raise UserError(f"trial {trial.number} {what} this time, so there is no model")
+    return found, splits
+
+
+def _compared(chosen: _Chosen, found: Retrained) -> Comparison:
+    trial, metric = chosen.trial, chosen.study.sweep.metric.name
+    if chosen.on != "train":
+        told = "trained on the rows of training and validation: nothing has measured this model"
+        return Comparison("none", f"{told} (without the latter, {metric} was {show(trial.value)})")
+    if trial.steps and all(found.reports.get(step) == metrics for step, metrics in trial.steps.items()):
+        count = len(trial.steps)
+        what = f"all {count} epochs" if count > 1 else "its epoch"
+        return Comparison("equal", f"every metric of {what} is the study's, to the last digit")
+    last = found.reports[max(found.reports)] if found.reports else {}
+    then = trial.steps[max(trial.steps)] if trial.steps else {metric: trial.value or 0.0}
+    away = {name: _away(last.get(name), value) for name, value in then.items()}
+    worst = max(away, key=lambda name: away[name])
+    if away[worst] > ROUNDING:
+        why = f"have the data or the objective's code changed since?{_changes(chosen)}"
+        told = f"{worst} is {show(last.get(worst))} now, but {show(then[worst])} in the study ({why})"
+        return Comparison("different", told)
+    if away[worst] == 0:
+        return Comparison("rounding", "the last epoch's metrics are the study's; earlier ones differ by rounding")
+    told = f"the furthest is {worst}, {last[worst]!r} now and {then[worst]!r} in the study"
+    return Comparison("rounding", f"the metrics are the study's to rounding: {told}")
+
+
+def _away(now: float | None, then: float) -> float:
+    return float("inf") if now is None else abs(now - then) / max(1.0, abs(then))
+
+
+def _changes(chosen: _Chosen) -> str:
+    """Return which versions have changed since the sweep, as "; ..."."""
+    now = provenance.versions()
+    then = chosen.versions.items()
+    changed = [f"{name} {now.get(name)}, was {version}" for name, version in then if now.get(name) != version]
+    return f"; versions that have: {'; '.join(changed)}" if changed else ""
+
+
+def _facts(chosen: _Chosen, found: Retrained, comparison: Comparison, in_stack: bool) -> dict[str, Any]:
+    """Return what model.json says of the trial."""
+    trial, metric, config = chosen.trial, chosen.study.sweep.metric, chosen.study.config
+    measured = dict(found.reports[max(found.reports)]) if chosen.on == "train" and found.reports else None
+    return {
+        "study": chosen.study.name,
+        "trial": trial.number,
+        "seed": trial.seed,
+        "params": dict(trial.params),
+        "metric": {"name": metric.name, "goal": metric.goal},
+        "value": trial.value,
+        "trained_on": chosen.on,
+        "metrics": measured,  # None: nothing has measured this model
+        "as_in_study": comparison.verdict,
+        "comparison": comparison.told,
+        "in_stack": in_stack,
+        "objective": config["objective"],
+        "data": dict(config["data"]),
+        "target": config["data"].get("target"),
+        "versions": provenance.versions(),
+        "versions_of_study": dict(chosen.versions),
+        "commit": provenance.git_commit(),
+        "made": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+    }
