@@ -38,8 +38,9 @@ def command(
     home_folder: str,
     storage: str | None,
 ) -> int:
-    """Make the model of the best trial: trained again bit for bit, compared with the study, written into a folder.
+    """Train the best trial again, bit for bit, and write its model.
 
+    Its metrics are compared with the study's before it is kept, in a folder.
     Exit code 0 if the model is written, 1 if its metrics are not the study's and it is not, 2 for bad input.
     """
     from hpo.engines.worker import thread_variables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -11,7 +10,12 @@ import click
 @click.command("predict")
 @click.argument("model")
 @click.argument("data", metavar="DATA.csv")
-@click.option("--output", metavar="FILE", help="where the predictions go  [default: standard output]")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="where the predictions go  [default: standard output]",
+)
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 @click.option(
     "--separator",
@@ -19,14 +23,15 @@ import click
     metavar="CHAR",
     help="of DATA.csv: a comma, a semicolon, a bar or a tab  [default: that of training]",
 )
-def command(model: str, data: str, output: str | None, form: str, separator: str | None) -> None:
-    """Predict each row of a table with the model in a folder that `hpo model` wrote.
+def command(model: str, data: str, output: Path | None, form: str, separator: str | None) -> None:
+    """Predict the rows of a table with a model that `hpo model` wrote.
 
     One row out for each row in, in the same order: a class with the probabilities of all, or a value in the target's
     own units. What was not as in training is told on standard error.
     """
     from hpo.model.loaded import load_model
     from hpo.model.table import read_rows
+    from hpo.review.output_file import write
     from hpo.training.data.columns import FittedColumns
 
     loaded = load_model(model)
@@ -40,16 +45,5 @@ def command(model: str, data: str, output: str | None, form: str, separator: str
     if output is None:
         click.echo(text, nl=False)
         return
-    _write(Path(output), text)
+    write(text.encode(), output)
     click.echo(f"{len(found)} predictions in {output}", err=True)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -50,10 +50,10 @@ def command(
     gets everything.
     """
     from hpo.ledger.study.home import make_home
+    from hpo.review.output_file import write
     from hpo.review.studies import read_study
     from hpo.review.trial_choice import chosen, chosen_columns
-    from hpo.review.trial_files import Form, bytes_of, fitted_table, left_out_words
-    from hpo.review.trial_output import form_of, write
+    from hpo.review.trial_files import Form, bytes_of, fitted_table, form_of, left_out_words
     from hpo.review.trials import table_of
 
     kind = cast(Form, form) if form is not None else form_of(output)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpo.machine import is_alive
 from hpo.spec.faults import UserError
 
 FORMAT = 1  # of model.json; a later release reads older ones
@@ -92,7 +93,8 @@ def _settle_leftovers(target: Path) -> None:
     for purpose in ("old", "draft"):
         for path in target.parent.glob(f".{_literal(target.name)}.{purpose}-*"):
             pid = path.name.rpartition("-")[2]
-            if not pid.isdigit() or _is_alive(int(pid)):
+            # One of this process's own number is left from another that had it before.
+            if not pid.isdigit() or (int(pid) != os.getpid() and is_alive(int(pid))):
                 continue
             if purpose == "old" and not target.exists():
                 path.rename(target)
@@ -102,18 +104,6 @@ def _settle_leftovers(target: Path) -> None:
 
 def _literal(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-
-
-def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # of another process, that had this number before
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _put(draft: Path, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ def write_model(folder: Path, run: Run, splits: Splits, facts: Mapping[str, Any]
         "kind": run.task.kind,
         "all_params": dict(run.params),
         "epochs": run.epochs,
-        "data_digest": digest_of(splits),
+        "data_digest": splits.digest(run.task.kind),
         "rows": {"train": len(splits.train), "used": len(run.train)},
         "input": {"shape": list(rows.shape[1:]), "dtype": str(rows.dtype).removeprefix("torch.")},
         "output": "values in the target's own units" if run.task.kind == "regression" else "logits",
@@ -43,12 +42,3 @@ def write_model(folder: Path, run: Run, splits: Splits, facts: Mapping[str, Any]
     }
     write_config(folder, config)
     return config
-
-
-def digest_of(splits: Splits) -> str:
-    """Return the SHA-256 of the rows and targets of training and validation, as the model gets them."""
-    digest = hashlib.sha256()
-    for tensor in (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y):
-        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

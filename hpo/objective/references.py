@@ -7,7 +7,6 @@ the functions that measure trials. The test rows are never here: a worker holds 
 
 from __future__ import annotations
 
-import hashlib
 import traceback
 import warnings
 from collections.abc import Callable
@@ -46,7 +45,7 @@ def measure_references(task: TorchTask, splits: Splits, order: ReferenceOrder, c
     A model that fails, or that the data is too large for, is told of with the reason. Without any names, only the
     digest of the data is told.
     """
-    data = digest_of(task.kind, splits)
+    data = splits.digest(task.kind)
     if not order.names:
         channel.refer(ReferenceMeasured(data, task.kind))
     for name in order.names:
@@ -61,15 +60,6 @@ def measure_references(task: TorchTask, splits: Splits, order: ReferenceOrder, c
             traceback.print_exc()  # to the worker's log
             measured = ReferenceMeasured(data, task.kind, name, missing=one_line(error))
         channel.refer(measured)
-
-
-def digest_of(kind: Kind, splits: Splits) -> str:
-    """Return a text that is the same for the same kind of task, training rows and validation rows, and no others."""
-    digest = hashlib.sha256(kind.encode())
-    for values in (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y):
-        digest.update(f"{tuple(values.shape)} {values.dtype}".encode())
-        digest.update(values.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _measured(task: TorchTask, splits: Splits, order: ReferenceOrder, name: str, data: str) -> ReferenceMeasured:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -24,9 +25,25 @@ else:
     pd = lazy_import("pandas")
 
 Form = Literal["table", "csv", "json", "parquet"]
+_BY_SUFFIX: dict[str, Form] = {
+    ".csv": "csv",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "table",
+}
 _WIDEST = 28  # characters of a cell, where columns are chosen to fit a terminal
 _GAP = "  "
 _NAMED = 5  # of the columns that have no place
+
+
+def form_of(output: Path | None) -> Form:
+    """Return the form that a file's name says. Raises UserError if it says none."""
+    if output is None:
+        return "table"
+    if output.suffix.lower() not in _BY_SUFFIX:
+        raise UserError(f"--output {output}: its name says no format ({', '.join(_BY_SUFFIX)}; or give --format)")
+    return _BY_SUFFIX[output.suffix.lower()]
 
 
 def bytes_of(form: Form, table: TrialTable, rows: pd.DataFrame) -> bytes:

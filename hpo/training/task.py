@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -53,6 +54,14 @@ class Splits:
     notes: Sequence[str] = field(default_factory=tuple)  # what was done to the data: printed once and logged
     classes: Sequence[str] = ()  # the names of classes 0, 1, ...; (): they have none but their numbers
     preprocessing: Preprocessing | None = None  # None: x is the rows as they come
+
+    def digest(self, kind: Kind) -> str:
+        """Return a text that is the same for the same kind of task, training and validation rows, and no others."""
+        digest = hashlib.sha256(kind.encode())
+        for values in (self.train.x, self.train.y, self.validation.x, self.validation.y):
+            digest.update(f"{tuple(values.shape)} {values.dtype}".encode())
+            digest.update(values.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def without_test(self) -> Splits:
         """Return the splits with an empty test split: what a sweep's workers hold."""

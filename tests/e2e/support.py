@@ -142,7 +142,7 @@ class Place:
 
     def command(self, *arguments: str | Path) -> list[str]:
         """Return a command line; `--home` is its last option, where the command has one."""
-        home = [] if arguments[0] in ("check", "schema", "data") else ["--home", str(self.home.path)]
+        home = [] if arguments[0] in ("check", "schema", "data", "predict") else ["--home", str(self.home.path)]
         return [*(COLD if self.cold else WARM), *map(str, arguments), *home]
 
     def environment(self) -> dict[str, str]:

@@ -198,9 +198,11 @@ def test_tables_that_do_not_fit(place: Place, tmp_path: Path) -> None:
         assert done.returncode == 2 and words in done.stderr and done.stdout == "", done.stderr
     table.write_text("tame;more;size;coat\ntrue;1;;plain\n;1;abc;spotted\n")
     out = tmp_path / "new" / "p.json"
-    done = run(
-        place, "predict", str(tmp_path / "m"), str(table), "--separator", ";", "--format", "json", "--output", str(out)
-    )
+    line = ("predict", str(tmp_path / "m"), str(table), "--separator", ";", "--format", "json", "--output", str(out))
+    done = run(place, *line)
+    assert done.returncode == 2 and "p.json can't be written: No such file or directory" in done.stderr
+    out.parent.mkdir()
+    done = run(place, *line)
     assert done.returncode == 0 and done.stdout == ""
     assert "note: columns that training did not have, ignored: 'more'" in done.stderr
     assert "'size': 1 of 2 rows have no number ('abc'), taken as missing" in done.stderr

@@ -60,7 +60,8 @@ def test_no_password_is_shown_or_logged(tmp_path: Path):
         assert "2 complete" in run("sweep", path)
         run("sweep", path, "--extend", "1")
         for command, arguments in (
-            ("list", ()), ("trials", ("small",)), ("best", ("small",)), ("doctor", ("small",)), ("doctor", ("none",)),
+            ("list", ()), ("trials", ("small",)), ("best", ("small",)), ("model", ("small",)),
+            ("doctor", ("small",)), ("doctor", ("none",)),
             ("study export", ("small", tmp_path / "small.tar.gz")), ("study export", ("none", tmp_path / "none.gz")),
             ("study import", (tmp_path / "small.tar.gz",)),  # there is such a study
         ):  # fmt: skip
@@ -69,6 +70,7 @@ def test_no_password_is_shown_or_logged(tmp_path: Path):
         run("check", path, "-o", f"data.table={studies}", storage=None)
         run("check", path, "-o", f"dada.table={studies}", storage=None)
         run("schema", storage=None)
+        run("predict", place.home.path, studies, storage=None)
         run("data cifar10", "--archive", studies, storage=None)
         ui = Ui(place.home.path, "--storage", studies, "--mlflow-port", "0", "--dashboard-port", "0", env=ENV | env)
         arguments_of_servers = [" ".join(process.cmdline()) for process in ui.family]

@@ -16,7 +16,7 @@ from torch import nn
 import hpo
 from hpo.events import Assignment, Decision, Event, ReferenceMeasured, ReferenceOrder
 from hpo.objective import references
-from hpo.objective.references import digest_of, measure_references
+from hpo.objective.references import measure_references
 from hpo.objective.torch_task import TorchObjective
 from hpo.spec.grammar import REFERENCES
 from hpo.training.task import Split, Splits
@@ -129,22 +129,22 @@ def test_the_same_twice_and_the_digest_is_of_what_is_read() -> None:
     assert list(first) == list(REFERENCES)
     assert first == second
     splits = task.splits(data)
-    digest = digest_of("binary", splits)
+    digest = splits.digest("binary")
     assert {found.data for found in first.values()} == {digest}
     spoilt = Split(torch.full_like(splits.test.x, torch.nan), splits.test.y)
-    assert digest_of("binary", replace(splits, test=spoilt)) == digest
+    assert replace(splits, test=spoilt).digest("binary") == digest
     assert measured(task, replace(splits, test=spoilt)) == first  # the test rows are never looked at
     for part in ("train", "validation"):
         rows = getattr(splits, part)
         moved = rows.x.clone()
         moved[3, 2] += 1e-6
-        assert digest_of("binary", replace(splits, **{part: Split(moved, rows.y)})) != digest
+        assert replace(splits, **{part: Split(moved, rows.y)}).digest("binary") != digest
 
 
 def test_without_names_only_the_data_is_looked_at() -> None:
     task, data = Binary(), {"source": "synthetic"}
     (found,) = measured(task, data, names=()).values()
-    assert (found.data, found.metrics) == (digest_of("binary", task.splits(data)), {})
+    assert (found.data, found.metrics) == (task.splits(data).digest("binary"), {})
 
 
 @pytest.mark.parametrize(("loss", "comparable"), [("bce", True), ("focal", False), ("hinge", False)])

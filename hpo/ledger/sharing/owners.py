@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.sharing import machine, rows
+from hpo import machine
+from hpo.ledger.sharing import rows
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 

@@ -14,7 +14,8 @@ import optuna
 import pytest
 from postgresql import postgresql
 
-from hpo.ledger.sharing import machine, owners, rows
+from hpo import machine
+from hpo.ledger.sharing import owners, rows
 from hpo.ledger.sharing.owner_file import FileOwnership
 from hpo.ledger.sharing.owners import Owner, OwnershipLost, SharedOwnership
 from hpo.ledger.sharing.ownership import refuse_join
