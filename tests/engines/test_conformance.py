@@ -69,9 +69,13 @@ class Run:
 
     def until(self, true: Callable[[], object]) -> None:
         def polled() -> object:
-            if not (found := true()):
-                self.messages += self.engine.poll(0.2)
-            return found
+            for _ in range(1000):  # as many as have come: a worker may say more in a moment than is looked at
+                if found := true():
+                    return found
+                if not (new := self.engine.poll(0.2)):
+                    break
+                self.messages += new
+            return true()
 
         try:
             wait_for(polled, "what the engine should do")
