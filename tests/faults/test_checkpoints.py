@@ -123,6 +123,7 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
     assert sorted(attempts)[-2:] == [1, 2]
 
     place.cold, place.torch = False, True  # nobody is killed from here on
+    monkeypatch.setenv("HPO_TEST_SLEEP", "0.02")
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 2)
     for name, count in trained(place).items():
@@ -160,6 +161,7 @@ def test_the_members_of_a_cohort_go_on_from_their_checkpoints(
     assert len(kept(place)) == 4, "they were too near their ends"
     assert [trial.user_attrs["attempts"] for trial in place.trials()] == [2] * 4
 
+    monkeypatch.setenv("HPO_TEST_SLEEP", "0.02")  # nobody is killed from here on
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 4)
     ended = [trial for trial in place.trials() if trial.state.name == "COMPLETE"]
