@@ -1,0 +1,1 @@
+"""From a finished search to a decision: what is confirmed, refined and shipped."""
