@@ -12,7 +12,8 @@ import click
 from hpo.cli.options import home_options
 
 if TYPE_CHECKING:
-    from hpo.review.make_model import Rows
+    from hpo.ledger.study.home import Home
+    from hpo.review.make_model import MadeModel, Rows
 
 
 @click.command("model")
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     help="which rows it learns from; without validation rows, nothing is left to measure it on",
 )
 @click.option("--allow-different", is_flag=True, help="keep it even if its metrics are not those of the study")
+@click.option("--register", is_flag=True, help="log it to MLflow, and register it under the study's name")
 @home_options
 def command(
     study: str,
@@ -35,13 +37,16 @@ def command(
     output: Path | None,
     rows: Rows,
     allow_different: bool,
+    register: bool,
     home_folder: str,
     storage: str | None,
 ) -> int:
     """Train the best trial again, bit for bit, and write its model.
 
-    Its metrics are compared with the study's before it is kept, in a folder.
-    Exit code 0 if the model is written, 1 if its metrics are not the study's and it is not, 2 for bad input.
+    Weights that the sweep has kept (`keep` in its file) are taken as they are. The metrics are compared with the
+    study's before the model is kept, in a folder.
+    Exit code 0 if the model is written, 1 if its metrics are not the study's and it is not, 2 for bad input, 3 if it is
+    written, but could not be registered.
     """
     from hpo.engines.worker import thread_variables
 
@@ -54,7 +59,8 @@ def command(
     home = make_home(home_folder, storage)
     made = make_model(home, study, number, output, rows, allow_different)
     trial, comparison = made.trial, made.comparison
-    click.echo(f"{study}: trial {trial.number} ({show(trial.value)}, seed {trial.seed}), trained again")
+    how = "from the weights that the sweep kept" if made.kept else "trained again"
+    click.echo(f"{study}: trial {trial.number} ({show(trial.value)}, seed {trial.seed}), {how}")
     for remark in made.remarks:
         click.echo(f"note: {remark}")
     click.echo(f"{'different: ' if comparison.verdict == 'different' else ''}{comparison.told}")
@@ -67,4 +73,26 @@ def command(
         click.echo(f"note: it has weights only, and can't predict by itself ({made.config['no_program']})")
     else:
         click.echo(f"predict   {hpo_command()} predict {shlex.quote(str(made.folder))} DATA.csv")
+    from hpo.model.onnx_file import NO_WRITERS
+
+    if made.config.get("no_onnx", NO_WRITERS) != NO_WRITERS:
+        click.echo(f"note: there is no ONNX of it ({made.config['no_onnx']})")
+    return _register(home, made) if register else 0
+
+
+def _register(home: Home, made: MadeModel) -> int:
+    """Register a model that was written, and say where it is; return the exit code."""
+    from hpo.decision.register import NotRegistered, register_model
+    from hpo.ledger.study.urls import masked
+
+    try:
+        model = register_model(home, made)
+    except NotRegistered as error:
+        click.echo(f"hpo: the model is written, but not registered: {error} (the same command finishes it)", err=True)
+        return 3
+    uri = f"models:/{model.name}/{model.version}"
+    click.echo(f"mlflow    {uri}")
+    tracking = shlex.quote(masked(home.tracking_uri))
+    serve = f"mlflow models serve --model-uri {shlex.quote(uri)} --env-manager local"
+    click.echo(f"serve     MLFLOW_TRACKING_URI={tracking} {serve}")
     return 0

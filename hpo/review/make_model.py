@@ -18,6 +18,7 @@ from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.objective.beside import beside_of
 from hpo.objective.build import build, named_of
 from hpo.objective.failures import RAISED, one_line
+from hpo.review.kept_weights import kept_weights
 from hpo.review.rerun import stack_of
 from hpo.review.studies import RecordedStudy, best_of, read_study
 from hpo.spec.faults import UserError
@@ -56,6 +57,7 @@ class MadeModel:
     comparison: Comparison
     remarks: tuple[str, ...]
     config: Mapping[str, Any]
+    kept: bool = False  # whether its weights were kept by the sweep; else it was trained again
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,31 @@ class _Chosen:
     on: Rows
 
     @property
+    def spec(self) -> TrialSpec:
+        return TrialSpec(self.trial.number, self.trial.params, self.trial.seed, self.trial.epochs)
+
+    @property
+    def threads(self) -> int:
+        """Of the worker that trained it."""
+        return max(1, int(self.study.config.get("engine", {}).get("cpus_per_worker", 1)))
+
+    @property
     def versions(self) -> Mapping[str, str]:
         """Of libraries, when the sweep ran, as far as the study has them."""
         found: Mapping[str, str] = self.study.attributes.get("origin", {}).get("versions", {})
         return found
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A trial's model in this process: from its kept weights, or trained again, perhaps in its stack."""
+
+    found: Retrained
+    splits: Splits
+    comparison: Comparison
+    remarks: tuple[str, ...]
+    kept: bool = False
+    in_stack: bool = False
 
 
 def make_model(
@@ -81,7 +104,8 @@ def make_model(
     on: Rows = "train",
     allow_different: bool = False,
 ) -> MadeModel:
-    """Train a complete trial of a Torch task again, exactly as it was, and write its model into a folder.
+    """Write the model of a complete trial of a Torch task into a folder: with the weights that the sweep has kept of
+    it, else trained again, exactly as it was.
 
     number: the trial's; None: the best. output: the folder; None: `models/STUDY/trial-N` in the home.
     on: `train+validation` trains on the rows of both, as many epochs; nothing is left to measure it on.
@@ -91,22 +115,20 @@ def make_model(
     recorded = read_study(home, study)
     chosen = _Chosen(recorded, _trial_of(recorded, number), on)
     objective = _torch_objective(recorded)
-    manner, remarks = _manner(home, chosen)
     suffix = "" if on == "train" else f"-{on}"
-    folder = output or home.path / "models" / study / f"trial-{chosen.trial.number}{suffix}"
+    folder = output or home.models / study / f"trial-{chosen.trial.number}{suffix}"
     from hpo.model.folder import drafted
 
     with drafted(folder) as draft, redirect_stdout(sys.stderr):  # what the objective prints is no answer
-        found, splits = _train(objective, chosen, manner)
-        comparison = _compared(chosen, found)
+        made = _made(home, objective, chosen)
+        comparison = made.comparison
         draft.kept = comparison.verdict != "different" or allow_different
         if not draft.kept:
-            return MadeModel(None, chosen.trial, comparison, remarks, {})
+            return MadeModel(None, chosen.trial, comparison, made.remarks, {}, made.kept)
         from hpo.model.writing import write_model
 
-        facts = _facts(chosen, found, comparison, in_stack=manner.beside is not None)
-        written = write_model(draft.folder, found.run, splits, facts)
-    return MadeModel(folder, chosen.trial, comparison, remarks, written)
+        written = write_model(draft.folder, made.found.run, made.splits, _facts(chosen, made))
+    return MadeModel(folder, chosen.trial, comparison, made.remarks, written, made.kept)
 
 
 def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:
@@ -145,7 +167,7 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
     from hpo.objective.retrain import Manner
 
     engine, trial = chosen.study.config.get("engine", {}), chosen.trial
-    threads = max(1, int(engine.get("cpus_per_worker", 1)))
+    threads = chosen.threads
     parts = int(trial.info.get("batch_parts", 1))
     if chosen.on != "train":
         remarks = []
@@ -159,11 +181,35 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
     return Manner(beside_of(Stack(**stack)), compile, parts, threads), tuple(found)
 
 
+def _made(home: Home, objective: TorchObjective, chosen: _Chosen) -> _Made:
+    """Make the model. Raises UserError with the reason if that is not possible."""
+    file, why = kept_weights(home, chosen.study, chosen.trial) if chosen.on == "train" else (None, "")
+    if file is not None:
+        try:
+            return _restore(objective, chosen, file)
+        except (UserError, KeyboardInterrupt):
+            raise
+        except RAISED as error:
+            why = f"the weights in {file} can't be used: {one_line(error)}"
+    manner, remarks = _manner(home, chosen)
+    found, splits = _train(objective, chosen, manner)
+    remarks = (*((why,) if why else ()), *remarks)
+    return _Made(found, splits, _compared(chosen, found), remarks, in_stack=manner.beside is not None)
+
+
+def _restore(objective: TorchObjective, chosen: _Chosen, file: Path) -> _Made:
+    from hpo.objective.retrain import with_weights
+
+    objective.prepare()
+    splits = objective.loaded()
+    found = with_weights(objective, splits, chosen.spec, file, chosen.threads)
+    return _Made(found, splits, _measured_again(chosen, found), (), kept=True, in_stack="stack" in chosen.trial.info)
+
+
 def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[Retrained, Splits]:
     from hpo.objective.retrain import on_both, retrain
 
-    trial = chosen.trial
-    spec = TrialSpec(trial.number, trial.params, trial.seed, trial.epochs)
+    trial, spec = chosen.trial, chosen.spec
     try:
         objective.prepare()
         splits = objective.loaded() if chosen.on == "train" else on_both(objective.loaded())
@@ -201,6 +247,21 @@ def _compared(chosen: _Chosen, found: Retrained) -> Comparison:
     return Comparison("rounding", f"the metrics are the study's to rounding: {told}")
 
 
+def _measured_again(chosen: _Chosen, found: Retrained) -> Comparison:
+    """Compare what kept weights give on the validation rows. One model measures with other roundings than a stack."""
+    now, last = found.reports[max(found.reports)], chosen.trial.steps.get(max(chosen.trial.steps, default=0), {})
+    away = {name: _away(now.get(name), value) for name, value in last.items() if name.startswith("val_")}
+    worst = max(away, key=lambda name: away[name], default="")
+    if not worst or away[worst] == 0:
+        return Comparison("equal", "the weights that it left give the study's validation metrics, to the last digit")
+    if away[worst] > ROUNDING:
+        why = f"have the data or the objective's code changed since?{_changes(chosen)}"
+        told = f"the weights that it left give {worst} {show(now.get(worst))} now, but {show(last[worst])} in the study"
+        return Comparison("different", f"{told} ({why})")
+    told = f"the furthest is {worst}, {now[worst]!r} now and {last[worst]!r} in the study"
+    return Comparison("rounding", f"the weights that it left give the study's validation metrics to rounding: {told}")
+
+
 def _away(now: float | None, then: float) -> float:
     return float("inf") if now is None else abs(now - then) / max(1.0, abs(then))
 
@@ -213,10 +274,13 @@ def _changes(chosen: _Chosen) -> str:
     return f"; versions that have: {'; '.join(changed)}" if changed else ""
 
 
-def _facts(chosen: _Chosen, found: Retrained, comparison: Comparison, in_stack: bool) -> dict[str, Any]:
+def _facts(chosen: _Chosen, made: _Made) -> dict[str, Any]:
     """Return what model.json says of the trial."""
     trial, metric, config = chosen.trial, chosen.study.sweep.metric, chosen.study.config
-    measured = dict(found.reports[max(found.reports)]) if chosen.on == "train" and found.reports else None
+    reports, comparison = made.found.reports, made.comparison
+    measured = dict(reports[max(reports)]) if chosen.on == "train" and reports else None
+    if made.kept and measured is not None and trial.steps:  # the training rows' were taken while it trained
+        measured = {**trial.steps[max(trial.steps)], **measured}
     return {
         "study": chosen.study.name,
         "trial": trial.number,
@@ -228,7 +292,8 @@ def _facts(chosen: _Chosen, found: Retrained, comparison: Comparison, in_stack: 
         "metrics": measured,  # None: nothing has measured this model
         "as_in_study": comparison.verdict,
         "comparison": comparison.told,
-        "in_stack": in_stack,
+        "in_stack": made.in_stack,
+        "weights_from": "the sweep, which kept them" if made.kept else "training again",
         "objective": config["objective"],
         "data": dict(config["data"]),
         "target": config["data"].get("target"),

@@ -133,6 +133,9 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     if contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
+    if keys["keep"] is not None and contract is None and not faults:
+        message = "only the weights of a Torch task can be kept: functions and programs save their own"
+        faults.append(Fault(message, ("keep",), remedy="leave 'keep' out"))
     if "references" in source.data and not faults and metric is not None:
         faults += rules.check_references(keys["references"], inspection.is_table, metric.name, notes)
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))

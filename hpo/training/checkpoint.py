@@ -49,7 +49,7 @@ def resumed(begin: Callable[[], Run]) -> Run:
 
 def _restore(run: Run, path: Path) -> None:
     kept = torch.load(path, map_location="cpu", weights_only=True)
-    if kept["trial"] != _identity(run):
+    if kept["trial"] != identity(run):
         return
     run.model.load_state_dict(kept["model"])
     run.optimizer.load_state_dict(kept["optimizer"])
@@ -94,17 +94,20 @@ class Keeper:
         state: of its training, as hpo.training.epochs.Trainee.state_of returns it.
         """
         kept = {
-            "trial": _identity(run),
+            "trial": identity(run),
             **state,
             "generators": {name: generator.get_state() for name, generator in _generators(run).items()},
             "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in run.reports],
         }
-        written = _write(kept, Path(run.trial.checkpoint))
+        fault = write_tensors(kept, Path(run.trial.checkpoint))
+        if fault:
+            print(f"the checkpoint {run.trial.checkpoint} can't be written: {fault}", file=sys.stderr)
         self._kept = self._clock()
-        return written
+        return not fault
 
 
-def _write(kept: Mapping[str, Any], path: Path) -> bool:
+def write_tensors(kept: Mapping[str, Any], path: Path) -> str:
+    """Write tensors and plain data as torch.save does, whole or not at all. Returns "", or why it was not possible."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
@@ -114,18 +117,17 @@ def _write(kept: Mapping[str, Any], path: Path) -> bool:
             os.fsync(file.fileno())
         draft.replace(path)
     except (OSError, RuntimeError) as error:  # Torch's writer raises RuntimeError on a full disk
-        print(f"the checkpoint {path} can't be written: {type(error).__name__}: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             draft.unlink()
-        return False
-    return True
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _generators(run: Run) -> Mapping[str, torch.Generator]:
     return {"weights": run.streams.weights, "order": run.streams.order, "noise": run.streams.noise}
 
 
-def _identity(run: Run) -> dict[str, Any]:
+def identity(run: Run) -> dict[str, Any]:
     """Return what a checkpoint must have in common with a trial that goes on from it."""
     params = {name: repr(value) for name, value in sorted(run.params.items())}
     return {

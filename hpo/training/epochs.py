@@ -13,8 +13,11 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped
+from hpo.training.leaving import leave_weights
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from hpo.training.checkpoint import Keeper
     from hpo.training.run import Run
 
@@ -51,6 +54,10 @@ class Trainee(Protocol):
     def state_of(self, run: Run) -> Mapping[str, Any]:
         """Return what a checkpoint keeps of a run's training: the state_dict of its `model` and of its `optimizer`, as
         the plain loop has them."""
+        ...
+
+    def weights_of(self, run: Run) -> Mapping[str, Tensor]:
+        """Return the state_dict of a run's model, as the plain loop has it."""
         ...
 
     def leave(self, numbers: Collection[int]) -> None:
@@ -105,7 +112,8 @@ def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[
         if decisions.get(run.trial.number) is Decision.STOP:
             ended.append(Stopped(run.trial.number, trainee.info))
         elif run.completed >= run.epochs:
-            ended.append(Finished(run.trial.number, info=trainee.info))
+            left = leave_weights(run, trainee.weights_of(run)) if run.trial.weights is not None else {}
+            ended.append(Finished(run.trial.number, info={**trainee.info, **left}))
     return ended
 
 

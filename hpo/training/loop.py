@@ -95,6 +95,10 @@ class _Single:
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
 
+    def weights_of(self, run: Run) -> Mapping[str, Tensor]:
+        weights: Mapping[str, Tensor] = run.model.state_dict()
+        return weights
+
     def leave(self, numbers: Collection[int]) -> None:
         self.runs = [run for run in self.runs if run.trial.number not in numbers]
 

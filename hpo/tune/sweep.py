@@ -30,6 +30,7 @@ _TUNES = {
     "retry": "RunConfig(failure_config=tune.FailureConfig(max_failures=...))",
     "checkpoint_seconds": "RunConfig(checkpoint_config=...)",
     "confirm": "nothing",
+    "keep": "RunConfig(checkpoint_config=...)",
     "references": "nothing",
 }
 _TUNES_BUDGET = {

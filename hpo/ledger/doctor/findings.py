@@ -15,6 +15,7 @@ BEYOND_REPAIR = {
     "study.budget": "no trial is deleted; hpo sweep with -o budget.trials=N says that N are wanted",
     "mlflow.unreachable": "start or correct MLflow (MLFLOW_TRACKING_URI), then run this command again",
     "mlflow.elsewhere": "only the home's own database is replaced; move this one away, then run this command again",
+    "mlflow.model": "hpo model STUDY --trial N --register writes it again",
     "mlflow.release": "use the MLflow that wrote it, or move it away",
 }
 

@@ -167,6 +167,11 @@ class Cohort:
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return state_of(run, self.runs.index(run), self.model, self.optimizer)
 
+    def weights_of(self, run: Run) -> Mapping[str, Tensor]:
+        self.model.write_back(self.runs.index(run), run.model)
+        weights: Mapping[str, Tensor] = run.model.state_dict()
+        return weights
+
     def leave(self, numbers: Collection[int]) -> None:
         """Drop the trials with these numbers; their runs' models get their weights."""
         rows = []
