@@ -7,6 +7,7 @@ objective's code. The requirements are named here: MLflow would find them out by
 from __future__ import annotations
 
 import os
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,20 +29,22 @@ _TEXT = "text"  # of a column of which training had no category
 def save_for_mlflow(model: LoadedModel, folder: Path, model_id: str, run_id: str) -> None:
     """Write MLflow's folder of a model; folder: a new one. model_id, run_id: MLflow's ids of the model and its run."""
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # or files of the working directory come along
-    import mlflow.pyfunc
-    from mlflow.models import Model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's about its own code
+        import mlflow.pyfunc
+        from mlflow.models import Model
 
-    example = example_of(model)
-    mlflow.pyfunc.save_model(
-        str(folder),
-        loader_module="hpo.model.pyfunc",
-        data_path=str(model.folder),
-        mlflow_model=Model(model_uuid=model_id, model_id=model_id, run_id=run_id),
-        signature=signature_of(model, example),
-        input_example=example,
-        pip_requirements=requirements(),
-        metadata={"study": model.config["study"], "trial": model.config["trial"]},
-    )
+        example = example_of(model)
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module="hpo.model.pyfunc",
+            data_path=str(model.folder),
+            mlflow_model=Model(model_uuid=model_id, model_id=model_id, run_id=run_id),
+            signature=signature_of(model, example),
+            input_example=example,
+            pip_requirements=requirements(),
+            metadata={"study": model.config["study"], "trial": model.config["trial"]},
+        )
 
 
 def requirements() -> list[str]:

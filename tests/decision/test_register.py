@@ -81,11 +81,10 @@ def test_it_is_registered_once_and_loads_without_the_objective(fresh: Place, tmp
     assert fresh.run("doctor", "zoo é").returncode == 0
     script = """
 import sys
-for name in ("animals", "optuna", "ray", "cloudpickle.cloudpickle"):
+for name in ("animals", "optuna", "ray"):
     sys.modules[name] = None
-import pickle
-pickle.load = pickle.loads = None
-import mlflow.pyfunc, pandas as pd
+import cloudpickle, pickle, mlflow.pyfunc, pandas as pd
+pickle.load = pickle.loads = cloudpickle.load = cloudpickle.loads = None
 model = mlflow.pyfunc.load_model("models:/zoo é/1")
 print(model.metadata.signature.inputs.input_names(), model.metadata.saved_input_example_info is not None)
 print(model.predict(pd.read_csv("animals.csv").head(20)).to_csv(index=False))

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
@@ -118,6 +119,9 @@ class ModelRegistry:
 
     def _has_files(self, model_id: str) -> bool:
         try:
+            place = urlsplit(str(self._client.get_logged_model(model_id).artifact_location))
+            if place.scheme == "file":  # MLflow's client would remember where they lay before the home was moved
+                return Path(unquote(place.path), _FILE).exists()
             return any(file.path == _FILE for file in self._client.list_logged_model_artifacts(model_id))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
