@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its weights, so that no other is taken for it
+OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
 
 
 class Decision(enum.Enum):
@@ -100,6 +101,7 @@ class Assignment:
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial
     beside: Beside | None = None  # what its only trial trains with
     references: ReferenceOrder | None = None  # there are no trials then
+    outputs: bool = False  # each trial leaves its model's outputs for the test rows (hpo/objective/outputs.py)
 
 
 @dataclass(frozen=True)

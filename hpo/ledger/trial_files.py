@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hpo.events import WeightsOrder
-from hpo.ledger.checkpoints import Checkpoints, TrialCheckpoints
+from hpo.ledger.checkpoints import TrialCheckpoints
 from hpo.ledger.kept import KeptWeights
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord
@@ -17,8 +17,7 @@ class TrialFiles:
 
     def __init__(self, sweep: Sweep, home: Home, study_id: str) -> None:
         most = sweep.keep.models if sweep.keep is not None else 0
-        files = Checkpoints(home.checkpoints / study_id)
-        self._checkpoints = TrialCheckpoints(files, wanted=bool(sweep.checkpoint_seconds))
+        self._checkpoints = TrialCheckpoints(home.checkpoints / study_id, wanted=bool(sweep.checkpoint_seconds))
         self._kept = KeptWeights(home.kept / study_id, sweep.metric.name, sweep.metric.goal, most)
 
     def open(self, records: Iterable[TrialRecord], again: Iterable[TrialRecord] | None) -> None:

@@ -122,7 +122,7 @@ def _remove(leftovers: Sequence[Path]) -> list[str]:
         path.unlink(missing_ok=True)
         done.append(f"{path} was removed")
         with contextlib.suppress(OSError):  # it holds others
-            if path.parent.parent.name in ("checkpoints", "kept"):
+            if path.parent.parent.name in ("checkpoints", "kept", "test_outputs"):
                 path.parent.rmdir()
     return done
 

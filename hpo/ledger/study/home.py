@@ -75,6 +75,11 @@ class Home:
         return self.path / "models"
 
     @property
+    def outputs(self) -> Path:
+        """What models of confirmations say of test rows, until it is measured."""
+        return self.path.resolve() / "test_outputs"
+
+    @property
     def locks(self) -> Path:
         return self.path / "locks"
 
