@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command("model")
 @click.argument("study")
 @click.option("--trial", "number", type=click.IntRange(min=0), metavar="N", help="which trial  [default: the best]")
+@click.option("--confirmed", is_flag=True, help="the winner of `hpo confirm`; registers it, as champion")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="[default: a folder in the home]")
 @click.option(
     "--on",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 def command(
     study: str,
     number: int | None,
+    confirmed: bool,
     output: Path | None,
     rows: Rows,
     allow_different: bool,
@@ -52,11 +54,14 @@ def command(
 
     os.environ.update(thread_variables(1))  # before any numerical library reads them, as in a worker
     from hpo.ledger.study.home import make_home
-    from hpo.review.make_model import make_model
+    from hpo.review.make_model import confirmed_trial, make_model
     from hpo.review.summary import hpo_command
     from hpo.spec.space import show
 
     home = make_home(home_folder, storage)
+    if confirmed and number is not None:
+        raise click.UsageError("--confirmed says which trial: leave --trial out")
+    number = confirmed_trial(home, study) if confirmed else number
     made = make_model(home, study, number, output, rows, allow_different)
     trial, comparison = made.trial, made.comparison
     how = "from the weights that the sweep kept" if made.kept else "trained again"
@@ -77,21 +82,21 @@ def command(
 
     if made.config.get("no_onnx", NO_WRITERS) != NO_WRITERS:
         click.echo(f"note: there is no ONNX of it ({made.config['no_onnx']})")
-    return _register(home, made) if register else 0
+    return _register(home, made, confirmed) if register or confirmed else 0
 
 
-def _register(home: Home, made: MadeModel) -> int:
+def _register(home: Home, made: MadeModel, champion: bool) -> int:
     """Register a model that was written, and say where it is; return the exit code."""
     from hpo.decision.register import NotRegistered, register_model
     from hpo.ledger.study.urls import masked
 
     try:
-        model = register_model(home, made)
+        model = register_model(home, made, champion)
     except NotRegistered as error:
         click.echo(f"hpo: the model is written, but not registered: {error} (the same command finishes it)", err=True)
         return 3
-    uri = f"models:/{model.name}/{model.version}"
-    click.echo(f"mlflow    {uri}")
+    uri = f"models:/{model.name}@{model.alias}" if model.alias else f"models:/{model.name}/{model.version}"
+    click.echo(f"mlflow    {uri}{f', version {model.version}' if model.alias else ''}")
     tracking = shlex.quote(masked(home.tracking_uri))
     serve = f"mlflow models serve --model-uri {shlex.quote(uri)} --env-manager local"
     click.echo(f"serve     MLFLOW_TRACKING_URI={tracking} {serve}")

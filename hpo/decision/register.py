@@ -13,7 +13,7 @@ from hpo.ledger.mirror.rows import keys_of, mlflow_text
 from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.models import MODELS, ModelRecord, models_of, with_model
+from hpo.ledger.study.models import CHAMPION, MODELS, ModelRecord, models_of, with_model
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.ledger.study.urls import masked
 from hpo.review.make_model import MadeModel
@@ -24,12 +24,13 @@ class NotRegistered(Exception):
     """MLflow could not be written; the model is, and the study knows that it is to be registered."""
 
 
-def register_model(home: Home, made: MadeModel) -> ModelRecord:
+def register_model(home: Home, made: MadeModel, champion: bool = False) -> ModelRecord:
     """Log a model to MLflow with its trial's run, and register it under the study's name; once, however often it is
     asked for. Returns what the study has of it.
 
-    made: a model that was written. Raises UserError if it can't be registered (somebody runs the study; it has no
-    program); NotRegistered with the reason if MLflow could not be written: the same call finishes it.
+    made: a model that was written. champion: its version gets the alias `champion`, in place of any other.
+    Raises UserError if it can't be registered (somebody runs the study; it has no program); NotRegistered with the
+    reason if MLflow could not be written: the same call finishes it.
     """
     config = made.config
     if config["program"] is None:
@@ -39,6 +40,7 @@ def register_model(home: Home, made: MadeModel) -> ModelRecord:
     with _owned(home, study) as (book, ownership):
         known = {each.key: each for each in models_of(book.attributes)}
         model = known.get(model.key, model)
+        model = replace(model, alias=CHAMPION) if champion else model
         book.set_attribute(MODELS, with_model(book.attributes, model))
         try:
             model = _write(home, book, made, model)

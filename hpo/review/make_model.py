@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from hpo.objective.build import build, named_of
 from hpo.objective.failures import RAISED, one_line
 from hpo.review.kept_weights import kept_weights
 from hpo.review.rerun import stack_of
-from hpo.review.studies import RecordedStudy, best_of, read_study
+from hpo.review.studies import RecordedStudy, best_of, confirmation_of, read_study
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import Stack
 from hpo.spec.space import show
@@ -129,6 +130,23 @@ def make_model(
 
         written = write_model(draft.folder, made.found.run, made.splits, _facts(chosen, made))
     return MadeModel(folder, chosen.trial, comparison, made.remarks, written, made.kept)
+
+
+def confirmed_trial(home: Home, study: str) -> int:
+    """Return the trial that won a study's latest confirmation.
+
+    Raises UserError if there was none, or if it found the winner worse than the baseline.
+    """
+    found = confirmation_of(read_study(home, study))
+    if found is None:
+        raise UserError(f"the study {study!r} is not confirmed (hpo confirm {shlex.quote(study)} does it)")
+    winner, baseline = found.winner, found.baseline
+    if found.verdict == "worse":
+        remedy = f"--trial {baseline.number} --register" if baseline.number is not None else "train that one"
+        raise UserError(f"the winner of the confirmation, {winner.name}, is worse than {baseline.name} ({remedy})")
+    if winner.number is None:
+        raise UserError(f"the winner of the confirmation, {winner.name}, is no trial of {study!r}")
+    return winner.number
 
 
 def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from e2e.support import Place, environment
 from e2e.test_models import SPACE, TASK, rows, run
 from mlflow import MlflowClient
 
+from hpo.decision.register import NotRegistered, register_model
+from hpo.ledger.study.home import Home
 from hpo.ledger.study.models import models_of
 from hpo.ledger.study.restored import find_study
+from hpo.review.make_model import MadeModel, make_model
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +46,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     }
     place.sweep(place.write("", **keys))
     return place
+
+
+@pytest.fixture(scope="module")
+def made(place: Place, tmp_path_factory: pytest.TempPathFactory) -> MadeModel:
+    """The best trial's model, as `hpo model` writes it."""
+    with chdir(place.folder), redirect_stderr(io.StringIO()):
+        return make_model(place.home, "zoo é", output=tmp_path_factory.mktemp("made") / "m")
 
 
 @pytest.fixture
@@ -69,11 +80,11 @@ def counts(place: Place) -> tuple[int, int, int]:
     return len(logged), len(mlflow_client.search_model_versions("name = 'zoo é'")), linked
 
 
-def test_it_is_registered_once_and_loads_without_the_objective(fresh: Place, tmp_path: Path) -> None:
+def test_it_is_registered_once_and_loads_without_the_objective(fresh: Place, made: MadeModel, tmp_path: Path) -> None:
     """With the trial's run, signature and example; in a fresh process elsewhere; the same answers as `hpo predict`."""
-    for _ in range(2):
-        done = run(fresh, "model", "zoo é", "--register", "--output", str(tmp_path / "m"))
-        assert done.returncode == 0 and "mlflow    models:/zoo é/1" in done.stdout, done.stderr
+    done = run(fresh, "model", "zoo é", "--register", "--output", str(tmp_path / "m"))
+    assert done.returncode == 0 and "mlflow    models:/zoo é/1" in done.stdout, done.stderr
+    assert register_model(fresh.home, made).version == "1"  # made again: the same weights are the same model
     assert counts(fresh) == (1, 1, 1)
     config = json.loads((tmp_path / "m" / "model.json").read_text())
     version = client(fresh).get_model_version("zoo é", "1")
@@ -104,7 +115,7 @@ print(model.predict(pd.read_csv("animals.csv").head(20)).to_csv(index=False))
 
 STEPS = (
     "create_logged_model", "log_model_artifacts", "finalize_logged_model", "log_outputs", "create_registered_model",
-    "create_model_version", "set_logged_model_tags",
+    "create_model_version", "set_logged_model_tags", "set_registered_model_alias",
 )  # fmt: skip
 
 
@@ -129,49 +140,48 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_the_same_command_finishes_what_was_killed(
-    fresh: Place, killed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fresh: Place, made: MadeModel, killed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever it was killed: in the end all is there once, and the study knows of it from the beginning."""
-    from hpo.decision.register import register_model
-    from hpo.review.make_model import make_model
-
-    monkeypatch.chdir(fresh.folder)
-    made = make_model(fresh.home, "zoo é", output=tmp_path / "m")
     for step in STEPS:
         death = killed(step)
         with pytest.raises(death):
-            register_model(fresh.home, made)
+            register_model(fresh.home, made, champion=True)
         monkeypatch.undo()
-        monkeypatch.chdir(fresh.folder)
         (noted,) = models_of(find_study(fresh.home, "zoo é")[1].user_attrs)
         assert noted.version == ""
     done = fresh.run("doctor", "zoo é")
     assert done.returncode == 1 and "its registration was begun, and not finished" in done.stdout
     assert "hpo model STUDY --trial N --register writes it again" in done.stdout
-    assert register_model(fresh.home, made).version == "1"
+    assert register_model(fresh.home, made, champion=True).version == "1"
     assert counts(fresh) == (1, 1, 1)
+    assert str(client(fresh).get_model_version_by_alias("zoo é", "champion").version) == "1"
     assert fresh.run("doctor", "zoo é").returncode == 0
 
 
-def test_doctor_knows_what_is_gone(fresh: Place, tmp_path: Path) -> None:
-    """Its files, its run, its version; the same command makes it whole again."""
-    line = ("model", "zoo é", "--register", "--output", str(tmp_path / "m"))
-    assert run(fresh, *line).returncode == 0
-    version = client(fresh).get_model_version("zoo é", "1")
-    files = next((fresh.home.path / "artifacts" / "models").glob("*"))
-    shutil.rmtree(files)
-    assert "the files of version 1 of 'zoo é' are gone" in fresh.run("doctor", "zoo é").stdout
-    assert run(fresh, *line).returncode == 0 and counts(fresh) == (1, 1, 1)
-    assert fresh.run("doctor", "zoo é").returncode == 0
-    client(fresh).delete_model_version("zoo é", version.version)
-    assert "version 1 of 'zoo é' is gone" in fresh.run("doctor", "zoo é").stdout
-    assert run(fresh, *line).returncode == 0 and counts(fresh) == (1, 1, 1)
-    client(fresh).delete_run(str(version.run_id))
-    assert fresh.run("doctor", "zoo é", "--fix").returncode == 0  # the run is written again by itself
+def test_doctor_knows_what_is_gone(fresh: Place, made: MadeModel) -> None:
+    """Its files, its version, its alias; the same call makes it whole again. A run is written again by itself."""
+
+    def again(complaint: str) -> None:
+        done = fresh.run("doctor", "zoo é")
+        assert done.returncode == 1 and complaint in done.stdout, done.stdout
+        register_model(fresh.home, made, champion=True)
+        assert counts(fresh) == (1, 1, 1) and fresh.run("doctor", "zoo é").returncode == 0
+
+    noted = register_model(fresh.home, made, champion=True)
+    shutil.rmtree(fresh.home.path / "artifacts" / "models" / noted.model_id)
+    again("the files of version 1 of 'zoo é' are gone")
+    client(fresh).delete_model_version("zoo é", "1")
+    again("version 1 of 'zoo é' is gone")
+    client(fresh).delete_registered_model_alias("zoo é", "champion")
+    again("version 2 of 'zoo é' is not the champion")
+    client(fresh).delete_run(str(client(fresh).get_model_version("zoo é", "2").run_id))
+    assert "the run of version 2 of 'zoo é' is gone" in fresh.run("doctor", "zoo é").stdout
+    assert fresh.run("doctor", "zoo é", "--fix").returncode == 0
 
 
-def test_a_home_that_was_moved_takes_its_models_along(fresh: Place, tmp_path: Path) -> None:
-    assert run(fresh, "model", "zoo é", "--register", "--output", str(tmp_path / "m")).returncode == 0
+def test_a_home_that_was_moved_takes_its_models_along(fresh: Place, made: MadeModel, tmp_path: Path) -> None:
+    register_model(fresh.home, made)
     fresh.folder.rename(tmp_path / "moved")
     moved = Place(tmp_path / "moved", torch=True)
     assert moved.run("doctor", "zoo é", "--fix").returncode == 0
@@ -183,13 +193,14 @@ def test_a_home_that_was_moved_takes_its_models_along(fresh: Place, tmp_path: Pa
         mlflow.set_tracking_uri("")
 
 
-def test_what_can_not_be_registered_is_said(fresh: Place, tmp_path: Path) -> None:
-    """Where MLflow is away the model is written all the same, with an exit code of its own; a study that runs."""
-    env = environment() | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-    line = ["model", "zoo é", "--register", "--output", str(tmp_path / "m"), "--home", str(fresh.home.path)]
-    from command import run_here
-
-    done = run_here(line, fresh.folder, env)
-    assert done.returncode == 3 and "not registered: " in done.stderr and (tmp_path / "m" / "model.json").exists()
-    assert "Traceback" not in done.stderr
-    assert os.environ.get("MLFLOW_TRACKING_URI") is None
+def test_what_can_not_be_registered_is_said(fresh: Place, made: MadeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where MLflow is away, the study knows that the model is to be registered; the best is no champion by itself."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = Home(fresh.home.path, tracking="http://127.0.0.1:9")
+    with pytest.raises(NotRegistered, match="HTTP"):
+        register_model(away, made)
+    assert [each.version for each in models_of(find_study(fresh.home, "zoo é")[1].user_attrs)] == [""]
+    done = run(fresh, "model", "zoo é", "--confirmed")
+    assert done.returncode == 2 and "is not confirmed (hpo confirm 'zoo é' does it)" in done.stderr
+    done = run(fresh, "model", "zoo é", "--confirmed", "--trial", "0")
+    assert done.returncode == 2 and "leave --trial out" in done.stderr

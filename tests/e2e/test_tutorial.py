@@ -80,15 +80,18 @@ def test_each_command_does_what_the_page_says(place: Place) -> None:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
     assert "30 complete" in said["hpo sweep"] and "the baseline's is" in said["hpo sweep"]
-    assert "how sure:" in said["hpo best"]
-    assert "from the weights that the sweep kept" in said["hpo model"] and "models:/tumours/1" in said["hpo model"]
+    assert "how sure:" in said["hpo best"] and "better: the winner is better" in said["hpo confirm"]
+    assert (
+        "from the weights that the sweep kept" in said["hpo model"]
+        and "models:/churn@champion, version 1" in said["hpo model"]
+    )
     head, *rows = said["hpo predict"].splitlines()
-    assert head == "prediction,probability_benign,probability_malignant"
+    assert head == "prediction,probability_no,probability_yes"
     answers = json.loads(said["curl"])["predictions"]
-    assert len(answers) == 4 and answers[0].keys() == {"prediction", "probability_benign", "probability_malignant"}
+    assert len(answers) == 4 and answers[0].keys() == {"prediction", "probability_no", "probability_yes"}
     assert [answer["prediction"] for answer in answers] == [row.split(",")[0] for row in rows]
-    assert "malignant" in said["python"]
-    assert place.run("doctor", "tumours").returncode == 0
+    assert "probability_yes" in said["python"]
+    assert place.run("doctor", "churn").returncode == 0
 
 
 def started(place: Place, command: str) -> subprocess.Popen[bytes]:

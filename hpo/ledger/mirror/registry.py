@@ -24,7 +24,6 @@ from hpo.spec.faults import UserError
 
 _VERSIONS = "mlflow.modelVersions"  # the tag by which MLflow's pages lead from a logged model to its versions
 _FILE = "MLmodel"
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,10 @@ class ModelRegistry:
         outputs = run.outputs.model_outputs if run.outputs is not None else []
         if logged.model_id not in {output.model_id for output in outputs}:
             self._client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
-        return str(logged.model_id), self._register(model, trial, logged, run)
-
-    def crown(self, model: ModelRecord) -> None:
-        """Give a registered version the alias of the confirmed one."""
-        self._client.set_registered_model_alias(model.name, CHAMPION, model.version)
+        version = self._register(model, trial, logged, run)
+        if model.alias:
+            self._client.set_registered_model_alias(model.name, model.alias, version)
+        return str(logged.model_id), version
 
     def faults(self, model: ModelRecord) -> Iterator[str]:
         """Yield what is wrong in MLflow with a model that the study names."""
@@ -90,6 +88,8 @@ class ModelRegistry:
         if version.tags.get("hpo.digest") != model.digest:
             yield f"version {model.version} of {model.name!r} is another model"
             return
+        if model.alias and model.alias not in version.aliases:
+            yield f"version {model.version} of {model.name!r} is not the {model.alias}"
         if not self._has_files(model.model_id):
             yield f"the files of version {model.version} of {model.name!r} are gone"
         try:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 MODELS = "models"  # the attribute's name
+CHAMPION = "champion"  # the confirmed one
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class ModelRecord:
     name: str  # of the registered model
     model_id: str = ""  # of MLflow's logged model
     version: str = ""  # of the registered model
+    alias: str = ""  # of the version: CHAMPION, of at most one model of a study
 
     @property
     def key(self) -> tuple[int, str, str]:
@@ -33,9 +35,9 @@ def models_of(attributes: Mapping[str, Any]) -> list[ModelRecord]:
 
 
 def with_model(attributes: Mapping[str, Any], model: ModelRecord) -> list[dict[str, Any]]:
-    """Return what the attribute becomes with a model, which takes its own former place if it has one. Plain JSON."""
-    known = models_of(attributes)
-    before = next((each for each in known if each.key == model.key), None)
-    if before is None:
-        return [asdict(each) for each in (*known, model)]
-    return [asdict(replace(model, moment=before.moment) if each is before else each) for each in known]
+    """Return what the attribute becomes with a model, which takes its own former place if it has one, and its alias
+    from all others. Plain JSON."""
+    known = {each.key: each for each in models_of(attributes)}
+    if model.alias:
+        known = {key: replace(each, alias="") if each.alias == model.alias else each for key, each in known.items()}
+    return [asdict(each) for each in (known | {model.key: model}).values()]
