@@ -66,7 +66,8 @@ def example_of(model: LoadedModel) -> Any:
 def signature_of(model: LoadedModel, example: Any) -> ModelSignature:
     """Return what MLflow compares rows with, and how predictions look.
 
-    Numbers are `double`; columns of texts or truths `Any`, since pandas reads some of these as numbers or truths.
+    A table's columns are `Any`: MLflow would refuse whole numbers for `double`, as which pandas reads a column without
+    gaps, and truths or numbers for `string`. The model itself says what is no number or no known category.
     """
     from mlflow.models import ModelSignature, infer_signature
 
@@ -75,13 +76,12 @@ def signature_of(model: LoadedModel, example: Any) -> ModelSignature:
 
 
 def _inputs(model: LoadedModel) -> Schema:
-    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 
     fitted = model.preprocessing
     if isinstance(fitted, FittedColumns):
         anything = AnyType()  # type: ignore[no-untyped-call]
-        numbers = [ColSpec(anything if each.truths else DataType.double, each.name) for each in fitted.numbers]
-        return Schema([*numbers, *(ColSpec(anything, each.name) for each in fitted.texts)])
+        return Schema([ColSpec(anything, name) for name in fitted.needed])
     known = model.config["input"]
     return Schema([TensorSpec(np.dtype(known["dtype"]), (-1, *known["shape"]))])
 

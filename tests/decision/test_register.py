@@ -99,6 +99,7 @@ pickle.load = pickle.loads = cloudpickle.load = cloudpickle.loads = None
 model = mlflow.pyfunc.load_model("models:/zoo é/1")
 print(model.metadata.signature.inputs.input_names(), model.metadata.saved_input_example_info is not None)
 print(model.predict(pd.read_csv("animals.csv").head(20)).to_csv(index=False))
+print(model.predict(pd.DataFrame({"coat": [None], "tame": ["true"], "size": [1], "more": [2]})).shape)
 """
     env = environment() | {"MLFLOW_TRACKING_URI": fresh.home.tracking_uri}
     (tmp_path / "elsewhere").mkdir()
@@ -110,7 +111,8 @@ print(model.predict(pd.read_csv("animals.csv").head(20)).to_csv(index=False))
     head, _, table = done.stdout.partition("\n")
     assert head == "['size', 'tame', 'coat'] True"
     own = run(fresh, "predict", str(tmp_path / "m"), "animals.csv").stdout.splitlines()[:21]
-    assert table.strip().splitlines() == own
+    *lines, shape = filter(None, table.splitlines())
+    assert lines == own and shape == "(1, 4)"
 
 
 STEPS = (
