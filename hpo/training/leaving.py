@@ -24,7 +24,7 @@ else:
     torch = lazy_import("torch")
 
 
-_OWN = ("params", "seed", "epochs", "rows")  # what weights have in common with their trial, wherever it trained
+_OWN = ("seed", "params", "epochs", "rows")  # what weights have in common with their trial, wherever it trained
 
 
 def leave_weights(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -52,6 +52,5 @@ def take_weights(run: Run, file: Path) -> None:
     kept = torch.load(file, map_location="cpu", weights_only=True)
     own = identity(run)
     if differs := [key for key in _OWN if kept["trial"].get(key) != own[key]]:
-        told = ", ".join(f"{key} {kept['trial'].get(key)!r}, not {own[key]!r}" for key in differs)
-        raise ValueError(f"they were left by another trial, or from other data: {told}")
+        raise ValueError(f"they were left by a trial with another {', '.join(differs)}")
     run.model.load_state_dict(kept["model"])

@@ -71,8 +71,8 @@ def test_where_they_can_not_be_written_the_trial_ends_all_the_same(tmp_path: Pat
 def test_another_trials_are_refused(tmp_path: Path) -> None:
     ends(run_of(tmp_path, 0))
     other = run_of(tmp_path, 1)
-    with pytest.raises(ValueError, match="another trial, or from other data: seed 0, not 1"):
+    with pytest.raises(ValueError, match=r"another seed, params$"):
         take_weights(other, tmp_path / "0.left")
     fewer = start(TASK, splits_of("binary", rows=40), replace(run_of(tmp_path, 0).trial), CPU)
-    with pytest.raises(ValueError, match="rows"):
+    with pytest.raises(ValueError, match=r"another rows$"):
         take_weights(fewer, tmp_path / "0.left")
