@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from hpo.ledger.study.confirmations import Confirming, Contender, confirming
@@ -36,10 +36,10 @@ def confirming_names(study: str, study_id: str, studies: Studies) -> list[str]:
     return sorted(found, key=lambda name: (len(name), name))
 
 
-def free_name(study: str, studies: Studies) -> str:
-    """Return the name of the next confirmation."""
+def free_name(study: str, names: Container[str]) -> str:
+    """Return the name of the next confirmation. names: those that are taken."""
     index = 0
-    while name_of(study, index) in studies:
+    while name_of(study, index) in names:
         index += 1
     return name_of(study, index)
 
