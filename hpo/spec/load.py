@@ -37,6 +37,7 @@ class Named:
     metric: str
     parameters: tuple[str, ...]
     folder: Path  # where the sweep file lies
+    repeats: int = 1  # seeds that each trial is trained with
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Inspection:
     as_text: Callable[[Any], Hashable] | None = None  # how a value reaches the objective, where that is text only
     notes: tuple[str, ...] = ()  # what the user should know
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
+    folds: int = 1  # of the rows: each trial is trained once on all but each of them
     is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are
 
 
@@ -135,6 +137,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
     if "references" in source.data and not faults and metric is not None:
         faults += rules.check_references(keys["references"], inspection.is_table, metric.name, notes)
+    faults += rules.check_repeats(keys["repeats"], space, contract) if not faults else ()
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
     limits = _limits(keys, space, contract, faults, notes)
@@ -158,6 +161,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
             reports_each_epoch=contract is not None,
             shape_parameters=_shape_parameters(space, contract),
             libraries=inspection.libraries,
+            folds=inspection.folds,
             has_references=inspection.is_table and metric.name.startswith("val_"),
         ),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
@@ -207,8 +211,9 @@ def _inspect_objective(
     if command is not None and program is None:
         faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
     metric = keys["metric"].name if keys["metric"] else ""
+    folder = path.resolve().parent
     named = Named(
-        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), path.resolve().parent
+        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder, keys["repeats"]
     )
     with reading(("objective",) if objective is not None else ("program",)):
         inspection = inspect(named)

@@ -268,6 +268,21 @@ def check_stack(stack: Stack, space: Space, contract: Contract | None) -> Iterat
                 yield Fault(f"{name} {reason}", place)
 
 
+def check_repeats(repeats: int, space: Space, contract: Contract | None) -> Iterator[Fault]:
+    """Repeats belong to a Torch task, and a trial's seed is not searched beside them."""
+    if repeats == 1:
+        return
+    if contract is None:
+        message = (
+            "'repeats' needs a Torch task: a function or a program reports the steps of one training after another"
+        )
+        remedy = "train with several seeds in it, and report their mean; or drop 'repeats'"
+        yield Fault(message, ("repeats",), remedy=remedy)
+    elif "seed" in space:
+        message = f"'repeats' trains each trial with {repeats} seeds, but the hyperparameter 'seed' gives it one"
+        yield Fault(message, ("repeats",), remedy="drop one of them")
+
+
 def check_references(references: Any, is_table: bool, metric: str, notes: list[str]) -> Iterator[Fault]:
     """References that are asked for by name can be had. Where `auto` finds none, a note is added that says so."""
     if is_table and metric.startswith("val_"):

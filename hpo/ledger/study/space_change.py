@@ -8,7 +8,8 @@ from typing import Any
 from hpo.spec.conditions import same
 from hpo.spec.space import Categorical, Constant, Domain, Range, Space
 
-_FIXED = ("objective", "program", "command", "data", "metric", "epochs")  # of Sweep.identity()
+_FIXED = ("objective", "program", "command", "data", "metric", "epochs", "repeats")  # of Sweep.identity()
+_UNSAID = {"repeats": 1}  # what it means where an identity does not say it
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
@@ -25,7 +26,11 @@ def obstacles(theirs: Mapping[str, Any], ours: Mapping[str, Any], old: Space, ne
 
     theirs, ours: Sweep.identity() of the study and of the file; old, new: their spaces.
     """
-    lines = [line for key in _FIXED for line in differences(theirs.get(key), ours.get(key), key)]
+    lines = [
+        line
+        for key in _FIXED
+        for line in differences(theirs.get(key, _UNSAID.get(key)), ours.get(key, _UNSAID.get(key)), key)
+    ]
     for name in dict.fromkeys([*old.names(), *new.names()]):
         if name not in new.names():
             if not old[name].when:
