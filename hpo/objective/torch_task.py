@@ -5,11 +5,9 @@ The members of a trial (hpo/training/members.py) are in the same stack as far as
 
 from __future__ import annotations
 
-import copy
 import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +18,7 @@ from hpo.objective.failures import RAISED, ending_of, kind_of
 from hpo.objective.libraries import libraries_of
 from hpo.objective.noting import Noting
 from hpo.objective.references import measure_references
+from hpo.objective.rows import TaskRows, check_rows
 from hpo.objective.stacking import NO_TWO_ALIKE, stack_of, structure_of_trial, to_probe, why
 from hpo.objective.surroundings import Surroundings
 from hpo.spec.contract import Contract
@@ -29,9 +28,8 @@ from hpo.training.contract import contract_of
 from hpo.training.data.table_task import TableTask
 from hpo.training.device import pick_device, warm_up
 from hpo.training.epochs import Trainee, train_epochs
-from hpo.training.evaluation import to_device
 from hpo.training.run import Run
-from hpo.training.task import Splits, TorchTask
+from hpo.training.task import TorchTask
 from hpo.training.vocabulary.targets import remembering
 
 
@@ -39,15 +37,14 @@ class TorchObjective:
     """A Torch task bound to a sweep file's `data` section; implements `hpo.objective.base.Objective`."""
 
     as_text = None
-    folds = 1
 
     def __init__(self, task: TorchTask, data: Mapping[str, Any], repeats: int = 1) -> None:
         """repeats: seeds that each trial is trained with."""
         self.task = task
         self.data = data
         self._contract = contract_of(task)
-        self._splits: Splits | None = None
-        self.beginning = Beginning(task, lambda trial, member: self.loaded(), repeats)
+        self.rows = TaskRows(task, data)
+        self.beginning = Beginning(task, self.rows.of, repeats * self.rows.folds)
         # Runs in a stack that pay and fit here, by structure, as measured. (What follows for the whole sweep, by shape,
         # is the planner's to know: it is told by Returned.)
         self._measured: dict[Hashable, int] = {}
@@ -62,16 +59,22 @@ class TorchObjective:
         return (*self.task.libraries(self.data), *libraries_of(self.task))
 
     @property
+    def folds(self) -> int:
+        return self.rows.folds
+
+    @property
     def is_table(self) -> bool:
         return isinstance(self.task, TableTask)
 
     def check_data(self) -> list[Fault]:
-        return self.task.check_data(copy.deepcopy(self.data))
+        return check_rows(self.task, self.data)
 
     def prepare(self) -> list[str]:
         """Load the splits, without the test split, to the device that will train, and what of Torch comes late."""
         warm_up()
-        notes = list(self.loaded().notes)
+        notes = list(self.rows.each()[0].notes)
+        if self.rows.reshuffled:
+            notes.append("each trial has a split of its own, by its seed: the same test rows, other validation rows")
         self._surroundings = Surroundings()
         return notes
 
@@ -90,12 +93,12 @@ class TorchObjective:
     def _facts(self) -> dict[str, Any]:
         """Return what a trial's end says of what its `val_*` metrics are taken over: rows, and members if several."""
         members = {"members": self.beginning.members} if self.beginning.members > 1 else {}
-        rows = {"validation_rows": len(self._splits.validation)} if self._splits is not None else {}
-        return {**rows, **members}
+        rows = self.rows.measured
+        return {**({"validation_rows": rows} if rows is not None else {}), **members}
 
     def _train(self, assignment: Assignment, channel: Channel) -> None:
         if assignment.references is not None:
-            measure_references(self.task, self.loaded(), assignment.references, channel)
+            measure_references(self.task, self.rows.each(), assignment.references, channel)
             return
         if assignment.beside is not None:
             self._train_beside(assignment.trials[0], assignment.beside, assignment.compile, channel)
@@ -219,11 +222,3 @@ class TorchObjective:
 
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
         train_alone(partial(self.beginning.runs, trial), trial, channel, checkpoint_seconds)
-
-    def loaded(self) -> Splits:
-        """Return the splits on the device that trains; the test split is empty."""
-        if self._splits is None:
-            splits, device = self.task.splits(copy.deepcopy(self.data)).without_test(), pick_device()
-            train, validation = to_device(splits.train, device), to_device(splits.validation, device)
-            self._splits = replace(splits, train=train, validation=validation)
-        return self._splits

@@ -23,7 +23,7 @@ from hpo.review.studies import RecordedStudy, best_of, read_study
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import Stack
 from hpo.spec.space import show
-from hpo.training.members import of_member
+from hpo.training.members import Member, of_member
 
 if TYPE_CHECKING:
     from hpo.objective.retrain import Manner, Retrained
@@ -92,6 +92,11 @@ def make_model(
     recorded = read_study(home, study)
     chosen = _Chosen(recorded, _trial_of(recorded, number), on)
     objective = _torch_objective(recorded)
+    if on == "train" and objective.folds > 1:
+        raise UserError(
+            f"trial {chosen.trial.number} was trained {objective.folds} times, each time without one fold of the rows, "
+            "so it is no single model (--on train+validation trains one on all of these rows)"
+        )
     manner, remarks = _manner(home, chosen)
     suffix = "" if on == "train" else f"-{on}"
     folder = output or home.path / "models" / study / f"trial-{chosen.trial.number}{suffix}"
@@ -169,7 +174,8 @@ def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[
     spec = TrialSpec(trial.number, trial.params, trial.seed, trial.epochs)
     try:
         objective.prepare()
-        splits, beginning = objective.loaded(), objective.beginning
+        beginning = objective.beginning
+        splits = objective.rows.of(spec, Member(0, beginning.members))
         if chosen.on != "train":
             splits = on_both(splits)
             beginning = Beginning(objective.task, lambda trial, member: splits, members=1)

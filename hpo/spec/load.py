@@ -136,7 +136,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
     if "references" in source.data and not faults and metric is not None:
-        faults += rules.check_references(keys["references"], inspection.is_table, metric.name, notes)
+        faults += rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
     faults += rules.check_repeats(keys["repeats"], space, contract) if not faults else ()
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
@@ -162,7 +162,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
             shape_parameters=_shape_parameters(space, contract),
             libraries=inspection.libraries,
             folds=inspection.folds,
-            has_references=inspection.is_table and metric.name.startswith("val_"),
+            has_references=rules.has_references(inspection.is_table, keys["data"], metric.name),
         ),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
     )
@@ -275,6 +275,10 @@ def _remarks(sweep: Sweep) -> list[str]:
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]
     if weighted and sweep.method == "grid":
         remarks.append(f"the probabilities of {', '.join(weighted)} have no effect in a grid")
+    if (how := sweep.data.get("resample")) in ("kfold", "reshuffle") and not sweep.traits.reports_each_epoch:
+        remarks.append("'data.resample' goes to your code: of functions and programs nobody else can cut the rows")
+    elif how == "reshuffle" and sweep.trial_seed is not None and sweep.budget.trials > 1:
+        remarks.append("'trial_seed' gives all trials one seed, so 'reshuffle' gives them all the same split")
     if sweep.confirm is not None:
         remarks.append("'confirm' is kept with the study; this version has no `hpo confirm` yet")
     return remarks

@@ -283,11 +283,20 @@ def check_repeats(repeats: int, space: Space, contract: Contract | None) -> Iter
         yield Fault(message, ("repeats",), remedy="drop one of them")
 
 
-def check_references(references: Any, is_table: bool, metric: str, notes: list[str]) -> Iterator[Fault]:
+def has_references(is_table: bool, data: Mapping[str, Any], metric: str) -> bool:
+    """Whether other models can be measured on the very rows that all trials are measured on, by the same metric."""
+    return is_table and data.get("resample") != "reshuffle" and metric.startswith("val_")
+
+
+def check_references(
+    references: Any, is_table: bool, data: Mapping[str, Any], metric: str, notes: list[str]
+) -> Iterator[Fault]:
     """References that are asked for by name can be had. Where `auto` finds none, a note is added that says so."""
-    if is_table and metric.startswith("val_"):
+    if has_references(is_table, data, metric):
         return
     why = f"they are measured on the validation split, but the metric is {metric}"
+    if data.get("resample") == "reshuffle":
+        why = "resample: reshuffle gives each trial other validation rows"
     if not is_table:
         why = "they need a table task (hpo.TableTask): of other objectives nobody knows what to fit a model on"
     if isinstance(references, list):

@@ -16,7 +16,9 @@ def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
     """Yield one line a difference between two plain structures."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         for key in dict.fromkeys([*theirs, *ours]):
-            yield from differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else str(key))
+            where = f"{path}.{key}" if path else str(key)
+            unsaid = _UNSAID.get(where)
+            yield from differences(theirs.get(key, unsaid), ours.get(key, unsaid), where)
     elif not same(theirs, ours):
         yield f"{path}: the study has {theirs!r}, the file has {ours!r}"
 
@@ -26,11 +28,8 @@ def obstacles(theirs: Mapping[str, Any], ours: Mapping[str, Any], old: Space, ne
 
     theirs, ours: Sweep.identity() of the study and of the file; old, new: their spaces.
     """
-    lines = [
-        line
-        for key in _FIXED
-        for line in differences(theirs.get(key, _UNSAID.get(key)), ours.get(key, _UNSAID.get(key)), key)
-    ]
+    fixed, now = ({key: each[key] for key in _FIXED if key in each} for each in (theirs, ours))
+    lines = list(differences(fixed, now))
     for name in dict.fromkeys([*old.names(), *new.names()]):
         if name not in new.names():
             if not old[name].when:
