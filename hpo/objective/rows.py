@@ -1,5 +1,5 @@
-"""The rows that trials train on and are measured on, on the device that trains: once for all of them, as folds, or cut
-anew for each. The test rows are left out, always."""
+"""The rows that trials train on and are measured on, on the device that trains: split once for all of them, in folds,
+or anew for each. Of the test rows only the features are ever here, for a confirmation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hpo.events import TrialSpec
 from hpo.spec.faults import Fault
@@ -19,6 +19,9 @@ from hpo.training.evaluation import to_device
 from hpo.training.members import Member
 from hpo.training.seeding import derive_seed
 from hpo.training.task import Splits, TorchTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _RESAMPLED = ("kfold", "reshuffle")  # what data.resample says where trials have rows of their own
 _KEYS = ("resample", "folds")
@@ -41,6 +44,7 @@ class TaskRows:
         sound = not SPLIT_OPTIONS["folds"].objection(folds)  # else check_rows says what is wrong
         self.folds = int(folds) if self._how == "kfold" and sound else 1
         self._known: dict[Cut | None, Splits] = {}
+        self._test_x: Tensor | None = None
 
     @property
     def reshuffled(self) -> bool:
@@ -70,6 +74,12 @@ class TaskRows:
         if splits is None:
             return None
         return len(splits.validation) + (len(splits.train) if self.folds > 1 else 0)
+
+    def test_x(self) -> Tensor:
+        """Return the features of the test rows; their targets are loaded with them, and dropped at once."""
+        if self._test_x is None:
+            self._test_x = self._task.splits(copy.deepcopy(self._data)).test.x.to(pick_device())
+        return self._test_x
 
     def _cut(self, cut: Cut | None) -> Splits:
         if cut not in self._known:

@@ -17,6 +17,7 @@ from hpo.objective.beginning import Beginning
 from hpo.objective.failures import RAISED, ending_of, kind_of
 from hpo.objective.libraries import libraries_of
 from hpo.objective.noting import Noting
+from hpo.objective.outputs import LeavingOutputs
 from hpo.objective.references import measure_references
 from hpo.objective.rows import TaskRows, check_rows
 from hpo.objective.stacking import NO_TWO_ALIKE, stack_of, structure_of_trial, to_probe, why
@@ -49,6 +50,7 @@ class TorchObjective:
         # is the planner's to know: it is told by Returned.)
         self._measured: dict[Hashable, int] = {}
         self._surroundings: Surroundings | None = None
+        self._leaving: LeavingOutputs | None = None  # while an assignment asks for outputs
 
     @property
     def contract(self) -> Contract:
@@ -84,9 +86,12 @@ class TorchObjective:
         What the channel raises passes, for then nobody listens. What the trials have changed in their process is put
         back at the end."""
         surroundings = self._surroundings = self._surroundings or Surroundings()
+        noting = Noting(channel, self._facts)
+        self._leaving = LeavingOutputs(noting, self.rows.test_x) if assignment.outputs else None
         try:
-            self._train(assignment, Noting(channel, self._facts))
+            self._train(assignment, self._leaving or noting)
         finally:
+            self._leaving = None
             for text in surroundings.put_back().values():
                 print(text, file=sys.stderr)  # the worker's log
 
@@ -178,6 +183,9 @@ class TorchObjective:
 
         specs = {run.trial.number: run.trial for run in stack.runs}
         completed = {run.trial.number: run.completed for run in stack.runs}
+        if self._leaving is not None:
+            for run in stack.runs:
+                self._leaving.trains(run, stack)
         training = train_epochs(stack, keeper=Keeper(checkpoint_seconds))
         decisions: Mapping[int, Decision] | None = None
         while True:
@@ -221,4 +229,10 @@ class TorchObjective:
             channel.exchange([ending_of(trial.number, error)])
 
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
-        train_alone(partial(self.beginning.runs, trial), trial, channel, checkpoint_seconds)
+        def begin() -> list[Run]:
+            runs = self.beginning.runs(trial)
+            if self._leaving is not None:
+                self._leaving.trains(runs[0])
+            return runs
+
+        train_alone(begin, trial, channel, checkpoint_seconds)

@@ -159,7 +159,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         description=keys["description"] or "",
         traits=Traits(
             reports_each_epoch=contract is not None,
-            shape_parameters=_shape_parameters(space, contract),
+            shape_parameters=shape_parameters(space, contract),
             libraries=inspection.libraries,
             folds=inspection.folds,
             has_references=rules.has_references(inspection.is_table, keys["data"], metric.name),
@@ -258,7 +258,7 @@ def _limits(
     return Limits(**dict(budget) | {"trials": trials, "epochs": epochs, "failures": failures})
 
 
-def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...] | None:
+def shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...] | None:
     """Return the searched parameters that decide which trials can train as one stack; None: none can."""
     if contract is None:
         return None
@@ -279,6 +279,6 @@ def _remarks(sweep: Sweep) -> list[str]:
         remarks.append("'data.resample' goes to your code: of functions and programs nobody else can cut the rows")
     elif how == "reshuffle" and sweep.trial_seed is not None and sweep.budget.trials > 1:
         remarks.append("'trial_seed' gives all trials one seed, so 'reshuffle' gives them all the same split")
-    if sweep.confirm is not None:
-        remarks.append("'confirm' is kept with the study; this version has no `hpo confirm` yet")
+    if sweep.confirm is not None and not sweep.baselines and not sweep.traits.reports_each_epoch:
+        remarks.append("'confirm' has nothing to judge the winner against: give the file 'baselines'")
     return remarks

@@ -58,6 +58,10 @@ class Trainee(Protocol):
         the plain loop has them."""
         ...
 
+    def settle(self, run: Run) -> None:
+        """Give a run's model the weights that it has by now."""
+        ...
+
     def leave(self, numbers: Collection[int]) -> None:
         """Drop the runs of the trials with these numbers."""
         ...

@@ -95,6 +95,9 @@ class Loops:
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
 
+    def settle(self, run: Run) -> None:
+        """Its model has them."""
+
     def leave(self, numbers: Collection[int]) -> None:
         self.runs = [run for run in self.runs if run.trial.number not in numbers]
 

@@ -33,12 +33,18 @@ class Together:
         return [metrics for part in self._parts for metrics in part.validate()]
 
     def state_of(self, run: Run) -> Mapping[str, Any]:
-        return next(part for part in self._parts if run in part.runs).state_of(run)
+        return self._part_of(run).state_of(run)
+
+    def settle(self, run: Run) -> None:
+        self._part_of(run).settle(run)
 
     def leave(self, numbers: Collection[int]) -> None:
         for part in self._parts:
             part.leave(numbers)
         self._parts = [part for part in self._parts if part.runs]
+
+    def _part_of(self, run: Run) -> Trainee:
+        return next(part for part in self._parts if run in part.runs)
 
 
 def company(runs: Sequence[Run]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from hpo.ledger.mirror.rows import (
     begun_rows,
     best_curve,
     best_point,
+    confirmation_tags,
     ended_rows,
     keys_of,
     milliseconds,
@@ -209,24 +210,41 @@ class MlflowBook:
 
     def _open_parent(self, sweep: SweepRecord) -> None:
         client = self._mlflow.client
-        condition = f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'"
-        parents = search_runs(client, self._at.experiment, condition)
-        if parents:
-            self.parent_id = parents[0].info.run_id
+        if found := self._parent_of(sweep, self._at.experiment):
+            self.parent_id = found
             client.update_run(self.parent_id, "RUNNING")
         else:
             tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
             tags["hpo.study_id"] = sweep.study_id
             tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
             start = milliseconds(sweep.began)
-            run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} (sweep)")
+            kind = "confirmation" if sweep.confirms else "sweep"
+            run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} ({kind})")
             self.parent_id = run.info.run_id
         client.set_experiment_tag(self._at.experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
         tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
         tags |= {"mlflow.user": sweep.origin.user, "mlflow.note.content": _description(sweep)}
+        tags |= confirmation_tags(sweep)
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         write_parent_files(client, self.parent_id, sweep)
+
+    def _parent_of(self, sweep: SweepRecord, experiment: str) -> str:
+        """Return the id of the parent run that there is; "" if there is none."""
+        condition = f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'"
+        parents = search_runs(self._mlflow.client, experiment, condition)
+        return str(parents[0].info.run_id) if parents else ""
+
+    def describe(self, sweep: SweepRecord) -> list[str]:
+        """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user."""
+        client = self._mlflow.client
+        parent = self._parent_of(sweep, self._find_experiment(sweep))
+        if not parent:
+            return [f"MLflow has no parent run of {sweep.study!r}: hpo doctor says what to do"]
+        for key, value in confirmation_tags(sweep).items():
+            client.set_tag(parent, key, value)
+        write_parent_files(client, parent, sweep)
+        return []
 
     def write(self, trials: Sequence[tuple[TrialRecord, bool]], best: Sequence[tuple[int, float, float]]) -> None:
         """Bring trials' runs to the states of their records, each with all its steps if it has ended (True).

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo.ledger.mirror.rows import Point, RunOrder, parent_files, reference_points
+from hpo.ledger.mirror.rows import Point, RunOrder, parent_files, parent_points
 from hpo.ledger.study.records import SweepRecord
 
 
@@ -23,11 +23,11 @@ class Child(NamedTuple):
 
 
 def write_parent_files(client: MlflowClient, parent_id: str, sweep: SweepRecord) -> None:
-    """Write the files of a sweep's parent run, and its metrics that tell of references; those that it has are not
-    doubled."""
+    """Write the files of a sweep's parent run, and its metrics that tell of references and confirmations; those
+    that it has are not doubled."""
     for name, text in parent_files(sweep).items():
         client.log_text(parent_id, text, name)
-    if points := reference_points(sweep):
+    if points := parent_points(sweep):
         client.log_batch(parent_id, metrics=_metrics(points))
 
 

@@ -98,6 +98,10 @@ class Mirror:
     def attach(self, number: int, name: str, path: str) -> None:
         self._order("attach", number, name, path)
 
+    def describe(self, sweep: SweepRecord) -> None:
+        """Have a sweep's parent run say what is recorded of the sweep by now, without its being opened again."""
+        self._order("describe", sweep)
+
     def best(self, step: int, value: float, moment: float) -> None:
         self._order("best", step, value, moment)
 
