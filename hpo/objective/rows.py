@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hpo.events import TrialSpec
+from hpo.spec.contract import RESAMPLED
 from hpo.spec.faults import Fault
 from hpo.training.cuts import Cut, Fold, Reshuffle
 from hpo.training.data.options import fill_options
@@ -23,7 +24,6 @@ from hpo.training.task import Splits, TorchTask
 if TYPE_CHECKING:
     from torch import Tensor
 
-_RESAMPLED = ("kfold", "reshuffle")  # what data.resample says where trials have rows of their own
 _KEYS = ("resample", "folds")
 
 
@@ -100,7 +100,7 @@ def takes_cut(task: TorchTask) -> bool:
 
 def check_rows(task: TorchTask, data: Mapping[str, Any]) -> list[Fault]:
     """Return what is wrong with a sweep file's `data` section. Paths are relative to it."""
-    if data.get("resample") not in _RESAMPLED or takes_cut(task):
+    if data.get("resample") not in RESAMPLED or takes_cut(task):
         return task.check_data(copy.deepcopy(dict(data)))
     message = f"{type(task).__name__}.splits takes no 'cut', so its rows can't be resampled ({data['resample']})"
     remedy = "write `def splits(self, data, cut=None)` and cut by it, as hpo.split_arrays does; `repeats` needs none"

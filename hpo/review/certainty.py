@@ -131,9 +131,10 @@ def _members(study: RecordedStudy, best: TrialRecord) -> Members | None:
     if count < 2 or best.number not in spreads:
         return None
     largest = max(spreads[best.number], statistics.median(spreads.values()))
-    rows, same = best.info.get("validation_rows"), study.sweep.data.get("resample", "holdout") == "holdout"
-    share = standard_error(_value(best), rows) if same and rows and _is_share(study.sweep.metric.name) else None
-    return Members(count, spreads[best.number], largest / math.sqrt(count), share)
+    is_share = not study.sweep.resampled and _is_share(study.sweep.metric.name)
+    rows = best.info.get("validation_rows") if is_share else None
+    of_rows = standard_error(_value(best), rows) if rows else None
+    return Members(count, spreads[best.number], largest / math.sqrt(count), of_rows)
 
 
 def _repeats(complete: Sequence[TrialRecord]) -> Repeats | None:

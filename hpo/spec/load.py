@@ -275,9 +275,9 @@ def _remarks(sweep: Sweep) -> list[str]:
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]
     if weighted and sweep.method == "grid":
         remarks.append(f"the probabilities of {', '.join(weighted)} have no effect in a grid")
-    if (how := sweep.data.get("resample")) in ("kfold", "reshuffle") and not sweep.traits.reports_each_epoch:
+    if sweep.resampled and not sweep.traits.reports_each_epoch:
         remarks.append("'data.resample' goes to your code: of functions and programs nobody else can cut the rows")
-    elif how == "reshuffle" and sweep.trial_seed is not None and sweep.budget.trials > 1:
+    elif sweep.data.get("resample") == "reshuffle" and sweep.trial_seed is not None and sweep.budget.trials > 1:
         remarks.append("'trial_seed' gives all trials one seed, so 'reshuffle' gives them all the same split")
     if sweep.confirm is not None and not sweep.baselines and not sweep.traits.reports_each_epoch:
         remarks.append("'confirm' has nothing to judge the winner against: give the file 'baselines'")

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpo.section import Section
 from hpo.spec.conditions import same_params
-from hpo.spec.contract import Goal
+from hpo.spec.contract import RESAMPLED, Goal
 from hpo.spec.grammar import REFERENCES, Budget, Metric, PlainKeys, ReferenceName
 from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
@@ -112,6 +112,11 @@ class Sweep(PlainKeys):
         if self.traits.shape_parameters is None or not self.stacks:
             return 1
         return None if cohort == "auto" else int(cohort)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether trials, or their members, have rows of their own; of a Torch task."""
+        return self.data.get("resample") in RESAMPLED
 
     @property
     def stacks(self) -> bool:

@@ -110,6 +110,22 @@ def test_what_a_trial_is_does_not_change_within_a_study(place: Place) -> None:
         assert done.returncode == 2 and override.split("=")[0] in done.stderr, done.stderr
 
 
+def test_a_confirmation_trains_once_a_seed_on_one_split(place: Place) -> None:
+    done = hpo_here(place, "confirm", "small", "--top", "1", "--seeds", "2", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "the data is not what it was" not in done.stdout + done.stderr
+    assert "references" not in done.stdout  # they are of other rows
+    for trial in place.trials("small.confirm"):
+        assert "members" not in trial.user_attrs["info"] and trial.user_attrs["info"]["validation_rows"] == 113
+
+
+def test_check_says_what_a_trial_is(place: Place) -> None:
+    write(place)
+    said = run_here(["check", "sweep.yaml"], place.folder, environment()).stdout
+    assert "members   a trial is the mean of 2 seeds x 3 folds, which train in lock-step" in said
+    assert "at most 36 epochs x 6 members" in said
+
+
 def test_a_model_of_seeds_is_the_first_ones(tmp_path: Path) -> None:
     """Each trial with a split of its own, its members one after the other."""
     place = Place(tmp_path, torch=True)

@@ -73,6 +73,7 @@ def confirming_sweep(
     sweep, config = study.sweep, study.config
     space = _space(sweep.space, what)
     baselines = [_ordered({**each.params, "seed": seed}, space) for each in what.contenders for seed in what.seeds]
+    resampled = sweep.resampled and inspection.contract is not None  # a function's data are its own
     traits = Traits(
         reports_each_epoch=inspection.contract is not None,
         shape_parameters=shape_parameters(_without_seed(space), inspection.contract),
@@ -89,8 +90,8 @@ def confirming_sweep(
         method="random",  # of which nothing is asked
         trial_seed=None,
         repeats=1,  # its seeds are the repeats; and one split for all, so that they are measured on the same rows
-        data=_one_split(sweep.data),
-        written_data=_one_split(sweep.written_data),
+        data=_one_split(sweep.data, resampled),
+        written_data=_one_split(sweep.written_data, resampled),
         references="off",
         baselines=tuple(baselines),
         description=f"Confirms the study {what.study}.",
@@ -100,9 +101,8 @@ def confirming_sweep(
     )
 
 
-def _one_split(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a data section that splits the rows once for all trials."""
-    resampled = data.get("resample") in ("kfold", "reshuffle")
+def _one_split(data: Mapping[str, Any], resampled: bool) -> dict[str, Any]:
+    """Return a data section so that it splits the rows once for all trials."""
     return {key: value for key, value in data.items() if not resampled or key not in ("resample", "folds")}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.spec.contract import Known
+from hpo.spec.contract import RESAMPLED, Known
 from hpo.spec.faults import Fault, UserError
 from hpo.training.cuts import Cut, Fold, Reshuffle
 from hpo.training.data.scale import FittedScale
@@ -34,7 +34,7 @@ SPLIT_OPTIONS: dict[str, Known] = {
         "choice",
         "holdout",
         "kfold: train a trial on all but each of the folds; reshuffle: a new split for each trial",
-        choices=("holdout", "kfold", "reshuffle"),
+        choices=("holdout", *RESAMPLED),
     ),
     "folds": Known("int", 5, "folds of kfold", within="[2, 100]"),
 }
