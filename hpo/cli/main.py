@@ -27,6 +27,7 @@ _ORDER = (
     "best",
     "model",
     "predict",
+    "refine",
     "doctor",
     "ui",
     "study",
