@@ -44,13 +44,13 @@ def command(
     from hpo.review.summary import home_options as options_of
     from hpo.review.summary import hpo_command
     from hpo.spec.faults import UserError
+    from hpo.spec.paths import is_there
 
     home = make_home(home_folder, storage)
     refined = refine(home, study, output, trials)
     path = refined.sweep.source
     content = refined.text.encode()
-    there = path.exists() and path.is_file()
-    if there and not force and path.read_bytes() != content:
+    if is_there(path) and path.is_file() and not force and path.read_bytes() != content:
         raise UserError(f"{path} is there already (--force replaces it, --output FILE writes another file)")
     write(content, path)
     width = min(shutil.get_terminal_size().columns, 120)

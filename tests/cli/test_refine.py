@@ -57,6 +57,7 @@ def test_a_file_is_never_replaced_unasked(hpo: Hpo, home: str) -> None:
         (["größe"], "hpo: there is no study 'größe' in "),
         (["größe 1", "--output", "no/such/folder.yaml"], "can't be written: No such file or directory"),
         (["größe 1", "--output", "."], "can't be written: "),
+        (["größe 1", "--output", f"{'x' * 300}.yaml"], "can't be looked at: File name too long"),
         (["größe 1", "--trials", "0"], "0 is not in the range"),
         (["größe 1", "--trials", "1.5"], "is not a valid integer"),
     ],

@@ -132,9 +132,10 @@ def gather(study: RecordedStudy) -> TrialEvidence:
 def _too_few(study: RecordedStudy, counted: int, complete: int) -> str:
     have = f"the study {study.name!r} has {_count(counted, 'trial')} with a result, {complete} of them complete"
     need = f"where the good ones lie can be told from {FEWEST_TRIALS} on, {FEWEST_GOOD} of them complete"
-    more = max(FEWEST_TRIALS - counted, FEWEST_GOOD - complete)
-    remedy = f"hpo sweep {study.sweep.source.name or 'FILE'} --extend {more}"
-    return f"{have}: {need} ({remedy}, or more)"
+    # If as many of them are complete as of those before.
+    lacking = math.ceil((FEWEST_GOOD - complete) * counted / complete) if complete else FEWEST_GOOD
+    remedy = f"hpo sweep {study.sweep.source.name or 'FILE'} --extend {max(FEWEST_TRIALS - counted, lacking)}"
+    return f"{have}: {need} (about {remedy})"
 
 
 def _count(number: int, what: str) -> str:

@@ -21,11 +21,11 @@ from hpo.ledger.study.home import Home
 from hpo.objective.build import inspect, named_of
 from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.contract import Contract
-from hpo.spec.faults import SpecError, UserError
+from hpo.spec.faults import Bug, SpecError, UserError
 from hpo.spec.load import make_sweep
 from hpo.spec.names import LONGEST_STUDY_NAME
 from hpo.spec.source import parse_source
-from hpo.spec.sweep import Sweep
+from hpo.spec.sweep import TRAINABLE, Sweep
 
 _MENTIONED = 0.01  # of the importance
 
@@ -54,6 +54,8 @@ def refine(home: Home, name: str, path: Path | None = None, trials: int | None =
     recorded = read_study(home, name)
     if not recorded.sweep.space.searched():
         raise UserError(f"the study {name!r} searches nothing: each of its parameters has one value only")
+    if recorded.sweep.objective == TRAINABLE:
+        raise UserError(f"the study {name!r} was made under Ray Tune, whose trainable hpo sweep can't run")
     evidence = gather(recorded)
     contract = _contract_of(recorded)
     config = recorded.config
@@ -133,6 +135,8 @@ def _checked(text: str, path: Path, recorded: RecordedStudy) -> Sweep:
     try:
         with redirect_stdout(sys.stderr):
             return make_sweep(parse_source(text, str(path)), path, inspect, [])
+    except Bug:
+        raise
     except SpecError as error:
         folder, here = recorded.sweep.source.resolve().parent, path.resolve().parent
         remedy = f"\nhpo: the study's own file lay in {folder}: --output {folder / path.name}"

@@ -21,7 +21,7 @@ from hpo.spec.conditions import same_params
 from hpo.spec.faults import UserError
 from hpo.spec.load import load_sweep
 from hpo.spec.space import Categorical, Constant, Range
-from hpo.spec.sweep import Sweep
+from hpo.spec.sweep import TRAINABLE, Sweep
 
 Value = Callable[[dict[str, Any]], float]
 SPACE: dict[str, Any] = {
@@ -258,6 +258,12 @@ def test_a_study_that_searches_nothing(tmp_path: Path) -> None:
     home = study(tmp_path, lambda params: 0.0, 1, space={"x": {"value": 1}})
     with pytest.raises(UserError, match="searches nothing"):
         refine(home, "small")
+
+
+def test_a_study_of_ray_tune(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, {"x": {"min": 0.0, "max": 1.0}}, objective=TRAINABLE)
+    with pytest.raises(UserError, match="made under Ray Tune"):
+        refine(recorded(Home(tmp_path / "home"), sweep, []), "small")
 
 
 def test_an_objective_that_is_gone(tmp_path: Path) -> None:
