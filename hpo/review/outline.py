@@ -59,10 +59,11 @@ def _parameter_line(parameter: Parameter, width: int) -> str:
 
 
 def _clause(clause: Clause) -> str:
-    return " and ".join(f"{name} {_condition(condition)}" for name, condition in clause.items())
+    return " and ".join(f"{name} {condition_text(condition)}" for name, condition in clause.items())
 
 
-def _condition(condition: object) -> str:
+def condition_text(condition: object) -> str:
+    """Return what stands behind a parameter's name where it is said when another one is active."""
     if isinstance(condition, dict):
         return " and ".join(f"{op} {show(operand)}" for op, operand in condition.items())
     if isinstance(condition, list):

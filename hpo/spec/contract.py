@@ -34,6 +34,18 @@ class Interval:
         left, low, high, right = match.groups()
         return left, float(low), float(high), right
 
+    @property
+    def low(self) -> tuple[float, bool]:
+        """The lower end, and whether it belongs to the interval."""
+        left, low, _, _ = self._bounds()
+        return low, left == "["
+
+    @property
+    def high(self) -> tuple[float, bool]:
+        """The upper end, and whether it belongs to the interval."""
+        _, _, high, right = self._bounds()
+        return high, right == "]"
+
     def __contains__(self, number: float) -> bool:
         left, low, high, right = self._bounds()
         above = number > low if left == "(" else number >= low

@@ -16,6 +16,7 @@ from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
 
 Params = Mapping[str, Any]
+TRAINABLE = "ray.tune trainable"  # stands for the objective where Ray Tune has it, and no sweep file could name it
 
 
 @dataclass(frozen=True)
