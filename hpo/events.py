@@ -96,6 +96,7 @@ class Assignment:
     id: int
     trials: tuple[TrialSpec, ...]
     decision_steps: DecisionSteps = DecisionSteps()
+    stack: bool = True  # train as stacks at all; False: not even the members of one trial
     measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
     compile: bool = False  # have torch.compile make a stack's passes
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial

@@ -76,14 +76,13 @@ def tell_confirmation(
     home: Home, study: str, wish: ConfirmWish, stream: IO[str], quiet: bool
 ) -> tuple[int, dict[str, Any] | None]:
     """Confirm a study and say what came out; return the exit code, and the JSON object, if there is a verdict."""
-    from hpo.decision.confirm.listening import ConfirmListener
     from hpo.decision.confirm.run import NoVerdict, confirm
     from hpo.decision.confirm.words import confirmation_json
     from hpo.review.display import make_display
 
     try:
         with make_display(stream, quiet) as display:
-            done = confirm(home, study, wish, ConfirmListener(display))
+            done = confirm(home, study, wish, display)
     except NoVerdict as reason:
         print(f"hpo: {'' if reason.interrupted else 'no verdict: '}{reason}", file=sys.stderr)
         return (130 if reason.interrupted else 1), None
@@ -102,5 +101,6 @@ def _print(home: Home, study: str, done: Confirmed, stream: IO[str]) -> None:
     recorded = read_study(home, study)
     if done.before:
         print(f"{study} is confirmed already: nothing is trained or looked at again", file=stream)
-    for line in lines_of(study, done.confirmation, recorded.sweep.metric, recorded.references):
+    references = None if recorded.sweep.resampled else recorded.references  # those are of other rows
+    for line in lines_of(study, done.confirmation, recorded.sweep.metric, references):
         print(line, file=stream)

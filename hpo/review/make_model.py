@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,11 +20,12 @@ from hpo.objective.beside import beside_of
 from hpo.objective.build import build, named_of
 from hpo.objective.failures import RAISED, one_line
 from hpo.review.kept_weights import kept_weights
-from hpo.review.rerun import stack_of
+from hpo.review.rerun import stack_of, stacked_by_itself
 from hpo.review.studies import RecordedStudy, best_of, confirmation_of, read_study
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import Stack
 from hpo.spec.space import show
+from hpo.training.members import Member, of_member
 
 if TYPE_CHECKING:
     from hpo.objective.retrain import Manner, Retrained
@@ -116,6 +117,11 @@ def make_model(
     recorded = read_study(home, study)
     chosen = _Chosen(recorded, _trial_of(recorded, number), on)
     objective = _torch_objective(recorded)
+    if on == "train" and objective.folds > 1:
+        raise UserError(
+            f"trial {chosen.trial.number} was trained {objective.folds} times, each time without one fold of the rows, "
+            "so it is no single model (--on train+validation trains one on all of these rows)"
+        )
     suffix = "" if on == "train" else f"-{on}"
     folder = output or home.models / study / f"trial-{chosen.trial.number}{suffix}"
     from hpo.model.folder import drafted
@@ -129,7 +135,8 @@ def make_model(
         from hpo.model.writing import write_model
 
         written = write_model(draft.folder, made.found.run, made.splits, _facts(chosen, made))
-    return MadeModel(folder, chosen.trial, comparison, made.remarks, written, made.kept)
+    remarks = (*made.remarks, *_of_members(chosen, written))
+    return MadeModel(folder, chosen.trial, comparison, remarks, written, made.kept)
 
 
 def confirmed_trial(home: Home, study: str) -> int:
@@ -141,7 +148,7 @@ def confirmed_trial(home: Home, study: str) -> int:
     if found is None:
         raise UserError(f"the study {study!r} is not confirmed (hpo confirm {shlex.quote(study)} does it)")
     winner, baseline = found.winner, found.baseline
-    if found.verdict == "worse":
+    if found.result.verdict == "worse":
         remedy = f"--trial {baseline.number} --register" if baseline.number is not None else "train that one"
         raise UserError(f"the winner of the confirmation, {winner.name}, is worse than {baseline.name} ({remedy})")
     if winner.number is None:
@@ -193,10 +200,11 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
             remarks.append("its schedule looks at the validation loss, which is now of rows that it trains on")
         return Manner(parts=parts, threads=threads), tuple(remarks)
     stack, found = stack_of(home, chosen.study.name, chosen.study.config, trial)
-    if not stack:
+    compile, by_itself = bool(engine.get("compile")), stacked_by_itself(trial)
+    if not stack and not by_itself:
         return Manner(parts=parts, threads=threads), tuple(found)
-    compile = bool(engine.get("compile"))
-    return Manner(beside_of(Stack(**stack)), compile, parts, threads), tuple(found)
+    beside = beside_of(Stack(**stack)) if stack else None
+    return Manner(beside, by_itself, compile, parts, threads), tuple(found)
 
 
 def _made(home: Home, objective: TorchObjective, chosen: _Chosen) -> _Made:
@@ -212,26 +220,32 @@ def _made(home: Home, objective: TorchObjective, chosen: _Chosen) -> _Made:
     manner, remarks = _manner(home, chosen)
     found, splits = _train(objective, chosen, manner)
     remarks = (*((why,) if why else ()), *remarks)
-    return _Made(found, splits, _compared(chosen, found), remarks, in_stack=manner.beside is not None)
+    in_stack = manner.stacked or manner.beside is not None
+    return _Made(found, splits, _compared(chosen, found), remarks, in_stack=in_stack)
 
 
 def _restore(objective: TorchObjective, chosen: _Chosen, file: Path) -> _Made:
     from hpo.objective.retrain import with_weights
 
     objective.prepare()
-    splits = objective.loaded()
-    found = with_weights(objective, splits, chosen.spec, file, chosen.threads)
+    splits = objective.rows.of(chosen.spec, Member(0, objective.beginning.members))
+    found = with_weights(objective.beginning, chosen.spec, file, chosen.threads)
     return _Made(found, splits, _measured_again(chosen, found), (), kept=True, in_stack="stack" in chosen.trial.info)
 
 
 def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[Retrained, Splits]:
+    from hpo.objective.beginning import Beginning
     from hpo.objective.retrain import on_both, retrain
 
     trial, spec = chosen.trial, chosen.spec
     try:
         objective.prepare()
-        splits = objective.loaded() if chosen.on == "train" else on_both(objective.loaded())
-        found = retrain(objective, splits, spec, manner)
+        beginning = objective.beginning
+        splits = objective.rows.of(spec, Member(0, beginning.members))
+        if chosen.on != "train":
+            splits = on_both(splits)
+            beginning = Beginning(objective.task, lambda trial, member: splits, members=1)
+        found = retrain(beginning, spec, manner)
     except (UserError, KeyboardInterrupt):
         raise
     except RAISED as error:
@@ -267,7 +281,7 @@ def _compared(chosen: _Chosen, found: Retrained) -> Comparison:
 
 def _measured_again(chosen: _Chosen, found: Retrained) -> Comparison:
     """Compare what kept weights give on the validation rows. One model measures with other roundings than a stack."""
-    now, last = found.reports[max(found.reports)], chosen.trial.steps.get(max(chosen.trial.steps, default=0), {})
+    now, last = found.reports[max(found.reports)], _own_last(chosen, found)
     away = {name: _away(now.get(name), value) for name, value in last.items() if name.startswith("val_")}
     worst = max(away, key=lambda name: away[name], default="")
     if not worst or away[worst] == 0:
@@ -278,6 +292,20 @@ def _measured_again(chosen: _Chosen, found: Retrained) -> Comparison:
         return Comparison("different", f"{told} ({why})")
     told = f"the furthest is {worst}, {now[worst]!r} now and {last[worst]!r} in the study"
     return Comparison("rounding", f"the weights that it left give the study's validation metrics to rounding: {told}")
+
+
+def _own_last(chosen: _Chosen, found: Retrained) -> dict[str, float]:
+    """Return what the study has of the model's own metrics in the last epoch."""
+    steps = chosen.trial.steps
+    return of_member(steps[max(steps)], found.run.member) if steps else {}
+
+
+def _of_members(chosen: _Chosen, written: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of a trial's trainings became the model, if it has several."""
+    if (members := written.get("members", 1)) > 1:
+        name = chosen.study.sweep.metric.name
+        own = f"its own {name} is {show(written['metrics'].get(name))}"
+        yield f"the model is that of the first of the trial's {members} members; {own}, the trial's value is their mean"
 
 
 def _away(now: float | None, then: float) -> float:
@@ -295,10 +323,12 @@ def _changes(chosen: _Chosen) -> str:
 def _facts(chosen: _Chosen, made: _Made) -> dict[str, Any]:
     """Return what model.json says of the trial."""
     trial, metric, config = chosen.trial, chosen.study.sweep.metric, chosen.study.config
-    reports, comparison = made.found.reports, made.comparison
-    measured = dict(reports[max(reports)]) if chosen.on == "train" and reports else None
-    if made.kept and measured is not None and trial.steps:  # the training rows' were taken while it trained
-        measured = {**trial.steps[max(trial.steps)], **measured}
+    reports, comparison, member = made.found.reports, made.comparison, made.found.run.member
+    measured = None  # None: nothing has measured this model
+    if made.kept:  # the training rows' were taken while it trained
+        measured = {**_own_last(chosen, made.found), **reports[max(reports)]}
+    elif chosen.on == "train" and reports:
+        measured = of_member(reports[max(reports)], member)
     return {
         "study": chosen.study.name,
         "trial": trial.number,
@@ -307,7 +337,8 @@ def _facts(chosen: _Chosen, made: _Made) -> dict[str, Any]:
         "metric": {"name": metric.name, "goal": metric.goal},
         "value": trial.value,
         "trained_on": chosen.on,
-        "metrics": measured,  # None: nothing has measured this model
+        "metrics": measured,
+        **({"member": 1, "members": member.of} if member.of > 1 else {}),
         "as_in_study": comparison.verdict,
         "comparison": comparison.told,
         "in_stack": made.in_stack,

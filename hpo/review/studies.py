@@ -110,7 +110,7 @@ def list_studies(home: Home) -> list[StudyLine]:
                 best=best.value if best else None,
                 latest=max((moment for moment in moments if moment), default=None),
                 confirms=str(study.user_attrs.get(CONFIRMS, {}).get("study", "")),
-                verdict=str(study.user_attrs.get(CONFIRMATION, {}).get("verdict", "")),
+                verdict=str(study.user_attrs.get(CONFIRMATION, {}).get("result", {}).get("verdict", "")),
             )
         )
     return _in_order(lines)

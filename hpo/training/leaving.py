@@ -6,7 +6,6 @@ trained alone or in a stack. Who has ordered them decides whether they are kept 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from hpo.training.checkpoint import identity, write_tensors
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from hpo.training.run import Run
 else:
@@ -27,8 +25,10 @@ else:
 _OWN = ("seed", "params", "epochs", "rows")  # what weights have in common with their trial, wherever it trained
 
 
-def leave_weights(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Write a run's weights as its trial orders it, if they may be wanted; return what the trial's end says of them.
+def leave_weights(run: Run) -> dict[str, Any]:
+    """Write the weights of a run's model as its trial orders it, if they may be wanted.
+
+    Returns what the trial's end says of them.
 
     A full disk does not end the trial: the user is told.
     """
@@ -38,7 +38,10 @@ def leave_weights(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     if order.bar is not None and order.sign * last[order.metric] < order.sign * order.bar:
         return {}
     file = Path(order.file)
-    kept = {"trial": identity(run), "model": {name: tensor.detach().cpu() for name, tensor in weights.items()}}
+    kept = {
+        "trial": identity(run),
+        "model": {name: tensor.detach().cpu() for name, tensor in run.model.state_dict().items()},
+    }
     if fault := write_tensors(kept, file):
         return {"notes": {"weights": f"its weights can't be kept in {file.parent}: {fault}"}}
     return {WEIGHTS_DIGEST: digest_of(file)}

@@ -14,8 +14,8 @@ class ConfirmListener:
         self._known: set[str] = set()
 
     def note(self, text: str, warning: bool = False) -> None:
-        """Pass on a note, once."""
-        if text not in self._known:
+        """Pass on a warning, once; what else there is to say of data and workers was said when the sweep ran."""
+        if warning and text not in self._known:
             self._known.add(text)
             self._listener.note(text, warning)
 

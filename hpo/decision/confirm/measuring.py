@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from hpo.decision.confirm.verdict import (
     METHOD_RESAMPLED,
@@ -35,6 +36,7 @@ else:
     torch = lazy_import("torch")
 
 _NUMBERS = 60_000_000  # outputs that the bootstrap looks at in all: some seconds
+_AT_ONCE = 1_000_000  # of these, in one go
 _DRAWS = (200, 2000)  # of the bootstrap: at least, and at most
 Loss = Callable[["Tensor"], "Tensor"]
 
@@ -78,10 +80,10 @@ def left_outputs(paths: Sequence[Path], split: HeldOut, loss: Loss | None = None
     outputs, values = [], []
     for path in paths:
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 arrays = {name: kept[name] for name in kept.files}
             rows = str(arrays["rows"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise OutputsGone(f"{path} can't be read ({type(error).__name__})") from None
         if rows != split.rows_digest:
             raise OutputsGone(f"{path} is of other test rows: the data has changed since")
@@ -91,7 +93,7 @@ def left_outputs(paths: Sequence[Path], split: HeldOut, loss: Loss | None = None
 
 
 @dataclass(frozen=True)
-class Compared:
+class SideBySide:
     """Winner and baseline on the test rows. winner, baseline: the metric of each seed."""
 
     winner: tuple[float, ...]
@@ -100,7 +102,7 @@ class Compared:
     method: str
 
 
-def compare(winner: LeftOutputs, baseline: LeftOutputs, split: HeldOut, metric: str, goal: str) -> Compared:
+def compare(winner: LeftOutputs, baseline: LeftOutputs, split: HeldOut, metric: str, goal: str) -> SideBySide:
     """Return the verdict. metric: without its prefix, as in hpo.training.vocabulary.metrics; goal: its own.
 
     Raises UserError if the metric is not defined on these rows.
@@ -113,26 +115,36 @@ def compare(winner: LeftOutputs, baseline: LeftOutputs, split: HeldOut, metric: 
         differences = sign * (rows[0] - rows[1])
         padded = share_padded(differences) if metric in ROW_SHARES else differences
         judged = judge(float(differences.mean()), spread_of_rows(padded), centre=float(padded.mean()))
-        return Compared(tuple(means[0].tolist()), tuple(means[1].tolist()), judged, METHOD_ROWS)
+        return SideBySide(tuple(means[0].tolist()), tuple(means[1].tolist()), judged, METHOD_ROWS)
     whole: list[NDArray[Any]] = [_measured(each, split, metric, None) for each in (winner, baseline)]
     if not np.isfinite(np.stack(whole)).all():
         raise UserError(f"test_{metric} is not defined on the {len(split)} test rows (they lack a class, say)")
-    size = sum(each.values.numel() for each in (winner, baseline))
+    size = max(each.values.numel() for each in (winner, baseline))
     draws = min(_DRAWS[1], max(_DRAWS[0], _NUMBERS // size))
 
     def statistic(drawn: NDArray[np.intp]) -> NDArray[Any]:
         found = [_measured(each, split, metric, torch.from_numpy(drawn)) for each in (winner, baseline)]
         difference: NDArray[Any] = sign * (found[0] - found[1])
-        return difference
+        return difference.T
 
     of_seeds = sign * (whole[0] - whole[1])
-    spread = spread_of_resamples(of_seeds, resampled(statistic, len(split), draws), len(split))
-    judged = judge(float(of_seeds.mean()), spread)
-    return Compared(tuple(whole[0].tolist()), tuple(whole[1].tolist()), judged, METHOD_RESAMPLED)
+    redrawn = resampled(statistic, len(split), draws, max(1, _AT_ONCE // size))
+    spread = spread_of_resamples(of_seeds, redrawn, len(split))
+    judged = judge(float(of_seeds.mean()), replace(spread, by_rows=max(spread.by_rows, _least(split))))
+    return SideBySide(tuple(whole[0].tolist()), tuple(whole[1].tolist()), judged, METHOD_RESAMPLED)
+
+
+def _least(split: HeldOut) -> float:
+    """Return the least variance of a difference of shares: what a row of the rarest class makes, and two rows more, as
+    in `share_padded`. Where all models are wholly right or wrong about a class, the bootstrap finds none."""
+    if split.kind == "regression":
+        return 0.0
+    counts = torch.bincount(split.y.long())
+    return float(1 / (counts[counts > 0].min() + 2)) ** 2
 
 
 def _measured(left: LeftOutputs, split: HeldOut, metric: str, drawn: Tensor | None) -> NDArray[Any]:
-    """Return the metric of each seed, [seeds], over the drawn rows (None: all)."""
+    """Return the metric of each seed over all rows, [seeds], or over drawn ones, [n, rows]: [seeds, n]."""
     values, y = left.values, split.y
     if drawn is not None:
         values, y = values[:, drawn], y[drawn]

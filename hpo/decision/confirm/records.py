@@ -90,5 +90,5 @@ def describe(home: Home, studies: Sequence[str], hurry: Callable[[], bool] = lam
     mirror = Mirror(home)
     mirror.start()
     for name in studies:
-        mirror.describe(sweep_record_of(name, known[name], 0.0))
+        mirror.order("describe", sweep_record_of(name, known[name], 0.0))
     return mirror.close("", {}, hurry)

@@ -15,6 +15,7 @@ from typing import Any
 
 from hpo.decision.confirm.contenders import contenders_of
 from hpo.decision.confirm.judging import Judgement, Pair, judge_on_reports, judge_on_test
+from hpo.decision.confirm.listening import ConfirmListener
 from hpo.decision.confirm.measuring import OutputsGone
 from hpo.decision.confirm.plan import (
     confirming_names,
@@ -38,7 +39,9 @@ from hpo.ledger.study.confirmations import (
     Confirming,
     Contender,
     Final,
+    JudgedDifference,
     Ranked,
+    Yardstick,
     confirmations_in,
     confirming,
     looks_at,
@@ -94,19 +97,27 @@ def confirm(home: Home, name: str, wish: ConfirmWish, listener: SweepListener) -
     refuse_running(home, name)
     inspection = _inspected(study)
     contenders, seeds = _wanted(study, wish, inspection)
-    started = _chosen(home, study, contenders, seeds, inspection, listener)
+    if study.successor:
+        listener.note(f"this study went on with another space as {study.successor!r}", warning=True)
     for known in confirmations_in(study.attributes):
-        if known.study == started.name:
-            complete(home, known)
-            return Confirmed(known, True, describe(home, [name, started.name]))
+        if known.is_of(contenders, seeds):
+            return Confirmed(known, True, _completed(home, name, known))
+    started = _chosen(home, study, contenders, seeds, inspection, listener)
     sweep = confirming_sweep(study, started.name, started.what, wish.engine, inspection)
     untouched = untouched_rows(study.sweep) if started.what.outputs else None
     _warn_of_data(study, started.name, untouched, listener)
     cells = _trained(home, started, sweep, listener)
     found = _judged(home, study, started, cells, untouched)
     record(home, name, found)
-    complete(home, found)
-    return Confirmed(found, False, describe(home, [name, started.name]))
+    return Confirmed(found, False, _completed(home, name, found))
+
+
+def _completed(home: Home, name: str, found: Confirmation) -> Sequence[Notice]:
+    """Do what follows once a confirmation is recorded; an earlier command may have been killed before it did."""
+    here = found.study in _names(home)  # not, in a home that the study was taken to
+    if here:
+        complete(home, found)
+    return describe(home, [name, found.study] if here else [name])
 
 
 @dataclass(frozen=True)
@@ -143,16 +154,15 @@ def _chosen(
     """Return the confirmation of these contenders that there is, or a new one."""
     studies = all_studies(study.storage)
     study_id = str(study.attributes["id"])
-    recorded = {known.study for known in confirmations_in(study.attributes)}
     for name in confirming_names(study.name, study_id, studies):
         what = confirming(studies[name])
         assert what is not None
         if not what.is_of(study.name, study_id, contenders, seeds):
             continue
-        if name in recorded or not _lost(home, name, what):
+        if not _lost(home, name, what):
             return _Started(name, what)
         listener.note(f"what the models of {name!r} said of the test rows is gone: it begins anew", warning=True)
-    name = free_name(study.name, studies)
+    name = free_name(study.name, {*studies, *(known.study for known in confirmations_in(study.attributes))})
     used = [int(trial.user_attrs["seed"]) for trial in study.trials if "seed" in trial.user_attrs]
     torch_task = inspection.contract is not None
     what = Confirming(
@@ -207,7 +217,7 @@ def _trained(home: Home, started: _Started, sweep: Sweep, listener: SweepListene
     ledger = Ledger(sweep, home)
     if ledger.continued:
         listener.note(f"going on with {started.name!r}: {ledger.done} of {sweep.budget.trials} are trained")
-    driver = Driver(sweep, ledger, make_engine(sweep, home.logs / sweep.name), listener)
+    driver = Driver(sweep, ledger, make_engine(sweep, home.logs / sweep.name), ConfirmListener(listener))
     standing = run_to_end(driver, f"hpo confirm {started.what.study}")
     if standing.unmirrored:
         listener.note(standing.unmirrored, warning=True)
@@ -261,22 +271,19 @@ def _judged(
     return Confirmation(
         study=started.name,
         moment=round(time.time(), 3),
-        metric=judgement.metric,
-        goal=target.goal,
-        on=judgement.on,
-        rows=judgement.rows,
-        data=data,
-        looks=looks,
         seeds=tuple(what.seeds[index] for index in shared),
         ranking=ranking,
         winner=_final(winner, judgement, judgement.winner, [trial.number for trial in trials[0]]),
         baseline=_final(baseline, judgement, judgement.baseline, [trial.number for trial in trials[1]]),
-        difference=judged.difference,
-        interval=judged.interval,
-        level=judged.level,
-        verdict=judged.verdict,
-        method=judgement.method,
-        needed=needed_text(judged, judgement.rows, len(shared)),
+        measure=Yardstick(judgement.metric, target.goal, judgement.on, judgement.rows, data, looks),
+        result=JudgedDifference(
+            judged.difference,
+            judged.interval,
+            judged.level,
+            judged.verdict,
+            judgement.method,
+            needed_text(judged, judgement.rows, len(shared)),
+        ),
     )
 
 

@@ -134,28 +134,39 @@ def share_padded(differences: NDArray[Any]) -> NDArray[Any]:
 
 def judge(difference: float, spread: Spread, level: float = LEVEL, centre: float | None = None) -> Judged:
     """Return the verdict on a difference (positive is better). centre: of the interval, if it is not the difference."""
-    from scipy import stats
-
     centre = difference if centre is None else centre
     error = math.sqrt(spread.total)
-    times = float(stats.t.ppf((1 + level) / 2, spread.freedom)) if error else 0.0
+    times = _quantile(level, spread.freedom) if error else 0.0
     interval = centre - times * error, centre + times * error
     verdict: Verdict = "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "not shown"
     if verdict != "not shown" or difference <= 0 or not error:
         return Judged(difference, interval, level, verdict)
-    wanted = (difference / (times + float(stats.norm.ppf(_POWER)))) ** 2  # the variance that would do
-    return Judged(difference, interval, level, verdict, *_more(spread, wanted))
+    return Judged(difference, interval, level, verdict, *_more(spread, difference, times, level))
 
 
-def _more(spread: Spread, wanted: float) -> tuple[int | None, int | None]:
-    """Return how many rows, and how many seeds, bring the variance to what is wanted."""
-    if spread.rows is None:
-        return None, _up(spread.total * spread.seeds / wanted)
-    of_rows = (spread.total - spread.seeds_alone) * spread.rows
-    if spread.seeds_alone < wanted:
-        return _up(of_rows / (wanted - spread.seeds_alone)), None
-    half = wanted / 2  # the seeds alone spread too much: half of it from each
-    return _up(of_rows / half), _up(spread.seeds_alone * spread.seeds / half)
+def _more(spread: Spread, difference: float, times: float, level: float) -> tuple[int | None, int | None]:
+    """Return how many rows, and how many seeds, would show a difference. times: standard errors in the interval now."""
+    from scipy.special import ndtri
+
+    power = float(ndtri(_POWER))
+    of_rows = (spread.total - spread.seeds_alone) * (spread.rows or 0)
+    left = (difference / (times + power)) ** 2 - spread.seeds_alone  # what may come of the rows
+    if spread.rows is not None and left > 0:
+        return _up(of_rows / left), None
+    seeds, rows = float(spread.seeds), 0.0
+    for _ in range(50):  # the interval shrinks with the degrees of freedom, too
+        shown = (difference / (_quantile(level, max(1.0, seeds - 1)) + power)) ** 2
+        share = shown / 2 if of_rows else shown  # half of the variance from each
+        seeds, rows = spread.seeds_alone * spread.seeds / share, of_rows / share
+    return _up(rows) if of_rows else None, _up(max(2.0, seeds))
+
+
+def _quantile(level: float, freedom: float) -> float:
+    """Return how many standard errors an interval reaches to each side (Student's t)."""
+    from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to load
+
+    share = (1 + level) / 2
+    return float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))
 
 
 def _up(number: float) -> int:
@@ -168,10 +179,12 @@ def _up(number: float) -> int:
 Resample = Callable[["NDArray[np.intp]"], "NDArray[Any]"]
 
 
-def resampled(statistic: Resample, rows: int, draws: int, seed: int = 0) -> NDArray[Any]:
+def resampled(statistic: Resample, rows: int, draws: int, at_once: int = 1, seed: int = 0) -> NDArray[Any]:
     """Return a statistic, [seeds], over rows drawn with replacement, again and again: [draws, seeds].
 
-    statistic: is given the numbers of the drawn rows, [rows]. The same seed draws the same rows.
+    statistic: is given the numbers of the drawn rows of several draws, [n, rows], and returns [n, seeds]. at_once: how
+    many draws it gets. The same `seed` draws the same rows.
     """
     generator = np.random.default_rng(seed)
-    return np.stack([statistic(generator.integers(rows, size=rows)) for _ in range(draws)])
+    counts = [min(at_once, draws - begun) for begun in range(0, draws, at_once)]
+    return np.concatenate([statistic(generator.integers(rows, size=(count, rows))) for count in counts])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hpo.decision.confirm.judging import metric_of_test
 from hpo.decision.confirm.verdict import Judged
 from hpo.ledger.study.confirmations import Confirmation, Final, Ranked
 from hpo.ledger.study.references import References
@@ -73,18 +74,21 @@ def _spread(deviation: float | None) -> str:
 
 
 def _measured(found: Confirmation) -> list[str]:
-    """Return where winner and baseline were compared, and what each has."""
-    if found.on == "validation":
+    """Return by what winner and baseline were compared, and what each has."""
+    by = found.measure
+    if by.on == "validation":
         return [
-            f"compared by {found.metric} itself, which chose the winner, among fresh seeds: the objective reports no "
-            "metric of test rows",
-            "(a metric 'test_...' beside it would be an independent measure)",
+            f"compared by {by.metric}, the metric that chose the winner: the objective reports none of test rows",
+            f"(report {metric_of_test(by.metric)} beside it for an independent measure)",
         ]
-    look = "first" if found.looks == 1 else _ordinal(found.looks)
-    where = f"on the {found.rows:,} test rows, in the {look} look at them" if found.on == "test" else "as it reports it"
-    finals = {"winner": found.winner, "baseline": found.baseline}
-    lines = [f"{found.metric} {where}:"]
-    return lines + [f"  {role:<8}  {_final(final)}" for role, final in finals.items()]
+    where = "as the objective reports it"
+    if by.on == "test":
+        look = "first" if by.looks == 1 else _ordinal(by.looks)
+        where = f"on the {by.rows:,} test rows, in the {look} look at them"
+    lines = [f"{by.metric} {where}:"]
+    return lines + [
+        f"  {role:<8}  {_final(it)}" for role, it in (("winner", found.winner), ("baseline", found.baseline))
+    ]
 
 
 def _ordinal(number: int) -> str:
@@ -97,22 +101,27 @@ def _final(final: Final) -> str:
     return f"{show(final.test)} on average, with a spread of {_spread(final.test_sd)} over seeds ({final.name})"
 
 
+_VERDICTS = {
+    "better": "the winner is better than the baseline",
+    "worse": "the winner is worse than the baseline",
+    "not shown": "the winner is not shown to be better than the baseline",
+}
+
+
 def _verdict(found: Confirmation) -> list[str]:
-    low, high = found.interval
-    chance = "seeds and test rows" if found.on == "test" else "seeds alone: how many rows there are is not known here"
-    level = f"{100 * found.level:.3g} %"
-    interval = f"{level} interval {low:+.4g} to {high:+.4g}, over {chance}"
-    words = {
-        "better": "the winner is better than the baseline",
-        "worse": "the winner is worse than the baseline",
-        "not shown": "the winner is not shown to be better than the baseline",
-    }[found.verdict]
+    result, by = found.result, found.measure
+    low, high = result.interval
+    chance = "over seeds and test rows" if by.on == "test" else "over seeds; how many rows there are is not known here"
+    words = _VERDICTS[result.verdict]
     if found.winner.name == found.baseline.name:
-        words = "the baseline itself is the best of them on validation"
-    direction = "" if found.goal == "maximize" else ", lower being better"
-    by = f"{'better' if found.difference > 0 else 'worse'} by {abs(found.difference):.4g}{direction}"
-    lines = [f"{found.verdict}: {words}", f"{found.metric} is {by if found.difference else 'the same'} ({interval})"]
-    return lines + ([found.needed] if found.needed else []) + list(found.remarks)
+        words = "on validation the baseline itself is the best of them"
+    direction = "" if by.goal == "maximize" else " (lower is better)"
+    difference = "the same"
+    if result.difference:
+        difference = f"{'better' if result.difference > 0 else 'worse'} by {abs(result.difference):.4g}{direction}"
+    interval = f"{100 * result.level:.3g} % interval: {low:+.4g} to {high:+.4g}, {chance}"
+    lines = [f"{result.verdict}: {words}", f"the winner's {by.metric} is {difference}; {interval}"]
+    return lines + ([result.needed] if result.needed else [])
 
 
 def confirmation_json(study: str, found: Confirmation) -> dict[str, Any]:
@@ -121,13 +130,13 @@ def confirmation_json(study: str, found: Confirmation) -> dict[str, Any]:
         "study": study,
         "winner": _plain(found.winner),
         "baseline": _plain(found.baseline),
-        "difference": found.difference,
-        "interval": list(found.interval),
-        "verdict": found.verdict,
-        "metric": found.metric,
-        "measured_on": found.on,
-        "rows": found.rows,
-        "looks": found.looks,
+        "difference": found.result.difference,
+        "interval": list(found.result.interval),
+        "verdict": found.result.verdict,
+        "metric": found.measure.metric,
+        "measured_on": found.measure.on,
+        "rows": found.measure.rows,
+        "looks": found.measure.looks,
         "seeds": len(found.seeds),
         "confirmation": found.study,
     }

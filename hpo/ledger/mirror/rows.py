@@ -64,7 +64,8 @@ def parent_files(sweep: SweepRecord) -> dict[str, str]:
         "versions.json": json.dumps(dict(sweep.origin.versions), indent=2),
     }
     files |= {"references.json": json.dumps(sweep.references, indent=2, ensure_ascii=False)} if sweep.references else {}
-    files |= {"confirmation.json": json.dumps(sweep.confirmation, indent=2)} if sweep.confirmation else {}
+    if found := sweep.decision.get("confirmation"):
+        files["confirmation.json"] = json.dumps(found, indent=2, ensure_ascii=False)
     return files | ({"data.txt": "\n".join(sweep.notes) + "\n"} if sweep.notes else {})
 
 
@@ -79,11 +80,11 @@ def reference_points(sweep: SweepRecord) -> list[Point]:
 
 def confirmation_points(sweep: SweepRecord) -> list[Point]:
     """Return the parent run's metrics `hpo/confirm/...`: what came out of the latest confirmation."""
-    found = sweep.confirmation
+    found = sweep.decision.get("confirmation")
     if not found:
         return []
-    low, high = found["interval"]
-    values = {"difference": found["difference"], "low": low, "high": high}
+    low, high = found["result"]["interval"]
+    values = {"difference": found["result"]["difference"], "low": low, "high": high}
     values |= {name: found[name]["test"] for name in ("winner", "baseline") if found[name]["test"] is not None}
     moment = milliseconds(found["moment"])
     return [Point(own_key(f"confirm/{name}"), float(value), moment, 0) for name, value in values.items()]
@@ -97,10 +98,10 @@ def parent_points(sweep: SweepRecord) -> list[Point]:
 def confirmation_tags(sweep: SweepRecord) -> dict[str, str]:
     """Return the parent run's tags that tell of confirmations: which sweep it confirms, or how it was confirmed."""
     tags: dict[str, str] = {}
-    if sweep.confirms:
-        tags |= {"hpo.confirms": sweep.confirms["study"], "hpo.confirms_run": sweep.confirms["parent"]}
-    if sweep.confirmation:
-        tags |= {"hpo.confirmation": sweep.confirmation["study"], "hpo.verdict": sweep.confirmation["verdict"]}
+    if confirms := sweep.decision.get("confirms"):
+        tags |= {"hpo.confirms": confirms["study"], "hpo.confirms_run": confirms["parent"]}
+    if found := sweep.decision.get("confirmation"):
+        tags |= {"hpo.confirmation": found["study"], "hpo.verdict": found["result"]["verdict"]}
     return tags
 
 

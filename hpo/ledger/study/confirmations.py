@@ -8,7 +8,7 @@ test rows, under `test_looks`, before they are looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 CONFIRMS = "confirms"  # the attribute of a confirming study
@@ -109,35 +109,64 @@ class Final:
 
 
 @dataclass(frozen=True)
-class Confirmation:
-    """What came out of a confirmation.
+class Yardstick:
+    """What winner and baseline were compared by.
 
-    study: the confirming study. metric: that winner and baseline were compared by. on: its rows: the untouched test
-    rows, the objective's own (a `test_...` that it reports), or those of validation. rows: how many, where that is
-    known. looks: how often these test rows were looked at, this time included; data: their digest. difference: the
-    winner's metric less the baseline's, turned so that positive is better. interval: of the difference, at `level`.
-    needed: what would show a difference of this size, in words; "" where that is not in question.
+    on: the rows: the untouched test rows, the objective's own (a `test_...` that it reports), or those of validation.
+    rows: how many, where that is known. data: the digest of these test rows; looks: how often they were looked at, this
+    time included.
     """
 
-    study: str
-    moment: float  # seconds since the Unix epoch
     metric: str
     goal: str
     on: MeasuredOn
-    rows: int | None
-    data: str
-    looks: int
-    seeds: tuple[int, ...]
-    ranking: tuple[Ranked, ...]
-    winner: Final
-    baseline: Final
+    rows: int | None = None
+    data: str = ""
+    looks: int = 0
+
+
+@dataclass(frozen=True)
+class JudgedDifference:
+    """What the comparison says.
+
+    difference: the winner's metric less the baseline's, turned so that positive is better. interval: of the difference,
+    at `level`. method: how it was found. needed: what would show a difference of this size, in words; "" where that is
+    not in question.
+    """
+
     difference: float
     interval: tuple[float, float]
     level: float
     verdict: Verdict
     method: str
     needed: str = ""
-    remarks: tuple[str, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What came out of a confirmation.
+
+    study: the confirming study. seeds: those that winner and baseline were compared by. ranking: all contenders, the
+    best on validation first.
+    """
+
+    study: str
+    moment: float  # seconds since the Unix epoch
+    seeds: tuple[int, ...]
+    ranking: tuple[Ranked, ...]
+    winner: Final
+    baseline: Final
+    measure: Yardstick
+    result: JudgedDifference
+
+    def is_of(self, contenders: Sequence[Contender], seeds: int) -> bool:
+        """Whether it is the confirmation of these contenders over so many seeds."""
+        mine, theirs = ([(e.number, e.params, e.baseline) for e in listed] for listed in (self.ranking, contenders))
+        return (
+            len(mine) == len(theirs)
+            and all(each in mine for each in theirs)
+            and max(len(each.trials) for each in self.ranking) == seeds
+        )
 
     def attribute(self) -> dict[str, Any]:
         """Return what the study keeps: plain JSON types."""
@@ -153,13 +182,17 @@ def _listed(value: Any) -> Any:
 
 
 def _read(kept: Mapping[str, Any]) -> Confirmation:
-    whole = dict(kept)
-    whole["ranking"] = tuple(Ranked(**{**each, "trials": tuple(each["trials"])}) for each in kept["ranking"])
-    for name in ("winner", "baseline"):
-        whole[name] = Final(**{**kept[name], "trials": tuple(kept[name]["trials"])})
-    low, high = kept["interval"]
-    lists = {name: tuple(kept[name]) for name in ("seeds", "remarks")}
-    return Confirmation(**{**whole, **lists, "interval": (low, high)})
+    low, high = kept["result"]["interval"]
+    return Confirmation(
+        study=kept["study"],
+        moment=kept["moment"],
+        seeds=tuple(kept["seeds"]),
+        ranking=tuple(Ranked(**{**each, "trials": tuple(each["trials"])}) for each in kept["ranking"]),
+        winner=Final(**{**kept["winner"], "trials": tuple(kept["winner"]["trials"])}),
+        baseline=Final(**{**kept["baseline"], "trials": tuple(kept["baseline"]["trials"])}),
+        measure=Yardstick(**kept["measure"]),
+        result=JudgedDifference(**{**kept["result"], "interval": (low, high)}),
+    )
 
 
 def confirmations_in(attributes: Mapping[str, Any]) -> tuple[Confirmation, ...]:
