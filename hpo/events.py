@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
+
 
 class Decision(enum.Enum):
     """The driver's answer to a report."""
@@ -82,11 +84,13 @@ class Assignment:
     id: int
     trials: tuple[TrialSpec, ...]
     decision_steps: DecisionSteps = DecisionSteps()
+    stack: bool = True  # train as stacks at all; False: not even the members of one trial
     measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
     compile: bool = False  # have torch.compile make a stack's passes
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial
     beside: Beside | None = None  # what its only trial trains with
     references: ReferenceOrder | None = None  # there are no trials then
+    outputs: bool = False  # each trial leaves its model's outputs for the test rows (hpo/objective/outputs.py)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,11 +18,12 @@ from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.objective.beside import beside_of
 from hpo.objective.build import build, named_of
 from hpo.objective.failures import RAISED, one_line
-from hpo.review.rerun import stack_of
+from hpo.review.rerun import stack_of, stacked_by_itself
 from hpo.review.studies import RecordedStudy, best_of, read_study
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import Stack
 from hpo.spec.space import show
+from hpo.training.members import Member, of_member
 
 if TYPE_CHECKING:
     from hpo.objective.retrain import Manner, Retrained
@@ -91,6 +92,11 @@ def make_model(
     recorded = read_study(home, study)
     chosen = _Chosen(recorded, _trial_of(recorded, number), on)
     objective = _torch_objective(recorded)
+    if on == "train" and objective.folds > 1:
+        raise UserError(
+            f"trial {chosen.trial.number} was trained {objective.folds} times, each time without one fold of the rows, "
+            "so it is no single model (--on train+validation trains one on all of these rows)"
+        )
     manner, remarks = _manner(home, chosen)
     suffix = "" if on == "train" else f"-{on}"
     folder = output or home.path / "models" / study / f"trial-{chosen.trial.number}{suffix}"
@@ -104,9 +110,9 @@ def make_model(
             return MadeModel(None, chosen.trial, comparison, remarks, {})
         from hpo.model.writing import write_model
 
-        facts = _facts(chosen, found, comparison, in_stack=manner.beside is not None)
+        facts = _facts(chosen, found, comparison, in_stack=manner.stacked or manner.beside is not None)
         written = write_model(draft.folder, found.run, splits, facts)
-    return MadeModel(folder, chosen.trial, comparison, remarks, written)
+    return MadeModel(folder, chosen.trial, comparison, (*remarks, *_of_members(chosen, written)), written)
 
 
 def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:
@@ -153,21 +159,27 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
             remarks.append("its schedule looks at the validation loss, which is now of rows that it trains on")
         return Manner(parts=parts, threads=threads), tuple(remarks)
     stack, found = stack_of(home, chosen.study.name, chosen.study.config, trial)
-    if not stack:
+    compile, by_itself = bool(engine.get("compile")), stacked_by_itself(trial)
+    if not stack and not by_itself:
         return Manner(parts=parts, threads=threads), tuple(found)
-    compile = bool(engine.get("compile"))
-    return Manner(beside_of(Stack(**stack)), compile, parts, threads), tuple(found)
+    beside = beside_of(Stack(**stack)) if stack else None
+    return Manner(beside, by_itself, compile, parts, threads), tuple(found)
 
 
 def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[Retrained, Splits]:
+    from hpo.objective.beginning import Beginning
     from hpo.objective.retrain import on_both, retrain
 
     trial = chosen.trial
     spec = TrialSpec(trial.number, trial.params, trial.seed, trial.epochs)
     try:
         objective.prepare()
-        splits = objective.loaded() if chosen.on == "train" else on_both(objective.loaded())
-        found = retrain(objective, splits, spec, manner)
+        beginning = objective.beginning
+        splits = objective.rows.of(spec, Member(0, beginning.members))
+        if chosen.on != "train":
+            splits = on_both(splits)
+            beginning = Beginning(objective.task, lambda trial, member: splits, members=1)
+        found = retrain(beginning, spec, manner)
     except (UserError, KeyboardInterrupt):
         raise
     except RAISED as error:
@@ -201,6 +213,14 @@ def _compared(chosen: _Chosen, found: Retrained) -> Comparison:
     return Comparison("rounding", f"the metrics are the study's to rounding: {told}")
 
 
+def _of_members(chosen: _Chosen, written: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of a trial's trainings became the model, if it has several."""
+    if (members := written.get("members", 1)) > 1:
+        name = chosen.study.sweep.metric.name
+        own = f"its own {name} is {show(written['metrics'].get(name))}"
+        yield f"the model is that of the first of the trial's {members} members; {own}, the trial's value is their mean"
+
+
 def _away(now: float | None, then: float) -> float:
     return float("inf") if now is None else abs(now - then) / max(1.0, abs(then))
 
@@ -216,7 +236,9 @@ def _changes(chosen: _Chosen) -> str:
 def _facts(chosen: _Chosen, found: Retrained, comparison: Comparison, in_stack: bool) -> dict[str, Any]:
     """Return what model.json says of the trial."""
     trial, metric, config = chosen.trial, chosen.study.sweep.metric, chosen.study.config
-    measured = dict(found.reports[max(found.reports)]) if chosen.on == "train" and found.reports else None
+    measured, member = None, found.run.member  # None: nothing has measured this model
+    if chosen.on == "train" and found.reports:
+        measured = of_member(found.reports[max(found.reports)], member)
     return {
         "study": chosen.study.name,
         "trial": trial.number,
@@ -225,7 +247,8 @@ def _facts(chosen: _Chosen, found: Retrained, comparison: Comparison, in_stack: 
         "metric": {"name": metric.name, "goal": metric.goal},
         "value": trial.value,
         "trained_on": chosen.on,
-        "metrics": measured,  # None: nothing has measured this model
+        "metrics": measured,
+        **({"member": 1, "members": member.of} if member.of > 1 else {}),
         "as_in_study": comparison.verdict,
         "comparison": comparison.told,
         "in_stack": in_stack,

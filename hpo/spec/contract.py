@@ -17,6 +17,8 @@ from hpo.spec.faults import Fault
 from hpo.spec.plain import plain
 
 Goal = Literal["minimize", "maximize"]
+RESAMPLED = ("kfold", "reshuffle")
+"""What `data.resample` says where trials, or their members, have rows of their own; else all have one split."""
 
 
 @dataclass(frozen=True)

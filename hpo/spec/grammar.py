@@ -206,6 +206,9 @@ class PlainKeys:
     checkpoint_seconds: Annotated[
         int, Field(ge=0, le=10**9), says("training time between two checkpoints of a trial; 0: none")
     ] = 60
+    repeats: Annotated[
+        int, Field(ge=1, le=100), says("seeds that each trial of a Torch task is trained with; its value is the mean")
+    ] = 1
     seed: Annotated[int, Field(ge=0), says("seeds the sampler and, with its number, each trial")] = 0
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)

@@ -28,6 +28,7 @@ _TUNES = {
     "engine": "tune.with_resources and TuneConfig(max_concurrent_trials=...)",
     "retry": "RunConfig(failure_config=tune.FailureConfig(max_failures=...))",
     "checkpoint_seconds": "RunConfig(checkpoint_config=...)",
+    "repeats": "the Tuner's trainable",
     "confirm": "nothing",
     "references": "nothing",
 }
