@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from review.recorded import complete, recorded, sweep_of
 
-from hpo.ledger.study.home import Home
+from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.restored import origin_of
 
 from .support import Hpo
 
@@ -72,3 +73,17 @@ def test_a_budget_of_its_own(hpo: Hpo, home: str, tmp_path: Path) -> None:
     file = tmp_path / "out put.yaml"
     assert hpo("refine", "größe 1", "--trials", "7", "--output", str(file), "--home", home).code == 0
     assert "budget: {trials: 7}  # in place of the study's 60 trials" in file.read_text()
+
+
+def test_a_module_that_only_its_own_folder_has(hpo: Hpo, tmp_path: Path) -> None:
+    """A path in the file is absolute; a module is looked for beside the file."""
+    (there := tmp_path / "there").mkdir()
+    (there / "mine_only_here.py").write_text("def f(trial): return 0.0\n")
+    sweep = sweep_of(there, {"x": {"min": 0.0, "max": 1.0}}, objective="mine_only_here:f")
+    home = recorded(Home(tmp_path / "home"), sweep, [complete(index / 20, x=index / 20) for index in range(20)])
+    storage = open_storage(home)
+    storage.set_study_user_attr(storage.get_study_id_from_name("small"), "origin", origin_of(sweep))
+    outcome = hpo("refine", "small", "--home", str(home.path))
+    assert outcome.code == 2 and "there is no module 'mine_only_here'" in outcome.err
+    assert f"the study's own file lay in {there}: " in outcome.err and list(Path.cwd().iterdir()) == []
+    assert hpo("refine", "small", "--home", str(home.path), "--output", str(there / "small-refined.yaml")).code == 0

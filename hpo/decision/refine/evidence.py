@@ -18,6 +18,7 @@ from hpo.spec.space import show
 SHARE = 0.15  # of the trials that are good at least
 FEWEST_GOOD = 10  # with fewer, chance alone makes narrow regions
 FEWEST_TRIALS = 2 * FEWEST_GOOD  # with a result
+FEWEST_WITH = 5  # good trials with a parameter, before anything is said of it
 BLOCKS = 4  # parts of a sweep within which trials are compared (hpo.decision.refine.chance)
 
 
@@ -82,6 +83,10 @@ class TrialEvidence:
     def best_with(self, name: str) -> TrialRecord | None:
         """Return the best of the good trials in which a parameter is active; None if it is in none of them."""
         return next((record for record in self.good if name in record.params), None)
+
+    def good_with(self, name: str) -> int:
+        """Return in how many of the good trials a parameter is active."""
+        return sum(name in record.params for record in self.good)
 
     def failures(self, name: str) -> Iterator[Any]:
         """Yield a parameter's values in trials that failed or diverged."""

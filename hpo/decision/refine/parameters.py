@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hpo.decision.refine import chance
 from hpo.decision.refine.choices import ChoiceView, refined_choices
-from hpo.decision.refine.evidence import TrialEvidence
+from hpo.decision.refine.evidence import FEWEST_WITH, TrialEvidence
 from hpo.decision.refine.limits import natural_ends
 from hpo.decision.refine.outcome import RefinedParameter
 from hpo.decision.refine.ranges import RangeView, refined_range
@@ -15,7 +15,6 @@ from hpo.spec.contract import Contract
 from hpo.spec.parameters import possible
 from hpo.spec.space import Categorical, Constant, Parameter, Space
 
-_FEWEST_GOOD = 5  # trials with a parameter, before it is changed
 _FEWEST_SEARCHED = 2  # parameters: something has to be searched
 
 
@@ -59,8 +58,8 @@ def _refined(
 ) -> RefinedParameter:
     domain, sightings = parameter.domain, evidence.sightings(parameter.name)
     anchor = evidence.best_with(parameter.name)
-    good = sum(sighting.good for sighting in sightings)
-    if anchor is None or good < _FEWEST_GOOD:
+    good = evidence.good_with(parameter.name)
+    if anchor is None or good < FEWEST_WITH:
         verb = "has" if good == 1 else "have"
         few = f"only {good} of the good trials {verb} it: too few to tell anything" if good else "no good trial has it"
         return RefinedParameter(parameter, "kept", domain, [few])

@@ -64,8 +64,7 @@ def refined_range(view: RangeView) -> RefinedParameter:
     )
     if refined == domain:
         return RefinedParameter(view.parameter, "kept", domain, reasons)
-    if not widened:
-        reasons.append(f"searched before: {domain}")
+    reasons.append(f"searched before: {domain}")
     if refined.step != domain.step:
         reasons.append(f"in finer steps, {show(refined.step or 1)} in place of {show(domain.step)}")
     return RefinedParameter(view.parameter, "widened" if widened else "narrowed", refined, reasons)

@@ -20,9 +20,8 @@ from hpo.lazy import hidden_while_unused
 from hpo.ledger.study.home import Home
 from hpo.objective.build import inspect, named_of
 from hpo.review.studies import RecordedStudy, read_study
-from hpo.spec.contract import Contract
 from hpo.spec.faults import Bug, SpecError, UserError
-from hpo.spec.load import make_sweep
+from hpo.spec.load import Inspection, make_sweep
 from hpo.spec.names import LONGEST_STUDY_NAME
 from hpo.spec.source import parse_source
 from hpo.spec.sweep import TRAINABLE, Sweep
@@ -57,11 +56,11 @@ def refine(home: Home, name: str, path: Path | None = None, trials: int | None =
     if recorded.sweep.objective == TRAINABLE:
         raise UserError(f"the study {name!r} was made under Ray Tune, whose trainable hpo sweep can't run")
     evidence = gather(recorded)
-    contract = _contract_of(recorded)
+    inspection = _inspected(recorded, (path or Path("refined.yaml")).resolve().parent)
     config = recorded.config
     with hidden_while_unused("torch"):
         shares = importances(evidence)
-        parameters = refined_parameters(evidence, contract, shares, config["budget"].get("epochs"))
+        parameters = refined_parameters(evidence, inspection.contract, shares, config["budget"].get("epochs"))
     space = space_of(parameters, recorded.sweep.space.forbid)
     description = str(recorded.attributes.get("origin", {}).get("description", ""))
     assert evidence.best.value is not None
@@ -76,23 +75,27 @@ def refine(home: Home, name: str, path: Path | None = None, trials: int | None =
         return file_text(new, head, keys, parameters, forbid, seeds)
 
     new, text = _named(recorded, text_as)
-    sweep = _checked(text, path or Path(f"{new}.yaml"), recorded)
+    sweep = _checked(text, path or Path(f"{new}.yaml"), inspection)
     if sweep.space != space:
         raise AssertionError(f"the file of {new!r} reads otherwise than it was meant")
     numbers = [number for number, _ in seeds]
     return RefinedSweep(sweep, text, words, parameters, numbers, keys.comments.get("budget", ""))
 
 
-def _contract_of(recorded: RecordedStudy) -> Contract | None:
-    """Return what the study's objective understands; None of a function or a program. Raises SpecError if there is no
-    such objective any more."""
-    config = recorded.config
-    sweep = replace(recorded.sweep, objective=config["objective"], program=config["program"])
+def _inspected(recorded: RecordedStudy, folder: Path) -> Inspection:
+    """Return what is known of the study's objective, as a sweep file in this folder names it.
+
+    Raises UserError if it names none there.
+    """
+    config, before = recorded.config, recorded.sweep.source.resolve().parent
+    named = replace(named_of(recorded.sweep), objective=config["objective"], program=config["program"], folder=folder)
     with redirect_stdout(sys.stderr):  # what the objective's module prints is no answer
-        inspection = inspect(named_of(sweep))
+        inspection = inspect(named)
     if inspection.faults:
-        raise SpecError(inspection.faults, f"the objective of study {recorded.name!r}")
-    return inspection.contract
+        remedy = f"hpo: the study's own file lay in {before}: write the new one there, by --output"
+        error = SpecError(inspection.faults, f"{recorded.name}, refined")
+        raise UserError(f"{error}\n{remedy}") if folder != before and before.is_dir() else error
+    return inspection
 
 
 def _importance_words(shares: dict[str, float]) -> list[str]:
@@ -130,17 +133,11 @@ def _named(recorded: RecordedStudy, text_as: Callable[[str], str]) -> tuple[str,
     raise AssertionError("there are more names than studies")
 
 
-def _checked(text: str, path: Path, recorded: RecordedStudy) -> Sweep:
+def _checked(text: str, path: Path, inspection: Inspection) -> Sweep:
     """Return the sweep of a file's text, as `hpo sweep` would have it from there. Raises UserError if it is none."""
     try:
-        with redirect_stdout(sys.stderr):
-            return make_sweep(parse_source(text, str(path)), path, inspect, [])
+        return make_sweep(parse_source(text, str(path)), path, lambda named: inspection, [])
     except Bug:
         raise
     except SpecError as error:
-        folder, here = recorded.sweep.source.resolve().parent, path.resolve().parent
-        remedy = f"\nhpo: the study's own file lay in {folder}: --output {folder / path.name}"
-        raise UserError(
-            f"the refined file would not pass hpo check, so it is not written:\n{error}"
-            f"{remedy if folder != here and folder.is_dir() else ''}"
-        ) from None
+        raise UserError(f"the refined file would not pass hpo check, so it is not written:\n{error}") from None

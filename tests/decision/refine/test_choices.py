@@ -29,7 +29,8 @@ def test_worse_ones_are_left_out_and_named() -> None:
 
 
 def test_what_was_hardly_tried_stays() -> None:
-    assert refined(["a", "b", "c"], [90, 90, 4], [15, 13, 0]).fate == "kept"
+    assert refined(["a", "b", "c"], [90, 90, 4], [60, 60, 0]).fate == "kept"
+    assert refined(["a", "b", "c"], [90, 90, 5], [60, 60, 0]).fate == "narrowed"
 
 
 def test_two_stay_unless_the_evidence_is_strong() -> None:

@@ -69,6 +69,16 @@ def test_narrowed_on_its_own_scale_with_margins() -> None:
     assert "of the 25 good trials lie in" in words and "searched before: 1e-05 to 0.1, log scale" in words
 
 
+def test_the_best_trial_is_inside_wherever_it_lies() -> None:
+    seen = [Sighting(index / 40, 10 <= index < 20, index * BLOCKS // 40) for index in range(40)]
+    seen[39] = Sighting(0.975, True, 3)
+    domain = Range(0.0, 1.0)
+    parameter, counts, ends = Parameter("x", domain), cell_counts(domain, seen), natural_ends("x", domain, None, None)
+    found = new_range(refined_range(RangeView(parameter, domain, seen, counts, 0.3, (), ends)))
+    assert found.high < 0.6
+    assert 0.75 < new_range(refined_range(RangeView(parameter, domain, seen, counts, 0.7, (), ends))).high < 0.9
+
+
 def test_never_narrower_than_a_quarter() -> None:
     domain = new_range(refined(Range(0.0, 1.0), 0.495, 0.595))
     assert 0.25 <= domain.high - domain.low <= 0.3

@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 from review.recorded import Trial, complete, recorded, sweep_of
 
+from hpo.decision.refine.evidence import gather
 from hpo.decision.refine.keys import carried
 from hpo.decision.refine.refine import RefinedSweep, refine
+from hpo.decision.refine.seeds import seeds_of
+from hpo.decision.refine.text import printable
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome
 from hpo.ledger.study.space_change import fits
 from hpo.objective.build import inspect
+from hpo.review.studies import read_study
 from hpo.spec.conditions import same_params
 from hpo.spec.faults import UserError
 from hpo.spec.load import load_sweep
-from hpo.spec.space import Categorical, Constant, Range
+from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 from hpo.spec.sweep import TRAINABLE, Sweep
 
 Value = Callable[[dict[str, Any]], float]
@@ -169,9 +173,35 @@ def test_a_few_trials_change_little(tmp_path: Path) -> None:
 
 
 def test_trials_that_tie_are_all_good(tmp_path: Path) -> None:
-    found = refine(study(tmp_path, lambda params: 1.0, 60), "small", tmp_path / "second.yaml")
-    assert all(each.fate in ("kept", "constant", "narrowed") for each in found.parameters)
-    assert "best 56" in " ".join(found.words) or "no parameter could be narrowed" in " ".join(found.words)
+    home = study(tmp_path, lambda params: 1.0, 60)
+    evidence = gather(read_study(home, "small"))
+    assert len(evidence.good) == 60 - evidence.diverged > 50
+    assert "no parameter could be narrowed" in " ".join(refine(home, "small", tmp_path / "second.yaml").words)
+
+
+def test_what_lies_within_the_noise_is_good(tmp_path: Path) -> None:
+    """Of 100 rows, one standard error at 0.9 is 0.03: 13 trials, and the rest of the best ten are among them."""
+    sweep = sweep_of(tmp_path, {"x": {"min": 0.0, "max": 1.0}}, metric="val_accuracy")
+    values = [0.9 - 0.0025 * index for index in range(40)]
+    trials = [Trial({"x": 0.5}, Outcome("complete", value=value), info={"validation_rows": 100}) for value in values]
+    evidence = gather(read_study(recorded(Home(tmp_path / "home"), sweep, trials), "small"))
+    assert [record.number for record in evidence.good] == list(range(13)) and evidence.within_noise == 13
+    cut_off = [Trial({"x": 0.5}, Outcome("pruned", stopped_by="budget.seconds"), {"val_accuracy": [0.1]})] * 7
+    (other := tmp_path / "other").mkdir()
+    evidence = gather(read_study(recorded(Home(other), sweep, [*trials, *cut_off]), "small"))
+    assert evidence.trials == 40  # what was cut off is no evidence
+
+
+def test_a_good_trial_outside_the_refined_space_is_no_baseline(tmp_path: Path) -> None:
+    evidence = gather(read_study(study(tmp_path, trials=60), "small"))
+    second = evidence.good[1].params["lr"]
+    low, high = sorted([evidence.best.params["lr"], second])
+    narrow = Range(low, (low * high) ** 0.5, log=True) if second == high else Range((low * high) ** 0.5, high, log=True)
+    parameters = [Parameter(p.name, narrow if p.name == "lr" else p.domain, p.when)
+                  for p in evidence.study.sweep.space.parameters]  # fmt: skip
+    numbers = [number for number, _ in seeds_of(evidence, Space(tuple(parameters)), 1000)]
+    assert numbers[0] == evidence.best.number and evidence.good[1].number not in numbers
+    assert len(seeds_of(evidence, evidence.study.sweep.space, 29)) == 2
 
 
 def test_a_grid_that_fits_stays_one(tmp_path: Path) -> None:
@@ -208,7 +238,7 @@ def test_any_space_gives_a_file_that_loads(tmp_path: Path, seed: int) -> None:
     """`refine` itself compares the space that its file is read as with the one that was meant."""
     generator = random.Random(seed)
     space: dict[str, Any] = {}
-    choices = [True, "true", "a\nb", "# no comment", [1, [2]], {"a": 1}, None, 3, "\u2028", 1e-9, "é", "on"]
+    choices = [True, "true", "a\nb", "a\u2028b", "# no comment", [1, [2]], {"a": 1}, None, 3, "\u2028", 1e-9, "é", "on"]
     for index in range(generator.randint(2, 6)):
         forms: list[dict[str, Any]] = [
             {"values": generator.sample(choices, generator.randint(2, 6))},
@@ -229,6 +259,10 @@ def test_any_space_gives_a_file_that_loads(tmp_path: Path, seed: int) -> None:
                  generator.choice([30, 90]), space=space)  # fmt: skip
     found = refine(home, "small", tmp_path / "second.yaml")
     assert found.sweep.baselines and found.seeds
+
+
+def test_a_comment_stays_one() -> None:
+    assert printable("a\u2028b\nc é") == "a\\u2028b\\nc é"
 
 
 def test_a_refined_study_is_refined_again(tmp_path: Path) -> None:
@@ -274,8 +308,6 @@ def test_an_objective_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_the_best_is_what_the_study_calls_best(refined: RefinedSweep, folder: Path) -> None:
-    from hpo.review.studies import read_study
-
     best = read_study(Home(folder / "home"), "größe 1").complete[0]
     changed = {each.name for each in refined.parameters if each.fate == "left out"}
     assert not changed & best.params.keys()
