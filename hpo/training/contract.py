@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import did_you_mean
@@ -61,6 +62,18 @@ def contract_of(task: TorchTask) -> Contract:
     Raises:
         ValueError: `task.parameters` drops (None) a hyperparameter that the vocabulary does not have.
     """
+    # Each trial asks, and putting it together takes longer than building a small model.
+    parameters, contract = _known.get(type(task), (None, None))
+    if contract is None or parameters is not task.parameters:
+        contract = _contract_of(task)
+        _known[type(task)] = task.parameters, contract
+    return contract
+
+
+_known: WeakKeyDictionary[type[TorchTask], tuple[object, Contract]] = WeakKeyDictionary()
+
+
+def _contract_of(task: TorchTask) -> Contract:
     targets = target_registries(task.kind)
     losses = LOSSES[task.kind]
     registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]

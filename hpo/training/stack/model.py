@@ -119,6 +119,11 @@ class StackedModel:
         """Return for each of `parameters` whether no member uses it any more."""
         return [slot.idle for slot in self.slots for _ in slot.trained]
 
+    @property
+    def replays(self) -> bool:
+        """Whether a step takes nothing from Python that differs between steps: see Slot.replays."""
+        return all(slot.replays for slot in self.slots)
+
     def running(self) -> list[Tensor]:
         """Return the tensors [K, ...] that change while training without being trained."""
         return [tensor for slot in self.slots for tensor in slot.kept.values()]
