@@ -190,12 +190,10 @@ class Cohort:
 
     def leave(self, numbers: Collection[int]) -> None:
         """Drop the trials with these numbers; their runs' models get their weights."""
-        rows = []
-        for row, run in enumerate(self.runs):
-            if run.trial.number in numbers:
-                self.model.write_back(row, run.model)
-            else:
-                rows.append(row)
+        leaving = {row: run.model for row, run in enumerate(self.runs) if run.trial.number in numbers}
+        rows = [row for row in range(len(self)) if row not in leaving]
+        if leaving:
+            self.model.write_back(leaving)
         if len(rows) in (0, len(self)):
             self.runs = [self.runs[row] for row in rows]
             return

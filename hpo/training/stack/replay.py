@@ -7,6 +7,7 @@ learning rates and what follows from them in a timetable (hpo.training.vocabular
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -62,11 +63,15 @@ class Graphs:
         stream.wait_stream(torch.cuda.current_stream(self._device))
         try:
             with torch.cuda.stream(stream):
+                self._pool = self._pool or torch.cuda.graph_pool_handle()
                 graph.capture_begin(pool=self._pool)
                 try:
                     function()
-                finally:
-                    graph.capture_end()
+                except BaseException:
+                    with contextlib.suppress(RuntimeError):  # of the same cause
+                        graph.capture_end()
+                    raise
+                graph.capture_end()
         except CannotStack:
             raise
         except Exception as error:
@@ -75,7 +80,6 @@ class Graphs:
             return None
         finally:
             torch.cuda.current_stream(self._device).wait_stream(stream)
-        self._pool = graph.pool()
         return graph
 
 
