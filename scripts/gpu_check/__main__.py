@@ -20,12 +20,12 @@ from typing import Any
 from gpu_check.common import Notes, Options, table
 
 PARTS = {  # seconds that each may take
-    "facts": 30,
-    "equality": 100,
-    "speed": 130,
-    "workers": 80,
-    "pictures": 70,
-    "memory": 60,
+    "facts": 20,
+    "equality": 90,
+    "speed": 110,
+    "workers": 90,
+    "pictures": 80,
+    "memory": 70,
 }
 
 

@@ -13,7 +13,7 @@ from gpu_check.common import Notes, Options
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("test_cohort_equality.py", "test_cohort_replay.py")
-LIMIT = 95
+LIMIT = 84
 
 
 def run(options: Options, notes: Notes) -> None:

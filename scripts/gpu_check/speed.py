@@ -6,6 +6,9 @@ after the first three alone. `whole`: from the trials' parameters to their last 
 
 from __future__ import annotations
 
+import cProfile
+import io
+import pstats
 import statistics
 import time
 from collections.abc import Sequence
@@ -50,7 +53,19 @@ def run(options: Options, notes: Notes) -> None:
     for size in (16,) if options.quick else (64, 4096):
         with notes.going_on(f"profile of {size}"):
             notes.note(f"profile of {size}", profile(options, splits, size))
+    size = 16 if options.quick else 1024
+    with notes.going_on(f"Python of {size}"):
+        notes.note(f"Python of {size}", python_profile(options, splits, size))
     notes.raise_failed()
+
+
+def python_profile(options: Options, splits: Splits, size: int) -> str:
+    """Return where Python's time goes from the trials' parameters to their last event."""
+    profiler, told = cProfile.Profile(), io.StringIO()
+    profiler.runcall(stack, options, splits, draw(size), True)
+    for order in ("tottime", "cumulative"):
+        pstats.Stats(profiler, stream=told).sort_stats(order).print_stats(45)
+    return "\n".join(line[:150] for line in told.getvalue().splitlines() if line.strip())
 
 
 def splits_on(device: torch.device) -> Splits:

@@ -111,7 +111,7 @@ class Cohort:
         """Take the steps of an epoch; yield each batch with its outputs [K, B, ...] before its step."""
         rates, order = rates_of_epoch(self.runs), draw_epoch(self.runs)
         if self._replays and self._replayed is None and self._can_replay():
-            self._replayed = ReplayedSteps(self.step, self.optimizer, len(rates), self.model.flat)
+            self._replayed = ReplayedSteps(self.step, self.model, self.optimizer, len(rates))
         if self._replayed is not None:
             yield from self._replayed.epoch(order, rates)
             return

@@ -140,6 +140,12 @@ class StackedOptimizer:
             factor = (self._tensors.clip_norm / (norm + 1e-6)).clamp(max=1.0)
             gradient.mul_(torch.where(self._tensors.clip_norm.isinf(), 1.0, factor))
 
+    def tensors(self) -> list[Tensor]:
+        """Return what a step changes on the device: parameters and states."""
+        own = [] if self._tensors.order is None else [self._tensors.own]
+        states = [tensor for group in self._groups for tensor in group.hyper.state.values()]
+        return [each for each in (self._tensors.flat, *own, *states) if each.device == self._tensors.flat.device]
+
     def member(self, row: int) -> tuple[Hyper, int]:
         """Return the state that holds the member in a row of the stack, and its place there."""
         return next((group.hyper, group.rows.index(row)) for group in self._groups if row in group.rows)

@@ -24,46 +24,104 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hpo.training.stack.model import StackedModel
     from hpo.training.stack.optimizer import StackedOptimizer
 
+Record = Callable[[Callable[[], None]], Callable[[], None]]
+"""Takes down what a function does on the device, without doing it; returns what does it."""
 Step = Callable[[Batch, "Sequence[float] | None"], Tensor]
 """Take one step; rates: each member's learning rate, None: as planned. Returns the outputs [K, B, ...]."""
 
 
 class Graphs:
-    """Runs functions, and from their second time on replays what they did on a CUDA device.
+    """Runs functions, and from their third time on replays what they did on the device.
 
-    A function takes nothing from Python but itself, and gives nothing back but what it writes. Its first run loads
-    what it needs. Where one can't be recorded, all run as they are from then on, and the worker's log says so once.
+    A function takes nothing from Python but itself, and gives nothing back but what it writes. Its first run loads what
+    it needs, its second one shows whether replaying it gives the same. Where one can't be recorded, or gives something
+    else, all run as they are from then on, and the worker's log says so once.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._works = device.type == "cuda"
-        self._known: dict[int, torch.cuda.CUDAGraph | None] = {}
-        self._pool: Any = None  # of memory, which the recorded share: they run by turns
+    def __init__(self, device: torch.device, state: Callable[[], Sequence[Tensor]]) -> None:
+        """state: returns all tensors that the functions change and that matter afterwards, [K, ...] or [1]."""
+        self._state = state
+        self._record = recorder_of(device)
+        self._known: dict[int, Callable[[], None] | None] = {}  # None: it has run once
 
     def run(self, key: int, function: Callable[[], None]) -> None:
         """Run a function; key: the same for the same function."""
-        if self._works and key in self._known and self._known[key] is None:
-            self._known[key] = self._record(function)
-        graph = self._known.setdefault(key, None)
-        if graph is None:
-            function()
+        replay = self._known.get(key)
+        if replay is not None:
+            replay()
+        elif key in self._known and self._record is not None:
+            self._known[key] = self._recorded(function, self._record)
         else:
-            graph.replay()
+            self._known[key] = None
+            function()
+
+    @property
+    def works(self) -> bool:
+        """Whether functions are recorded, or would be from their second run on."""
+        return self._record is not None
 
     @property
     def recorded(self) -> int:
-        return sum(graph is not None for graph in self._known.values())
+        return sum(replay is not None for replay in self._known.values())
 
-    def _record(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
-        # Not torch.cuda.graph, which collects garbage and gives memory back first: that costs more than it records.
+    def _recorded(self, function: Callable[[], None], record: Record) -> Callable[[], None] | None:
+        """Run a function, and return how to replay it; None: that can't be done."""
+        replay, why = None, "replayed, one changed other numbers than run"
+        before: list[Tensor] = []
+        try:
+            replay = record(function)
+            before += [each.clone() for each in self._state()]
+            replay()
+            replayed = [each.clone() for each in self._state()]
+        except CannotStack:
+            raise
+        except Exception as error:  # what a library can't do while it is recorded, or for want of memory
+            replay, why = None, f"{type(error).__name__}: {error}"
+        for each, old in zip(self._state(), before, strict=False):  # none, if it came to no replay
+            each.copy_(old)
+        function()
+        if replay is not None:
+            alike = [_alike(*three) for three in zip(replayed, self._state(), before, strict=True)]
+            if all(torch.stack(alike).tolist()):
+                return replay
+        self._record = None
+        print(f"steps of this stack are not replayed: {why}", file=sys.stderr)
+        return None
+
+
+def _alike(found: Tensor, expected: Tensor, before: Tensor) -> Tensor:
+    """Whether two results are the same up to rounding, of each member compared with how far it has moved."""
+    if not found.is_floating_point():
+        return (found == expected).all()
+    gap, way, size = (
+        torch.linalg.vector_norm(each.nan_to_num(0.0, 0.0, 0.0).flatten(1), dim=1)
+        for each in (found - expected, expected - before, expected)
+    )
+    near: Tensor = gap <= 0.01 * way + 1e-5 * size
+    return (near & (found.isfinite() == expected.isfinite()).flatten(1).all(1)).all()
+
+
+def recorder_of(device: torch.device) -> Record | None:
+    """Return how functions are recorded on a device; None: they are not."""
+    return _CudaGraphs(device).record if device.type == "cuda" else None
+
+
+class _CudaGraphs:
+    """Records functions as CUDA graphs, which share their memory: they are replayed by turns."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool: Any = torch.cuda.graph_pool_handle()
+
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
+        # Not torch.cuda.graph, which gives all unused memory back first: that costs more than it records.
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         try:
             with torch.cuda.stream(stream):
-                self._pool = self._pool or torch.cuda.graph_pool_handle()
                 graph.capture_begin(pool=self._pool)
                 try:
                     function()
@@ -72,26 +130,21 @@ class Graphs:
                         graph.capture_end()
                     raise
                 graph.capture_end()
-        except CannotStack:
-            raise
-        except Exception as error:
-            self._works = False
-            print(f"the steps can't be recorded, and run one by one: {type(error).__name__}: {error}", file=sys.stderr)
-            return None
         finally:
             torch.cuda.current_stream(self._device).wait_stream(stream)
-        return graph
+        return graph.replay
 
 
 class ReplayedSteps:
     """The steps of an epoch, all they need laid out on the device before the first."""
 
-    def __init__(self, step: Step, optimizer: StackedOptimizer, steps: int, like: Tensor) -> None:
-        """steps: in an epoch. like: has the dtype and the device of the parameters."""
+    def __init__(self, step: Step, model: StackedModel, optimizer: StackedOptimizer, steps: int) -> None:
+        """steps: in an epoch."""
         self._step = step
+        self._model = model
         self._optimizer = optimizer
-        self._timetable = Timetable(steps, like)
-        self._graphs = Graphs(like.device)
+        self._timetable = Timetable(steps, model.flat)
+        self._graphs = Graphs(model.flat.device, self._state)
         self._order: tuple[Tensor, Tensor] | None = None  # rows and targets [K, N] of the epoch
         self._offsets = torch.zeros(0)  # of the rows of a batch
         self._outputs: Tensor | None = None  # [K, N, ...] of the epoch
@@ -134,6 +187,10 @@ class ReplayedSteps:
         self._optimizer.plan(self._timetable, rates)
         self._timetable.begin()
 
+    def _state(self) -> list[Tensor]:
+        outputs = [] if self._outputs is None else [self._outputs]
+        return [*self._optimizer.tensors(), *self._model.running(), *outputs, self._timetable.at]
+
     def _take(self, rows: int) -> None:
         if self._timetable.grown:
             self._timetable.lay_out()
@@ -148,6 +205,6 @@ class ReplayedSteps:
         rows_now, targets_now = (each.index_select(1, columns) for each in self._order)
         output = self._step(Batch(rows_now, targets_now, None), None)
         if self._outputs is None:
-            self._outputs = output.new_empty(*self._order[0].shape, *output.shape[2:])
+            self._outputs = output.new_zeros(*self._order[0].shape, *output.shape[2:])
         self._outputs.index_copy_(1, columns, output)
         at.add_(1)

@@ -1,6 +1,6 @@
 """A stack whose steps find all that differs between them on the device gives the numbers that each trial gets alone.
 
-Here without CUDA the steps are laid out and not recorded; scripts/gpu-check runs all of this on a GPU, where they are.
+Without CUDA a stand-in records them (taping.py); scripts/gpu-check runs all of this on a GPU.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 
 from hpo.events import Reported
 from hpo.training.run import start
+from hpo.training.stack import replay as replay_module
 from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.stack.inputs import all_at_once
+from hpo.training.stack.replay import Graphs
 from hpo.training.task import Kind, TorchTask
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
 
 from ..tiny import DEVICE, KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of, trials_of
+from .taping import recorder
 from .test_cohort_equality import BASE, OUTLIER_PARAMS, ROWS, Augmenting, conv_net, mixture, ragged_splits, values_of
 
 
@@ -45,15 +48,37 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield counts
 
 
+@pytest.fixture(autouse=True)
+def taped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Graphs]]:
+    """Record steps without CUDA, too; return what has recorded them."""
+    found: list[Graphs] = []
+    make = Graphs.__init__
+
+    def made(self: Graphs, device: torch.device, state: Any) -> None:
+        with monkeypatch.context() as patch:
+            if device.type == "cpu":
+                patch.setattr(replay_module, "recorder_of", lambda device: recorder(state))
+            make(self, device, state)
+        found.append(self)
+
+    monkeypatch.setattr(Graphs, "__init__", made)
+    yield found
+    assert all(each.works for each in found)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
-def test_optimizers(optimizer: str, seen: list[int]) -> None:
+def test_optimizers(optimizer: str, seen: list[int], taped: list[Graphs]) -> None:
     """With different hyperparameters, and with the same; members of different ages in one stack."""
     takes = OPTIMIZERS[optimizer].takes
     params = [{**BASE, "optimizer": optimizer, **values_of(takes, member)} for member in range(5)]
     splits = splits_of("regression", ROWS)
     assert_equal_to_alone(task_of("regression"), splits, params, epochs=[3, 3, 3, 2, 1], replay=True)
     assert all(seen)
+    assert [each.recorded for each in taped] == [1, 1, 1]  # the short batch comes once an epoch
+    seen.clear()
     assert_equal_to_alone(task_of("regression"), splits, params[:1] * 2, epochs=3, replay=True)
+    assert taped[-1].recorded == 2
+    assert len(seen) == 6  # by Python, of 9: each of the two kinds once, and twice while it was recorded
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.names())
@@ -165,6 +190,39 @@ def test_members_are_given_rows_at_once_only_where_that_is_the_same() -> None:
         before = torch.get_rng_state()
         assert at_once(task, 0.0, 0.0) is None
         assert torch.equal(before, torch.get_rng_state())
+
+
+def by_record(monkeypatch: pytest.MonkeyPatch, record: Any) -> None:
+    """Train a stack whose steps are recorded by this function; assert that the trials get their numbers."""
+    monkeypatch.undo()
+    monkeypatch.setattr(replay_module, "recorder_of", lambda device: record)
+    params = [{**BASE, "optimizer": name, "learning_rate": 0.05} for name in ("sgd", "adam", "nadam")]
+    assert_equal_to_alone(task_of("binary"), splits_of("binary", ROWS), params, epochs=3, replay=True)
+
+
+def test_what_can_not_be_recorded_is_done_step_by_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuses(function: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    by_record(monkeypatch, refuses)
+    assert capsys.readouterr().err.count("not replayed: RuntimeError: operation not permitted") == 1
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_replay_that_gives_other_numbers_is_not_used(
+    times: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def record(function: Any) -> Any:
+        def replay() -> None:
+            for _ in range(times):
+                function()
+
+        return replay
+
+    by_record(monkeypatch, record)
+    assert capsys.readouterr().err.count("not replayed") == 1
 
 
 def test_a_checkpoint_is_what_it_is_without(seen: list[int]) -> None:
