@@ -114,7 +114,10 @@ def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, An
             del waiting[name]
             if all(complete.get(other) in values for other, values in known.requires.items()):
                 complete[name] = known.default_beside(complete)
-    return copy.deepcopy(complete)
+    return {name: value if type(value) in _ATOMS else copy.deepcopy(value) for name, value in complete.items()}
+
+
+_ATOMS = (str, int, float, bool, type(None))
 
 
 def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]:
