@@ -16,7 +16,7 @@ from hpo.training.task import TorchTask
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 else:
     torch = lazy_import("torch")
 
@@ -74,14 +74,14 @@ def model_of(
     facts = (tuple(features), outputs, torch.get_default_dtype())
     template = known.find(facts, params)
     if template is not None:
-        return copied(template, "cpu")
+        return copied(template)
     reading = _Reading(params)
     model = build(reading)
     if reading.changed:
         params.clear()
         params.update(dict.items(reading))
     elif not reading.all and is_plain(model):
-        known.add(facts, reading.read, copied(model, "meta"))  # its shape alone
+        known.add(facts, reading.read, copied(model, hollow=True))
     return model
 
 
@@ -90,27 +90,35 @@ def is_plain(model: nn.Module) -> bool:
     modules = [module for _, module in model.named_modules(remove_duplicate=False)]
     tensors = [each for module in modules for name in ("_parameters", "_buffers") for each in _values(module, name)]
     once = len({id(each) for each in modules}) == len(modules) and len({id(each) for each in tensors}) == len(tensors)
-    return once and all(tensor.device.type == "cpu" for tensor in tensors) and all(map(_is_plain_layer, modules))
+    usual = all(tensor.device.type == "cpu" and tensor.is_contiguous() for tensor in tensors)
+    return once and usual and all(map(_is_plain_layer, modules))
 
 
-def copied(model: nn.Module, device: str) -> nn.Module:
-    """Return a copy of a plain model, with tensors of its own on the device whose values are without meaning."""
+def copied(model: nn.Module, hollow: bool = False) -> nn.Module:
+    """Return a copy of a plain model, with tensors of its own whose values are without meaning. hollow: they take no
+    memory, and can't be written to."""
     module = object.__new__(type(model))
     own = vars(module)
     for name, value in vars(model).items():
         own[name] = type(value)() if isinstance(value, dict) else value  # hooks: there are none
     for name, parameter in model._parameters.items():
-        own["_parameters"][name] = None if parameter is None else _like(parameter, device)
+        own["_parameters"][name] = None if parameter is None else _like(parameter, hollow)
     for name, buffer in model._buffers.items():
-        own["_buffers"][name] = None if buffer is None else torch.zeros_like(buffer, device=device)
+        own["_buffers"][name] = None if buffer is None else _empty(buffer, hollow)
     own["_non_persistent_buffers_set"] = set(model._non_persistent_buffers_set)
     for name, child in model._modules.items():
-        own["_modules"][name] = copied(child, device) if child is not None else None
+        own["_modules"][name] = copied(child, hollow) if child is not None else None
     return module
 
 
-def _like(parameter: nn.Parameter, device: str) -> nn.Parameter:
-    return torch.nn.Parameter(torch.empty_like(parameter, device=device), parameter.requires_grad)
+def _like(parameter: nn.Parameter, hollow: bool) -> nn.Parameter:
+    return torch.nn.Parameter(_empty(parameter, hollow), parameter.requires_grad)
+
+
+def _empty(tensor: Tensor, hollow: bool) -> Tensor:
+    if hollow:
+        return torch.zeros((), dtype=tensor.dtype).expand(tensor.shape)
+    return torch.empty(tensor.shape, dtype=tensor.dtype)
 
 
 def _is_plain_layer(module: nn.Module) -> bool:
