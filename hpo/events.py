@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its weights, so that no other is taken for it
+OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
+
 
 class Decision(enum.Enum):
     """The driver's answer to a report."""
@@ -44,6 +47,16 @@ class DecisionSteps:
 
 
 @dataclass(frozen=True)
+class WeightsOrder:
+    """Where a trial's weights are left when it has trained to its end, and from which value on they may be wanted."""
+
+    file: str
+    metric: str
+    sign: int  # 1: more of the metric is better; -1: less
+    bar: float | None = None  # of the metric: what is worse is not wanted; None: all are
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """One trial to train: everything that its numbers depend on, besides the objective and its data."""
 
@@ -52,6 +65,7 @@ class TrialSpec:
     seed: int
     epochs: int | None = None  # None: the objective itself knows when it is done
     checkpoint: str = ""  # the file in which a long trial keeps how far it is; "": it keeps nothing
+    weights: WeightsOrder | None = None  # None: nobody wants them
 
 
 @dataclass(frozen=True)
@@ -82,11 +96,13 @@ class Assignment:
     id: int
     trials: tuple[TrialSpec, ...]
     decision_steps: DecisionSteps = DecisionSteps()
+    stack: bool = True  # train as stacks at all; False: not even the members of one trial
     measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
     compile: bool = False  # have torch.compile make a stack's passes
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial
     beside: Beside | None = None  # what its only trial trains with
     references: ReferenceOrder | None = None  # there are no trials then
+    outputs: bool = False  # each trial leaves its model's outputs for the test rows (hpo/objective/outputs.py)
 
 
 @dataclass(frozen=True)

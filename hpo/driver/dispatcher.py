@@ -74,10 +74,12 @@ class Dispatcher:
             next(self._ids),
             tuple(running.spec for running in group),
             self._decision_steps,
-            measured=self._sweep.most_in_cohort is None,
+            stack=self._sweep.stacks,
+            measured=self._sweep.engine.cohort == "auto",
             compile=self._sweep.engine.compile,
             checkpoint_seconds=self._sweep.checkpoint_seconds,
             beside=beside_of(self._sweep.stack) if self._sweep.stack is not None else None,
+            outputs=self._sweep.leaves_outputs,
         )
         numbers = [running.spec.number for running in group]
         self._watchdog.begin(assignment.id, numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from hpo.objective.torch_task import TorchObjective
 from hpo.training.run import start
 from hpo.training.stack import probe as probe_module
 from hpo.training.stack.cohort import Cohort, train_cohort
-from hpo.training.stack.probe import probe
+from hpo.training.stack.probe import Gain, probe
+from hpo.training.task import Splits
 from objectives.binary import Binary
 
 TASK = Binary()
@@ -31,7 +33,7 @@ def run(options: Options, notes: Notes) -> None:
     for size, hidden in ((8, [16]),) if options.quick else ((1024, [64, 32]), (4096, [64, 32]), (64, WIDE)):
         with notes.going_on(f"use of {size} of {hidden}"):
             trials = trials_of(size, hidden)
-            say = probe(TASK, splits, trials, options.device)
+            say = probed(options, splits, trials)
             free = probe_module.free_memory(options.device)
             row = {"members": size, "hidden": str(hidden), "probe: KiB a member": free / say.most / 1024}
             row |= {"probe: pays": str(say.pays), "alone us": say.alone * 1e6, "stacked us": say.stacked * 1e6}
@@ -51,7 +53,7 @@ def run(options: Options, notes: Notes) -> None:
     if cuda:
         limited(options)
     with notes.going_on("as many as the probe says"):
-        most = min(probe(TASK, splits, trials_of(8, widths), options.device).most, 12 if options.quick else 2000)
+        most = min(probed(options, splits, trials_of(8, widths)).most, 12 if options.quick else 2000)
         cohort = Cohort([start(TASK, splits, trial, options.device) for trial in trials_of(most, widths)])
         ends = [event for events in train_cohort(cohort) for event in events if not isinstance(event, Reported)]
         del cohort
@@ -62,6 +64,11 @@ def run(options: Options, notes: Notes) -> None:
     with notes.going_on("a cohort that doesn't fit"):
         split(options, notes, 16 if options.quick else 500, widths)
     notes.raise_failed()
+
+
+def probed(options: Options, splits: Splits, trials: Sequence[TrialSpec]) -> Gain:
+    """Return what a worker would find out before it trains these trials as a stack."""
+    return probe([partial(start, TASK, splits, trial, options.device) for trial in trials], options.device)
 
 
 def trials_of(count: int, hidden: Sequence[int]) -> list[TrialSpec]:
