@@ -14,6 +14,7 @@ from hpo.training.evaluation import Units, to_device
 from hpo.training.members import ALONE, Member
 from hpo.training.seeding import Streams, global_seed, streams
 from hpo.training.task import Split, Splits, TorchTask
+from hpo.training.templates import model_of
 from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
 from hpo.training.vocabulary.losses import Bound, LossChoice, bind_loss
 from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
@@ -164,7 +165,9 @@ def start(
         units = Units(prepared.forward, prepared.inverse, prepared.transform)
         validation = Split(validation.x, units.forward(validation.y))
     random = streams(seed, device)
-    model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)
+    model = build_model(task, params, training.x.shape[1:], splits.outputs, random)
+    if device.type != "cpu":
+        model = model.to(device)
     seed_dropout(model, random.noise)
     schedule, factor = make_schedule(params)
     batch_size, skip_single = int(params.get("batch_size", 32)), has_batch_norm(model)
@@ -185,11 +188,15 @@ def start(
 
 
 def build_model(
-    task: TorchTask, params: Mapping[str, Any], features: torch.Size, outputs: int, random: Streams
+    task: TorchTask, params: dict[str, Any], features: torch.Size, outputs: int, random: Streams
 ) -> nn.Module:
     """Return the task's model on the CPU, its first weights drawn from `random.weights` alone."""
-    with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
-        model = task.model(params, features, outputs)
+
+    def build(params: dict[str, Any]) -> nn.Module:
+        with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
+            return task.model(params, features, outputs)
+
+    model = model_of(task, params, features, outputs, build)
     initialize(model, params.get("initializer", INITIALIZERS.default), random.weights)
     return model
 
