@@ -37,6 +37,7 @@ class Named:
     metric: str
     parameters: tuple[str, ...]
     folder: Path  # where the sweep file lies
+    packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
 
 
 @dataclass(frozen=True)

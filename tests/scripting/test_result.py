@@ -8,12 +8,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from review.recorded import Trial, complete, recorded, sweep_of
 
 import hpo
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
-
-from .recorded import Trial, complete, recorded, sweep_of
 
 SPACE = {"x": {"values": [[1, 2], 3]}, "fixed": {"value": "a"}}
 
