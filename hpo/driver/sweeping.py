@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hpo.driver.loop import Driver
-from hpo.engines.base import EngineError
+from hpo.driver.loop import Driver, run_to_end
 from hpo.engines.make import make_engine
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.mirror.reach import refuse_unusable
 from hpo.ledger.sharing.ownership import refuse_join
 from hpo.ledger.study.home import Home
 from hpo.ledger.succession import begin_successor, choose_study
-from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing, SweepListener
 
@@ -44,13 +42,7 @@ class ReadySweep:
         if self.ledger.membership.joined:
             logs /= f"driver-{number}"
         driver = Driver(self.sweep, self.ledger, make_engine(self.sweep, logs), listener)
-        try:
-            return driver.run()
-        except EngineError as error:
-            if not driver.opened:
-                raise UserError(f"{self.sweep.source}: the objective can't run: {error}") from None
-            driver.standing.error = str(error)
-            return driver.standing
+        return run_to_end(driver, self.sweep.source)
 
 
 @contextmanager
