@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.ledger.study.home import Home, make_home
 from hpo.ledger.study.urls import masked
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hpo.model.loaded import LoadedModel
     from hpo.review.make_model import Rows
+    from hpo.scripting.confirming import ConfirmResult
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,34 @@ class Result:
         folder = Path(output).absolute() if output is not None else None
         options = {"number": trial, "output": folder, "on": on, "allow_different": allow_different}
         return retrained(self._home, self._study, options)
+
+    def confirm(
+        self,
+        *,
+        top: int | None = None,
+        seeds: int | None = None,
+        against: int | None = None,
+        workers: int | Literal["auto"] | None = None,
+        progress: bool = True,
+    ) -> ConfirmResult:
+        """Train the best trials and the baseline again over fresh seeds, and judge the winner once on the untouched
+        test rows, as `hpo confirm` does; what is recorded already is not done again.
+
+        top: so many of the best compete; seeds: each with so many fresh seeds. None: as the sweep says, else 3 and 5.
+        against: judge against this trial, not the first baseline. workers: engine.workers.
+        Raises hpo.UserError if the study can't be confirmed, or if nothing can be said in the end; KeyboardInterrupt as
+        hpo.run does.
+        """
+        from hpo.scripting.confirming import confirm_study
+
+        return confirm_study(self._home, self.name, top, seeds, against, workers, progress)
+
+    @property
+    def confirmation(self) -> ConfirmResult | None:
+        """The latest verdict that the study had when it was loaded; None if there is none."""
+        from hpo.scripting.confirming import latest
+
+        return latest(self._study)
 
     def plot_history(self, *, backend: Backend | None = None) -> Any:
         """Draw the value of each complete trial by its number, and the best so far."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from hpo.review.studies import read_study
 from hpo.review.summary import outcome_lines
 from hpo.scripting.definition import CALL, Given, define
 from hpo.scripting.result import Result
-from hpo.scripting.surroundings import process_kept
+from hpo.scripting.surroundings import pass_on, process_kept
 from hpo.spec.contract import Goal
 from hpo.spec.faults import RecordsGone, UserError
 from hpo.spec.plain import shown
@@ -108,10 +107,14 @@ def run(
         if progress:
             print("\n".join(outcome_lines(ready.sweep, standing, where)))
         if standing.interrupted:
-            _pass_on(standing)
+            done = f"study {standing.study!r} has {standing.done} of {standing.trials} trials"
+            text = f"{done}: the same call of {CALL} goes on with it, hpo.load has what there is"
+            pass_on(standing.interrupted, text)
         result = Result(where, read_study(where, ready.sweep.name), _object(given))
     _judge(standing, result)
-    return result
+    if ready.sweep.confirm is None or standing.interrupted or standing.error or join:
+        return result
+    return _confirmed(result, progress)
 
 
 def _check(extend: Any, join: Any, progress: Any) -> None:
@@ -130,15 +133,6 @@ def _object(given: Given) -> Any:
     return None if isinstance(found, str) else found
 
 
-def _pass_on(standing: Standing) -> None:
-    """Let the program hear of the signal that ended the sweep, as it would have without."""
-    number = standing.interrupted
-    if number == signal.SIGINT and signal.getsignal(number) is signal.default_int_handler:
-        done = f"study {standing.study!r} has {standing.done} of {standing.trials} trials"
-        raise KeyboardInterrupt(f"{done}: the same call of {CALL} goes on with it, hpo.load has what there is")
-    signal.raise_signal(number)
-
-
 def _judge(standing: Standing, result: Result) -> None:
     """Raise SweepFailed if no trial is complete; warn of what else went wrong."""
     stopped = f"{standing.reason or 'the sweep stopped'}:\n{standing.error}" if standing.error else ""
@@ -149,3 +143,12 @@ def _judge(standing: Standing, result: Result) -> None:
         raise SweepFailed(f"{text}: {why}" if why else text, result)
     for text in filter(None, (stopped, standing.unmirrored)):
         warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _confirmed(result: Result, progress: bool) -> Result:
+    """Confirm the winner, as the sweep asks for; return the result with the verdict."""
+    try:
+        result.confirm(progress=progress)
+    except UserError as error:  # the sweep itself is done
+        warnings.warn(f"{result.name} is not confirmed: {error}", RuntimeWarning, stacklevel=3)
+    return result.reload()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,16 @@ def process_kept() -> Iterator[list[str]]:
         random.setstate(generators)
         numpy()
         torch()
+
+
+def pass_on(number: int, text: str) -> None:
+    """Let the program hear of a signal that ended something, as it would have without. Returns if its own handler does.
+
+    text: of the KeyboardInterrupt that Ctrl-C raises.
+    """
+    if number == signal.SIGINT and signal.getsignal(number) is signal.default_int_handler:
+        raise KeyboardInterrupt(text)
+    signal.raise_signal(number)
 
 
 def _numpy_state() -> Callable[[], Any]:

@@ -43,6 +43,7 @@ def a_function(scale: float = 1.0) -> Callable[[Any], float]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     Warm.WORKERS.use_here()
+    assert callable(hpo.run)  # now: what is imported for it draws random numbers
     return Place(tmp_path_factory.mktemp("run"))
 
 
@@ -91,10 +92,9 @@ def done(place: Place) -> tuple[hpo.Result, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
         patch.setattr(sys, "path", ["", *sys.path])  # as at a prompt
-        run = hpo.run  # what is imported for it may draw random numbers
         before = state()
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            result = run(
+            result = hpo.run(
                 objective=a_function(), parameters=PARAMETERS, metric="score", goal="maximize", trials=6, workers=2,
                 method="random", seed=1, home=place.home.path,
             )  # fmt: skip
@@ -198,6 +198,27 @@ def test_in_this_process_the_function_is_the_object_itself(run: Run) -> None:
     assert [x for x, *_ in seen] == list(result.trials["x"]) and state() == before
     with pytest.raises(hpo.UserError, match=r"here can't be sent to worker processes: .*lock"):
         run(objective=here, name="here-2", trials=3, progress=False)
+
+
+def test_a_confirmed_winner(run: Run, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    def noisy(trial: Any) -> dict[str, float]:
+        score = float(trial.params["x"]) + (trial.seed % 7) / 100
+        return {"score": score, "test_score": score}
+
+    before = state()
+    keys = {"baselines": [{"x": 1}], "parameters": {"x": {"values": [1, 2, 3, 4]}}, "confirm": {"top": 1, "seeds": 3}}
+    result = run(objective=noisy, **keys)
+    found = result.confirmation
+    assert found is not None and found.winner.params == {"x": 4} and found.baseline.params == {"x": 1}
+    assert found.verdict == found.plain["verdict"] and str(found) in capsys.readouterr().out
+    assert state() == before and result.name == "noisy"
+    again = result.confirm(progress=False)
+    assert again == found and repr(found).startswith("<hpo.ConfirmResult ")
+    assert capsys.readouterr().out == ""
+    for wrong, words in (({"seeds": 1}, "confirm: seeds must be a whole number, 2 to 10,000, but got 1"),
+                         ({"top": True}, "confirm: top must be a whole number, 1 or more, but got True")):  # fmt: skip
+        with pytest.raises(hpo.UserError, match=words):
+            result.confirm(**wrong)
 
 
 def test_a_sweep_without_a_complete_trial(run: Run) -> None:
