@@ -167,6 +167,8 @@ def _drawn(kind: str, study: optuna.Study, backend: Backend | None, **options: A
     draw = getattr(importlib.import_module("optuna.visualization.matplotlib"), f"plot_{kind}")
     with matplotlib.rc_context(), _quiet():  # it sets a style for all figures to come
         figure = np.ravel(draw(study, **options))[0].figure
+        if kind not in ("slice", "contour"):  # whose axes are laid out already
+            figure.set_layout_engine("tight")  # so that a file has the whole of long names
         importlib.import_module("matplotlib.pyplot").close(figure)
     return figure
 

@@ -120,6 +120,12 @@ def test_a_contour_has_the_two_most_important_parameters(result: hpo.Result) -> 
     assert "rate" in text and "depth" in text and "layers" not in text
 
 
+def test_more_than_two_parameters_are_drawn_in_pairs(result: hpo.Result, tmp_path: Path) -> None:
+    figure = result.plot_contour(["rate", "depth", "layers"], backend="matplotlib")
+    figure.savefig(tmp_path / "plot.png")
+    assert len(figure.axes) == 10  # 3 x 3, and the colours
+
+
 def test_withdrawn_trials_keep_their_numbers_and_are_not_drawn(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, SPACE)
     home = recorded(Home(tmp_path / "home"), sweep, [complete(0.5, 0.01, [8], 1), PRUNED, complete(0.75, 0.1, [8], 2)])
