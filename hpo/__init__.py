@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.spec.contract import Known as Known
     from hpo.spec.faults import Fault as Fault
     from hpo.spec.faults import UserError as UserError
+    from hpo.training.cuts import Cut as Cut
+    from hpo.training.cuts import Fold as Fold
+    from hpo.training.cuts import Reshuffle as Reshuffle
     from hpo.training.data.cifar import augment_pictures as augment_pictures
     from hpo.training.data.cifar import check_cifar10 as check_cifar10
     from hpo.training.data.cifar import load_cifar10 as load_cifar10
@@ -38,9 +41,12 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
 _EXPORTS = {
     "Best": "hpo.scripting.result",
     "ConfirmResult": "hpo.scripting.confirming",
+    "Cut": "hpo.training.cuts",
     "Fault": "hpo.spec.faults",
+    "Fold": "hpo.training.cuts",
     "Known": "hpo.spec.contract",
     "Pruned": "hpo.objective.base",
+    "Reshuffle": "hpo.training.cuts",
     "Result": "hpo.scripting.result",
     "SPLIT_OPTIONS": "hpo.training.data.splitting",
     "Split": "hpo.training.task",

@@ -37,7 +37,7 @@ def build(named: Named) -> Objective:
     if isinstance(found, TorchTask):
         from hpo.objective.torch_task import TorchObjective
 
-        return TorchObjective(found, named.data)
+        return TorchObjective(found, named.data, named.repeats)
     if not callable(found):
         raise SpecError([_fault(f"{named.objective} is no function and no TorchTask, but {type(found).__name__}")])
     _check_signature(named.objective, found)
@@ -117,6 +117,7 @@ def _inspect(named: Named) -> Inspection:
         named.data,
         as_text=objective.as_text,
         libraries=objective.libraries,
+        folds=objective.folds,
         is_table=objective.is_table,
     )
 
@@ -133,6 +134,7 @@ def named_of(sweep: Sweep, travels: bool = True) -> Named:
         metric=sweep.metric.name,
         parameters=tuple(sweep.space.names()),
         folder=folder,
+        repeats=sweep.repeats,
         packed=live.packed(sweep.objective, folder) if travels else None,
     )
 

@@ -95,7 +95,7 @@ def hpo_command() -> str:
 def _best_lines(standing: Standing) -> list[str]:
     best = standing.best
     assert best is not None
-    lines = [f"best {standing.metric} {show(best.value)} (trial {best.number}, seed {best.seed})"]
+    lines = [f"best {standing.metric} {show(best.value)} ({best.in_words})"]
     baseline = standing.baseline
     if baseline is not None and baseline.value is not None and best.value is not None:
         difference = best.value - baseline.value

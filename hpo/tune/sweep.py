@@ -12,11 +12,10 @@ from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, make_sweep
 from hpo.spec.plain import plain
 from hpo.spec.source import Source, read_source
-from hpo.spec.sweep import Sweep
+from hpo.spec.sweep import TRAINABLE, Sweep
 from hpo.spec.yaml_text import dump_source
 from hpo.tune.space import convert, flat, is_foreign
 
-TRAINABLE = "ray.tune trainable"  # stands where a sweep file names its objective
 MANY = 2**53  # trials, where Tune's num_samples alone says how many
 _NAME = "StudySearcher"  # in messages, where there is no file
 
@@ -29,7 +28,9 @@ _TUNES = {
     "engine": "tune.with_resources and TuneConfig(max_concurrent_trials=...)",
     "retry": "RunConfig(failure_config=tune.FailureConfig(max_failures=...))",
     "checkpoint_seconds": "RunConfig(checkpoint_config=...)",
+    "repeats": "the Tuner's trainable",
     "confirm": "nothing",
+    "keep": "RunConfig(checkpoint_config=...)",
     "references": "nothing",
 }
 _TUNES_BUDGET = {

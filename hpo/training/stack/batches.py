@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """rows: [K, B] rows of the whole training split; targets: [K, B]; ragged: None if all rows of all members count."""
+    """rows: [K, B] rows of the whole training split, each member's counted in its own; targets: [K, B]; ragged: None if
+    all rows of all members count."""
 
     rows: Tensor
     targets: Tensor
@@ -30,7 +31,7 @@ def epoch_batches(runs: Sequence[Run]) -> Iterator[Batch]:
     used = [min(run.steps_per_epoch * size, len(run.train)) for run in runs]
     longest = max(used)
     orders = [torch.randperm(len(run.train), generator=run.streams.order) for run in runs]
-    order = _padded([each[:count] for each, count in zip(orders, used, strict=True)], longest).to(runs[0].device)
+    order = padded([each[:count] for each, count in zip(orders, used, strict=True)], longest).to(runs[0].device)
     targets = _targets(runs, order, longest)
     rows = order
     kept = [run.data.kept_rows for run in runs]
@@ -43,11 +44,11 @@ def epoch_batches(runs: Sequence[Run]) -> Iterator[Batch]:
         yield Batch(rows[:, start:stop], targets[:, start:stop], ragged)
 
 
-def _padded(orders: Sequence[Tensor], longest: int) -> Tensor:
-    """Return [K, longest], with row 0 in the places that do not count."""
-    if all(len(order) == longest for order in orders):
-        return torch.stack(list(orders))
-    return torch.stack([torch.nn.functional.pad(order, (0, longest - len(order))) for order in orders])
+def padded(members: Sequence[Tensor], longest: int) -> Tensor:
+    """Return members' values [N] as [K, longest], with 0 in the places that do not count."""
+    if all(len(values) == longest for values in members):
+        return torch.stack(list(members))
+    return torch.stack([torch.nn.functional.pad(values, (0, longest - len(values))) for values in members])
 
 
 def _targets(runs: Sequence[Run], order: Tensor, longest: int) -> Tensor:

@@ -23,14 +23,16 @@ from hpo.training.evaluation import CHUNK, check_shape
 from hpo.training.loop import CHECK_EVERY
 from hpo.training.run import Run
 from hpo.training.seeding import global_generators
-from hpo.training.stack.batches import Batch, epoch_batches
+from hpo.training.stack.batches import Batch, epoch_batches, padded
 from hpo.training.stack.compiled import compiled
 from hpo.training.stack.keeping import state_of, take_over
 from hpo.training.stack.losses import StackedLoss, mean, of_mean
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
+from hpo.training.stack.rows import MemberRows
 from hpo.training.stack.slot import CannotStack, Ragged
 from hpo.training.task import TorchTask
+from hpo.training.together import company, trials_among
 from hpo.training.upload import upload
 from hpo.training.vocabulary.metrics import measure
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 
 
 class Cohort:
-    """Trials that train together. They must agree in architecture and batch size, and in nothing else.
+    """Trials, or members of trials, that train together. They must agree in architecture and batch size, and in nothing
+    else.
 
     Implements hpo.training.epochs.Trainee.
     """
@@ -69,18 +72,23 @@ class Cohort:
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
         self._differentiable = compiled(self._evaluate) if compile else None
         take_over(self.runs, self.model, self.optimizer)
-        self._began = {"stack": [run.trial.number for run in self.runs]}
-        if any(run.completed for run in self.runs):
-            self._began["stack_from"] = [run.completed for run in self.runs]
-        self._x = first.data.whole_x  # of which every run uses all rows, or its `kept_rows`
+        self._began = company(self.runs)
+        # Of the training split every run uses all rows, or its `kept_rows`.
+        self._train_rows = MemberRows([run.data.whole_x for run in self.runs])
+        self._validation_rows = MemberRows([run.validation.x for run in self.runs])
 
     def __len__(self) -> int:
         return len(self.runs)
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """Its size now; the trials that it began with, in their order, and the epochs that they had completed."""
-        return {"cohort": len(self), **self._began}
+        """Its trials now; those that it began with, in their order, and the epochs that they had completed."""
+        return {"cohort": trials_among(self.runs), **self._began}
+
+    @property
+    def own_numbers(self) -> int:
+        """How many numbers of data a member adds that has rows of its own."""
+        return self._train_rows.numbers + self._validation_rows.numbers
 
     @torch.no_grad()
     def train_epoch(self) -> Measured:
@@ -107,8 +115,7 @@ class Cohort:
     def step(self, batch: Batch, rates: Sequence[float]) -> Tensor:
         """Take one optimizer step. rates: each run's learning rate. Returns the outputs [K, B, ...] before it."""
         ragged = batch.ragged
-        x = self._x.index_select(0, batch.rows.flatten()).view(*batch.rows.shape, *self._x.shape[1:])
-        x = self._input(x, training=True, ragged=ragged)
+        x = self._input(self._train_rows.take(batch.rows), training=True, ragged=ragged)
         resting = ragged.idle if ragged is not None else []
         before = [tensor[resting] for tensor in self.model.running()] if resting else []
         output, found = self._gradients(x, batch)
@@ -148,21 +155,21 @@ class Cohort:
     @torch.no_grad()
     def validate(self) -> Measured:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
-        x, rows = self.runs[0].validation.x, len(self.runs[0].validation)
-        chunk = max(1, min(CHUNK, 64 * CHUNK // len(self)))
+        rows = self._validation_rows
+        longest, step = max(rows.counts), max(1, min(CHUNK, 64 * CHUNK // len(self)))
         outputs = torch.cat(
             [
-                self.model.infer(self._input(part.expand(len(self), *part.shape), training=False))
-                for part in torch.split(x, chunk)
+                self.model.infer(self._input(rows.chunk(at, min(at + step, longest)), training=False))
+                for at in range(0, longest, step)
             ],
             1,
         )
-        self._check(outputs, rows)
-        shared = all(run.validation.y is self.runs[0].validation.y for run in self.runs)
-        y = self.runs[0].validation.y.expand(len(self), rows)
-        targets = y if shared else torch.stack([run.validation.y for run in self.runs])
+        self._check(outputs, longest)
+        y = [run.validation.y for run in self.runs]
+        shared = all(each is y[0] for each in y)
+        targets = y[0].expand(len(self), longest) if shared else padded(y, longest)
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
-        return self._measured("val", outputs, targets, [rows] * len(self), bad)
+        return self._measured("val", outputs, targets, rows.counts, bad)
 
     def settle(self, run: Run) -> None:
         """Give a run's model the weights that the stack has for it by now."""
@@ -172,7 +179,7 @@ class Cohort:
         return state_of(run, self.runs.index(run), self.model, self.optimizer)
 
     def leave(self, numbers: Collection[int]) -> None:
-        """Drop the trials with these numbers; their runs' models get their weights."""
+        """Drop the trials with these numbers, all their members; the runs' models get their weights."""
         rows = []
         for row, run in enumerate(self.runs):
             if run.trial.number in numbers:
@@ -184,6 +191,8 @@ class Cohort:
             return
         self.runs = [self.runs[row] for row in rows]
         self._differentiable = None
+        self._train_rows.select(rows)
+        self._validation_rows.select(rows)
         self.model.select(rows)
         self.loss.select(rows)
         self.optimizer.select(rows, self.model.flat)
@@ -279,7 +288,7 @@ def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time, keeper:
 def _likeness(run: Run) -> tuple[str, ...]:
     """Return what to sort runs by: first what the most numbers depend on in the forward pass."""
     names = [str(run.params.get(name, "")) for name in ("activation", "loss", "optimizer")]
-    return (*names, f"{run.trial.number:09d}")
+    return (*names, f"{run.trial.number:09d}", f"{run.member.index:05d}")
 
 
 def _settings(run: Run) -> Settings:
