@@ -19,6 +19,7 @@ from hpo.review.studies import RecordedStudy, best_of, read_study
 from hpo.review.trials import table_of
 from hpo.scripting import plots
 from hpo.scripting.plots import Backend
+from hpo.spec.faults import UserError
 
 if TYPE_CHECKING:
     import optuna
@@ -108,23 +109,30 @@ class Result:
         self,
         trial: int | None = None,
         *,
+        confirmed: bool = False,
         on: Rows = "train",
         output: str | Path | None = None,
         allow_different: bool = False,
     ) -> LoadedModel:
-        """Train a complete trial of a Torch task again, bit for bit, and return its model, which predicts.
+        """Return the model of a complete trial of a Torch task, which predicts: with the weights that the sweep has
+        kept of it, else trained again, bit for bit.
 
         It is made in a process of its own, as `hpo model` does it, and written into a folder.
 
-        trial: its number; None: the best. on: `train+validation` trains on the rows of both. output: the folder; None:
-        one in the home, which is replaced if it is there. allow_different: keep the model even if its metrics are not
-        those of the study. `model.config` says how they compare.
-        Raises hpo.UserError if there is no such trial, or if it leaves no model.
+        trial: its number; None: the best. confirmed: the winner of the latest confirmation instead.
+        on: `train+validation` trains on the rows of both. output: the folder; None: one in the home, which is replaced
+        if it is there. allow_different: keep the model even if its metrics are not those of the study. `model.config`
+        says how they compare.
+        Raises hpo.UserError if there is no such trial, or if it leaves no model. Warns of what is not as in the trial.
         """
+        from hpo.review.make_model import confirmed_trial
         from hpo.scripting.retrained import retrained
 
+        if confirmed and trial is not None:
+            raise UserError("confirmed=True says which trial: leave trial out")
+        number = confirmed_trial(self._home, self.name) if confirmed else trial
         folder = Path(output).absolute() if output is not None else None
-        options = {"number": trial, "output": folder, "on": on, "allow_different": allow_different}
+        options = {"number": number, "output": folder, "on": on, "allow_different": allow_different}
         return retrained(self._home, self._study, options)
 
     def confirm(

@@ -25,8 +25,8 @@ def retrained(home: Home, study: RecordedStudy, options: Mapping[str, Any]) -> L
     """Train a trial again in another process, and return its model, which is written into a folder.
 
     options: of hpo.review.make_model.make_model, all but the home and the study. Warns of what it remarks, unless the
-    model is the study's to the last digit. Raises UserError with its reason if there is no model, RuntimeError with its
-    traceback for anything else.
+    model is all of the trial, to the last digit. Raises UserError with its reason if there is no model, RuntimeError
+    with its traceback for anything else.
     """
     from hpo.model.loaded import load_model
 
@@ -88,4 +88,5 @@ def _outcome(
     if made.folder is None:
         told = f"{made.comparison.told}; no model was made (allow_different=True makes it all the same)"
         return "refused", f"trial {made.trial.number} of study {study!r}: {told}"
-    return "made", (made.folder, made.remarks if made.comparison.verdict != "equal" else ())
+    is_all = made.comparison.verdict == "equal" and made.config.get("members", 1) == 1
+    return "made", (made.folder, () if is_all else made.remarks)

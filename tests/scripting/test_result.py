@@ -69,6 +69,15 @@ def test_no_complete_trial(tmp_path: Path) -> None:
     assert result.best is None and list(result.trials["reason"]) == ["ValueError: no"]
 
 
+def test_which_model(home: Home) -> None:
+    result = hpo.load("small", home.path)
+    with pytest.raises(hpo.UserError, match="leave trial out"):
+        result.model(1, confirmed=True)
+    with pytest.raises(hpo.UserError, match="the study 'small' is not confirmed"):
+        result.model(confirmed=True)
+    assert result.confirmation is None
+
+
 def test_it_is_there_without_being_imported() -> None:
     script = "import sys, hpo; assert 'load' in dir(hpo) and not {'pandas', 'optuna'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
