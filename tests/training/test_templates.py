@@ -78,11 +78,11 @@ def test_widths_of_all_sizes(members: int) -> None:
 
 def test_what_shapes_the_model_makes_another_one() -> None:
     base = params_of()
-    models = [mlp(params, (4,), 1) for params in (
-        base, {**base, "hidden_layers": [6]}, {**base, "dropout": 0.3}, {**base, "dropout": 0},
-        {**base, "dropout": 0.0}, {**base, "activation": "tanh"}, {**base, "batch_norm": True}, {**base, "learning_rate": 0.5},
-        {"hidden_layers": 2, "hidden_units": 6},
-    )]  # fmt: skip
+    others: list[dict[str, Any]] = [
+        {"hidden_layers": [6]}, {"dropout": 0.3}, {"dropout": 0}, {"dropout": 0.0}, {"activation": "tanh"},
+        {"batch_norm": True}, {"hidden_layers": 2, "hidden_units": 6}, {"learning_rate": 0.5},
+    ]  # fmt: skip
+    models = [mlp(base | other, (4,), 1) for other in ({}, *others)]
     models += [mlp(base, (5,), 1), mlp(base, (4,), 2), mlp(base, (2, 2), 1)]
     assert len({repr(model) for model in models}) == len(models) - 1  # the learning rate shapes nothing
     with default_dtype(torch.float64):
