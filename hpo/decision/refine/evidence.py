@@ -11,7 +11,7 @@ from typing import Any
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.space_change import fits
 from hpo.review.certainty import certainty_of
-from hpo.review.studies import RecordedStudy
+from hpo.review.studies import RecordedStudy, confirmation_of
 from hpo.spec.faults import UserError
 from hpo.spec.space import show
 
@@ -37,13 +37,14 @@ class TrialEvidence:
     """The trials of a study that tell where its good ones lie."""
 
     study: RecordedStudy
-    good: tuple[TrialRecord, ...]  # the best first
+    good: tuple[TrialRecord, ...]  # the best first; before all others the winner of a confirmation
     rest: tuple[TrialRecord, ...]  # complete or pruned, by number
     failed: tuple[TrialRecord, ...]
     within_noise: int | None  # how many of the good lie within the noise of the best, itself included; None: not known
     noise: float | None
     foreign: int  # trials with a result that the study's space could not have proposed
     running: int
+    confirmed: bool  # the best is the winner of a confirmation
 
     @property
     def best(self) -> TrialRecord:
@@ -51,7 +52,8 @@ class TrialEvidence:
 
     @property
     def worst_good(self) -> float:
-        return self.good[-1].value or 0.0
+        values = [record.value or 0.0 for record in self.good]
+        return min(values) if self.study.sweep.metric.goal == "maximize" else max(values)
 
     @property
     def trials(self) -> int:
@@ -103,7 +105,8 @@ def gather(study: RecordedStudy) -> TrialEvidence:
 
     Good are the best SHARE of all that are complete or pruned by the stopping rule, at least FEWEST_GOOD, those that
     tie with the last of them, and all that lie within the noise of the best (hpo.review.certainty). Diverged trials
-    are among the others. Raises UserError if there are too few trials to tell anything.
+    are among the others. The winner of the study's confirmation, which was measured over several seeds, comes first.
+    Raises UserError if there are too few trials to tell anything.
     """
     space = study.sweep.space
     records = [record_of(trial, history=False) for trial in study.trials]
@@ -115,13 +118,16 @@ def gather(study: RecordedStudy) -> TrialEvidence:
     most = min(max(FEWEST_GOOD, math.ceil(SHARE * len(counted))), len(counted) // 2, len(complete))
     certainty = certainty_of(study)
     near = {complete[0].number, *(certainty.within or ())}
+    confirmation = confirmation_of(study)
+    winner = None if confirmation is None else confirmation.winner.number
     cut = complete[most - 1].value
     good = [
         record
         for index, record in enumerate(complete)
-        if index < most or record.value == cut or record.number in near
+        if index < most or record.value == cut or record.number in near or record.number == winner
     ]  # fmt: skip
     numbers = {record.number for record in good}
+    good.sort(key=lambda record: record.number != winner)  # all others stay in their order
     return TrialEvidence(
         study=study,
         good=tuple(good),
@@ -131,6 +137,7 @@ def gather(study: RecordedStudy) -> TrialEvidence:
         noise=certainty.noise,
         foreign=len(results) - len(counted),
         running=sum(record.state == "running" for record in records),
+        confirmed=good[0].number == winner,
     )
 
 
@@ -152,6 +159,7 @@ def told(evidence: TrialEvidence) -> list[str]:
     study, metric = evidence.study, evidence.study.sweep.metric
     pruned = evidence.trials - evidence.complete
     diverged = f", {evidence.diverged} of these diverged" if evidence.diverged else ""
+    confirmed = " (the winner of its confirmation)" if evidence.confirmed else ""
     least = "at least" if metric.goal == "maximize" else "at most"
     good = f"good are the best {len(evidence.good)}: {metric.name} of {least} {show(evidence.worst_good)}"
     if evidence.noise is None or evidence.within_noise is None:
@@ -160,7 +168,7 @@ def told(evidence: TrialEvidence) -> list[str]:
         reason = f"{evidence.within_noise} of them lie within the noise of the best ({evidence.noise:.3g})"
     lines = [
         f"study {study.name!r}: {evidence.trials} trials with a result ({evidence.complete} complete, {pruned} pruned"
-        f"{diverged}); the best is trial {evidence.best.number}, {metric.name} {show(evidence.best.value)}",
+        f"{diverged}); the best is trial {evidence.best.number}{confirmed}, {metric.name} {show(evidence.best.value)}",
         f"{good}; {reason}",
     ]
     if evidence.foreign:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from hpo.decision.refine.keys import carried
 from hpo.decision.refine.refine import RefinedSweep, refine
 from hpo.decision.refine.seeds import seeds_of
 from hpo.decision.refine.text import printable
-from hpo.ledger.study.home import Home
+from hpo.ledger.study.confirmations import (
+    CONFIRMATIONS,
+    Confirmation,
+    Final,
+    JudgedDifference,
+    Yardstick,
+)
+from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
 from hpo.ledger.study.space_change import fits
 from hpo.objective.build import inspect
@@ -190,6 +198,23 @@ def test_what_lies_within_the_noise_is_good(tmp_path: Path) -> None:
     (other := tmp_path / "other").mkdir()
     evidence = gather(read_study(recorded(Home(other), sweep, [*trials, *cut_off]), "small"))
     assert evidence.trials == 40  # what was cut off is no evidence
+
+
+def test_the_winner_of_a_confirmation_is_the_best(tmp_path: Path) -> None:
+    home = study(tmp_path, trials=60)
+    before = gather(read_study(home, "small"))
+    loser = before.rest[0]
+    final = Final("", before.good[3].number, {}, 0.0, 0.0, None, None, ())
+    result = JudgedDifference(0.0, (0.0, 0.0), 0.95, "not shown", "")
+    for winner, best in ((final, final.number), (replace(final, number=None), before.best.number),
+                         (replace(final, number=loser.number), before.best.number)):  # fmt: skip
+        found = Confirmation("x", 0.0, (), (), winner, final, Yardstick("score", "maximize", "test"), result)
+        storage = open_storage(home)
+        storage.set_study_user_attr(storage.get_study_id_from_name("small"), CONFIRMATIONS, [found.attribute()])
+        evidence = gather(read_study(home, "small"))
+        if winner.number != loser.number or loser.state != "complete":
+            assert evidence.best.number == best and len(evidence.good) == len(before.good)
+        assert evidence.confirmed == (evidence.best.number == winner.number)
 
 
 def test_a_good_trial_outside_the_refined_space_is_no_baseline(tmp_path: Path) -> None:
