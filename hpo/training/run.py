@@ -14,7 +14,6 @@ from hpo.training.evaluation import Units, to_device
 from hpo.training.members import ALONE, Member
 from hpo.training.seeding import Streams, global_seed, streams
 from hpo.training.task import Split, Splits, TorchTask
-from hpo.training.templates import model_of
 from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
 from hpo.training.vocabulary.losses import Bound, LossChoice, bind_loss
 from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
@@ -188,15 +187,11 @@ def start(
 
 
 def build_model(
-    task: TorchTask, params: dict[str, Any], features: torch.Size, outputs: int, random: Streams
+    task: TorchTask, params: Mapping[str, Any], features: torch.Size, outputs: int, random: Streams
 ) -> nn.Module:
     """Return the task's model on the CPU, its first weights drawn from `random.weights` alone."""
-
-    def build(params: dict[str, Any]) -> nn.Module:
-        with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
-            return task.model(params, features, outputs)
-
-    model = model_of(task, params, features, outputs, build)
+    with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
+        model = task.model(params, features, outputs)
     initialize(model, params.get("initializer", INITIALIZERS.default), random.weights)
     return model
 

@@ -1,18 +1,16 @@
-"""Models that were built once, copied for the trials that would build the same.
+"""Models that were built once, copied for the trials that build the same.
 
-Most trials of a sweep differ in nothing that shapes their model, and building it takes longer than drawing its weights.
-Which hyperparameters a task's `model` reads is seen when it is called: where they are the same, so is the model.
+Most trials of a sweep differ in nothing that shapes their model, and constructing it layer by layer takes longer than
+drawing its weights.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from hpo.lazy import lazy_import
-from hpo.training.task import TorchTask
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-_MOST = 256  # templates of one task: a dropout rate that is searched makes one for each trial
+_MOST = 256  # templates: a dropout rate that is searched makes one for each trial
 _NAMES = (
     "Sequential Identity Flatten Linear Conv1d Conv2d Conv3d BatchNorm1d BatchNorm2d BatchNorm3d Dropout Dropout1d "
     "Dropout2d Dropout3d MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveMaxPool2d "
@@ -29,59 +27,42 @@ _NAMES = (
 _LAYERS = frozenset(_NAMES.split())
 """Layers of torch.nn that are nothing but their type, plain settings, and tensors that an initializer fills anew."""
 _PLAIN = (bool, int, float, str, type(None))
-
-Key = tuple[str, ...]
-Facts = tuple[Any, ...]  # what a model depends on besides hyperparameters
+_templates: dict[Hashable, nn.Module] = {}
 
 
-class Templates:
-    """What the models of one task look like, by what they depend on."""
+def built(key: Hashable, build: Callable[[], nn.Module]) -> nn.Module:
+    """Return what `build` returns, bit for bit: the model itself the first time, then a copy whose first weights are
+    drawn as its layers' constructors draw them, from PyTorch's global generator.
 
-    def __init__(self) -> None:
-        self._by_names: dict[tuple[Facts, Key], dict[Key, nn.Module]] = {}
-        self._count = 0
-
-    def find(self, facts: Facts, params: Mapping[str, Any]) -> nn.Module | None:
-        """Return the template of a model that would come out the same."""
-        for (its, names), found in self._by_names.items():
-            if its == facts and (template := found.get(tuple(_shown(params, name) for name in names))) is not None:
-                return template
-        return None
-
-    def add(self, facts: Facts, read: Mapping[str, str], model: nn.Module) -> None:
-        """Keep a model as a template. read: the hyperparameters that it depends on."""
-        if self._count >= _MOST:
-            self._by_names, self._count = {}, 0
-        names = tuple(read)
-        self._by_names.setdefault((facts, names), {})[tuple(read[name] for name in names)] = model
-        self._count += 1
-
-
-_templates: WeakKeyDictionary[TorchTask, Templates] = WeakKeyDictionary()
-
-
-def model_of(
-    task: TorchTask, params: dict[str, Any], features: torch.Size, outputs: int, build: Callable[[Any], nn.Module]
-) -> nn.Module:
-    """Return what `build(params)` returns, the task's model, or a copy of one that is the same but for its weights.
-
-    These are without meaning in a copy: an initializer has to draw them.
+    key: all that the model depends on but PyTorch's default type.
     """
-    try:
-        known = _templates.setdefault(task, Templates())
-    except TypeError:  # it can't be looked up
-        return build(params)
-    facts = (tuple(features), outputs, torch.get_default_dtype())
-    template = known.find(facts, params)
+    key = key, torch.get_default_dtype()
+    template = _templates.get(key)
     if template is not None:
-        return copied(template)
-    reading = _Reading(params)
-    model = build(reading)
-    if reading.changed:
-        params.clear()
-        params.update(dict.items(reading))
-    elif not reading.all and is_plain(model):
-        known.add(facts, reading.read, copied(model, hollow=True))
+        return _drawn(copied(template))
+    model = build()
+    if is_plain(model):
+        if len(_templates) >= _MOST:
+            _templates.clear()
+        _templates[key] = copied(model, hollow=True)  # not the model itself, with which its trial does what it likes
+    return model
+
+
+def _drawn(model: nn.Module) -> nn.Module:
+    """Give a copy's tensors the values that they have after construction."""
+    with torch.no_grad():
+        for module in model.modules():
+            if type(module) is torch.nn.Linear:
+                # Its reset_parameters, without torch.nn.init's ways, which take most of the time.
+                fan = module.weight.shape[1]
+                bound = math.sqrt(3.0) * (torch.nn.init.calculate_gain("leaky_relu", math.sqrt(5)) / math.sqrt(fan))
+                module.weight.uniform_(-bound, bound)
+                if module.bias is not None:
+                    module.bias.uniform_(-1 / math.sqrt(fan), 1 / math.sqrt(fan))
+            elif isinstance(
+                module, torch.nn.PReLU | torch.nn.modules.conv._ConvNd | torch.nn.modules.batchnorm._BatchNorm
+            ):
+                module.reset_parameters()
     return model
 
 
@@ -140,57 +121,3 @@ def _is_setting(value: Any) -> bool:
 
 def _values(module: nn.Module, name: str) -> list[Any]:
     return [value for value in vars(module)[name].values() if value is not None]
-
-
-def _shown(params: Mapping[str, Any], name: str) -> str:
-    return repr(params[name]) if name in params else ""
-
-
-class _Reading(dict[str, Any]):
-    """Hyperparameters that note which of them are read, and what stood there.
-
-    all: whether they were read in a way that depends on all of them. changed: whether something was written.
-    """
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__(params)
-        self.read: OrderedDict[str, str] = OrderedDict()
-        self.all = self.changed = False
-
-    def _note(self, name: Any) -> None:
-        if name not in self.read:
-            self.read[name] = repr(dict.__getitem__(self, name)) if dict.__contains__(self, name) else ""
-
-    def __getitem__(self, name: str) -> Any:
-        self._note(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self._note(name)
-        return super().get(name, default)
-
-    def __contains__(self, name: object) -> bool:
-        self._note(name)
-        return super().__contains__(name)
-
-    def __iter__(self) -> Iterator[str]:
-        self.all = True
-        return super().__iter__()
-
-
-def _noting(name: str, changes: bool) -> Callable[..., Any]:
-    method = getattr(dict, name)
-
-    def call(self: _Reading, *given: Any, **named: Any) -> Any:
-        self.all, self.changed = True, self.changed or changes
-        return method(self, *given, **named)
-
-    return call
-
-
-for _name in ("__len__", "__eq__", "__ne__", "__or__", "__ror__", "__repr__", "__reversed__"):
-    setattr(_Reading, _name, _noting(_name, changes=False))
-for _name in ("keys", "values", "items", "copy"):
-    setattr(_Reading, _name, _noting(_name, changes=False))
-for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
-    setattr(_Reading, _name, _noting(_name, changes=True))

@@ -1,64 +1,117 @@
-"""A model that is copied from a template is the one that would have been built."""
+"""A model that is copied from a template is the one that would have been built; so is all that is built after it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from hpo.training.contract import contract_of, with_defaults
-from hpo.training.layers import SqueezeLast
-from hpo.training.models import mlp
-from hpo.training.run import Run, start
-from hpo.training.seeding import global_seed, streams
-from hpo.training.stack.model import structure_of
-from hpo.training.task import TorchTask
-from hpo.training.templates import copied, is_plain
+from hpo.training import templates
+from hpo.training.models import _mlp, mlp
+from hpo.training.templates import built, copied, is_plain
 from hpo.training.vocabulary.activations import ACTIVATIONS
-from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
 
 from .stack.test_cohort_equality import conv1d_net, conv3d_net, conv_net
-from .tiny import CPU, default_dtype, splits_of, task_of, trials_of
+from .tiny import default_dtype
 
 
-def counting(make: Any, **attributes: Any) -> tuple[TorchTask, list[Mapping[str, Any]]]:
-    """Return a task, and the hyperparameters of each model that it was asked to build."""
-    built: list[Mapping[str, Any]] = []
-
-    def model(self: TorchTask, params: dict[str, Any], features: torch.Size, outputs: int) -> nn.Module:
-        built.append(params)
-        found: nn.Module = make(params, features, outputs)
-        return found
-
-    return task_of("binary", model=model, **attributes), built
+@pytest.fixture(autouse=True)
+def none_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(templates, "_templates", {})
+    yield
 
 
-def runs_of(task: TorchTask, params: list[dict[str, Any]], shape: tuple[int, ...] = (4,)) -> list[Run]:
-    return [start(task, splits_of("binary", shape=shape), trial, CPU) for trial in trials_of(params)]
+def params_of(activation: str = "relu", **others: Any) -> dict[str, Any]:
+    return {"hidden_layers": [6, 5], "activation": activation, "dropout": 0.2, **others}
 
 
-@pytest.mark.parametrize("initializer", INITIALIZERS.names())
+def assert_same_model(found: nn.Module, expected: nn.Module) -> None:
+    assert repr(found) == repr(expected)
+    mine, theirs = found.state_dict(), expected.state_dict()
+    assert list(mine) == list(theirs)
+    for name, tensor in theirs.items():
+        assert torch.equal(mine[name], tensor) and mine[name].dtype == tensor.dtype, name
+    for one, other in zip(found.modules(), expected.modules(), strict=True):
+        assert type(one) is type(other)
+        assert vars(one).keys() == vars(other).keys()
+        own = [name for name in vars(one) if not name.startswith("_")]
+        assert [vars(one)[name] for name in own] == [vars(other)[name] for name in own]
+    flags = [[each.requires_grad for each in model.parameters()] for model in (found, expected)]
+    assert flags[0] == flags[1]
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("features", [(4,), (2, 3)])
+@pytest.mark.parametrize("normed", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS.names())
-def test_the_second_model_is_as_if_built(activation: str, initializer: str) -> None:
-    task, built = counting(mlp)
-    params: dict[str, Any] = {"hidden_layers": [6, 5], "activation": activation, "batch_norm": True, "dropout": 0.2}
-    _, second = runs_of(task, [params, {**params, "initializer": initializer, "learning_rate": 0.5}])
-    assert len(built) == 1
-    random = streams(second.trial.seed, CPU)
-    with global_seed(random.weights.initial_seed(), CPU):
-        plain = mlp(with_defaults(contract_of(task), second.trial.params), (4,), 1)
-    initialize(plain, initializer, random.weights)
-    assert structure_of(plain)[:2] == structure_of(second.model)[:2]
-    expected, found = plain.state_dict(), second.model.state_dict()
-    assert list(expected) == list(found)
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-    assert [type(each) for each in plain.modules() if not isinstance(each, nn.Dropout)] == [
-        type(each) for each in second.model.modules() if "Dropout" not in type(each).__name__
-    ]
-    assert all(each.training for each in second.model.modules())
+def test_the_second_perceptron_is_as_if_built(
+    activation: str, normed: bool, features: tuple[int, ...], outputs: int
+) -> None:
+    torch.manual_seed(1)
+    first = mlp(params_of(activation, batch_norm=normed), features, outputs)
+    for seed in (2, 3):
+        torch.manual_seed(seed)
+        found, after = mlp(params_of(activation, batch_norm=normed), features, outputs), torch.rand(3)
+        torch.manual_seed(seed)
+        expected = _mlp(features, outputs, (6, 5), normed, activation, 0.2)
+        assert_same_model(found, expected)
+        assert torch.equal(after, torch.rand(3))  # what is drawn later is as it was
+    tensors = [tensor for model in (first, found) for tensor in (*model.parameters(), *model.buffers())]
+    assert len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
+    assert len(templates._templates) == 1
+
+
+@pytest.mark.parametrize("members", [1, 2, 40])
+def test_widths_of_all_sizes(members: int) -> None:
+    """Torch draws few numbers otherwise than many."""
+    for width in (1, 3, 15, 16, 17, 100):
+        params = {"hidden_layers": [width] * 2}
+        mlp(params, (members,), 1)
+        torch.manual_seed(5)
+        found = mlp(params, (members,), 1)
+        torch.manual_seed(5)
+        assert_same_model(found, _mlp((members,), 1, (width, width), False, "relu", 0.0))
+
+
+def test_what_shapes_the_model_makes_another_one() -> None:
+    base = params_of()
+    others: list[dict[str, Any]] = [
+        {"hidden_layers": [6]}, {"dropout": 0.3}, {"dropout": 0}, {"dropout": 0.0}, {"activation": "tanh"},
+        {"batch_norm": True}, {"hidden_layers": 2, "hidden_units": 6}, {"learning_rate": 0.5},
+    ]  # fmt: skip
+    models = [mlp(base | other, (4,), 1) for other in ({}, *others)]
+    models += [mlp(base, (5,), 1), mlp(base, (4,), 2), mlp(base, (2, 2), 1)]
+    assert len({repr(model) for model in models}) == len(models) - 1  # the learning rate shapes nothing
+    with default_dtype(torch.float64):
+        assert next(mlp(base, (4,), 1).parameters()).dtype == torch.float64
+    with torch.device("meta"):
+        assert next(mlp(base, (4,), 1).parameters()).is_meta
+
+
+def test_what_one_does_with_a_model_is_not_seen_in_the_next() -> None:
+    models = [mlp(params_of(batch_norm=True), (4,), 1) for _ in range(3)]
+    for model in models[:2]:
+        model.register_forward_hook(lambda *given: None)
+        model[0].register_full_backward_pre_hook(lambda *given: None)  # type: ignore[index, operator]
+        model[0] = nn.Identity()  # type: ignore[index, operator]
+        model.eval()
+    fourth = mlp(params_of(batch_norm=True), (4,), 1)
+    for model in (models[2], fourth):
+        assert model.training and not model._forward_hooks
+        assert type(model[0]) is nn.Linear and not model[0]._backward_pre_hooks  # type: ignore[index]
+        fourth(torch.randn(8, 4)).sum().backward()
+
+
+def test_templates_take_no_memory_and_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "_MOST", 3)
+    for step in range(8):
+        mlp({"hidden_layers": [1000], "dropout": step / 10}, (1000,), 1)
+        assert 1 <= len(templates._templates) <= 3
+    held = [each for model in templates._templates.values() for each in model.parameters()]
+    assert all(each.untyped_storage().nbytes() <= 8 for each in held)
 
 
 @pytest.mark.parametrize(
@@ -68,48 +121,11 @@ def test_copies_of_convolutions(net: Any, shape: tuple[int, ...]) -> None:
     model = net({"dropout": 0.3}, torch.Size(shape), 3)
     assert is_plain(model)
     copy = copied(copied(model, hollow=True))
-    assert repr(copy) == repr(model)
     assert not {each.data_ptr() for each in copy.parameters()} & {each.data_ptr() for each in model.parameters()}
     copy.load_state_dict(model.state_dict())
+    assert_same_model(copy, model)
     x = torch.randn(5, *shape)
     assert torch.equal(copy.eval()(x), model.eval()(x))
-
-
-def test_only_what_is_read_makes_a_difference() -> None:
-    task, built = counting(mlp)
-    base: dict[str, Any] = {"hidden_layers": [6]}
-    params = [
-        base, {**base, "learning_rate": 0.1}, {**base, "activation": "tanh"}, {"hidden_layers": [7]},
-        {"hidden_layers": 1, "hidden_units": 6}, {"hidden_layers": 1, "hidden_units": 7}, base,
-    ]  # fmt: skip
-    runs = runs_of(task, params)
-    assert len(built) == 5
-    widths = [next(run.model.parameters()).shape[0] for run in runs]
-    assert widths == [6, 6, 6, 7, 6, 7, 6]
-    assert type(runs[2].model[1]) is nn.Tanh and type(runs[-1].model[1]) is nn.ReLU  # type: ignore[index]
-
-
-def test_runs_share_nothing() -> None:
-    task, _ = counting(mlp)
-    runs = runs_of(task, [{"hidden_layers": [6], "batch_norm": True, "dropout": 0.3}] * 3)
-    pools = [module.pool for run in runs for module in run.model.modules() if hasattr(module, "pool")]
-    tensors = [tensor for run in runs for tensor in (*run.model.parameters(), *run.model.buffers())]
-    for each in (pools, tensors, [module for run in runs for module in run.model.modules()]):
-        assert len({id(one) for one in each}) == len(each)
-    assert len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
-    runs[0].model.register_forward_hook(lambda *given: None)
-    assert not runs[1].model._forward_hooks
-
-
-def test_another_default_type_and_other_data_make_another_model() -> None:
-    task, built = counting(mlp)
-    runs_of(task, [{}])
-    with default_dtype(torch.float64):
-        (run,) = runs_of(task, [{}])
-    assert next(run.model.parameters()).dtype == torch.float64
-    (run,) = runs_of(task, [{}], shape=(3, 2))
-    assert isinstance(run.model[0], nn.Flatten)  # type: ignore[index]
-    assert len(built) == 3
 
 
 class Own(nn.Linear):
@@ -124,13 +140,13 @@ def _hooked() -> nn.Module:
 
 def _twice() -> nn.Module:
     layer = nn.Linear(4, 4)
-    return nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(4, 1))
+    return nn.Sequential(layer, nn.ReLU(), layer)
 
 
 def _tied() -> nn.Module:
     first, second = nn.Linear(4, 4), nn.Linear(4, 4)
     second.weight = first.weight
-    return nn.Sequential(first, second, nn.Linear(4, 1))
+    return nn.Sequential(first, second)
 
 
 def _marked() -> nn.Module:
@@ -141,57 +157,12 @@ def _marked() -> nn.Module:
 
 @pytest.mark.parametrize("make", [lambda: Own(4, 1), _hooked, _twice, _tied, _marked, lambda: nn.GRUCell(4, 1)])
 def test_what_is_no_plain_model_is_built_each_time(make: Any) -> None:
-    task, built = counting(lambda *given: nn.Sequential(make(), SqueezeLast()))
-    runs_of(task, [{}] * 3)
-    assert len(built) == 3
+    calls = []
 
+    def build() -> nn.Module:
+        calls.append(1)
+        return nn.Sequential(make())
 
-@pytest.mark.parametrize(
-    "read",
-    [dict, lambda params: {**params}, list, len, lambda params: params == {}, lambda params: params | {}, repr,
-     lambda params: params.copy(), lambda params: list(params.items()), lambda params: (lambda **named: 0)(**params)],
-)  # fmt: skip
-def test_a_model_that_reads_all_hyperparameters_is_built_for_each(read: Any) -> None:
-    def make(params: dict[str, Any], features: torch.Size, outputs: int) -> nn.Module:
-        read(params)
-        return nn.Sequential(nn.Linear(4, 1), SqueezeLast())
-
-    task, built = counting(make)
-    runs_of(task, [{}] * 3)
-    assert len(built) == 3
-
-
-def test_absent_is_another_value() -> None:
-    def make(params: dict[str, Any], features: torch.Size, outputs: int) -> nn.Module:
-        wide = "grad_clip_norm" in params and params.get("momentum", 0) == 0
-        return nn.Sequential(nn.Linear(4, 2 + wide), nn.Linear(2 + wide, 1), SqueezeLast())
-
-    task, built = counting(make)
-    params = [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0.5}, {}]
-    shapes = [run.model[0].weight.shape[0] for run in runs_of(task, params)]  # type: ignore[index, union-attr]
-    assert (shapes, len(built)) == ([3, 3, 2, 3], 3)
-
-
-def test_what_a_task_writes_into_its_hyperparameters_stays() -> None:
-    def make(params: dict[str, Any], features: torch.Size, outputs: int) -> nn.Module:
-        params["hidden_layers"].append(5)
-        params["noted"] = params.pop("activation")
-        return nn.Sequential(nn.Linear(4, 1), SqueezeLast())
-
-    task, built = counting(make)
-    runs = runs_of(task, [{"hidden_layers": [6]}] * 2)
-    assert [(run.params["hidden_layers"], run.params["noted"], "activation" in run.params) for run in runs] == [
-        ([6, 5], "relu", False)
-    ] * 2
-    assert len(built) == 2
-
-
-def test_frozen_weights_stay_frozen() -> None:
-    def make(params: dict[str, Any], features: torch.Size, outputs: int) -> nn.Module:
-        first = nn.Linear(4, 4).requires_grad_(False)
-        return nn.Sequential(first, nn.Linear(4, 1), SqueezeLast())
-
-    task, built = counting(make)
-    for run in runs_of(task, [{}] * 2):
-        assert [each.requires_grad for each in run.model.parameters()] == [False, False, True, True]
-    assert len(built) == 1
+    for _ in range(3):
+        built("net", build)
+    assert len(calls) == 3
