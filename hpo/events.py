@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
+
 
 class Decision(enum.Enum):
     """The driver's answer to a report."""
@@ -87,6 +89,7 @@ class Assignment:
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial
     beside: Beside | None = None  # what its only trial trains with
     references: ReferenceOrder | None = None  # there are no trials then
+    outputs: bool = False  # each trial leaves its model's outputs for the test rows (hpo/objective/outputs.py)
 
 
 @dataclass(frozen=True)

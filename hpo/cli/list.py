@@ -25,12 +25,15 @@ def command(home_folder: str, storage: str | None) -> None:
         click.echo(f"no study in {masked(home.storage_url)} yet: run hpo sweep search_spaces/binary.yaml")
         return
     table = Table(
-        "study", "metric", "best", "complete", "pruned", "failed", "running", "latest", box=None, pad_edge=False
-    )
+        "study", "metric", "best", "complete", "pruned", "failed", "running", "latest",
+        box=None, pad_edge=False,
+    )  # fmt: skip
     for study in studies:
         counts = map(str, (study.complete, study.pruned, study.failed, study.running))
         best = show(study.best) if study.best is not None else "-"
+        best = (study.verdict or "-") if study.confirms else best  # its best trial means nothing
         latest = f"{study.latest:%Y-%m-%d %H:%M}" if study.latest else "-"
-        table.add_row(study.name, study.metric, best, *counts, latest)
+        name = f"  {study.name}" if study.confirms else study.name  # below the study that it confirms
+        table.add_row(name, study.metric, best, *counts, latest)
     console = Console(highlight=False)
     console.print(table, soft_wrap=not console.is_terminal)

@@ -25,6 +25,7 @@ _ORDER = (
     "list",
     "trials",
     "best",
+    "confirm",
     "model",
     "predict",
     "doctor",

@@ -25,6 +25,13 @@ def home_options(function: F) -> F:
     return home(storage(function))
 
 
+def engine_options(function: F) -> F:
+    """Add --engine and --workers."""
+    engine = click.option("--engine", metavar="TYPE", help="local or ray  [default: the sweep file's]")
+    workers = click.option("--workers", metavar="N", help="how many train at a time; 0: this process does")
+    return engine(workers(function))
+
+
 def sweep_file_options(function: F) -> F:
     """Add FILE and -o."""
     override = click.option(

@@ -10,18 +10,24 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from hpo.cli.options import find_sweep_file, home_options, sweep_file_options
+from hpo.cli.options import engine_options, find_sweep_file, home_options, sweep_file_options
+
+if TYPE_CHECKING:
+    from hpo.ledger.study.home import Home
+    from hpo.spec.sweep import Sweep
+    from hpo.standing import Standing
 
 
 @click.command("sweep")
 @sweep_file_options
-@click.option("--engine", "engine", metavar="TYPE", help="the same as -o engine.type=TYPE")
-@click.option("--workers", metavar="N", help="the same as -o engine.workers=N; 0 trains in this process")
+@engine_options
 @click.option("--extend", type=click.IntRange(min=1), metavar="N", help="N trials more than the study has")
 @click.option("--join", is_flag=True, help="share the study with other drivers (PostgreSQL or MySQL, each with --join)")
+@click.option("--no-confirm", is_flag=True, help="leave out what the file's `confirm` asks for")
 @click.option("--json", "as_json", is_flag=True, help="end with one line of JSON on standard output")
 @click.option("--quiet", is_flag=True, help="print nothing but errors")
 @home_options
@@ -32,6 +38,7 @@ def command(
     workers: str | None,
     extend: int | None,
     join: bool,
+    no_confirm: bool,
     as_json: bool,
     quiet: bool,
     home_folder: str,
@@ -50,11 +57,11 @@ def command(
     overrides += (f"engine.workers={workers}",) if workers is not None else ()
     sweep = load_sweep(find_sweep_file(file), inspect, overrides)
     options = [part for override in overrides for part in ("-o", override)]
-    options += [name for name, given in (("--join", join), ("--json", as_json), ("--quiet", quiet)) if given]
+    switches = {"--join": join, "--no-confirm": no_confirm, "--json": as_json, "--quiet": quiet}
+    options += [name for name, given in switches.items() if given]
 
     # The heavy part of the platform is imported only once the file is known to be sound.
-    from hpo.driver import Driver
-    from hpo.engines.base import EngineError
+    from hpo.driver.loop import Driver, run_to_end
     from hpo.engines.make import make_engine
     from hpo.ledger.ledger import Ledger
     from hpo.ledger.mirror.reach import refuse_unusable
@@ -63,7 +70,6 @@ def command(
     from hpo.ledger.succession import begin_successor, choose_study
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text
-    from hpo.spec.faults import UserError
 
     home = make_home(home_folder, storage)
     if join:
@@ -92,26 +98,45 @@ def command(
             display.note(f"this is driver {ledger.membership.number} of study {sweep.name!r}")
             logs /= f"driver-{ledger.membership.number}"
         driver = Driver(sweep, ledger, make_engine(sweep, logs), display)
-        try:
-            standing = driver.run()
-        except EngineError as error:
-            if not driver.opened:
-                raise UserError(f"{sweep.source}: the objective can't run: {error}") from None
-            standing = driver.standing
-            standing.error = str(error)
+        standing = run_to_end(driver, sweep.source)
     if standing.error:
         print(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}", file=sys.stderr)
     if not quiet:
         print(summary_text(sweep, standing, home, options), file=stream)
+    code, confirmation = 0, None
+    if sweep.confirm is not None and not no_confirm:
+        code, confirmation = _confirm(sweep, standing, home, join, stream, quiet)
     if as_json:
-        print(json.dumps(summary_json(standing, home)), file=out)
+        print(json.dumps(summary_json(standing, home) | {"confirmation": confirmation}), file=out)
     if standing.unmirrored:  # last of all, and always
         print(f"hpo: {standing.unmirrored}", file=sys.stderr)
     if standing.interrupted:
         return 130
     if not standing.counts.complete:
         return 1
-    return 3 if standing.unmirrored else 0
+    return code or (3 if standing.unmirrored else 0)
+
+
+def _confirm(
+    sweep: Sweep, standing: Standing, home: Home, join: bool, stream: IO[str], quiet: bool
+) -> tuple[int, dict[str, Any] | None]:
+    """Confirm the winner, as the file asks for; return the exit code, and the verdict for scripts."""
+    from hpo.cli.confirm import tell_confirmation
+    from hpo.decision.confirm.run import ConfirmWish
+    from hpo.spec.faults import UserError
+
+    if standing.interrupted or standing.error or standing.best is None:
+        return 0, None
+    if join:
+        print(f"note: with --join, confirm when all drivers have ended: hpo confirm {sweep.name}", file=stream)
+        return 0, None
+    if not quiet:
+        print(file=stream)
+    try:
+        return tell_confirmation(home, sweep.name, ConfirmWish(), stream, quiet)
+    except UserError as error:  # the sweep itself is done
+        print(f"hpo: {sweep.name} is not confirmed: {error}", file=sys.stderr)
+        return 1, None
 
 
 @contextlib.contextmanager

@@ -78,6 +78,7 @@ class Dispatcher:
             compile=self._sweep.engine.compile,
             checkpoint_seconds=self._sweep.checkpoint_seconds,
             beside=beside_of(self._sweep.stack) if self._sweep.stack is not None else None,
+            outputs=self._sweep.leaves_outputs,
         )
         numbers = [running.spec.number for running in group]
         self._watchdog.begin(assignment.id, numbers)

@@ -24,6 +24,7 @@ from hpo.events import Decision, ReferenceMeasured, Reported
 from hpo.ledger.ledger import Ledger, Notice
 from hpo.ledger.study.book import StudyGone
 from hpo.search.searcher import Searcher
+from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing, SweepListener
 
@@ -259,3 +260,17 @@ class Driver:
 
     def _note_interrupt(self) -> None:
         self.standing.reason = self.standing.reason or "interrupted"
+
+
+def run_to_end(driver: Driver, source: object) -> Standing:
+    """Run a driver. What ends its engine is the standing's error; UserError, if that is before anything is recorded.
+
+    source: what was asked for, named in that message.
+    """
+    try:
+        return driver.run()
+    except EngineError as error:
+        if not driver.opened:
+            raise UserError(f"{source}: the objective can't run: {error}") from None
+        driver.standing.error = str(error)
+        return driver.standing

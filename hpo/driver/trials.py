@@ -69,7 +69,8 @@ class RunningTrials:
             return None
         self._backlog.begin(proposal)
         self._searcher.begin(proposal.key, record.number, record.retry_of)
-        spec = TrialSpec(record.number, proposal.params, record.seed, record.epochs, self._ledger.checkpoint_of(record))
+        passed = self._sweep.passed(proposal.params)
+        spec = TrialSpec(record.number, passed, record.seed, record.epochs, self._ledger.checkpoint_of(record))
         self._running[record.number] = RunningTrial(proposal.key, spec, record)
         return self._running[record.number]
 

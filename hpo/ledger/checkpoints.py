@@ -43,9 +43,9 @@ class Checkpoints:
 class TrialCheckpoints:
     """Which file each trial of a sweep has: a trial that repeats another goes on from that one's."""
 
-    def __init__(self, files: Checkpoints, wanted: bool) -> None:
-        """wanted: whether trials keep checkpoints at all."""
-        self._files = files
+    def __init__(self, folder: Path, wanted: bool) -> None:
+        """folder: of the study's files. wanted: whether trials keep checkpoints at all."""
+        self._files = Checkpoints(folder)
         self._wanted = wanted
         self._origins: dict[int, int] = {}  # the first of the trials that a trial repeats
         self._ended: list[int] = []  # trials whose files are of no more use

@@ -12,10 +12,12 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from hpo.ledger.checkpoints import Checkpoints, TrialCheckpoints
+from hpo.events import OUTPUTS_FILE
+from hpo.ledger.checkpoints import TrialCheckpoints
 from hpo.ledger.ends import RUN_ID_PATIENCE, Ends, StudyFirst
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
+from hpo.ledger.outputs import KeptOutputs
 from hpo.ledger.references import ReferenceBook
 from hpo.ledger.sharing.membership import Membership
 from hpo.ledger.sharing.others import News
@@ -78,8 +80,8 @@ class Ledger:
         self._study_first = StudyFirst(self._book, self._mirror)
         self._ends = Ends(self._book, self._mirror, clock)
         self.study_id = str(self._book.attributes.get("id", uuid.uuid4().hex))
-        files = Checkpoints(home.checkpoints / self.study_id)
-        self._checkpoints = TrialCheckpoints(files, wanted=bool(sweep.checkpoint_seconds))
+        self._outputs = KeptOutputs(home.outputs / self.study_id)
+        self._checkpoints = TrialCheckpoints(home.checkpoints / self.study_id, wanted=bool(sweep.checkpoint_seconds))
 
     @property
     def sweep(self) -> Sweep:
@@ -308,8 +310,8 @@ class Ledger:
         return record
 
     def attach(self, number: int, name: str, path: str) -> None:
-        """Keep a file as an artefact of a trial's MLflow run."""
-        self._mirror.attach(number, name, path)
+        """Keep a trial's file as an artefact of its MLflow run, or where nobody sees it yet (KeptOutputs)."""
+        (self._outputs if name == OUTPUTS_FILE else self._mirror).attach(number, name, path)
 
     def best(self, record: TrialRecord) -> None:
         """Record that a trial is the best so far: one point of the best-so-far curve."""

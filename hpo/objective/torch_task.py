@@ -15,6 +15,7 @@ from hpo.objective.alone import forget, train_alone
 from hpo.objective.failures import RAISED, ending_of, kind_of, one_line
 from hpo.objective.libraries import libraries_of
 from hpo.objective.noting import Noting
+from hpo.objective.outputs import LeavingOutputs
 from hpo.objective.references import measure_references
 from hpo.objective.seeds import seed_python_and_numpy
 from hpo.objective.surroundings import Surroundings
@@ -30,6 +31,8 @@ from hpo.training.task import Splits, TorchTask
 from hpo.training.vocabulary.targets import remembering
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from hpo.training.stack.cohort import Cohort
 
 
@@ -47,6 +50,8 @@ class TorchObjective:
         # shape, is the planner's to know: it is told by Returned.)
         self._measured: dict[Hashable, int] = {}
         self._surroundings: Surroundings | None = None
+        self._test_rows: Tensor | None = None
+        self._leaving: LeavingOutputs | None = None  # while an assignment asks for outputs
 
     @property
     def contract(self) -> Contract:
@@ -76,9 +81,12 @@ class TorchObjective:
         What the channel raises passes, for then nobody listens. What the trials have changed in their process is put
         back at the end."""
         surroundings = self._surroundings = self._surroundings or Surroundings()
+        noting = Noting(channel, self._facts)
+        self._leaving = LeavingOutputs(noting, self._test_x) if assignment.outputs else None
         try:
-            self._train(assignment, Noting(channel, self._facts))
+            self._train(assignment, self._leaving or noting)
         finally:
+            self._leaving = None
             for text in surroundings.put_back().values():
                 print(text, file=sys.stderr)  # the worker's log
 
@@ -162,6 +170,9 @@ class TorchObjective:
 
         specs = {run.trial.number: run.trial for run in cohort.runs}
         completed = {run.trial.number: run.completed for run in cohort.runs}
+        if self._leaving is not None:
+            for run in cohort.runs:
+                self._leaving.trains(run, cohort)
         training = train_cohort(cohort, keeper=Keeper(checkpoint_seconds))
         decisions: Mapping[int, Decision] | None = None
         while True:
@@ -205,9 +216,18 @@ class TorchObjective:
     def _train_alone(self, trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
         def begin() -> Run:
             seed_python_and_numpy(trial.seed)  # each time: it may start over, with smaller batches
-            return start(self.task, self.loaded(), trial, pick_device())
+            run = start(self.task, self.loaded(), trial, pick_device())
+            if self._leaving is not None:
+                self._leaving.trains(run)
+            return run
 
         train_alone(begin, trial, channel, checkpoint_seconds)
+
+    def _test_x(self) -> Tensor:
+        """Return the features of the test rows; their targets are loaded with them, and dropped at once."""
+        if self._test_rows is None:
+            self._test_rows = self.task.splits(copy.deepcopy(self.data)).test.x.to(pick_device())
+        return self._test_rows
 
     def loaded(self) -> Splits:
         """Return the splits on the device that trains; the test split is empty."""

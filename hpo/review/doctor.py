@@ -9,6 +9,7 @@ from typing import Any
 
 from hpo.ledger.doctor.findings import BEYOND_REPAIR, Findings
 from hpo.ledger.mirror.process import restrain_mlflow
+from hpo.ledger.study.confirmations import CONFIRMS
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord
 from hpo.ledger.study.restored import find_study, sweep_of
@@ -24,7 +25,8 @@ class Diagnosis:
     before: Findings
     after: Findings  # the same, if nothing was done
     trials: int
-    waiting: int  # interrupted trials that the next sweep runs again
+    waiting: int  # interrupted trials that `command`, given again, runs again
+    command: str  # hpo sweep, or hpo confirm
     notes: list[str]
     done: list[str] | None = None  # None: nothing was to be repaired
 
@@ -47,8 +49,20 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
             found = audit(home, name, storage) if done else found
             done += repair(home, found, ownership.renew, _summary)
             found = audit(home, name, storage)
+    command = "hpo confirm" if sweep.confirms else "hpo sweep"
     notes = list(dict.fromkeys([*first.notes, *found.notes]))
-    return Diagnosis(name, first.findings, found.findings, len(found.trials), found.waiting, notes, done)
+    return Diagnosis(name, first.findings, found.findings, len(found.trials), found.waiting, command, notes, done)
+
+
+def diagnose_all(home: Home, name: str, fix: bool) -> list[Diagnosis]:
+    """Compare a study's records and those of its confirmations, each a study of its own. Raises as `diagnose`."""
+    storage, study = find_study(home, name)
+    confirming = [
+        other.study_name
+        for other in storage.get_all_studies()
+        if other.user_attrs.get(CONFIRMS, {}).get("study_id", "") == study.user_attrs.get("id")
+    ]
+    return [diagnose(home, each, fix) for each in (name, *sorted(confirming))]
 
 
 def _summary(sweep: Sweep, ended: Sequence[TrialRecord], seconds: float) -> Mapping[str, Any]:
@@ -75,7 +89,7 @@ def lines_of(diagnosis: Diagnosis, home: Home) -> list[str]:
 
 def _last_line(diagnosis: Diagnosis, home: Home) -> str:
     left = diagnosis.after
-    waiting = _waiting(diagnosis.waiting)
+    waiting = _waiting(diagnosis.waiting, diagnosis.command)
     if not len(left):
         count = f"{diagnosis.trials:,} trial{'s' if diagnosis.trials != 1 else ''}"
         return f"{diagnosis.study}: study, MLflow and disk agree ({count}){waiting}"
@@ -89,10 +103,10 @@ def _last_line(diagnosis: Diagnosis, home: Home) -> str:
     return f"{diagnosis.study}: {verdict}; {'; '.join(remedies)}{waiting}"
 
 
-def _waiting(count: int) -> str:
+def _waiting(count: int, command: str) -> str:
     if not count:
         return ""
-    return f"; {count} interrupted trial{'s' if count != 1 else ''} will be run again by the next hpo sweep"
+    return f"; {count} interrupted trial{'s' if count != 1 else ''} will be run again by the next {command}"
 
 
 def json_of(diagnosis: Diagnosis) -> dict[str, Any]:

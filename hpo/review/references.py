@@ -48,8 +48,13 @@ def compared(references: References | None, metric: str, goal: str, best: float 
     return sorted(rows, key=lambda row: -sign * row.value)
 
 
-def reference_lines(rows: Sequence[ComparedReference], metric: str, best: float | None) -> list[str]:
-    """Return the references as a short table, and a sentence if the best trial does not beat one; [] without any."""
+def reference_lines(
+    rows: Sequence[ComparedReference], metric: str, best: float | None, who: str = "the best trial"
+) -> list[str]:
+    """Return the references as a short table, and a sentence if the best trial does not beat one; [] without any.
+
+    who: has the value `best`.
+    """
     if not rows or best is None:
         return []
     width, digits = max(len(row.words) for row in rows), max(len(show(row.value)) for row in rows)
@@ -60,13 +65,13 @@ def reference_lines(rows: Sequence[ComparedReference], metric: str, best: float 
     unbeaten = [row for row in rows if not row.beaten]
     constant = next((row for row in unbeaten if row.says), None)
     if constant is not None:
-        lines.append(f"the best trial, {show(best)}, is no better than always saying {constant.says}")
+        lines.append(f"{who}, {show(best)}, is no better than always saying {constant.says}")
     floor = constant.value if constant is not None else None  # nothing new is said of those that are no better
     first = next((row for row in unbeaten if row.value != floor), None)
     if first is not None:
         article = "" if first.name == "gradient_boosting" else "a "
         name = f"{article}{first.words} with its defaults reaches {show(first.value)}"
-        lines.append(f"{name}: the best trial, {show(best)}, does not beat it")
+        lines.append(f"{name}: {who}, {show(best)}, does not beat it")
     return lines
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study.compat import study_id_of
+from hpo.ledger.study.confirmations import CONFIRMATION, CONFIRMS, Confirmation, latest_in
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
 from hpo.ledger.study.references import References, references_of
@@ -36,6 +37,8 @@ class StudyLine:
     running: int
     best: float | None
     latest: datetime | None
+    confirms: str = ""  # the study that it confirms; "": it is a sweep's
+    verdict: str = ""  # of the confirmation, once there is one
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,25 @@ def list_studies(home: Home) -> list[StudyLine]:
                 running=states["running"],
                 best=best.value if best else None,
                 latest=max((moment for moment in moments if moment), default=None),
+                confirms=str(study.user_attrs.get(CONFIRMS, {}).get("study", "")),
+                verdict=str(study.user_attrs.get(CONFIRMATION, {}).get("result", {}).get("verdict", "")),
             )
         )
-    return sorted(lines, key=lambda line: line.latest or datetime.min, reverse=True)
+    return _in_order(lines)
+
+
+def _in_order(lines: Sequence[StudyLine]) -> list[StudyLine]:
+    """Return the latest first, each sweep followed by what confirms it."""
+    latest = sorted(lines, key=lambda line: line.latest or datetime.min, reverse=True)
+    names = {line.name for line in lines}
+    below = [line for line in reversed(latest) if line.confirms in names]
+    first = [line for line in latest if line not in below]
+    return [each for line in first for each in (line, *(it for it in below if it.confirms == line.name))]
+
+
+def confirmation_of(study: RecordedStudy) -> Confirmation | None:
+    """Return what came out of a study's latest confirmation; None if none came to an end."""
+    return latest_in(study.attributes)
 
 
 def best_of(study: RecordedStudy) -> TrialRecord:

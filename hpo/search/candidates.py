@@ -33,7 +33,7 @@ class Candidates:
         self.note(params for params, trial in pairs if not trial.user_attrs.get("interrupted"))  # which is run again
         self._elsewhere: set[str] = set()  # configurations that other drivers train or have trained
         self._left: Iterator[dict[str, Any]] | None = None  # the allowed ones, once drawing has missed for long
-        self._grid: Iterator[dict[str, Any]] | None = None
+        self._grid: Iterator[dict[str, Any]] | None = iter(()) if sweep.given_only else None
         if sweep.method == "grid":
             done = {identity_of(params) for params in (*known, *self._first)}
             census = census_of(sweep.space)
@@ -57,7 +57,7 @@ class Candidates:
             self._tried.update(map(identity_of, configurations))
 
     @property
-    def is_grid(self) -> bool:
+    def is_given(self) -> bool:
         """Whether nothing else is proposed than `given` returns."""
         return self._grid is not None
 

@@ -113,7 +113,7 @@ class Searcher:
         given = self._candidates.given()
         if given is not None:
             return self._hand_out(self._copy.fix(given), given)
-        if self._candidates.is_grid:
+        if self._candidates.is_given:
             return None
         starting = self._startup if self._known < STARTUP_TRIALS else None
         repeats: list[int] = []  # left running until something new was found: samplers keep away from what runs

@@ -156,7 +156,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         description=keys["description"] or "",
         traits=Traits(
             reports_each_epoch=contract is not None,
-            shape_parameters=_shape_parameters(space, contract),
+            shape_parameters=shape_parameters(space, contract),
             libraries=inspection.libraries,
             has_references=inspection.is_table and metric.name.startswith("val_"),
         ),
@@ -253,7 +253,7 @@ def _limits(
     return Limits(**dict(budget) | {"trials": trials, "epochs": epochs, "failures": failures})
 
 
-def _shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...] | None:
+def shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...] | None:
     """Return the searched parameters that decide which trials can train as one stack; None: none can."""
     if contract is None:
         return None
@@ -270,6 +270,6 @@ def _remarks(sweep: Sweep) -> list[str]:
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]
     if weighted and sweep.method == "grid":
         remarks.append(f"the probabilities of {', '.join(weighted)} have no effect in a grid")
-    if sweep.confirm is not None:
-        remarks.append("'confirm' is kept with the study; this version has no `hpo confirm` yet")
+    if sweep.confirm is not None and not sweep.baselines and not sweep.traits.reports_each_epoch:
+        remarks.append("'confirm' has nothing to judge the winner against: give the file 'baselines'")
     return remarks

@@ -305,7 +305,7 @@ def complete_baseline(
             value = baseline[name]
         elif isinstance(parameter.domain, Constant):
             value = parameter.domain.value
-        elif contract and known and parameter.domain.holds(default := _default(known, baseline, space, contract)):
+        elif contract and known and parameter.domain.holds(default := default_beside(name, baseline, space, contract)):
             value = default
         else:
             faults.append(
@@ -323,14 +323,15 @@ def complete_baseline(
     return params, faults
 
 
-def _default(known: Known, baseline: Mapping[str, Any], space: Space, contract: Contract) -> Any:
+def default_beside(name: str, baseline: Mapping[str, Any], space: Space, contract: Contract) -> Any:
     """Return a hyperparameter's default beside what a baseline, the space's constants and the contract say."""
+    known = contract.parameters[name]
     others: dict[str, Any] = {}
-    for name in known.default_where:
-        value = contract.parameters[name].default if name in contract.parameters else None
-        if name in baseline:
-            value = baseline[name]
-        elif name in space and isinstance(constant := space[name].domain, Constant):
+    for other in known.default_where:
+        value = contract.parameters[other].default if other in contract.parameters else None
+        if other in baseline:
+            value = baseline[other]
+        elif other in space and isinstance(constant := space[other].domain, Constant):
             value = constant.value
-        others[name] = contract.aliases.get(name, {}).get(_key(value), value)
+        others[other] = contract.aliases.get(other, {}).get(_key(value), value)
     return known.default_beside(others)

@@ -67,7 +67,24 @@ class Sweep(PlainKeys):
     baselines: tuple[Params, ...] = ()  # complete active configurations
     description: str = ""
     traits: Traits = Traits()
+    confirms: Mapping[str, Any] | None = None  # of a confirmation: what it confirms (hpo.ledger.study.confirmations)
     notes: tuple[str, ...] = ()  # what the user should know of how the file was read
+
+    @property
+    def given_only(self) -> bool:
+        """Whether nothing but the baselines is ever proposed."""
+        return self.confirms is not None
+
+    @property
+    def leaves_outputs(self) -> bool:
+        """Whether the trials' models leave what they say of the test rows."""
+        return self.confirms is not None and bool(self.confirms["outputs"])
+
+    def passed(self, params: Params) -> Params:
+        """Return the hyperparameters that the objective gets: without a confirmation's seed, if it doesn't know one."""
+        if self.confirms is None or self.confirms["takes_seed"]:
+            return params
+        return {name: value for name, value in params.items() if name != "seed"}
 
     def epochs_of(self, params: Params) -> int | None:
         """Return how many epochs a configuration trains; None if only its objective knows."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, make_sweep
+from hpo.spec.names import TRAINABLE as TRAINABLE
 from hpo.spec.plain import plain
 from hpo.spec.source import Source, read_source
 from hpo.spec.sweep import Sweep
 from hpo.spec.yaml_text import dump_source
 from hpo.tune.space import convert, flat, is_foreign
 
-TRAINABLE = "ray.tune trainable"  # stands where a sweep file names its objective
 MANY = 2**53  # trials, where Tune's num_samples alone says how many
 _NAME = "StudySearcher"  # in messages, where there is no file
 

@@ -22,6 +22,7 @@ SUITES = {
     "memory": "memory and threads of a sweep of 2,000 trials",
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
     "asking": "time of an ask: this project's TPE and Optuna's, which proposes the same",
+    "calibration": "verdicts of a confirmation: how often wrong on pure noise, and how large a difference is shown",
     "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",
 }
 HERE = Path(__file__).parent

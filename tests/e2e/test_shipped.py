@@ -18,12 +18,13 @@ pytestmark = pytest.mark.slow
 def binary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dict]:
     """The sweep that ships, cut short."""
     place = Place(tmp_path_factory.mktemp("binary"), fresh=True, torch=True)
-    return place, place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=14")
+    return place, place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=14", "--no-confirm")
 
 
 def test_binary_sweep_beats_its_baseline(binary):
     place, result = binary
-    assert set(result) == {"study", "trials", "best", "references", "seconds", "trials_per_second", "home"}
+    keys = {"study", "trials", "best", "references", "seconds", "trials_per_second", "home", "confirmation"}
+    assert set(result) == keys and result["confirmation"] is None
     assert result["trials"]["complete"] + result["trials"]["pruned"] == 14
     assert result["home"] == str(place.home.path.resolve())
     trials = place.trials("binary")
@@ -100,7 +101,7 @@ def test_mlflow_is_rebuilt_from_the_study(binary, tmp_path: Path):
     for name in ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"):
         (tmp_path / "home" / name).unlink(missing_ok=True)
     place = Place(tmp_path, torch=True)
-    place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=14")
+    place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=14", "--no-confirm")
     _, children = place.runs("binary")
     trials = place.trials("binary")
     assert sorted(children) == [trial.number for trial in trials]
@@ -113,7 +114,7 @@ def test_same_seed_on_one_worker_gives_the_same_trials(tmp_path: Path):
     def trials(name: str) -> list:
         (tmp_path / name).mkdir()
         place = Place(tmp_path / name, torch=True)
-        place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=12", "--workers", "1")
+        place.sweep(ROOT / "search_spaces/binary.yaml", "-o", "budget.trials=12", "--workers", "1", "--no-confirm")
         return [
             (
                 t.state,
@@ -133,9 +134,13 @@ def test_same_seed_on_one_worker_gives_the_same_trials(tmp_path: Path):
 
 def test_regression_ships(tmp_path: Path):
     place = Place(tmp_path, torch=True)
-    result = place.sweep(ROOT / "search_spaces/regression.yaml", "-o", "budget.trials=4")
+    result = place.sweep(ROOT / "search_spaces/regression.yaml", "-o", "budget.trials=4", "-o", "confirm.seeds=2")
     assert result["trials"]["complete"] + result["trials"]["pruned"] == 4
     assert_records_agree(place, "regression")
+    confirmation = result["confirmation"]
+    assert confirmation["metric"] == "test_rmse" and confirmation["seeds"] == 2
+    assert 0 < confirmation["winner"]["test"] <= confirmation["baseline"]["test"] + 1
+    assert_records_agree(place, "regression.confirm")
 
 
 def test_cifar10_ships(tmp_path: Path):
@@ -145,7 +150,7 @@ def test_cifar10_ships(tmp_path: Path):
         rows = [bytes([row % 10]) + os.urandom(3072) for row in range(60)]
         (folder / f"{name}.bin").write_bytes(b"".join(rows))  # the layout of the official binary version
     place = Place(tmp_path, torch=True)
-    options = ["-o", "budget.trials=2", "-o", "parameters.epochs.value=2", "-o", "data.limit=1"]
+    options = ["--no-confirm", "-o", "budget.trials=2", "-o", "parameters.epochs.value=2", "-o", "data.limit=1"]
     result = place.sweep(ROOT / "search_spaces/cifar10.yaml", *options, "-o", f"data.root={folder.parent}")
     assert result["trials"]["complete"] + result["trials"]["pruned"] == 2
     assert_records_agree(place, "cifar10")

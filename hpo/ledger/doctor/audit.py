@@ -17,7 +17,9 @@ from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import Reader
 from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database, uri_to_read
 from hpo.ledger.mirror.moved import described, old_locations
+from hpo.ledger.outputs import KeptOutputs
 from hpo.ledger.study.compat import JournalStudies, study_id_of
+from hpo.ledger.study.confirmations import CONFIRMATION
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.study.restored import sweep_of, sweep_record_of
@@ -116,6 +118,15 @@ def _look_at_the_disk(home: Home, found: Audit) -> None:
     for path in checkpoints.leftovers({first.get(number, number) for number in open_ones}):
         found.findings.add("disk.checkpoint", f"{path} is of no trial that can go on")
         found.leftovers.append(path)
+    complete = {record.number for record in found.records if record.state == "complete"}
+    kept = KeptOutputs(home.outputs / str(found.attributes["id"]))
+    needed = found.sweep.leaves_outputs and CONFIRMATION not in found.attributes
+    for path in kept.leftovers(complete if needed else ()):
+        found.findings.add("disk.outputs", f"{path} is of no trial that is still to be judged")
+        found.leftovers.append(path)
+    for number in sorted(complete) if needed else ():
+        if not kept.of(number).is_file():
+            found.findings.add("disk.lost_outputs", "what its model said of the test rows is gone", number)
     for path in drafts(home):
         found.findings.add("disk.draft", f"{path} is a database of MLflow's that was never finished")
         found.leftovers.append(path)

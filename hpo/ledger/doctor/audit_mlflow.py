@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hpo.ledger.doctor.compare import differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
-from hpo.ledger.mirror.rows import RunRows, best_curve, best_point, ended_rows, parent_files, reference_points
+from hpo.ledger.mirror.rows import RunRows, best_curve, best_point, ended_rows, parent_files, parent_points
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.output import PROGRAM_LOG
 
@@ -97,18 +97,18 @@ class _MlflowAudit:
             if not self._reader.texts([first.run_id], name):
                 self._findings.add("disk.files", f"the parent run has no {name}")
                 state.files = True
-        self._look_for_references()
+        self._look_for_points()
         for other in others:
             if other.active:
                 self._findings.add("mlflow.parent", f"the run {other.run_id} is another parent run of the same sweep")
                 self.state.delete.append(other.run_id)
 
-    def _look_for_references(self) -> None:
-        """See that the parent run's metrics tell what the study has of references."""
-        for key, value, _, step in reference_points(self._sweep):
+    def _look_for_points(self) -> None:
+        """See that the parent run's metrics tell what the study has of references and of confirmations."""
+        for key, value, _, step in parent_points(self._sweep):
             if (step, value) not in self._reader.values(self.state.parent, key):
                 what = f"the parent run's {key}: the study has {value!r}, MLflow does not have it"
-                self._findings.add("mlflow.references", what)
+                self._findings.add("mlflow.references" if "/reference/" in key else "mlflow.confirmation", what)
                 self.state.files = True
 
     def match(self, records: Sequence[TrialRecord], foreign: Collection[int]) -> None:

@@ -115,7 +115,7 @@ def _remove(leftovers: Sequence[Path]) -> list[str]:
     for path in leftovers:
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # it holds others
-            if path.parent.parent.name == "checkpoints":
+            if path.parent.parent.name in ("checkpoints", "test_outputs"):
                 path.parent.rmdir()
     return [f"{path} was removed" for path in leftovers]
 

@@ -22,7 +22,7 @@ from mlflow.entities import Metric, RunTag
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
-from hpo.ledger.mirror.client import Child, ClientWriter, experiment_of, search_runs, write_parent_files
+from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, parent_of, write_parent_files
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
@@ -33,6 +33,7 @@ from hpo.ledger.mirror.rows import (
     begun_rows,
     best_curve,
     best_point,
+    confirmation_tags,
     ended_rows,
     keys_of,
     milliseconds,
@@ -133,7 +134,7 @@ class MlflowBook:
         finished: records of the study's finished trials, without their steps, which are read from the study if needed.
         """
         with _alone(self._home, sweep):
-            self._opened = self._open(sweep, self._find_experiment(sweep))
+            self._opened = self._open(sweep, find_experiment(self._mlflow.client, self._home, sweep))
             self.batch = self._opened.writer.batch
             self._open_parent(sweep)
         return self.level(finished)
@@ -167,7 +168,9 @@ class MlflowBook:
     def adopt(self, sweep: SweepRecord, parent_id: str) -> None:
         """Work on a sweep's parent run that is there, in place of `open`; nothing is written to it."""
         self.parent_id = parent_id
-        self._opened = self._open(sweep, self._find_experiment(replace(sweep, parent=parent_id)))
+        self._opened = self._open(
+            sweep, find_experiment(self._mlflow.client, self._home, replace(sweep, parent=parent_id))
+        )
 
     def rewrite(self, numbers: set[int]) -> None:
         """Write the runs of ended trials as the study has them, whether there are such runs or not."""
@@ -196,37 +199,37 @@ class MlflowBook:
             if trial.number in numbers:
                 yield record_of(trial)
 
-    def _find_experiment(self, sweep: SweepRecord) -> str:
-        """Return the id of the experiment with the sweep's parent run, whatever it is called by now; else of the one
-        with the study's name, which is made if there is none."""
-        found = experiment_of(self._mlflow.client, sweep.parent, sweep.study_id)
-        found = found or self._mlflow.client.get_experiment_by_name(sweep.study)
-        if found is None:
-            return self._mlflow.client.create_experiment(sweep.study, artifact_location=self._home.artifacts)
-        if found.lifecycle_stage == "deleted":
-            self._mlflow.client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-
     def _open_parent(self, sweep: SweepRecord) -> None:
         client = self._mlflow.client
-        condition = f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'"
-        parents = search_runs(client, self._at.experiment, condition)
-        if parents:
-            self.parent_id = parents[0].info.run_id
+        if found := parent_of(client, sweep, self._at.experiment):
+            self.parent_id = found
             client.update_run(self.parent_id, "RUNNING")
         else:
             tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
             tags["hpo.study_id"] = sweep.study_id
             tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
             start = milliseconds(sweep.began)
-            run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} (sweep)")
+            kind = "confirmation" if sweep.decision.get("confirms") else "sweep"
+            run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} ({kind})")
             self.parent_id = run.info.run_id
         client.set_experiment_tag(self._at.experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
         tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
         tags |= {"mlflow.user": sweep.origin.user, "mlflow.note.content": _description(sweep)}
+        tags |= confirmation_tags(sweep)
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         write_parent_files(client, self.parent_id, sweep)
+
+    def describe(self, sweep: SweepRecord) -> list[str]:
+        """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user."""
+        client = self._mlflow.client
+        parent = parent_of(client, sweep, find_experiment(client, self._home, sweep))
+        if not parent:
+            return [f"MLflow has no parent run of {sweep.study!r}: hpo doctor says what to do"]
+        for key, value in confirmation_tags(sweep).items():
+            client.set_tag(parent, key, value)
+        write_parent_files(client, parent, sweep)
+        return []
 
     def write(self, trials: Sequence[tuple[TrialRecord, bool]], best: Sequence[tuple[int, float, float]]) -> None:
         """Bring trials' runs to the states of their records, each with all its steps if it has ended (True).

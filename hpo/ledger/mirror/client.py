@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo.ledger.mirror.rows import Point, RunOrder, parent_files, reference_points
+from hpo.ledger.mirror.rows import Point, RunOrder, parent_files, parent_points
+from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord
 
 
@@ -23,11 +24,11 @@ class Child(NamedTuple):
 
 
 def write_parent_files(client: MlflowClient, parent_id: str, sweep: SweepRecord) -> None:
-    """Write the files of a sweep's parent run, and its metrics that tell of references; those that it has are not
-    doubled."""
+    """Write the files of a sweep's parent run, and its metrics that tell of references and confirmations; those
+    that it has are not doubled."""
     for name, text in parent_files(sweep).items():
         client.log_text(parent_id, text, name)
-    if points := reference_points(sweep):
+    if points := parent_points(sweep):
         client.log_batch(parent_id, metrics=_metrics(points))
 
 
@@ -55,6 +56,24 @@ def experiment_of(client: MlflowClient, parent: str, study_id: str) -> Experimen
         raise
     own = run.data.tags.get("hpo.study_id") == study_id
     return client.get_experiment(run.info.experiment_id) if own else None
+
+
+def find_experiment(client: MlflowClient, home: Home, sweep: SweepRecord) -> str:
+    """Return the id of the experiment with the sweep's parent run, whatever it is called by now; else of the one with
+    the study's name, which is made if there is none."""
+    found = experiment_of(client, sweep.parent, sweep.study_id) or client.get_experiment_by_name(sweep.study)
+    if found is None:
+        return str(client.create_experiment(sweep.study, artifact_location=home.artifacts))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def parent_of(client: MlflowClient, sweep: SweepRecord, experiment: str) -> str:
+    """Return the id of a sweep's parent run; "" if there is none."""
+    condition = f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'"
+    parents = search_runs(client, experiment, condition)
+    return str(parents[0].info.run_id) if parents else ""
 
 
 class ClientWriter:

@@ -47,7 +47,7 @@ class Mirror:
         """Start the process, unless it was. It makes MLflow's database if there is none."""
         if self._writer is None:
             self._writer = WriterProcess(self._home)
-            self._order("prepare")
+            self.order("prepare")
 
     @property
     def _process(self) -> WriterProcess:
@@ -68,9 +68,10 @@ class Mirror:
         """Open the stores. finished: the study's finished trials so far, without their steps; those that MLflow lacks
         are written first."""
         self._opening = MirrorOrder("open", (sweep, ()))
-        self._order("open", sweep, finished)
+        self.order("open", sweep, finished)
 
-    def _order(self, action: str, *arguments: Any) -> None:
+    def order(self, action: str, *arguments: Any) -> None:
+        """Have the process carry out a method of MlflowBook, or write a trial."""
         order = MirrorOrder(action, arguments)
         if self._held is not None:
             self._held.append(order)
@@ -83,23 +84,23 @@ class Mirror:
 
     def look_again(self) -> None:
         """Have the runs found that other drivers made, before the next is written."""
-        self._order("look_again")
+        self.order("look_again")
 
     def level(self, finished: Sequence[TrialRecord]) -> None:
         """Write those of the study's finished trials that MLflow lacks."""
-        self._order("level", finished)
+        self.order("level", finished)
 
     def begin(self, record: TrialRecord) -> None:
-        self._order("begin", replace(record, steps={}, times={}))
+        self.order("begin", replace(record, steps={}, times={}))
 
     def end(self, record: TrialRecord) -> None:
-        self._order("end", *packed(record))
+        self.order("end", *packed(record))
 
     def attach(self, number: int, name: str, path: str) -> None:
-        self._order("attach", number, name, path)
+        self.order("attach", number, name, path)
 
     def best(self, step: int, value: float, moment: float) -> None:
-        self._order("best", step, value, moment)
+        self.order("best", step, value, moment)
 
     def receive(self) -> list[Notice]:
         """Take in what the process has answered, and replace it if it died; return news for the user."""
@@ -162,7 +163,7 @@ class Mirror:
         give_up: gives up the study; returns whether no other driver is left.
         Returns the same, and news for the user.
         """
-        self._order("leave")
+        self.order("leave")
         news = self.wait(hurry)
         behind = self._stop_if_behind()  # what it wrote late would undo what the last driver writes
         last = give_up()
@@ -194,7 +195,7 @@ class Mirror:
         that still run are ended first. hurry: whether not to wait for that any longer."""
         if self._writer is not None:
             if forsaken and self._opening is not None and not self._stopped:
-                self._order("forsake", forsaken)
+                self.order("forsake", forsaken)
                 self.wait(hurry)
             self._writer.end(_CLOSING_PATIENCE)
 
@@ -209,7 +210,7 @@ class Mirror:
             self._process.disconnect()
             return []
         if status:
-            self._order("close", status, dict(summary))
+            self.order("close", status, dict(summary))
         else:
             self._restarts = _RESTARTS  # one that took its place would open the parent run again
         news = self.wait(hurry)

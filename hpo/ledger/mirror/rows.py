@@ -64,6 +64,8 @@ def parent_files(sweep: SweepRecord) -> dict[str, str]:
         "versions.json": json.dumps(dict(sweep.origin.versions), indent=2),
     }
     files |= {"references.json": json.dumps(sweep.references, indent=2, ensure_ascii=False)} if sweep.references else {}
+    if found := sweep.decision.get("confirmation"):
+        files["confirmation.json"] = json.dumps(found, indent=2, ensure_ascii=False)
     return files | ({"data.txt": "\n".join(sweep.notes) + "\n"} if sweep.notes else {})
 
 
@@ -74,6 +76,34 @@ def reference_points(sweep: SweepRecord) -> list[Point]:
         for name, model in sweep.references.get("models", {}).items()
         for metric, value in model["metrics"].items()
     ]
+
+
+def confirmation_points(sweep: SweepRecord) -> list[Point]:
+    """Return the parent run's metrics `hpo/confirm/...`: what came out of the latest confirmation."""
+    found = sweep.decision.get("confirmation")
+    if not found:
+        return []
+    low, high = found["result"]["interval"]
+    values = {"difference": found["result"]["difference"], "low": low, "high": high}
+    values |= {name: found[name]["test"] for name in ("winner", "baseline") if found[name]["test"] is not None}
+    moment = milliseconds(found["moment"])
+    return [Point(own_key(f"confirm/{name}"), float(value), moment, 0) for name, value in values.items()]
+
+
+def parent_points(sweep: SweepRecord) -> list[Point]:
+    """Return the parent run's metrics that tell of what was measured beside the trials."""
+    return [*reference_points(sweep), *confirmation_points(sweep)]
+
+
+def confirmation_tags(sweep: SweepRecord) -> dict[str, str]:
+    """Return the parent run's tags that tell of confirmations: which sweep it confirms, or how it was confirmed."""
+    tags: dict[str, str] = {}
+    if confirms := sweep.decision.get("confirms"):
+        tags |= {"hpo.confirms": confirms["study"]}
+        tags |= {"hpo.confirms_run": confirms["parent"]} if confirms["parent"] else {}
+    if found := sweep.decision.get("confirmation"):
+        tags |= {"hpo.confirmation": found["study"], "hpo.verdict": found["result"]["verdict"]}
+    return tags
 
 
 def run_name(study: str, number: int) -> str:

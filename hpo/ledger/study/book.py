@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.ledger.study import provenance
 from hpo.ledger.study.compat import HoldsTrials, JournalStudies, study_id_of, trial_id_of
+from hpo.ledger.study.confirmations import CONFIRMS
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import (
     TrialRecord,
@@ -259,6 +260,7 @@ def facts_of(sweep: Sweep, study_id: str) -> dict[str, Any]:
         "sweep": sweep.config(),
         "sweep_file": sweep.text,
         "hpo_version": provenance.hpo_version(),
+        **({CONFIRMS: dict(sweep.confirms)} if sweep.confirms is not None else {}),
     }
 
 

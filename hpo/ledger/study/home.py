@@ -65,6 +65,11 @@ class Home:
         return self.path.resolve() / "checkpoints"
 
     @property
+    def outputs(self) -> Path:
+        """What models of confirmations say of test rows, until it is measured."""
+        return self.path.resolve() / "test_outputs"
+
+    @property
     def locks(self) -> Path:
         return self.path / "locks"
 

@@ -146,6 +146,7 @@ class SweepRecord:
     shared: bool = False  # other drivers may write into the same parent run
     parent: str = ""  # the id of the parent run, as far as the study knows it
     references: Mapping[str, Any] = field(default_factory=dict)  # as the study has them (References.attribute)
+    decision: Mapping[str, Any] = field(default_factory=dict)  # `confirms` and `confirmation`, as studies have them
     quoted: Sequence[str] = ()  # parameters that runs write as JSON, since texts of two choices would be the same
 
 

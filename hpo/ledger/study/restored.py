@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study import provenance
+from hpo.ledger.study.confirmations import CONFIRMATION, CONFIRMS, latest_plain
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Origin, SweepRecord
 from hpo.ledger.study.references import REFERENCES
@@ -59,6 +60,7 @@ def sweep_record_of(name: str, attributes: Mapping[str, Any], began: float) -> S
         began=began,
         parent=str(attributes.get("mlflow_run_id", "")),
         references=attributes.get(REFERENCES, {}),
+        decision={CONFIRMS: attributes.get(CONFIRMS), CONFIRMATION: latest_plain(attributes)},
         quoted=tuple(attributes.get("quoted", ())),
     )
 
@@ -89,6 +91,7 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         seed=config["seed"],
         trial_seed=config["trial_seed"],
         baselines=tuple(config["baselines"]),
+        confirms=attributes.get(CONFIRMS),
     )
 
 

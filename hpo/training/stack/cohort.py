@@ -164,6 +164,10 @@ class Cohort:
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         return self._measured("val", outputs, targets, [rows] * len(self), bad)
 
+    def settle(self, run: Run) -> None:
+        """Give a run's model the weights that the stack has for it by now."""
+        self.model.write_back(self.runs.index(run), run.model)
+
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return state_of(run, self.runs.index(run), self.model, self.optimizer)
 

@@ -113,17 +113,18 @@ def workers(place: Place) -> set[bytes]:
 
 
 def test_a_trial_records_what_it_records_locally(nodes: Nodes, tmp_path: Path):
-    options = ["-o", "budget={trials: 10, epochs: 4}", "-o", "parameters.epochs.value=4", "-o", "seed=3"]
+    options = ["-o", "budget={trials: 10, epochs: 4}", "-o", "parameters.epochs.value=4", "-o", "seed=3",
+               "-o", "confirm={top: 1, seeds: 2}"]  # fmt: skip
     kinds = {
         "local": "{workers: 1, cohort: 4}",
         "ray": f"{{type: ray, address: '{nodes.address}', workers: 1, cohort: 4}}",
     }
-    found, references = {}, {}
+    found, references, confirmed = {}, {}, {}
     for kind, engine in kinds.items():
         (tmp_path / kind).mkdir()
         place = Place(tmp_path / kind)
         result = place.sweep(ROOT / "search_spaces" / "binary.yaml", *options, "-o", f"engine={engine}")
-        references[kind] = result["references"]
+        references[kind], confirmed[kind] = result["references"], result["confirmation"]
         assert_records_agree(place, "binary")
         parent, children = place.runs("binary")
         found[kind] = [
@@ -144,6 +145,7 @@ def test_a_trial_records_what_it_records_locally(nodes: Nodes, tmp_path: Path):
         found[kind].append(set(parent.data.tags) | set(parent.data.params))
     assert found["local"] == found["ray"]
     assert references["local"]["models"] and references["local"] == references["ray"]
+    assert confirmed["local"]["rows"] == 200 and confirmed["local"] == confirmed["ray"]
 
 
 def test_each_worker_has_a_device_of_its_own(nodes: Nodes, place: Place):
@@ -173,7 +175,7 @@ def test_pictures_train_and_a_node_that_is_killed_loses_nothing(nodes: Nodes, tm
     file = ROOT / "search_spaces" / "cifar10.yaml"
     options = ["-o", "name=small", "-o", "budget.trials=24", "-o", "parameters.epochs.value=6", "-o", "data.limit=120",
                "-o", "parameters.width={value: 0.25}", "-o", f"data.root={folder.parent}", "-o", "early_terminate=none",
-               "-o", f"engine={{type: ray, address: '{nodes.address}', cohort: off}}"]  # fmt: skip
+               "-o", f"engine={{type: ray, address: '{nodes.address}', cohort: off}}", "--no-confirm"]  # fmt: skip
     with started(place, "sweep", file, *options) as driver:
         wait_for(lambda: len(workers(place)) == 2, "trials of both nodes", process=driver)
         family = everybody(nodes.raylet)
