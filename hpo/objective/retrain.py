@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -14,7 +16,8 @@ from hpo.objective.replay import members, train_beside
 from hpo.objective.stacking import stack_of
 from hpo.objective.surroundings import Surroundings
 from hpo.training.device import settle_process
-from hpo.training.loop import train_members
+from hpo.training.leaving import take_weights
+from hpo.training.loop import train_members, validate
 from hpo.training.run import Run
 from hpo.training.task import Split, Splits
 from hpo.training.vocabulary.targets import remembering
@@ -71,21 +74,41 @@ def retrain(beginning: Beginning, trial: TrialSpec, manner: Manner) -> Retrained
     beginning: the objective's, or another one's that trains on `on_both`.
     What the trial changes in this process is put back. Raises what training raises.
     """
-    surroundings, threads = Surroundings(), torch.get_num_threads()
-    settle_process(manner.threads)
-    try:
+    with _as_a_worker(manner.threads):
         listener = _Listener()
         if manner.beside is None and not manner.stacked:
             run = _alone(beginning, trial, manner.parts, listener)
         else:
             run = _in_stack(beginning, trial, manner.beside or Beside(0, ()), manner.compile, listener)
-    finally:
-        torch.set_num_threads(threads)
-        for text in surroundings.put_back().values():
-            print(text, file=sys.stderr)
     reports = {event.step: event.metrics for event in listener.heard if isinstance(event, Reported)}
     ends = [event for event in listener.heard if not isinstance(event, Reported)]
     return Retrained(run, reports, next((event for event in ends if not isinstance(event, Finished)), None))
+
+
+def with_weights(beginning: Beginning, trial: TrialSpec, file: Path, threads: int) -> Retrained:
+    """Return a trial with the weights that its first member left, measured on that one's validation rows.
+
+    reports: of the last epoch, by the metrics' plain names.
+    What making the model changes in this process is put back. Raises ValueError if they are another trial's; what the
+    objective and torch.load raise passes.
+    """
+    with _as_a_worker(threads):
+        run = beginning.each(trial)[0]()
+        take_weights(run, file)
+        return Retrained(run, {run.epochs: validate(run)}, None)
+
+
+@contextmanager
+def _as_a_worker(threads: int) -> Iterator[None]:
+    """Train inside the block as a worker does; put back what that changes in this process."""
+    surroundings, before = Surroundings(), torch.get_num_threads()
+    settle_process(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        for text in surroundings.put_back().values():
+            print(text, file=sys.stderr)
 
 
 def on_both(splits: Splits) -> Splits:

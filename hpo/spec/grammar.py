@@ -143,6 +143,10 @@ class Confirm(Section):
     seeds: int = Field(5, ge=2, le=10_000)
 
 
+class Keep(Section):
+    models: Count = Field(3, description="the weights of so many trials stay on the disk, those of the best")
+
+
 class Neighbour(Section):
     """A trial that trained in one stack with another."""
 
@@ -213,6 +217,7 @@ class PlainKeys:
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
+    keep: Annotated[Keep | None, says("what of a Torch task's trials stays when they have ended")] = None
     references: Annotated[
         Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],
         says("scikit-learn's models with their defaults, measured beside the trials of a table task"),

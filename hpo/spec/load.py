@@ -38,6 +38,7 @@ class Named:
     parameters: tuple[str, ...]
     folder: Path  # where the sweep file lies
     repeats: int = 1  # seeds that each trial is trained with
+    packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     if contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
+    if keys["keep"] is not None and not faults:
+        faults += rules.check_keep(keys["data"], contract)
     if "references" in source.data and not faults and metric is not None:
         faults += rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
     faults += rules.check_repeats(keys["repeats"], space, contract) if not faults else ()

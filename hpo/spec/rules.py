@@ -288,6 +288,17 @@ def has_references(is_table: bool, data: Mapping[str, Any], metric: str) -> bool
     return is_table and data.get("resample") != "reshuffle" and metric.startswith("val_")
 
 
+def check_keep(data: Mapping[str, Any], contract: Contract | None) -> Iterator[Fault]:
+    """A trial has weights that can be kept, and they are those of one model."""
+    why = ""
+    if contract is None:
+        why = "only the weights of a Torch task can be kept: functions and programs save their own"
+    elif data.get("resample") == "kfold":
+        why = "there are no weights to keep: a trial trains a model for each fold, and none of these is its own"
+    if why:
+        yield Fault(why, ("keep",), remedy="leave 'keep' out")
+
+
 def check_references(
     references: Any, is_table: bool, data: Mapping[str, Any], metric: str, notes: list[str]
 ) -> Iterator[Fault]:

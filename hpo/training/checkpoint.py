@@ -51,7 +51,7 @@ def resumed(begin: Callable[[], list[Run]]) -> list[Run]:
 
 def _restore(runs: Sequence[Run], path: Path) -> None:
     kept = torch.load(path, map_location="cpu", weights_only=True)
-    if kept["trial"] != [_identity(run) for run in runs]:
+    if kept["trial"] != [identity(run) for run in runs]:
         return
     reports = [Reported(runs[0].trial.number, **report) for report in kept["reports"]]
     for run, state in zip(runs, kept["members"], strict=True):
@@ -99,19 +99,22 @@ class Keeper:
         """
         first = runs[0]
         kept = {
-            "trial": [_identity(run) for run in runs],
+            "trial": [identity(run) for run in runs],
             "members": [
                 {**state, "generators": {name: each.get_state() for name, each in _generators(run).items()}}
                 for run, state in zip(runs, states, strict=True)
             ],
             "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in first.reports],
         }
-        written = _write(kept, Path(first.trial.checkpoint))
+        fault = write_tensors(kept, Path(first.trial.checkpoint))
+        if fault:
+            print(f"the checkpoint {first.trial.checkpoint} can't be written: {fault}", file=sys.stderr)
         self._kept = self._clock()
-        return written
+        return not fault
 
 
-def _write(kept: Mapping[str, Any], path: Path) -> bool:
+def write_tensors(kept: Mapping[str, Any], path: Path) -> str:
+    """Write tensors and plain data as torch.save does, whole or not at all. Returns "", or why it was not possible."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
@@ -121,18 +124,17 @@ def _write(kept: Mapping[str, Any], path: Path) -> bool:
             os.fsync(file.fileno())
         draft.replace(path)
     except (OSError, RuntimeError) as error:  # Torch's writer raises RuntimeError on a full disk
-        print(f"the checkpoint {path} can't be written: {type(error).__name__}: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             draft.unlink()
-        return False
-    return True
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _generators(run: Run) -> Mapping[str, torch.Generator]:
     return {"weights": run.streams.weights, "order": run.streams.order, "noise": run.streams.noise}
 
 
-def _identity(run: Run) -> dict[str, Any]:
+def identity(run: Run) -> dict[str, Any]:
     """Return what a checkpoint must have in common with a trial that goes on from it."""
     params = {name: repr(value) for name, value in sorted(run.params.items())}
     return {

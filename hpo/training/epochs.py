@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped
+from hpo.training.leaving import leave_weights
 from hpo.training.members import averaged
 
 if TYPE_CHECKING:
@@ -123,8 +124,16 @@ def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[
         if decisions.get(number) is Decision.STOP:
             ended.append(Stopped(number, trainee.info))
         elif first.completed >= first.epochs:
-            ended.append(Finished(number, info=trainee.info))
+            ended.append(Finished(number, info={**trainee.info, **_left(trainee, first)}))
     return ended
+
+
+def _left(trainee: Trainee, first: Run) -> dict[str, Any]:
+    """Have a trial leave what it is to; return what its end says of that. Its model is its first member's."""
+    if first.trial.weights is None:
+        return {}
+    trainee.settle(first)
+    return leave_weights(first)
 
 
 def _paused(

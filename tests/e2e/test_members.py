@@ -80,6 +80,7 @@ def test_people_see_the_spread_and_how_sure_the_best_is(place: Place) -> None:
     assert sure.measure == "members" and sure.noise == pytest.approx(spread / 6**0.5)
     assert sure.members is not None and sure.members.rows_error is None  # folds have other rows each
     shown = hpo_here(place, "best", "small").stdout
+    assert f"(trial {result.best.number}, the mean of 6 members, seed " in shown
     assert "how sure: " in shown and "one standard error of the mean of 6 members is" in shown
     assert json.loads(hpo_here(place, "best", "small", "--format", "json").stdout)["certainty"]["members"]["count"] == 6
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import hpo
 from hpo.events import Assignment, Finished, Reported, TrialSpec
 from hpo.objective.rows import TaskRows, check_rows
 from hpo.objective.torch_task import TorchObjective
+from hpo.training.data.splitting import split_indices
 from hpo.training.loop import train
 from hpo.training.members import Member, of_member
 from hpo.training.task import Splits, TorchTask
@@ -65,6 +67,31 @@ def test_each_member_has_its_fold(repeats: int) -> None:
     (first, _) = [event for event in channel.events if isinstance(event, Finished)]
     assert first.info["members"] == 3 * repeats and first.info["validation_rows"] == 97 - 19
     assert first.info["cohort"] == 2
+
+
+def test_folds_with_other_columns_train_in_lock_step(tmp_path: Path) -> None:
+    """A category of one fold's rows is unknown to the models that don't train on it, so they are smaller: they are a
+    stack of their own, beside the others'."""
+
+    class Words(hpo.TableTask):
+        kind = "binary"
+
+        def model(self, params: Mapping[str, Any], features: torch.Size, outputs: int) -> torch.nn.Module:
+            return hpo.mlp(params, features, outputs)
+
+    _, rare, _ = split_indices(np.arange(60) % 2, "binary", cut=hpo.Fold(1, 3))
+    words = ["rare" if row in rare[:4] else ["usual", "other"][row % 3 % 2] for row in range(60)]
+    lines = [f"{row * 0.5},{word},{row % 2}" for row, word in enumerate(words)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,word,y", *lines]))
+    data = {"csv": str(tmp_path / "t.csv"), "target": "y", "resample": "kfold", "folds": 3}
+    bound = TorchObjective(Words(), data)
+    stacked = run(bound, [5, 6])
+    assert {rows.train.x.shape[1] for rows in bound.rows.each()} == {3, 4}
+    assert [event.info["stack"] for event in stacked.events if isinstance(event, Finished)] == [[0, 1], [0, 1]]
+    for number, seed in ((0, 5), (1, 6)):
+        alone = run(bound, [seed], stack=False)
+        for found, expected in zip(reports(stacked, number), reports(alone, 0), strict=True):
+            assert found == pytest.approx(expected, rel=2e-4, abs=2e-4)
 
 
 def test_a_reshuffled_trial_has_the_split_of_its_seed() -> None:

@@ -69,9 +69,10 @@ class ConfirmWish:
 
 
 class NoVerdict(Exception):
-    """There is no verdict, for the reason that the message gives. interrupted: the same command goes on."""
+    """There is no verdict, for the reason that the message gives. interrupted: by this signal, so that the same command
+    goes on; 0: it was not."""
 
-    def __init__(self, reason: str, interrupted: bool = False) -> None:
+    def __init__(self, reason: str, interrupted: int = 0) -> None:
         super().__init__(reason)
         self.interrupted = interrupted
 
@@ -230,7 +231,7 @@ def _trained(home: Home, started: _Started, sweep: Sweep, listener: SweepListene
 def _unfinished(started: _Started, standing: Standing, sweep: Sweep) -> NoVerdict:
     count = f"{standing.done} of {sweep.budget.trials} trainings are done"
     if standing.interrupted:
-        return NoVerdict(f"interrupted: {count}; the same command goes on", interrupted=True)
+        return NoVerdict(f"interrupted: {count}; the same command goes on", standing.interrupted)
     why = " ".join(text for text in (standing.reason, standing.error) if text) or "no reason is known"
     return NoVerdict(f"{started.name} ended early ({count}): {why}")
 
