@@ -270,10 +270,12 @@ def test_a_target_that_is_reached_is_left_out(load: Callable[..., Sweep], goal: 
     sweep = load(f"""
         metric: {{name: score, goal: {goal}, target: 0.95}}
         budget: {{trials: 9, seconds: 90, failures: 7}}
+        confirm: {{top: 3}}
     """)
     keys = carried(sweep.config() | {"of_a_later_version": 1}, "words", best, sweep.space, None)
     assert ("target" in keys.values["metric"]) == kept and ("metric" in keys.comments) == (not kept)
     assert keys.values["budget"] == {"trials": 5, "seconds": 50, "failures": 7}
+    assert keys.values["confirm"] == {"top": 3, "seeds": 5}  # the defaults, which are asked for
     assert keys.values["description"] == "words" and "no such key: of_a_later_version" in keys.notes[0]
 
 
