@@ -164,7 +164,9 @@ def start(
         units = Units(prepared.forward, prepared.inverse, prepared.transform)
         validation = Split(validation.x, units.forward(validation.y))
     random = streams(seed, device)
-    model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)
+    model = build_model(task, params, training.x.shape[1:], splits.outputs, random)
+    if device.type != "cpu":
+        model = model.to(device)
     seed_dropout(model, random.noise)
     schedule, factor = make_schedule(params)
     batch_size, skip_single = int(params.get("batch_size", 32)), has_batch_norm(model)

@@ -1,10 +1,10 @@
 """What `hpo refine` is worth: is the best of the second sweep, with half the budget, as good as that of the first?
 
-For each seed: a sweep of a shipped file, `hpo refine`, and a sweep of what that writes. Then the best configuration of
-each is trained anew with the same fresh seeds, each configuration as one stack, and measured on the validation and on
-the test split. The best of the second is not worse if the 95 % interval of the paired difference, which covers the
-chance of seeds and of rows, does not lie below 0. Counted besides: seeds in which its mean is at least that of the
-first.
+For each seed: a sweep of a shipped file with its confirmation, `hpo refine`, and a sweep of what that writes with its
+own confirmation, whose baseline is the winner of the first. Its verdict is one answer. For a more precise one both
+winners are trained with many fresh seeds, each as one stack, and measured on the validation and on the test split. The
+winner of the second is not worse if the 95 % interval of the paired difference, which covers the chance of seeds and of
+rows, does not lie below 0. Counted besides: seeds in which its mean is at least that of the first.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ FIRST_SEED = 1_000_003  # of the retraining: none of a sweep's
 TIMEOUT = 3600.0
 BOOTSTRAPS = 4000
 SPLITS = ("val", "test")
+COUNTED = ("not worse", "mean at least")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Outcome:
     task: str
     seed: int
     trials: tuple[int, int]
-    found: tuple[float, float]  # the best validation values that the sweeps saw
+    verdict: str  # of `hpo confirm` on the second sweep: its winner against the winner of the first
     mean: Mapping[str, float]
     interval: Mapping[str, tuple[float, float]]
 
@@ -133,27 +134,28 @@ def interval_of(task: str, first: np.ndarray, second: np.ndarray) -> tuple[float
 
 
 def one(task: str, seed: int, options: argparse.Namespace) -> Outcome:
-    """Run both sweeps of one seed, and compare their best configurations."""
+    """Run both sweeps of one seed, each with its confirmation, and compare their winners."""
     with temporary() as folder:
         home, file, second_file = folder / "home", ROOT / "search_spaces" / f"{task}.yaml", folder / "refined.yaml"
-        given = ["-o", f"seed={seed}", "-o", "confirm=null", "-o", "references=off"]
+        given = ["-o", f"seed={seed}", "-o", "references=off"]
         given += ["-o", f"budget.trials={options.trials}"] if options.trials else []
         given += ["-o", "early_terminate=none"] if options.quick else []  # of few trials, too few would be complete
         first, _ = sweep(file, home, *given, timeout=TIMEOUT)
         run_all([[HPO, "refine", first["study"], "--home", home, "--output", second_file]], folder, TIMEOUT)
         second, _ = sweep(second_file, home, timeout=TIMEOUT)
     for said in (first, second):
-        if said["best"] is None:
-            raise CheckFailed(f"{said['study']} has no complete trial")
+        if said["confirmation"] is None:
+            raise CheckFailed(f"{said['study']} has no verdict")
+    winners = [said["confirmation"]["winner"]["params"] for said in (first, second)]
     fresh = [FIRST_SEED + 1000 * seed + index for index in range(options.retrain)]
-    before, after = (retrained(task, said["best"]["params"], fresh) for said in (first, second))
+    before, after = (retrained(task, params, fresh) for params in winners)
     compared = {split: interval_of(task, before.rows[split], after.rows[split]) for split in SPLITS}
     trials = [sum(said["trials"][state] for state in ("complete", "pruned")) for said in (first, second)]
     return Outcome(
         task,
         seed,
         (trials[0], trials[1]),
-        (first["best"]["value"], second["best"]["value"]),
+        second["confirmation"]["verdict"],
         {split: mean for split, (mean, _) in compared.items()},
         {split: interval for split, (_, interval) in compared.items()},
     )
@@ -179,45 +181,38 @@ def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
             say(f"{task}, seed {seed}: {json.dumps(outcome.interval)}")
     results["refine"] = [vars(outcome) for outcome in outcomes]
     print_table(
-        f"each seed: best found; second - first over {options.retrain} fresh seeds, positive: better (95 % interval)",
-        ["task", "seed", "trials", "found first", "found second", "validation", "not worse", "test", "not worse"],
+        f"each seed: verdict, and second - first over {options.retrain} fresh seeds, positive: better (95 % interval)",
+        ["task", "seed", "trials", "hpo confirm", "validation", "not worse", "test", "not worse"],
         [
             [
                 outcome.task,
                 outcome.seed,
                 "{} + {}".format(*outcome.trials),
-                f"{outcome.found[0]:.4g}",
-                f"{outcome.found[1]:.4g}",
-                *(cell for split in SPLITS for cell in (told(outcome, split), verdict(outcome, split))),
+                outcome.verdict,
+                *(cell for split in SPLITS for cell in told(outcome, split)),
             ]
             for outcome in outcomes
         ],
     )
     print_table(
-        "seeds in which the second sweep's best is not worse, and in which its mean is at least the first's",
-        ["task", "seeds", *(f"{split}, {what}" for split in SPLITS for what in ("not worse", "mean at least"))],
+        "seeds in which the second sweep's winner is not worse, and in which its mean is at least that of the first",
+        ["task", "seeds", "hpo confirm, not worse", *(f"{split}, {what}" for split in SPLITS for what in COUNTED)],
         [[task, options.seeds, *counts([o for o in outcomes if o.task == task])] for task in options.tasks],
     )
 
 
-def told(outcome: Outcome, split: str) -> str:
-    """Return a difference with its interval."""
+def told(outcome: Outcome, split: str) -> list[str]:
+    """Return a difference with its interval, and whether the second is not worse."""
     low, high = outcome.interval[split]
-    return f"{outcome.mean[split]:+.4f} ({low:+.4f}, {high:+.4f})"
-
-
-def verdict(outcome: Outcome, split: str) -> str:
-    """Return what the table says."""
-    return "yes" if outcome.not_worse(split) else "no"
+    return [f"{outcome.mean[split]:+.4f} ({low:+.4f}, {high:+.4f})", "yes" if outcome.not_worse(split) else "no"]
 
 
 def counts(outcomes: Sequence[Outcome]) -> list[int]:
-    """Return how many seeds are not worse, and how many have at least the mean, on each split."""
-    return [
-        sum(judged)
+    """Return in how many seeds the second is not worse, and in how many it has at least the mean, on each split."""
+    judged = [outcome.verdict != "worse" for outcome in outcomes]
+    of_splits = [
+        [by(outcome, split) for outcome in outcomes]
         for split in SPLITS
-        for judged in (
-            [outcome.not_worse(split) for outcome in outcomes],
-            [outcome.mean[split] >= 0 for outcome in outcomes],
-        )
+        for by in (Outcome.not_worse, lambda outcome, split: outcome.mean[split] >= 0)
     ]
+    return [sum(judged), *map(sum, of_splits)]

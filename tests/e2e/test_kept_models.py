@@ -131,8 +131,9 @@ def test_a_successor_takes_them_from_the_study_that_trained_them(place: Place, t
 
 
 def test_after_a_kill_there_are_no_more_of_them(tmp_path: Path) -> None:
+    """Of trials with two members, whose model is the first one's."""
     place = prepared(tmp_path)
-    path = place.write("", **keys(), budget={"trials": 12}, engine={"workers": 2, "cohort": "off"})
+    path = place.write("", **keys(repeats=2), budget={"trials": 12}, engine={"workers": 2, "cohort": "off"})
     process = place.start("sweep", path)
     place.wait_for_trials(4, process)
     os.kill(process.pid, signal.SIGKILL)
@@ -140,6 +141,9 @@ def test_after_a_kill_there_are_no_more_of_them(tmp_path: Path) -> None:
     place.sweep(path)
     assert kept(place) == best(place)
     assert place.run("doctor", "small").returncode == 0
+    done = run(place, "model", "small")
+    assert done.returncode == 0 and "from the weights that the sweep kept" in done.stdout, done.stderr
+    assert "the model is that of the first of the trial's 2 members" in done.stdout
 
 
 def test_a_function_keeps_its_own(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ def test_an_extended_study_gets_another_name(place: Place) -> None:
     assert done.returncode == 0, done.stderr
     assert "study 'small-refined-2', 22 trials" in done.stdout
     assert Path(place.folder, "small-refined-2.yaml").exists()
+
+
+def test_the_winner_of_a_confirmation_comes_first(place: Place) -> None:
+    confirmed = place.run("confirm", "small", "--top", "2", "--seeds", "2", "--against", "0", "--json")
+    assert confirmed.returncode == 0, confirmed.stderr
+    winner = json.loads(confirmed.stdout.splitlines()[-1])["winner"]
+    done = place.run("refine", "small", "--output", "confirmed.yaml")
+    assert f"the best is trial {winner['number']} (the winner of its confirmation)" in done.stdout, done.stderr
+    assert f"# trial {winner['number']}\n" in (place.folder / "confirmed.yaml").read_text().partition("baselines:\n")[2]
+    refused = place.run("refine", "small.confirm")
+    assert refused.returncode == 2 and "confirms 'small', and searches nothing" in refused.stderr
 
 
 def test_the_shipped_binary_task(tmp_path: Path) -> None:

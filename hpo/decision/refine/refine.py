@@ -17,6 +17,7 @@ from hpo.decision.refine.parameters import clause_can_hold, refined_parameters, 
 from hpo.decision.refine.seeds import seeds_of
 from hpo.decision.refine.text import file_text
 from hpo.lazy import hidden_while_unused
+from hpo.ledger.study.confirmations import confirming
 from hpo.ledger.study.home import Home
 from hpo.objective.build import inspect, named_of
 from hpo.review.studies import RecordedStudy, read_study
@@ -51,6 +52,8 @@ def refine(home: Home, name: str, path: Path | None = None, trials: int | None =
     if the file would not pass `hpo check`.
     """
     recorded = read_study(home, name)
+    if (what := confirming(recorded.attributes)) is not None:
+        raise UserError(f"the study {name!r} confirms {what.study!r}, and searches nothing: refine that one")
     if not recorded.sweep.space.searched():
         raise UserError(f"the study {name!r} searches nothing: each of its parameters has one value only")
     if recorded.sweep.objective == TRAINABLE:
@@ -63,8 +66,9 @@ def refine(home: Home, name: str, path: Path | None = None, trials: int | None =
         parameters = refined_parameters(evidence, inspection.contract, shares, config["budget"].get("epochs"))
     space = space_of(parameters, recorded.sweep.space.forbid)
     description = str(recorded.attributes.get("origin", {}).get("description", ""))
-    assert evidence.best.value is not None
-    keys = carried(config, description, evidence.best.value, space, trials)
+    best = recorded.complete[0].value
+    assert best is not None
+    keys = carried(config, description, best, space, trials)
     budget = keys.values["budget"]["trials"]
     seeds = seeds_of(evidence, space, budget)
     words = [*told(evidence), *_importance_words(shares), *_remarks(recorded, parameters), *keys.notes]

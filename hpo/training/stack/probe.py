@@ -20,6 +20,7 @@ MEMBERS = 8  # of the stack that is timed: enough to see whether stacking pays, 
 _WORTH = 0.85  # of the time alone: a smaller gain is within what two measurements differ by
 _STEPS = 12  # of each, by turns; the fastest counts, so that what else the machine does decides nothing
 _STATES = 6  # copies of the weights: weights, gradients, the optimizer's two moments and two passing ones
+_RECORDED = 8  # more on a GPU, while a step is recorded: what it changes, before it and as it is replayed
 _ACTIVATIONS = 3  # copies of an activation: forward, its gradient, and what autograd keeps
 
 
@@ -55,7 +56,8 @@ def probe(begin: Sequence[Callable[[], Run]], device: torch.device) -> Gain:
         one = min(one, _seconds(partial(train_step, alone, rows[step % len(rows)], step), device))
         together = min(together, _seconds(partial(cohort.step, batches[step % len(batches)], rates), device))
 
-    numbers = _STATES * cohort.model.flat.shape[1] + _ACTIVATIONS * cohort.model.activation_numbers + cohort.own_numbers
+    states = _STATES + (_RECORDED if device.type == "cuda" else 0)
+    numbers = states * cohort.model.flat.shape[1] + _ACTIVATIONS * cohort.model.activation_numbers + cohort.own_numbers
     most = free_memory(device) // (numbers * cohort.model.flat.element_size())
     return Gain(one, together / len(cohort), max(1, int(most)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from hpo.decision.refine.keys import carried
 from hpo.decision.refine.refine import RefinedSweep, refine
 from hpo.decision.refine.seeds import seeds_of
 from hpo.decision.refine.text import printable
-from hpo.ledger.study.home import Home
+from hpo.ledger.study.confirmations import (
+    CONFIRMATIONS,
+    Confirmation,
+    Final,
+    JudgedDifference,
+    Yardstick,
+)
+from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
 from hpo.ledger.study.space_change import fits
 from hpo.objective.build import inspect
@@ -192,6 +200,40 @@ def test_what_lies_within_the_noise_is_good(tmp_path: Path) -> None:
     assert evidence.trials == 40  # what was cut off is no evidence
 
 
+def test_the_winner_of_a_confirmation_is_the_best(tmp_path: Path) -> None:
+    home = study(tmp_path, trials=60)
+    before = gather(read_study(home, "small"))
+    loser = before.rest[0]
+    final = Final("", before.good[3].number, {}, 0.0, 0.0, None, None, ())
+    result = JudgedDifference(0.0, (0.0, 0.0), 0.95, "not shown", "")
+    for winner, best in ((final, final.number), (replace(final, number=None), before.best.number),
+                         (replace(final, number=loser.number), before.best.number)):  # fmt: skip
+        found = Confirmation("x", 0.0, (), (), winner, final, Yardstick("score", "maximize", "test"), result)
+        storage = open_storage(home)
+        storage.set_study_user_attr(storage.get_study_id_from_name("small"), CONFIRMATIONS, [found.attribute()])
+        evidence = gather(read_study(home, "small"))
+        if winner.number != loser.number or loser.state != "complete":
+            assert evidence.best.number == best and len(evidence.good) == len(before.good)
+        assert evidence.confirmed == (evidence.best.number == winner.number)
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_trials_that_were_stopped_late_count(tmp_path: Path, goal: str) -> None:
+    """Of 60 trials four are complete, one of them a bad baseline; 30 were stopped at step 6 of 10, others earlier."""
+    sign = 1 if goal == "maximize" else -1
+    sweep = sweep_of(tmp_path, {"x": {"min": 0.0, "max": 1.0}}, goal=goal)
+    trials = []
+    for index in range(60):
+        steps, value = (10 if index < 4 else 6 if index < 34 else 5), sign * (-9.0 if index == 0 else -index / 60)
+        outcome = Outcome("complete", value=value) if index < 4 else Outcome("pruned")
+        trials.append(Trial({"x": index / 60}, outcome, {"score": [value] * steps}))
+    home = recorded(Home(tmp_path / "home"), sweep, trials)
+    evidence = gather(read_study(home, "small"))
+    assert [record.number for record in evidence.good] == list(range(1, 11))
+    assert evidence.best.number == 1 and evidence.complete == 4 and evidence.worst_good == sign * -10 / 60
+    assert [number for number, _ in seeds_of(evidence, sweep.space, 1000)] == [1, 2, 3]
+
+
 def test_a_good_trial_outside_the_refined_space_is_no_baseline(tmp_path: Path) -> None:
     evidence = gather(read_study(study(tmp_path, trials=60), "small"))
     second = evidence.good[1].params["lr"]
@@ -272,11 +314,11 @@ def test_a_refined_study_is_refined_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("trials", "said"),
-    [(0, "has no trials with a result, 0 of them complete: "), (19, "has 19 trials with a result, ")],
+    [(0, "has no trials with a result, 0 of them complete or stopped late: "), (19, "has 19 trials with a result, ")],
 )
 def test_too_few_trials(tmp_path: Path, trials: int, said: str) -> None:
     home = study(tmp_path, trials=max(trials, 1)) if trials else study(tmp_path, trials=0, budget={"trials": 5})
-    with pytest.raises(UserError, match="from 20 on, 10 of them complete") as caught:
+    with pytest.raises(UserError, match="from 20 on, 10 of them complete or stopped late") as caught:
         refine(home, "small")
     assert said in str(caught.value) and "--extend " in str(caught.value)
 
