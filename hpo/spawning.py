@@ -16,7 +16,7 @@ from typing import Any
 
 _SAFE_PATH = "PYTHONSAFEPATH"  # Python then doesn't look for modules in the working directory
 _ROOT = str(Path(__file__).resolve().parents[1])
-_lock = threading.Lock()
+path_lock = threading.RLock()  # held by who changes sys.path to put it back, so that no other thread sees that
 _arguments = util._args_from_interpreter_flags  # type: ignore[attr-defined]  # returns a list; Python 3.11 to 3.14
 
 
@@ -29,7 +29,7 @@ def start_process(target: Callable[..., None], args: tuple[Any, ...], name: str)
     process = multiprocessing.get_context("spawn").Process(
         target=_begin, args=(target, args, os.environ.get(_SAFE_PATH)), name=name, daemon=False
     )
-    with _lock, _apart():
+    with path_lock, _apart():
         process.start()
     return process
 

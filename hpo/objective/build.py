@@ -13,6 +13,7 @@ from hpo.objective.base import Objective
 from hpo.objective.failures import one_line
 from hpo.objective.locate import locate, user_folders
 from hpo.objective.user_path import Clash
+from hpo.spawning import path_lock
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named
 from hpo.spec.paths import program_path, resolve_path
@@ -67,8 +68,13 @@ def inspect(named: Named) -> Inspection:
     named = dataclasses.replace(named, data=data)
     if named.objective is None:
         return _inspect(named)
+    with path_lock:
+        return _inspect_among_users(named.objective, named)
+
+
+def _inspect_among_users(reference: str, named: Named) -> Inspection:
     try:
-        before, folders = list(sys.path), user_folders(named.objective, named.folder)
+        before, folders = list(sys.path), user_folders(reference, named.folder)
     except UserError as error:
         return Inspection(faults=(_fault(str(error)),))
     clashes = user_path.enter(folders)

@@ -12,7 +12,7 @@ from hpo.ledger.study.confirmations import Confirmation, Final, Verdict, confirm
 from hpo.ledger.study.home import Home
 from hpo.review.display import make_display
 from hpo.review.studies import RecordedStudy, read_study
-from hpo.scripting.surroundings import pass_on, process_kept
+from hpo.scripting.surroundings import folders_of, pass_on, process_kept
 from hpo.spec.faults import UserError
 from hpo.spec.plain import shown
 
@@ -69,7 +69,10 @@ def confirm_study(
     _check("seeds", seeds, *_SEEDS)
     _check("against", against, 0)
     wish = ConfirmWish(top, seeds, against, {"workers": workers} if workers is not None else {})
-    with process_kept():
+    with process_kept() as folders:
+        study = read_study(home, name)
+        if (workers if workers is not None else study.config.get("engine", {}).get("workers")) == 0:
+            folders += folders_of(study.sweep)
         refuse_unusable(home)
         home.prepare()
         try:

@@ -10,13 +10,13 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.ledger.study.home import make_home
-from hpo.objective.locate import refuse_while_imported, user_folders
+from hpo.objective.locate import refuse_while_imported
 from hpo.review.display import make_display, states_text
 from hpo.review.studies import read_study
 from hpo.review.summary import outcome_lines
 from hpo.scripting.definition import CALL, Given, define
 from hpo.scripting.result import Result
-from hpo.scripting.surroundings import pass_on, process_kept
+from hpo.scripting.surroundings import folders_of, pass_on, process_kept
 from hpo.spec.contract import Goal
 from hpo.spec.faults import RecordsGone, UserError
 from hpo.spec.plain import shown
@@ -91,8 +91,8 @@ def run(
     with process_kept() as folders:
         checked = define(given)
         where = make_home(home if home is None else fspath(home), storage)
-        if checked.objective is not None:
-            folders += user_folders(checked.objective, checked.source.resolve().parent)
+        if checked.engine.workers == 0:
+            folders += folders_of(checked)
         # The heavy part of the platform is imported only once the sweep is known to be sound.
         from hpo.driver.sweeping import opened
 

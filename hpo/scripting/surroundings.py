@@ -12,20 +12,25 @@ from contextlib import contextmanager
 from typing import Any
 
 from hpo.objective import from_file, user_path
+from hpo.objective.locate import user_folders
+from hpo.spawning import path_lock
+from hpo.spec.sweep import Sweep
 
 _LOGGERS = ("optuna", "optuna.storages")  # which the platform restrains
 
 
 @contextmanager
 def process_kept() -> Iterator[list[str]]:
-    """Put back at the end of the block: `sys.path`, the environment variable for objective files, the levels of
-    Optuna's loggers; and what training in this process (`workers: 0`) changes, the generators of random numbers and the
+    """Put back at the end of the block: the environment variable for objective files, the levels of Optuna's loggers;
+    and what training in this process (`workers: 0`) changes, `sys.path`, the generators of random numbers and the
     number of Torch's threads. (Handlers of signals are the driver's own to put back.)
 
-    Yields a list that takes the folders of the user's which are to leave `sys.path` again. What the user's own code
-    adds to it stays.
+    Yields a list that takes the folders of the user's which are to leave `sys.path` again; none, if nothing trains
+    here. What the user's own code adds to it stays.
     """
-    path, variable = list(sys.path), os.environ.get(from_file.VARIABLE)
+    with path_lock:
+        path = list(sys.path)
+    variable = os.environ.get(from_file.VARIABLE)
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     generators = random.getstate()
     numpy, torch = _numpy_state(), _torch_state()
@@ -33,7 +38,8 @@ def process_kept() -> Iterator[list[str]]:
     try:
         yield folders
     finally:
-        user_path.leave(folders, path)
+        if folders:
+            user_path.leave(folders, path)
         if variable is None:
             os.environ.pop(from_file.VARIABLE, None)
         else:
@@ -43,6 +49,11 @@ def process_kept() -> Iterator[list[str]]:
         random.setstate(generators)
         numpy()
         torch()
+
+
+def folders_of(sweep: Sweep) -> list[str]:
+    """Return the folders that training in this process puts on `sys.path`."""
+    return user_folders(sweep.objective, sweep.source.resolve().parent) if sweep.objective is not None else []
 
 
 def pass_on(number: int, text: str) -> None:
