@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its weights, so that no other is taken for it
 OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
 
 
@@ -46,6 +47,16 @@ class DecisionSteps:
 
 
 @dataclass(frozen=True)
+class WeightsOrder:
+    """Where a trial's weights are left when it has trained to its end, and from which value on they may be wanted."""
+
+    file: str
+    metric: str
+    sign: int  # 1: more of the metric is better; -1: less
+    bar: float | None = None  # of the metric: what is worse is not wanted; None: all are
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """One trial to train: everything that its numbers depend on, besides the objective and its data."""
 
@@ -54,6 +65,7 @@ class TrialSpec:
     seed: int
     epochs: int | None = None  # None: the objective itself knows when it is done
     checkpoint: str = ""  # the file in which a long trial keeps how far it is; "": it keeps nothing
+    weights: WeightsOrder | None = None  # None: nobody wants them
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,7 @@ class Assignment:
     id: int
     trials: tuple[TrialSpec, ...]
     decision_steps: DecisionSteps = DecisionSteps()
+    stack: bool = True  # train as stacks at all; False: not even the members of one trial
     measured: bool = True  # train several as one stack only where that is faster; False: the user wants a stack
     compile: bool = False  # have torch.compile make a stack's passes
     checkpoint_seconds: float = 60  # of training between two checkpoints of a trial

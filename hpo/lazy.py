@@ -13,7 +13,8 @@ from __future__ import annotations
 import gc
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 _waiting: dict[
@@ -68,6 +69,26 @@ def when_loaded(name: str, purpose: str, act: Callable[[], object]) -> None:
         _waiting[name][purpose] = act
     else:
         act()
+
+
+@contextmanager
+def hidden_while_unused(name: str) -> Iterator[None]:
+    """Take a module that nobody has used yet out of sys.modules for a while: SciPy and scikit-learn look there for
+    Torch, to see whether what they are given is its tensor, and would load it by that.
+
+    Raises RuntimeError if it was imported meanwhile: it would be there twice.
+    """
+    if name not in _waiting:
+        yield
+        return
+    hidden = sys.modules.pop(name)
+    try:
+        yield
+    finally:
+        other = sys.modules.get(name)
+        sys.modules[name] = hidden
+    if other is not None:
+        raise RuntimeError(f"{name} was imported while it was hidden")
 
 
 def keep_imports() -> None:

@@ -3,7 +3,7 @@
 data: {source: synthetic}            1,000 rows of 20 numbers, two classes (the default)
       {source: breast_cancer}        scikit-learn's copy of the Wisconsin data: 569 rows of 30 numbers
       {csv: churn.csv, target: left} your own table
-Each takes `validation` and `test` (shares of the rows, default 0.2) and `split_seed` (default 0).
+Each takes `validation` and `test` (shares of the rows, default 0.2), `split_seed` (default 0), `resample` and `folds`.
 """
 
 from __future__ import annotations

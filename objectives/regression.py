@@ -3,9 +3,9 @@
 data: {source: friedman}             2,000 rows of 10 numbers, a smooth function of 5 of them plus noise (the default)
       {source: diabetes}             scikit-learn's copy of Efron et al. 2004: 442 rows of 10 numbers
       {csv: houses.csv, target: price}  your own table
-Each takes `validation` and `test` (shares of the rows, default 0.2) and `split_seed` (default 0); the two sources also
-`outliers`, the share of the *training* targets that are spoilt (default 0.05). Validation and test stay true, so a
-metric says how well a trial coped with the outliers, not how well it learned them.
+Each takes `validation` and `test` (shares of the rows, default 0.2), `split_seed` (default 0), `resample` and `folds`;
+the two sources also `outliers`, the share of the *training* targets that are spoilt (default 0.05). Validation and test
+stay true, so a metric says how well a trial coped with the outliers, not how well it learned them.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Regression(hpo.TableTask):
             return load_diabetes(return_X_y=True)  # type: ignore[no-any-return]
         return make_friedman1(n_samples=2000, n_features=10, noise=1.0, random_state=42)  # type: ignore[no-any-return]
 
-    def splits(self, data: Mapping[str, Any]) -> hpo.Splits:
-        splits = super().splits(data)
+    def splits(self, data: Mapping[str, Any], cut: hpo.Cut | None = None) -> hpo.Splits:
+        splits = super().splits(data, cut)
         return splits if "csv" in data else spoil(splits, hpo.fill_options(data, OPTIONS)["outliers"])
 
     def model(self, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:

@@ -70,3 +70,27 @@ assert "torch._C" not in sys.modules
 assert file_of(sys) == ""
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_hidden_module_is_not_loaded_by_who_looks_for_it() -> None:
+    """SciPy looks for Torch as it is imported; the one that was hidden is there again, and still loads."""
+    found = run(
+        """
+        import json, sys
+        from hpo.lazy import hidden_while_unused, lazy_import
+
+        torch = lazy_import("torch")
+        with hidden_while_unused("torch"), hidden_while_unused("numpy"):
+            from scipy.stats import hypergeom
+            hypergeom.cdf(1, 10, 3, 4)
+        loaded, same = "torch._C" in sys.modules, sys.modules["torch"] is torch
+        try:
+            with hidden_while_unused("torch"):
+                sys.modules["torch"] = "another one"
+            refused = False
+        except RuntimeError:
+            refused = sys.modules["torch"] is torch
+        print(json.dumps([loaded, same, refused, float(torch.ones(2).sum())]))
+        """
+    )
+    assert found == [False, True, True, 2.0]

@@ -45,7 +45,7 @@ def command(study: str, form: str, home_folder: str, storage: str | None) -> Non
         facts |= {"references": references_json(recorded.references, rows)}
         click.echo(json.dumps(facts))
     else:
-        click.echo(f"{study}: best {target.name} {show(trial.value)} (trial {trial.number}, seed {trial.seed})")
+        click.echo(f"{study}: best {target.name} {show(trial.value)} ({trial.in_words})")
         width = max((len(name) for name in trial.params), default=0)
         for name, value in trial.params.items():
             click.echo(f"  {name:<{width}}  {show(value)}")

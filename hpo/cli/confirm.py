@@ -101,5 +101,6 @@ def _print(home: Home, study: str, done: Confirmed, stream: IO[str]) -> None:
     recorded = read_study(home, study)
     if done.before:
         print(f"{study} is confirmed already: nothing is trained or looked at again", file=stream)
-    for line in lines_of(study, done.confirmation, recorded.sweep.metric, recorded.references):
+    references = None if recorded.sweep.resampled else recorded.references  # those are of other rows
+    for line in lines_of(study, done.confirmation, recorded.sweep.metric, references):
         print(line, file=stream)

@@ -28,6 +28,7 @@ _ORDER = (
     "confirm",
     "model",
     "predict",
+    "refine",
     "doctor",
     "ui",
     "study",

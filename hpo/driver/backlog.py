@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from hpo.events import FailureKind, TrialSpec
 from hpo.ledger.study.records import TrialRecord
-from hpo.plan.planner import Planner, opening
+from hpo.plan.planner import Opening, Planner, opening
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
 
@@ -36,8 +36,9 @@ class Backlog:
         self._sweep = sweep
         self._searcher = searcher
         self._workers = workers
-        most = sweep.most_in_cohort
-        self._planner: Planner[Proposal | RunningTrial] = Planner(most, workers, opening(sweep.method, most, workers))
+        self._planner: Planner[Proposal | RunningTrial] = Planner(
+            sweep.most_in_cohort, workers, self._opening(workers), sweep.members
+        )
         self._alone: list[RunningTrial] = []
         self._retries = list(retries)
         self._repeated: dict[int, TrialRecord] = {}  # interrupted trials, by the key of the proposal that repeats them
@@ -58,7 +59,10 @@ class Backlog:
         """Take in that there are more workers now, or fewer."""
         if workers != self._workers:
             self._workers = workers
-            self._planner.resize(workers, opening(self._sweep.method, self._sweep.most_in_cohort, workers))
+            self._planner.resize(workers, self._opening(workers))
+
+    def _opening(self, workers: int) -> Opening:
+        return opening(self._sweep.method, self._sweep.most_in_cohort, workers, self._sweep.members)
 
     def drop_new(self) -> None:
         """Forget what has not begun."""

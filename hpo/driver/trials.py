@@ -69,8 +69,9 @@ class RunningTrials:
             return None
         self._backlog.begin(proposal)
         self._searcher.begin(proposal.key, record.number, record.retry_of)
-        passed = self._sweep.passed(proposal.params)
-        spec = TrialSpec(record.number, passed, record.seed, record.epochs, self._ledger.checkpoint_of(record))
+        passed, files = self._sweep.passed(proposal.params), self._ledger.files
+        checkpoint, weights = files.checkpoint_of(record), files.weights_of(record)
+        spec = TrialSpec(record.number, passed, record.seed, record.epochs, checkpoint, weights)
         self._running[record.number] = RunningTrial(proposal.key, spec, record)
         return self._running[record.number]
 

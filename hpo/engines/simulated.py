@@ -54,7 +54,7 @@ class Fate:
 
 
 @dataclass
-class _Member:
+class _InCohort:
     """A trial of an assignment, not ended."""
 
     spec: TrialSpec
@@ -66,7 +66,7 @@ class _Member:
 class _SimulatedWorker:
     name: str
     assignment: Assignment | None = None
-    members: dict[int, _Member] = field(default_factory=dict)
+    members: dict[int, _InCohort] = field(default_factory=dict)
     epoch: int = 0
     waits: bool = False  # for the driver's reply
     down: bool = False  # it died, and its successor is not there yet
@@ -119,7 +119,7 @@ class SimulatedEngine:
         worker.members = {}
         for spec in assignment.trials:
             run = self._runs[spec.number] = self._runs.get(spec.number, 0) + 1
-            worker.members[spec.number] = _Member(spec, self._fate(spec, run))
+            worker.members[spec.number] = _InCohort(spec, self._fate(spec, run))
             self._worker_of[spec.number] = worker
         self._busy[assignment.id] = worker
         self._go_on(worker)
@@ -232,7 +232,7 @@ class SimulatedEngine:
             self._tell(worker, ends, waiting=False)
         self._go_on(worker)
 
-    def _end(self, worker: _SimulatedWorker, member: _Member) -> dict[str, Any]:
+    def _end(self, worker: _SimulatedWorker, member: _InCohort) -> dict[str, Any]:
         """Take a member out; return what a worker says of where it ran."""
         self._forget(worker, member.spec.number)
         self._runs.pop(member.spec.number, None)

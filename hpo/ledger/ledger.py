@@ -13,7 +13,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from hpo.events import OUTPUTS_FILE
-from hpo.ledger.checkpoints import TrialCheckpoints
 from hpo.ledger.ends import RUN_ID_PATIENCE, Ends, StudyFirst
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
@@ -30,6 +29,7 @@ from hpo.ledger.study.records import Outcome, TrialRecord, finite, record_of
 from hpo.ledger.study.restored import origin_of, sweep_record_of
 from hpo.ledger.study.settling import settle, to_be_repeated
 from hpo.ledger.study.settling import trial_seed as trial_seed
+from hpo.ledger.trial_files import TrialFiles
 from hpo.spec.faults import RecordsGone
 from hpo.spec.sweep import Sweep
 
@@ -39,7 +39,7 @@ class Ledger:
 
     membership: this driver among all that run the study. study_id: the study's own id, not that of another study by the
     same name. ended: the records of trials that had ended when it came, without their steps, until `forget`.
-    references: the records of what is measured beside the trials.
+    references: the records of what is measured beside the trials. files: of the trials, on this disk.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Ledger:
         self._ends = Ends(self._book, self._mirror, clock)
         self.study_id = str(self._book.attributes.get("id", uuid.uuid4().hex))
         self._outputs = KeptOutputs(home.outputs / self.study_id)
-        self._checkpoints = TrialCheckpoints(home.checkpoints / self.study_id, wanted=bool(sweep.checkpoint_seconds))
+        self.files = TrialFiles(sweep, home, self.study_id)
 
     @property
     def sweep(self) -> Sweep:
@@ -147,7 +147,7 @@ class Ledger:
         for record in settled.values():
             self._ends.go_on_with(record)
         again = [] if shared else to_be_repeated(records)  # `news` tells which of them are this driver's
-        self._checkpoints.open(records, None if shared else again)
+        self.files.open(records, None if shared else again)
         pairs = zip(trials, records, strict=True)
         ended = [ended_copy(trial, record) if trial.number in settled else trial for trial, record in pairs]
         return self._book.forget_histories(ended), again
@@ -162,7 +162,9 @@ class Ledger:
         after `start`."""
         news = self.membership.news(self._settle)
         for record in news.again:
-            self._checkpoints.take(record)
+            self.files.take(record)
+        for _, record in news.ended:
+            self.files.learn(record)
         self._done += sum(record.state in ("complete", "pruned") for _, record in news.ended)
         return news
 
@@ -232,7 +234,7 @@ class Ledger:
                 yield
         finally:
             if not self._study_first.open and not self._book.failed:
-                self._checkpoints.remove_ended()
+                self.files.settle()
 
     def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord | Refusal:
         """Record a trial's start. retry: the interrupted trial that this one repeats, with its seed.
@@ -264,12 +266,8 @@ class Ledger:
             self._records[record.number] = record
             self._ends.begun(record, certain)
             self._mirror.begin(record)
-        self._checkpoints.take(record)
+        self.files.take(record)
         return record
-
-    def checkpoint_of(self, record: TrialRecord) -> str:
-        """Return the file in which a running trial may keep how far it is; trials that repeat it go on from there."""
-        return self._checkpoints.of(record)
 
     def again(self, number: int) -> TrialRecord:
         """Record that a trial starts over, because its worker died; its steps will come again."""
@@ -305,8 +303,7 @@ class Ledger:
             self._ends.end(record)
             del self._records[number]
             self._done += outcome.state in ("complete", "pruned")
-            if not record.interrupted:
-                self._checkpoints.end(number)
+            self.files.end(record)
         return record
 
     def attach(self, number: int, name: str, path: str) -> None:

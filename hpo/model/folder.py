@@ -18,6 +18,7 @@ from hpo.spec.faults import UserError
 FORMAT = 1  # of model.json; a later release reads older ones
 CONFIG = "model.json"
 PROGRAM = "program.pt2"
+ONNX = "model.onnx"
 _TRIES = 10
 
 
@@ -39,7 +40,7 @@ def drafted(target: Path) -> Iterator[Draft]:
     _check_place(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _settle_leftovers(target)
-    draft = target.parent / _aside(target, "draft")
+    draft = target.parent / _aside(target, "draft", os.getpid())
     draft.mkdir()
     try:
         given = Draft(draft)
@@ -84,30 +85,38 @@ def _check_place(target: Path) -> None:
         raise UserError(f"{target} is there and is no model: name another folder by --output, or remove it")
 
 
-def _aside(target: Path, purpose: str) -> str:
-    return f".{target.name}.{purpose}-{os.getpid()}"
+def _aside(target: Path, purpose: str, pid: int | str) -> str:
+    return f".{target.name}.{purpose}-{pid}"
+
+
+def abandoned(folder: Path) -> Iterator[Path]:
+    """Yield what processes that were killed left in a folder of models: models moved aside first, then drafts."""
+    for purpose in ("old", "draft"):
+        for path in sorted(folder.glob(f".*.{purpose}-*")):
+            pid = path.name.rpartition("-")[2]
+            # One of this process's own number is left from another that had it before.
+            if pid.isdigit() and (int(pid) == os.getpid() or not is_alive(int(pid))):
+                yield path
+
+
+def settle(left: Path) -> None:
+    """Clear up one of `abandoned`: a draft goes, a model that was moved aside comes back."""
+    name, _, rest = left.name.removeprefix(".").rpartition(".")
+    target = left.with_name(name)
+    if rest.startswith("old-") and not target.exists():
+        left.rename(target)
+    else:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _settle_leftovers(target: Path) -> None:
-    """Clear up what processes left that were killed: drafts go; a model that was moved aside comes back."""
-    for purpose in ("old", "draft"):
-        for path in target.parent.glob(f".{_literal(target.name)}.{purpose}-*"):
-            pid = path.name.rpartition("-")[2]
-            # One of this process's own number is left from another that had it before.
-            if not pid.isdigit() or (int(pid) != os.getpid() and is_alive(int(pid))):
-                continue
-            if purpose == "old" and not target.exists():
-                path.rename(target)
-            else:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+    for left in list(abandoned(target.parent)):
+        if left.name.startswith((_aside(target, "old", ""), _aside(target, "draft", ""))):
+            settle(left)
 
 
 def _put(draft: Path, target: Path) -> None:
-    old = target.parent / _aside(target, "old")
+    old = target.parent / _aside(target, "old", os.getpid())
     for left in reversed(range(_TRIES)):
         if target.exists():
             target.rename(old)

@@ -65,7 +65,7 @@ def save_program(run: Run, file: Path) -> str:
             exported = torch.export.export(live, (sample,), dynamic_shapes=({0: rows},), strict=False)
             torch.export.save(exported, file)
             program = load_program(file)
-            reason = _difference(program, x, expected)
+            reason = differences(program, x, expected)
         except Exception as error:  # of many kinds: what can be exported only Torch knows
             reason = f"torch.export: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if reason:
@@ -93,8 +93,8 @@ def load_program(file: Path) -> Callable[[Tensor], Tensor]:
         raise UserError(f"{file} is no program that can be loaded: {type(error).__name__}: {told}") from None
 
 
-def _difference(program: Callable[[Tensor], Tensor], x: Tensor, expected: Tensor) -> str:
-    """Return in words how a program's outputs differ from the live model's; "" if they are the same."""
+def differences(program: Callable[[Tensor], Tensor], x: Tensor, expected: Tensor) -> str:
+    """Return in words how a program's outputs for rows x differ from the live model's; "" if they are the same."""
     for count in dict.fromkeys((len(x), 1, min(3, len(x)))):
         found = in_chunks(program, x[:count])
         if found.shape != expected[:count].shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,16 @@ def save_weights(weights: Mapping[str, Tensor], folder: Path) -> str:
         return SAFE
     torch.save(tensors, folder / PLAIN)
     return PLAIN
+
+
+def digest_of_weights(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of weights (a state dict), in hexadecimal: the same in whichever format they are written."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}:{plain.dtype}:{tuple(plain.shape)};".encode())
+        digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(file: Path) -> dict[str, Tensor]:

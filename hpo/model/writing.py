@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpo.model.folder import FORMAT, PROGRAM, write_config
+from hpo.model.folder import FORMAT, ONNX, PROGRAM, write_config
+from hpo.model.onnx_file import NO_WRITERS, can_write, save_onnx
 from hpo.model.program import save_program
-from hpo.model.weights import save_weights
+from hpo.model.weights import digest_of_weights, save_weights
 from hpo.training.run import Run
 from hpo.training.task import Splits
 
@@ -17,10 +18,12 @@ def write_model(folder: Path, run: Run, splits: Splits, facts: Mapping[str, Any]
     """Write a trained model into an empty folder; return its description, as model.json has it.
 
     splits: those that it was trained on. facts: of the trial, which come first in the description.
-    `program` in it is None where torch.export can't have the model; `no_program` says why then.
+    `program` in it is None where torch.export can't have the model; `no_program` says why then. So do `onnx` and
+    `no_onnx`.
     """
     weights = save_weights(run.model.state_dict(), folder)
     reason = save_program(run, folder / PROGRAM)
+    no_onnx = save_onnx(run, folder / ONNX) if can_write() else NO_WRITERS
     rows, fitted = splits.train.x, splits.preprocessing
     config = {
         "format": FORMAT,
@@ -37,8 +40,11 @@ def write_model(folder: Path, run: Run, splits: Splits, facts: Mapping[str, Any]
         "target_transform": dict(run.data.units.transform) or None,
         "preprocessing": fitted.plain() if fitted is not None else None,
         "weights": weights,
+        "weights_digest": digest_of_weights(run.model.state_dict()),
         "program": None if reason else PROGRAM,
         **({"no_program": reason} if reason else {}),
+        "onnx": None if no_onnx else ONNX,
+        **({"no_onnx": no_onnx} if no_onnx else {}),
     }
     write_config(folder, config)
     return config

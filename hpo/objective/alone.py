@@ -1,4 +1,4 @@
-"""One Torch trial by itself: with checkpoints, and with its batches split where memory is too small for them."""
+"""One Torch trial by the plain loop: with checkpoints, and with its batches split where they need too much memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpo.events import Channel, Decision, Event, Failed, FailureKind, Finished, 
 from hpo.lazy import lazy_import
 from hpo.objective.failures import RAISED, failed, is_pruning
 from hpo.training.checkpoint import Keeper, resumed
-from hpo.training.loop import Events, train_run
+from hpo.training.loop import Events, train_members
 from hpo.training.run import Run
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ class _CannotSplit(Exception):
     """The model looks at a batch as a whole."""
 
 
-def train_alone(begin: Callable[[], Run], trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
-    """Train one trial by the plain loop, from its checkpoint if it has one; hand each event to the channel, one final
-    event among them.
+def train_alone(begin: Callable[[], list[Run]], trial: TrialSpec, channel: Channel, checkpoint_seconds: float) -> None:
+    """Train one trial by the plain loop, all its members, from its checkpoint if it has one; hand each event to the
+    channel, one final event among them.
 
     A trial that finds too little memory starts over, with each batch in two parts, unless its model normalizes over
     the batch. What the channel raises passes.
 
-    begin: returns the trial's run before its first step.
+    begin: returns the runs of the trial's members before their first step.
     """
     failure = _attempt(begin, trial, channel, checkpoint_seconds, parts=1)
     if failure is not None and failure.kind is FailureKind.OUT_OF_MEMORY:
@@ -54,7 +54,7 @@ def forget() -> None:
 
 
 def _attempt(
-    begin: Callable[[], Run], trial: TrialSpec, channel: Channel, checkpoint_seconds: float, parts: int
+    begin: Callable[[], list[Run]], trial: TrialSpec, channel: Channel, checkpoint_seconds: float, parts: int
 ) -> Failed | None:
     """Train a trial; tell every event but a failure, which is returned."""
     training = _training(begin, Keeper(checkpoint_seconds), parts)
@@ -74,15 +74,16 @@ def _attempt(
         decision = channel.exchange([event]).get(trial.number, Decision.CONTINUE)
 
 
-def _training(begin: Callable[[], Run], keeper: Keeper, parts: int) -> Events:
-    def begin_in_parts() -> Run:
-        run = begin()
-        if parts > 1 and run.batching.skip_single:
-            raise _CannotSplit("its batch can't be split: the model has batch norm")
-        run.parts = parts
-        return run
+def _training(begin: Callable[[], list[Run]], keeper: Keeper, parts: int) -> Events:
+    def begin_in_parts() -> list[Run]:
+        runs = begin()
+        for run in runs:
+            if parts > 1 and run.batching.skip_single:
+                raise _CannotSplit("its batch can't be split: the model has batch norm")
+            run.parts = parts
+        return runs
 
-    yield from train_run(resumed(begin_in_parts), keeper=keeper)
+    yield from train_members(resumed(begin_in_parts), keeper=keeper)
 
 
 def _failure(trial: TrialSpec, error: BaseException, parts: int) -> Failed:

@@ -33,6 +33,11 @@ class Objective(Protocol):
         ...
 
     @property
+    def folds(self) -> int:
+        """How many folds its rows are cut into, each trial being trained once on all but each of them; 1: none are."""
+        ...
+
+    @property
     def is_table(self) -> bool:
         """Whether its data are rows of numbers on which other models can be fitted, and measured as its own are."""
         ...

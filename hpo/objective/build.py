@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpo.objective import user_path
+from hpo.objective import live, user_path
 from hpo.objective.base import Objective
 from hpo.objective.failures import one_line
 from hpo.objective.locate import locate, user_folders
@@ -31,19 +31,29 @@ def build(named: Named) -> Objective:
         program = program_path(named.program, named.folder)
         return ProgramObjective(program, named.command or None, named.metric, named.data, beside=named.folder)
     assert named.objective is not None
-    found = locate(named.objective, named.folder)
+    found = _found(named.objective, named)
     if isinstance(found, type) and issubclass(found, TorchTask):
         found = found()
     if isinstance(found, TorchTask):
         from hpo.objective.torch_task import TorchObjective
 
-        return TorchObjective(found, named.data)
+        return TorchObjective(found, named.data, named.repeats)
     if not callable(found):
         raise SpecError([_fault(f"{named.objective} is no function and no TorchTask, but {type(found).__name__}")])
     _check_signature(named.objective, found)
     from hpo.objective.function import FunctionObjective
 
     return FunctionObjective(found, named.metric, named.data)
+
+
+def _found(reference: str, named: Named) -> Any:
+    """Return what a reference names: what this program handed over, what came along packed, or what a file has."""
+    if (known := live.find(reference, named.folder)) is not None:
+        return known
+    if named.packed is not None:
+        user_path.enter(user_folders(reference, named.folder))
+        return live.unpacked(named.packed, reference, named.folder)
+    return locate(reference, named.folder)
 
 
 def inspect(named: Named) -> Inspection:
@@ -107,12 +117,15 @@ def _inspect(named: Named) -> Inspection:
         named.data,
         as_text=objective.as_text,
         libraries=objective.libraries,
+        folds=objective.folds,
         is_table=objective.is_table,
     )
 
 
-def named_of(sweep: Sweep) -> Named:
-    """Return what names a checked sweep's objective."""
+def named_of(sweep: Sweep, travels: bool = True) -> Named:
+    """Return what names a checked sweep's objective. travels: other processes are to have it; raises UserError then if
+    it is an object that can't be pickled."""
+    folder = sweep.source.resolve().parent
     return Named(
         objective=sweep.objective,
         program=sweep.program,
@@ -120,7 +133,9 @@ def named_of(sweep: Sweep) -> Named:
         data=sweep.data,
         metric=sweep.metric.name,
         parameters=tuple(sweep.space.names()),
-        folder=sweep.source.resolve().parent,
+        folder=folder,
+        repeats=sweep.repeats,
+        packed=live.packed(sweep.objective, folder) if travels else None,
     )
 
 

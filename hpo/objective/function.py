@@ -146,6 +146,7 @@ class FunctionObjective:
 
     contract: Contract | None = None
     as_text = None
+    folds = 1
     is_table = False
 
     @property

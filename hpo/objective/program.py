@@ -86,6 +86,7 @@ class ProgramObjective:
         self._clock = clock
 
     libraries = ()  # the program loads its own
+    folds = 1
     is_table = False
 
     @property

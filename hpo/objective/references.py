@@ -7,15 +7,18 @@ the functions that measure trials. The test rows are never here: a worker holds 
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Channel, ReferenceMeasured, ReferenceOrder
 from hpo.lazy import lazy_import
 from hpo.objective.failures import one_line
 from hpo.training.contract import contract_of, with_defaults
+from hpo.training.members import mean
 from hpo.training.task import Kind, Split, Splits, TorchTask
 from hpo.training.vocabulary.losses import bind_loss, make_loss
 from hpo.training.vocabulary.metrics import as_floats, measure
@@ -39,27 +42,38 @@ _OF_PROBABILITIES = ("bce", "cross_entropy")
 Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
-def measure_references(task: TorchTask, splits: Splits, order: ReferenceOrder, channel: Channel) -> None:
+def measure_references(task: TorchTask, folds: Sequence[Splits], order: ReferenceOrder, channel: Channel) -> None:
     """Fit and measure the models that are ordered, one by one, and tell of each as soon as it is measured.
 
     A model that fails, or that the data is too large for, is told of with the reason. Without any names, only the
     digest of the data is told.
+
+    folds: the split; or several, on which each model is fitted and measured, and its metrics are the means.
     """
-    data = splits.digest(task.kind)
+    data = digest_of(folds, task.kind)
     if not order.names:
         channel.refer(ReferenceMeasured(data, task.kind))
     for name in order.names:
-        cells = splits.train.x.numel()
+        cells = sum(splits.train.x.numel() for splits in folds)
         if not order.patient and cells > _LARGEST.get(name, cells):
             missing = f"not fitted unasked to {cells:,} numbers (references: [{name}] fits it)"
             channel.refer(ReferenceMeasured(data, task.kind, name, missing=missing))
             continue
         try:
-            measured = _measured(task, splits, order, name, data)
+            each = [_measured(task, splits, order, name, data) for splits in folds]
+            shared = [metric for metric in each[0].metrics if all(metric in found.metrics for found in each)]
+            metrics = {metric: mean([found.metrics[metric] for found in each]) for metric in shared}
+            measured = replace(each[0], metrics=metrics)
         except Exception as error:  # whatever scikit-learn says of this data
             traceback.print_exc()  # to the worker's log
             measured = ReferenceMeasured(data, task.kind, name, missing=one_line(error))
         channel.refer(measured)
+
+
+def digest_of(folds: Sequence[Splits], kind: Kind) -> str:
+    """Return a text that is the same for the same rows, cut in the same way."""
+    each = [splits.digest(kind) for splits in folds]
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
 def _measured(task: TorchTask, splits: Splits, order: ReferenceOrder, name: str, data: str) -> ReferenceMeasured:

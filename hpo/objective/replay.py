@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hpo.events import Beside, Channel, Decision, Diverged, Event, Finished, Reported, Stopped, TrialSpec
-from hpo.training.stack.cohort import Cohort, train_cohort
+from hpo.training.epochs import Trainee, train_epochs
 
 
 def members(trial: TrialSpec, beside: Beside) -> list[TrialSpec]:
@@ -20,15 +20,15 @@ def members(trial: TrialSpec, beside: Beside) -> list[TrialSpec]:
     return [replace(each, number=place) for place, each in enumerate(together)]
 
 
-def train_beside(cohort: Cohort, number: int, beside: Beside, channel: Channel) -> None:
-    """Train a stack of `members` until the trial itself has ended and its run's model has its weights; the channel
+def train_beside(stack: Trainee, number: int, beside: Beside, channel: Channel) -> None:
+    """Train a stack of `members` until the trial itself has ended and its runs' models have their weights; the channel
     hears of nothing else.
 
     number: the trial's own. What the channel raises passes. Raises what training raises.
     """
     place = beside.place
     until = {index + (index >= place): epoch for index, epoch in beside.until.items()}
-    training = train_cohort(cohort)
+    training = train_epochs(stack)
     decisions: Mapping[int, Decision] | None = None
     while True:
         events = training.send(decisions)
@@ -41,7 +41,7 @@ def train_beside(cohort: Cohort, number: int, beside: Beside, channel: Channel) 
             if event.number == place:
                 answer = channel.exchange([_own(event, number)])
                 if not isinstance(event, Reported):
-                    cohort.leave([place])
+                    stack.leave([place])
                     return
                 decided[place] = answer.get(number, Decision.CONTINUE)
         decisions = decided

@@ -30,13 +30,13 @@ class Planner(Generic[Item]):
     once is asked without knowing how it turns out, so the number of open trials (waiting or running) is bounded.
     """
 
-    def __init__(self, most: int | None, workers: int, opening: Opening) -> None:
-        """most: of a cohort; None: as many as pays; 1: every trial trains alone.
+    def __init__(self, most: int | None, workers: int, opening: Opening, members: int = 1) -> None:
+        """most: trials of a cohort; None: as many as pays; 1: every trial trains alone. members: of each trial.
 
         opening: trials that may be open while the sampler learns from those that end; more only to give each worker
         one.
         """
-        self._most = MOST if most is None else most
+        self._most = largest(members) if most is None else most
         self._workers = max(1, workers)
         self._opening = self._within(opening)
         self._waiting: dict[Hashable, list[_Waiting[Item]]] = {}
@@ -132,7 +132,12 @@ class Opening:
         return max(self.least, min(self.most, ended // _LEARNT_FROM))
 
 
-def opening(method: str, most: int | None, workers: int) -> Opening:
+def largest(members: int) -> int:
+    """Return how many trials a cohort has at most where nobody says so. members: of each trial."""
+    return max(1, MOST // members)
+
+
+def opening(method: str, most: int | None, workers: int, members: int = 1) -> Opening:
     """Return how many trials may be open in a sweep that trains cohorts.
 
     A method that learns proposes less well the more trials it has not seen the end of, and the more so the less it has
@@ -142,5 +147,6 @@ def opening(method: str, most: int | None, workers: int) -> Opening:
     workers = max(1, workers)
     if most is not None:
         return Opening(most * workers, most * workers)
-    everything = MOST * workers
-    return Opening(max(_FEW, workers) if METHODS[method].learns else everything, everything)
+    everything = largest(members) * workers
+    few = min(max(_FEW, workers), everything)
+    return Opening(few if METHODS[method].learns else everything, everything)

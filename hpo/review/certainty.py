@@ -2,13 +2,17 @@
 
 The noise is the best-founded measure that the record allows, in this order:
 
-1. Where the metric is a share of the validation rows (accuracy), and their number is known: one binomial standard
+1. Where a trial is the mean of several members (`repeats`, folds): one standard error of that mean, the standard
+   deviation between its members over the root of their number; the rule of the same book, section 3.4.3. Between so few
+   members it is itself uncertain, so what counts is the best trial's, or the median of all complete trials' where that
+   is larger. (Folds share training rows, so theirs is rather too small: Bengio and Grandvalet, JMLR 5, 2004.)
+2. Where the metric is a share of the validation rows (accuracy), and their number is known: one binomial standard
    error, sqrt(p (1 - p) / rows), as in the one-standard-error rule of Breiman, Friedman, Olshen and Stone,
    Classification and Regression Trees (1984), section 3.4.3. At p = 0 and p = 1, where the formula gives 0, p is
    (hits + 1) / (rows + 2) (Laplace).
-2. Where configurations were trained more than once, with different seeds: the standard deviation within a
+3. Where configurations were trained more than once, with different seeds: the standard deviation within a
    configuration, pooled over all of them.
-3. Else it is not known, and said so. How much the best trial's own curve goes up and down is no evidence of it.
+4. Else it is not known, and said so. How much the best trial's own curve goes up and down is no evidence of it.
 
 All trials are measured on the same rows, so a small difference between two of them may still be real; and the best of
 many is measured too well by chance. This says which trials can't be told from the best, not which are as good.
@@ -17,18 +21,20 @@ many is measured too well by chance. This says which trials can't be told from t
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord, reported
 from hpo.review.studies import RecordedStudy
 from hpo.spec.conditions import identity_of
 from hpo.spec.space import enumerated
+from hpo.training.members import spread_name
 from hpo.training.vocabulary.metrics import ROW_SHARES
 
-Measure = Literal["standard_error", "repeats", "unknown"]
+Measure = Literal["members", "standard_error", "repeats", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,16 @@ class Repeats:
 
 
 @dataclass(frozen=True)
+class Members:
+    """What the members of the best trial say, and those of the others."""
+
+    count: int  # of each trial
+    spread: float  # the standard deviation between the best trial's
+    noise: float  # one standard error of a trial's mean
+    rows_error: float | None  # of a share of the rows that all members are measured on; None: no share, or other rows
+
+
+@dataclass(frozen=True)
 class Certainty:
     """How sure a study is of its best trial."""
 
@@ -48,6 +64,7 @@ class Certainty:
     noise: float | None  # in the metric's units; None: not known
     validation_rows: int | None  # None: not recorded
     repeats: Repeats | None
+    members: Members | None
     others: int  # complete trials besides the best
     within: tuple[int, ...] | None  # those of them that lie within the noise, the best first; None: not known
     words: str
@@ -62,13 +79,15 @@ def certainty_of(study: RecordedStudy) -> Certainty:
     best, *others = study.complete
     metric, rows = study.sweep.metric.name, best.info.get("validation_rows")
     repeats = _repeats(study.complete)
-    found = _Found()
-    if rows and _is_share(metric):
+    found, members = _Found(), _members(study, best)
+    if members is not None:
+        found = _within(best, others, "members", members.noise)
+    elif rows and _is_share(metric):
         found = _within(best, others, "standard_error", standard_error(_value(best), rows))
     elif repeats is not None:
         found = _within(best, others, "repeats", repeats.spread)
-    words = _words(metric, rows, repeats, len(others), found)
-    return Certainty(found.measure, found.noise, rows, repeats, len(others), found.within, words)
+    words = _words(metric, rows, repeats, members, len(others), found)
+    return Certainty(found.measure, found.noise, rows, repeats, members, len(others), found.within, words)
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,23 @@ def _is_share(metric: str) -> bool:
     return split == "val" and name in ROW_SHARES
 
 
+def _members(study: RecordedStudy, best: TrialRecord) -> Members | None:
+    """Return what the members of complete trials say; None where the best one's spread is not recorded."""
+    count, name = best.info.get("members", 1), spread_name(study.sweep.metric.name)
+    spreads = {}
+    for trial in study.trials:
+        last = [value for value in reported(trial)[1].get(name, ()) if value is not None][-1:]
+        if trial.state.name == "COMPLETE" and last:
+            spreads[trial.number] = last[0]
+    if count < 2 or best.number not in spreads:
+        return None
+    largest = max(spreads[best.number], statistics.median(spreads.values()))
+    is_share = not study.sweep.resampled and _is_share(study.sweep.metric.name)
+    rows = best.info.get("validation_rows") if is_share else None
+    of_rows = standard_error(_value(best), rows) if rows else None
+    return Members(count, spreads[best.number], largest / math.sqrt(count), of_rows)
+
+
 def _repeats(complete: Sequence[TrialRecord]) -> Repeats | None:
     """Return what equal configurations say. One trained twice with the same seed is the same trial twice."""
     values: dict[tuple[str, int | None], dict[int, float]] = defaultdict(dict)
@@ -114,7 +150,9 @@ def _repeats(complete: Sequence[TrialRecord]) -> Repeats | None:
     return Repeats(len(groups), trials, math.sqrt(squares / (trials - len(groups))))
 
 
-def _words(metric: str, rows: int | None, repeats: Repeats | None, others: int, found: _Found) -> str:
+def _words(
+    metric: str, rows: int | None, repeats: Repeats | None, members: Members | None, others: int, found: _Found
+) -> str:
     if found.noise is None or found.within is None:
         reason = f"on how many rows {metric} was measured is not recorded"
         if not _is_share(metric):
@@ -129,6 +167,13 @@ def _words(metric: str, rows: int | None, repeats: Repeats | None, others: int, 
     else:
         what = f"{count} of the {others:,} other complete trials are within the noise of it{listed}"
     facts = []
+    if members is not None:
+        facts.append(
+            f"one standard error of the mean of {members.count} members is {members.noise:.3g}; the best trial's "
+            f"spread by {members.spread:.3g} (standard deviation)"
+        )
+        if members.rows_error is not None:
+            facts.append(f"the chance of the {rows:,} rows that all share comes on top ({members.rows_error:.3g})")
     if found.measure == "standard_error":
         facts.append(f"one standard error of {metric} on {rows:,} validation rows is {found.noise:.3g}")
     if repeats is not None:

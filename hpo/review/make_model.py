@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,11 +19,13 @@ from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.objective.beside import beside_of
 from hpo.objective.build import build, named_of
 from hpo.objective.failures import RAISED, one_line
-from hpo.review.rerun import stack_of
-from hpo.review.studies import RecordedStudy, best_of, read_study
+from hpo.review.kept_weights import kept_weights
+from hpo.review.rerun import stack_of, stacked_by_itself
+from hpo.review.studies import RecordedStudy, best_of, confirmation_of, read_study
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import Stack
 from hpo.spec.space import show
+from hpo.training.members import Member, of_member
 
 if TYPE_CHECKING:
     from hpo.objective.retrain import Manner, Retrained
@@ -56,6 +59,7 @@ class MadeModel:
     comparison: Comparison
     remarks: tuple[str, ...]
     config: Mapping[str, Any]
+    kept: bool = False  # whether its weights were kept by the sweep; else it was trained again
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,31 @@ class _Chosen:
     on: Rows
 
     @property
+    def spec(self) -> TrialSpec:
+        return TrialSpec(self.trial.number, self.trial.params, self.trial.seed, self.trial.epochs)
+
+    @property
+    def threads(self) -> int:
+        """Of the worker that trained it."""
+        return max(1, int(self.study.config.get("engine", {}).get("cpus_per_worker", 1)))
+
+    @property
     def versions(self) -> Mapping[str, str]:
         """Of libraries, when the sweep ran, as far as the study has them."""
         found: Mapping[str, str] = self.study.attributes.get("origin", {}).get("versions", {})
         return found
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A trial's model in this process: from its kept weights, or trained again, perhaps in its stack."""
+
+    found: Retrained
+    splits: Splits
+    comparison: Comparison
+    remarks: tuple[str, ...]
+    kept: bool = False
+    in_stack: bool = False
 
 
 def make_model(
@@ -81,7 +106,8 @@ def make_model(
     on: Rows = "train",
     allow_different: bool = False,
 ) -> MadeModel:
-    """Train a complete trial of a Torch task again, exactly as it was, and write its model into a folder.
+    """Write the model of a complete trial of a Torch task into a folder: with the weights that the sweep has kept of
+    it, else trained again, exactly as it was.
 
     number: the trial's; None: the best. output: the folder; None: `models/STUDY/trial-N` in the home.
     on: `train+validation` trains on the rows of both, as many epochs; nothing is left to measure it on.
@@ -91,22 +117,43 @@ def make_model(
     recorded = read_study(home, study)
     chosen = _Chosen(recorded, _trial_of(recorded, number), on)
     objective = _torch_objective(recorded)
-    manner, remarks = _manner(home, chosen)
+    if on == "train" and objective.folds > 1:
+        raise UserError(
+            f"trial {chosen.trial.number} was trained {objective.folds} times, each time without one fold of the rows, "
+            "so it is no single model (--on train+validation trains one on all of these rows)"
+        )
     suffix = "" if on == "train" else f"-{on}"
-    folder = output or home.path / "models" / study / f"trial-{chosen.trial.number}{suffix}"
+    folder = output or home.models / study / f"trial-{chosen.trial.number}{suffix}"
     from hpo.model.folder import drafted
 
     with drafted(folder) as draft, redirect_stdout(sys.stderr):  # what the objective prints is no answer
-        found, splits = _train(objective, chosen, manner)
-        comparison = _compared(chosen, found)
+        made = _made(home, objective, chosen)
+        comparison = made.comparison
         draft.kept = comparison.verdict != "different" or allow_different
         if not draft.kept:
-            return MadeModel(None, chosen.trial, comparison, remarks, {})
+            return MadeModel(None, chosen.trial, comparison, made.remarks, {}, made.kept)
         from hpo.model.writing import write_model
 
-        facts = _facts(chosen, found, comparison, in_stack=manner.beside is not None)
-        written = write_model(draft.folder, found.run, splits, facts)
-    return MadeModel(folder, chosen.trial, comparison, remarks, written)
+        written = write_model(draft.folder, made.found.run, made.splits, _facts(chosen, made))
+    remarks = (*made.remarks, *_of_members(chosen, written))
+    return MadeModel(folder, chosen.trial, comparison, remarks, written, made.kept)
+
+
+def confirmed_trial(home: Home, study: str) -> int:
+    """Return the trial that won a study's latest confirmation.
+
+    Raises UserError if there was none, or if it found the winner worse than the baseline.
+    """
+    found = confirmation_of(read_study(home, study))
+    if found is None:
+        raise UserError(f"the study {study!r} is not confirmed (hpo confirm {shlex.quote(study)} does it)")
+    winner, baseline = found.winner, found.baseline
+    if found.result.verdict == "worse":
+        remedy = f"--trial {baseline.number} --register" if baseline.number is not None else "train that one"
+        raise UserError(f"the winner of the confirmation, {winner.name}, is worse than {baseline.name} ({remedy})")
+    if winner.number is None:
+        raise UserError(f"the winner of the confirmation, {winner.name}, is no trial of {study!r}")
+    return winner.number
 
 
 def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:
@@ -145,7 +192,7 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
     from hpo.objective.retrain import Manner
 
     engine, trial = chosen.study.config.get("engine", {}), chosen.trial
-    threads = max(1, int(engine.get("cpus_per_worker", 1)))
+    threads = chosen.threads
     parts = int(trial.info.get("batch_parts", 1))
     if chosen.on != "train":
         remarks = []
@@ -153,21 +200,52 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
             remarks.append("its schedule looks at the validation loss, which is now of rows that it trains on")
         return Manner(parts=parts, threads=threads), tuple(remarks)
     stack, found = stack_of(home, chosen.study.name, chosen.study.config, trial)
-    if not stack:
+    compile, by_itself = bool(engine.get("compile")), stacked_by_itself(trial)
+    if not stack and not by_itself:
         return Manner(parts=parts, threads=threads), tuple(found)
-    compile = bool(engine.get("compile"))
-    return Manner(beside_of(Stack(**stack)), compile, parts, threads), tuple(found)
+    beside = beside_of(Stack(**stack)) if stack else None
+    return Manner(beside, by_itself, compile, parts, threads), tuple(found)
+
+
+def _made(home: Home, objective: TorchObjective, chosen: _Chosen) -> _Made:
+    """Make the model. Raises UserError with the reason if that is not possible."""
+    file, why = kept_weights(home, chosen.study, chosen.trial) if chosen.on == "train" else (None, "")
+    if file is not None:
+        try:
+            return _restore(objective, chosen, file)
+        except (UserError, KeyboardInterrupt):
+            raise
+        except RAISED as error:
+            why = f"the weights in {file} can't be used: {one_line(error)}"
+    manner, remarks = _manner(home, chosen)
+    found, splits = _train(objective, chosen, manner)
+    remarks = (*((why,) if why else ()), *remarks)
+    in_stack = manner.stacked or manner.beside is not None
+    return _Made(found, splits, _compared(chosen, found), remarks, in_stack=in_stack)
+
+
+def _restore(objective: TorchObjective, chosen: _Chosen, file: Path) -> _Made:
+    from hpo.objective.retrain import with_weights
+
+    objective.prepare()
+    splits = objective.rows.of(chosen.spec, Member(0, objective.beginning.members))
+    found = with_weights(objective.beginning, chosen.spec, file, chosen.threads)
+    return _Made(found, splits, _measured_again(chosen, found), (), kept=True, in_stack="stack" in chosen.trial.info)
 
 
 def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[Retrained, Splits]:
+    from hpo.objective.beginning import Beginning
     from hpo.objective.retrain import on_both, retrain
 
-    trial = chosen.trial
-    spec = TrialSpec(trial.number, trial.params, trial.seed, trial.epochs)
+    trial, spec = chosen.trial, chosen.spec
     try:
         objective.prepare()
-        splits = objective.loaded() if chosen.on == "train" else on_both(objective.loaded())
-        found = retrain(objective, splits, spec, manner)
+        beginning = objective.beginning
+        splits = objective.rows.of(spec, Member(0, beginning.members))
+        if chosen.on != "train":
+            splits = on_both(splits)
+            beginning = Beginning(objective.task, lambda trial, member: splits, members=1)
+        found = retrain(beginning, spec, manner)
     except (UserError, KeyboardInterrupt):
         raise
     except RAISED as error:
@@ -201,6 +279,35 @@ def _compared(chosen: _Chosen, found: Retrained) -> Comparison:
     return Comparison("rounding", f"the metrics are the study's to rounding: {told}")
 
 
+def _measured_again(chosen: _Chosen, found: Retrained) -> Comparison:
+    """Compare what kept weights give on the validation rows. One model measures with other roundings than a stack."""
+    now, last = found.reports[max(found.reports)], _own_last(chosen, found)
+    away = {name: _away(now.get(name), value) for name, value in last.items() if name.startswith("val_")}
+    worst = max(away, key=lambda name: away[name], default="")
+    if not worst or away[worst] == 0:
+        return Comparison("equal", "the weights that it left give the study's validation metrics, to the last digit")
+    if away[worst] > ROUNDING:
+        why = f"have the data or the objective's code changed since?{_changes(chosen)}"
+        told = f"the weights that it left give {worst} {show(now.get(worst))} now, but {show(last[worst])} in the study"
+        return Comparison("different", f"{told} ({why})")
+    told = f"the furthest is {worst}, {now[worst]!r} now and {last[worst]!r} in the study"
+    return Comparison("rounding", f"the weights that it left give the study's validation metrics to rounding: {told}")
+
+
+def _own_last(chosen: _Chosen, found: Retrained) -> dict[str, float]:
+    """Return what the study has of the model's own metrics in the last epoch."""
+    steps = chosen.trial.steps
+    return of_member(steps[max(steps)], found.run.member) if steps else {}
+
+
+def _of_members(chosen: _Chosen, written: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of a trial's trainings became the model, if it has several."""
+    if (members := written.get("members", 1)) > 1:
+        name = chosen.study.sweep.metric.name
+        own = f"its own {name} is {show(written['metrics'].get(name))}"
+        yield f"the model is that of the first of the trial's {members} members; {own}, the trial's value is their mean"
+
+
 def _away(now: float | None, then: float) -> float:
     return float("inf") if now is None else abs(now - then) / max(1.0, abs(then))
 
@@ -213,10 +320,15 @@ def _changes(chosen: _Chosen) -> str:
     return f"; versions that have: {'; '.join(changed)}" if changed else ""
 
 
-def _facts(chosen: _Chosen, found: Retrained, comparison: Comparison, in_stack: bool) -> dict[str, Any]:
+def _facts(chosen: _Chosen, made: _Made) -> dict[str, Any]:
     """Return what model.json says of the trial."""
     trial, metric, config = chosen.trial, chosen.study.sweep.metric, chosen.study.config
-    measured = dict(found.reports[max(found.reports)]) if chosen.on == "train" and found.reports else None
+    reports, comparison, member = made.found.reports, made.comparison, made.found.run.member
+    measured = None  # None: nothing has measured this model
+    if made.kept:  # the training rows' were taken while it trained
+        measured = {**_own_last(chosen, made.found), **reports[max(reports)]}
+    elif chosen.on == "train" and reports:
+        measured = of_member(reports[max(reports)], member)
     return {
         "study": chosen.study.name,
         "trial": trial.number,
@@ -225,10 +337,12 @@ def _facts(chosen: _Chosen, found: Retrained, comparison: Comparison, in_stack: 
         "metric": {"name": metric.name, "goal": metric.goal},
         "value": trial.value,
         "trained_on": chosen.on,
-        "metrics": measured,  # None: nothing has measured this model
+        "metrics": measured,
+        **({"member": 1, "members": member.of} if member.of > 1 else {}),
         "as_in_study": comparison.verdict,
         "comparison": comparison.told,
-        "in_stack": in_stack,
+        "in_stack": made.in_stack,
+        "weights_from": "the sweep, which kept them" if made.kept else "training again",
         "objective": config["objective"],
         "data": dict(config["data"]),
         "target": config["data"].get("target"),

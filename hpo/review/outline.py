@@ -6,7 +6,7 @@ import math
 
 from hpo.engines.local import plan_workers
 from hpo.engines.ray.cluster import demand_of
-from hpo.plan.planner import MOST, opening
+from hpo.plan.planner import largest, opening
 from hpo.review.display import duration, params_text
 from hpo.spec.census import census_of
 from hpo.spec.conditions import Clause
@@ -64,10 +64,11 @@ def _parameter_line(parameter: Parameter, width: int) -> str:
 
 
 def _clause(clause: Clause) -> str:
-    return " and ".join(f"{name} {_condition(condition)}" for name, condition in clause.items())
+    return " and ".join(f"{name} {condition_text(condition)}" for name, condition in clause.items())
 
 
-def _condition(condition: object) -> str:
+def condition_text(condition: object) -> str:
+    """Return what stands behind a parameter's name where it is said when another one is active."""
     if isinstance(condition, dict):
         return " and ".join(f"{op} {show(operand)}" for op, operand in condition.items())
     if isinstance(condition, list):
@@ -81,9 +82,11 @@ def _plan_lines(sweep: Sweep) -> list[str]:
     lines = [f"budget    {budget.trials:,} trials{each}"]
     if budget.seconds is not None:
         lines[0] += f", or {duration(budget.seconds)}, whichever ends first"
+    lines += _member_lines(sweep)
     lines.append(f"stopping  {sweep.early_terminate.in_words(epochs)}")
     if epochs is not None:
-        lines.append(f"forecast  at most {budget.trials * epochs:,} epochs")
+        times = f" x {sweep.members} members" if sweep.members > 1 else ""
+        lines.append(f"forecast  at most {budget.trials * epochs:,} epochs{times}")
     if isinstance(sweep.engine, LocalEngineKeys):
         places = plan_workers(sweep.engine, budget.trials)
         workers = max(1, len(places))
@@ -100,6 +103,15 @@ def _plan_lines(sweep: Sweep) -> list[str]:
     return lines
 
 
+def _member_lines(sweep: Sweep) -> list[str]:
+    seeds, folds = sweep.repeats, sweep.traits.folds
+    if sweep.members == 1:
+        return []
+    parts = [f"{seeds} seeds"] if seeds > 1 else []
+    parts += [f"{folds} folds"] if folds > 1 else []
+    return [f"members   a trial is the mean of {' x '.join(parts)}, which train in lock-step"]
+
+
 def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
     most, names = sweep.most_in_cohort, sweep.traits.shape_parameters
     if names is None:
@@ -107,13 +119,14 @@ def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
     if sweep.stack is not None:
         return [f"cohorts   the trial trains in one stack with {len(sweep.stack.others)} others, as it did before"]
     if most == 1:
-        return ["cohorts   off: every trial trains alone"]
+        alone = sweep.members > 1 and sweep.stacks
+        return [f"cohorts   off: every trial trains alone{', its members as a stack' if alone else ''}"]
     shapes = sweep.shapes()
     count = f"{shapes:,} shapes" if shapes is not None else "any number of shapes"
     same = f"trials of one shape ({', '.join(names)}: {count})" if names else "all trials"
-    open_trials, budget = opening(sweep.method, most, workers), sweep.budget.trials
+    open_trials, budget = opening(sweep.method, most, workers, sweep.members), sweep.budget.trials
     first, last = min(open_trials.at(0), budget), min(open_trials.at(budget), budget)
-    lines = [f"cohorts   {same} train as stacks of up to {min(MOST if most is None else most, last)}"]
+    lines = [f"cohorts   {same} train as stacks of up to {min(largest(sweep.members) if most is None else most, last)}"]
     at_once = f"{first} trials" if first == last else f"{first} trials at first, {last} in the end,"
     lines.append(f"          {at_once} are open at a time" + (f", {first / shapes:.1f} a shape" if shapes else ""))
     if most is None:

@@ -27,13 +27,18 @@ def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecor
     if config.get("epochs") is not None:
         keys["budget"]["epochs"] = config["epochs"]
     keys["trial_seed"] = trial.seed
+    if (repeats := config.get("repeats", 1)) > 1:
+        keys["repeats"] = repeats
     keys["engine"] = {"type": "local", "workers": 1}
+    if "members" in trial.info:  # cohort: 1 is a stack of one trial's members
+        keys["engine"] |= {"cohort": 1 if stacked_by_itself(trial) else "off"}
     if (references := config.get("references", "auto")) != "auto":
         keys["references"] = references
     keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}
     stack, remarks = stack_of(home, study, config, trial)
     if stack:
         keys["stack"] = stack
+        keys["engine"].pop("cohort", None)
         keys["engine"] |= {"compile": True} if config.get("engine", {}).get("compile") else {}
     head = f"trial {trial.number} of study {config['name']}: {config['metric']['name']} = {trial.value}"
     return "".join(f"# {line}\n" for line in (head, *remarks)) + dump_source(keys)
@@ -51,7 +56,7 @@ def stack_of(
         return {}, (
             "It trained in more than one stack, or in one that is not known: alone it gets the same to rounding.",
         )
-    if trial.number not in numbers:
+    if trial.number not in numbers or stacked_by_itself(trial):
         return {}, ()
     storage, frozen = find_study(home, study)
     found = {each.number: each for each in storage.get_all_trials(study_id_of(frozen), deepcopy=False)}
@@ -60,6 +65,11 @@ def stack_of(
     others = [_neighbour(record_of(found[number])) for number in numbers if number != trial.number]
     remark = f"It trained in one stack with {len(others)} others, which its rounding depends on: they train beside it."
     return {"place": list(numbers).index(trial.number), "others": others}, (remark,)
+
+
+def stacked_by_itself(trial: TrialRecord) -> bool:
+    """Whether the members of a trial trained as a stack from their start, without another trial."""
+    return list(trial.info.get("stack", ())) == [trial.number] and "stack_from" not in trial.info
 
 
 def _neighbour(record: TrialRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hpo.review.trials import TrialTable
 from hpo.spec.choices import text_of
 from hpo.spec.faults import UserError
 from hpo.spec.space import show
+from hpo.training.members import spread_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,9 @@ def _by_interest(table: TrialTable, rows: pd.DataFrame) -> list[str]:
     last = table.column("metric", table.metric)
     ended = rows["value"].notna()
     same = last is not None and (rows["value"] == rows[last])[ended].all()
-    first = ["number", "state", *([] if same else ["value"]), *([last] if last else [])]
+    spread = table.column("metric", spread_name(table.metric))  # between the members of a trial
+    shown = [name for name in (last, spread) if name is not None]
+    first = ["number", "state", *([] if same else ["value"]), *shown]
     if rows["state"].isin(["failed", "interrupted"]).any():
         first.append("reason")
     parameters = [column.name for column in table.columns if column.kind == "parameter"]

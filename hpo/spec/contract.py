@@ -17,6 +17,8 @@ from hpo.spec.faults import Fault
 from hpo.spec.plain import plain
 
 Goal = Literal["minimize", "maximize"]
+RESAMPLED = ("kfold", "reshuffle")
+"""What `data.resample` says where trials, or their members, have rows of their own; else all have one split."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,18 @@ class Interval:
             raise ValueError(f"an interval is written like '[0, 1)', but got {self.text!r}")
         left, low, high, right = match.groups()
         return left, float(low), float(high), right
+
+    @property
+    def low(self) -> tuple[float, bool]:
+        """The lower end, and whether it belongs to the interval."""
+        left, low, _, _ = self._bounds()
+        return low, left == "["
+
+    @property
+    def high(self) -> tuple[float, bool]:
+        """The upper end, and whether it belongs to the interval."""
+        _, _, high, right = self._bounds()
+        return high, right == "]"
 
     def __contains__(self, number: float) -> bool:
         left, low, high, right = self._bounds()

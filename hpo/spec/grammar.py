@@ -143,6 +143,10 @@ class Confirm(Section):
     seeds: int = Field(5, ge=2, le=10_000)
 
 
+class Keep(Section):
+    models: Count = Field(3, description="the weights of so many trials stay on the disk, those of the best")
+
+
 class Neighbour(Section):
     """A trial that trained in one stack with another."""
 
@@ -206,10 +210,14 @@ class PlainKeys:
     checkpoint_seconds: Annotated[
         int, Field(ge=0, le=10**9), says("training time between two checkpoints of a trial; 0: none")
     ] = 60
+    repeats: Annotated[
+        int, Field(ge=1, le=100), says("seeds that each trial of a Torch task is trained with; its value is the mean")
+    ] = 1
     seed: Annotated[int, Field(ge=0), says("seeds the sampler and, with its number, each trial")] = 0
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
+    keep: Annotated[Keep | None, says("what of a Torch task's trials stays when they have ended")] = None
     references: Annotated[
         Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],
         says("scikit-learn's models with their defaults, measured beside the trials of a table task"),

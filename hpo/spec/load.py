@@ -37,6 +37,8 @@ class Named:
     metric: str
     parameters: tuple[str, ...]
     folder: Path  # where the sweep file lies
+    repeats: int = 1  # seeds that each trial is trained with
+    packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Inspection:
     as_text: Callable[[Any], Hashable] | None = None  # how a value reaches the objective, where that is text only
     notes: tuple[str, ...] = ()  # what the user should know
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
+    folds: int = 1  # of the rows: each trial is trained once on all but each of them
     is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are
 
 
@@ -133,8 +136,11 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     if contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
+    if keys["keep"] is not None and not faults:
+        faults += rules.check_keep(keys["data"], contract)
     if "references" in source.data and not faults and metric is not None:
-        faults += rules.check_references(keys["references"], inspection.is_table, metric.name, notes)
+        faults += rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
+    faults += rules.check_repeats(keys["repeats"], space, contract) if not faults else ()
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
     limits = _limits(keys, space, contract, faults, notes)
@@ -158,7 +164,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
             reports_each_epoch=contract is not None,
             shape_parameters=shape_parameters(space, contract),
             libraries=inspection.libraries,
-            has_references=inspection.is_table and metric.name.startswith("val_"),
+            folds=inspection.folds,
+            has_references=rules.has_references(inspection.is_table, keys["data"], metric.name),
         ),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
     )
@@ -207,8 +214,9 @@ def _inspect_objective(
     if command is not None and program is None:
         faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
     metric = keys["metric"].name if keys["metric"] else ""
+    folder = path.resolve().parent
     named = Named(
-        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), path.resolve().parent
+        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder, keys["repeats"]
     )
     with reading(("objective",) if objective is not None else ("program",)):
         inspection = inspect(named)
@@ -270,6 +278,10 @@ def _remarks(sweep: Sweep) -> list[str]:
     weighted = [p.name for p in sweep.space.parameters if isinstance(p.domain, Categorical) and p.domain.probabilities]
     if weighted and sweep.method == "grid":
         remarks.append(f"the probabilities of {', '.join(weighted)} have no effect in a grid")
+    if sweep.resampled and not sweep.traits.reports_each_epoch:
+        remarks.append("'data.resample' goes to your code: of functions and programs nobody else can cut the rows")
+    elif sweep.data.get("resample") == "reshuffle" and sweep.trial_seed is not None and sweep.budget.trials > 1:
+        remarks.append("'trial_seed' gives all trials one seed, so 'reshuffle' gives them all the same split")
     if sweep.confirm is not None and not sweep.baselines and not sweep.traits.reports_each_epoch:
         remarks.append("'confirm' has nothing to judge the winner against: give the file 'baselines'")
     return remarks

@@ -268,11 +268,46 @@ def check_stack(stack: Stack, space: Space, contract: Contract | None) -> Iterat
                 yield Fault(f"{name} {reason}", place)
 
 
-def check_references(references: Any, is_table: bool, metric: str, notes: list[str]) -> Iterator[Fault]:
+def check_repeats(repeats: int, space: Space, contract: Contract | None) -> Iterator[Fault]:
+    """Repeats belong to a Torch task, and a trial's seed is not searched beside them."""
+    if repeats == 1:
+        return
+    if contract is None:
+        message = (
+            "'repeats' needs a Torch task: a function or a program reports the steps of one training after another"
+        )
+        remedy = "train with several seeds in it, and report their mean; or drop 'repeats'"
+        yield Fault(message, ("repeats",), remedy=remedy)
+    elif "seed" in space:
+        message = f"'repeats' trains each trial with {repeats} seeds, but the hyperparameter 'seed' gives it one"
+        yield Fault(message, ("repeats",), remedy="drop one of them")
+
+
+def has_references(is_table: bool, data: Mapping[str, Any], metric: str) -> bool:
+    """Whether other models can be measured on the very rows that all trials are measured on, by the same metric."""
+    return is_table and data.get("resample") != "reshuffle" and metric.startswith("val_")
+
+
+def check_keep(data: Mapping[str, Any], contract: Contract | None) -> Iterator[Fault]:
+    """A trial has weights that can be kept, and they are those of one model."""
+    why = ""
+    if contract is None:
+        why = "only the weights of a Torch task can be kept: functions and programs save their own"
+    elif data.get("resample") == "kfold":
+        why = "there are no weights to keep: a trial trains a model for each fold, and none of these is its own"
+    if why:
+        yield Fault(why, ("keep",), remedy="leave 'keep' out")
+
+
+def check_references(
+    references: Any, is_table: bool, data: Mapping[str, Any], metric: str, notes: list[str]
+) -> Iterator[Fault]:
     """References that are asked for by name can be had. Where `auto` finds none, a note is added that says so."""
-    if is_table and metric.startswith("val_"):
+    if has_references(is_table, data, metric):
         return
     why = f"they are measured on the validation split, but the metric is {metric}"
+    if data.get("resample") == "reshuffle":
+        why = "resample: reshuffle gives each trial other validation rows"
     if not is_table:
         why = "they need a table task (hpo.TableTask): of other objectives nobody knows what to fit a model on"
     if isinstance(references, list):

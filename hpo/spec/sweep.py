@@ -10,12 +10,13 @@ from typing import Any
 
 from hpo.section import Section
 from hpo.spec.conditions import same_params
-from hpo.spec.contract import Goal
+from hpo.spec.contract import RESAMPLED, Goal
 from hpo.spec.grammar import REFERENCES, Budget, Metric, PlainKeys, ReferenceName
 from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
 
 Params = Mapping[str, Any]
+TRAINABLE = "ray.tune trainable"  # stands for the objective where Ray Tune has it, and no sweep file could name it
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Traits:
     reports_each_epoch: bool = False  # a Torch task does; a function or a program counts as it likes
     shape_parameters: tuple[str, ...] | None = None  # searched ones that split cohorts; None: all trials train alone
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
+    folds: int = 1  # of the rows: each trial is trained once on all but each of them
     has_references: bool = False  # models of scikit-learn can be measured by the sweep's metric on its data
 
 
@@ -108,9 +110,24 @@ class Sweep(PlainKeys):
         cohort = self.engine.cohort
         if self.stack is not None:
             return 1  # it brings its own
-        if self.traits.shape_parameters is None or cohort in ("off", False):
+        if self.traits.shape_parameters is None or not self.stacks:
             return 1
         return None if cohort == "auto" else int(cohort)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether trials, or their members, have rows of their own; of a Torch task."""
+        return self.data.get("resample") in RESAMPLED
+
+    @property
+    def stacks(self) -> bool:
+        """Whether anything trains as a stack: several trials, or the members of one."""
+        return self.engine.cohort not in ("off", False)
+
+    @property
+    def members(self) -> int:
+        """Return how many trainings a trial's value is the mean of."""
+        return self.repeats * self.traits.folds
 
     @property
     def wanted_references(self) -> tuple[ReferenceName, ...]:
@@ -145,6 +162,7 @@ class Sweep(PlainKeys):
             "data": dict(self.written_data),
             "metric": {"name": self.metric.name, "goal": self.metric.goal},
             "epochs": self.budget.epochs,
+            **({"repeats": self.repeats} if self.repeats > 1 else {}),  # as studies have it that know no repeats
             "parameters": {
                 p.name: {
                     "type": type(p.domain).__name__.lower(),

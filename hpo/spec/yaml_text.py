@@ -62,10 +62,34 @@ _Dumper.yaml_implicit_resolvers = {first: list(found) for first, found in _Loade
 _Dumper.add_implicit_resolver(_TAG + "bool", re.compile("^(?i:yes|no|on|off)$"), list("yYnNoO"))
 
 
+class _LineDumper(_Dumper):
+    """Keeps text with line breaks on one line, by escapes."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write what stands in two places twice: `*id001` is nothing for people to read."""
+        return True
+
+
+def _escaped(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_LineDumper.add_representer(str, _escaped)
+
+
 def dump_source(data: Mapping[str, Any]) -> str:
     """Return data as YAML that `parse_source` reads back as it was."""
     text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True)
     return text
+
+
+def in_one_line(value: Any) -> str:
+    """Return plain data as YAML on one line, to stand behind a key or the dash of a list."""
+    text: str = yaml.dump(
+        value, Dumper=_LineDumper, sort_keys=False, default_flow_style=True, allow_unicode=True, width=float("inf")
+    )
+    return text.removesuffix("...\n").strip()
 
 
 _TOO_DEEP = f"it is nested more than {DEEPEST} levels deep, or an anchor holds itself"

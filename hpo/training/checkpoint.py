@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,46 +21,50 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-_FORMAT = 1
+_FORMAT = 2
 _WORTH = 5.0  # seconds of training still to come from which a pause saves more than it costs
 
 
-def resumed(begin: Callable[[], Run]) -> Run:
-    """Return a run where its checkpoint is; before its first step, if there is no checkpoint, or none of its trial.
+def resumed(begin: Callable[[], list[Run]]) -> list[Run]:
+    """Return a trial's runs where its checkpoint is; before their first step, if there is no checkpoint, or none of the
+    trial.
 
     A file that can't be used is told on standard error, and removed; a want of memory passes.
 
-    begin: returns the run before its first step. It is called a second time where half of a checkpoint was taken up.
+    begin: returns the runs of all members before their first step. It is called a second time where half of a
+    checkpoint was taken up.
     """
-    run = begin()
-    path = Path(run.trial.checkpoint)
-    if not run.trial.checkpoint or not path.exists():
-        return run
+    runs = begin()
+    path = Path(runs[0].trial.checkpoint)
+    if not runs[0].trial.checkpoint or not path.exists():
+        return runs
     try:
-        _restore(run, path)
+        _restore(runs, path)
     except Exception as error:  # another release's, or not a checkpoint at all: the trial starts over
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
             raise  # no fault of the file
         print(f"the checkpoint {path} can't be used: {type(error).__name__}: {error}", file=sys.stderr)
         path.unlink(missing_ok=True)
         return begin()
-    return run
+    return runs
 
 
-def _restore(run: Run, path: Path) -> None:
+def _restore(runs: Sequence[Run], path: Path) -> None:
     kept = torch.load(path, map_location="cpu", weights_only=True)
-    if kept["trial"] != _identity(run):
+    if kept["trial"] != [identity(run) for run in runs]:
         return
-    run.model.load_state_dict(kept["model"])
-    run.optimizer.load_state_dict(kept["optimizer"])
-    for name, generator in _generators(run).items():
-        generator.set_state(kept["generators"][name])
-    for report in kept["reports"]:
-        run.record(Reported(run.trial.number, **report))
+    reports = [Reported(runs[0].trial.number, **report) for report in kept["reports"]]
+    for run, state in zip(runs, kept["members"], strict=True):
+        run.model.load_state_dict(state["model"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        for name, generator in _generators(run).items():
+            generator.set_state(state["generators"][name])
+        for report in reports:
+            run.record(report)
 
 
 class Keeper:
-    """Keeps checkpoints of runs that train together, each in its trial's file, and knows when.
+    """Keeps checkpoints of trials that train together, each with all its members in a file of its own, and knows when.
 
     A file is written whole or not at all (a draft, then a rename), and there is only ever one a trial. It is read as
     plain tensors and numbers (torch.load with weights_only): nothing in it can run code. It is the same whether the
@@ -86,25 +90,31 @@ class Keeper:
         """Whether to stop here and go on another time saves more than it costs."""
         return epochs_left * (self._clock() - self._began) / max(1, self._trained) > _WORTH
 
-    def save(self, run: Run, state: Mapping[str, Any]) -> bool:
-        """Keep a run, whose trial has a file for it, as it is after its last completed epoch.
+    def save(self, runs: Sequence[Run], states: Sequence[Mapping[str, Any]]) -> bool:
+        """Keep all members of a trial, which has a file for them, as they are after their last completed epoch.
 
         Returns whether it could be written: a full disk must not end the trial.
 
-        state: of its training, as hpo.training.epochs.Trainee.state_of returns it.
+        states: of their training, as hpo.training.epochs.Trainee.state_of returns it.
         """
+        first = runs[0]
         kept = {
-            "trial": _identity(run),
-            **state,
-            "generators": {name: generator.get_state() for name, generator in _generators(run).items()},
-            "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in run.reports],
+            "trial": [identity(run) for run in runs],
+            "members": [
+                {**state, "generators": {name: each.get_state() for name, each in _generators(run).items()}}
+                for run, state in zip(runs, states, strict=True)
+            ],
+            "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in first.reports],
         }
-        written = _write(kept, Path(run.trial.checkpoint))
+        fault = write_tensors(kept, Path(first.trial.checkpoint))
+        if fault:
+            print(f"the checkpoint {first.trial.checkpoint} can't be written: {fault}", file=sys.stderr)
         self._kept = self._clock()
-        return written
+        return not fault
 
 
-def _write(kept: Mapping[str, Any], path: Path) -> bool:
+def write_tensors(kept: Mapping[str, Any], path: Path) -> str:
+    """Write tensors and plain data as torch.save does, whole or not at all. Returns "", or why it was not possible."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
@@ -114,21 +124,20 @@ def _write(kept: Mapping[str, Any], path: Path) -> bool:
             os.fsync(file.fileno())
         draft.replace(path)
     except (OSError, RuntimeError) as error:  # Torch's writer raises RuntimeError on a full disk
-        print(f"the checkpoint {path} can't be written: {type(error).__name__}: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             draft.unlink()
-        return False
-    return True
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _generators(run: Run) -> Mapping[str, torch.Generator]:
     return {"weights": run.streams.weights, "order": run.streams.order, "noise": run.streams.noise}
 
 
-def _identity(run: Run) -> dict[str, Any]:
+def identity(run: Run) -> dict[str, Any]:
     """Return what a checkpoint must have in common with a trial that goes on from it."""
     params = {name: repr(value) for name, value in sorted(run.params.items())}
     return {
-        "format": _FORMAT, "torch": str(torch.__version__), "params": params, "seed": run.trial.seed,
+        "format": _FORMAT, "torch": str(torch.__version__), "params": params, "seed": run.seed,
         "epochs": run.epochs, "parts": run.parts, "rows": len(run.train), "device": run.device.type,
     }  # fmt: skip

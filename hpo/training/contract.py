@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import did_you_mean
@@ -61,6 +62,18 @@ def contract_of(task: TorchTask) -> Contract:
     Raises:
         ValueError: `task.parameters` drops (None) a hyperparameter that the vocabulary does not have.
     """
+    # Each trial asks, and putting it together takes longer than building a small model.
+    parameters, contract = _known.get(type(task), (None, None))
+    if contract is None or parameters is not task.parameters:
+        contract = _contract_of(task)
+        _known[type(task)] = task.parameters, contract
+    return contract
+
+
+_known: WeakKeyDictionary[type[TorchTask], tuple[object, Contract]] = WeakKeyDictionary()
+
+
+def _contract_of(task: TorchTask) -> Contract:
     targets = target_registries(task.kind)
     losses = LOSSES[task.kind]
     registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]
@@ -101,7 +114,10 @@ def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, An
             del waiting[name]
             if all(complete.get(other) in values for other, values in known.requires.items()):
                 complete[name] = known.default_beside(complete)
-    return copy.deepcopy(complete)
+    return {name: value if type(value) in _ATOMS else copy.deepcopy(value) for name, value in complete.items()}
+
+
+_ATOMS = (str, int, float, bool, type(None))
 
 
 def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]:

@@ -2,8 +2,12 @@
 
     for events in train_epochs(trainee): ...
 
-The order of events is decided here and nowhere else; what trains, and so the numbers, is a Trainee's (loop.py for one
-trial, stack/cohort.py for several).
+The order of events is decided here and nowhere else; what trains, and so the numbers, is a Trainee's (loop.py for runs
+one by one, stack/cohort.py for a stack, together.py for several of these).
+
+A trial is all the runs with its number, its members. It has one event where each of them has trained an epoch, and it
+ends with all of them. It diverges as soon as one does: a mean over the others would call a configuration good that
+fails with some seeds or on some rows.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped
+from hpo.training.leaving import leave_weights
+from hpo.training.members import averaged
 
 if TYPE_CHECKING:
     from hpo.training.checkpoint import Keeper
@@ -25,11 +31,11 @@ EpochEvents = Generator[list[EpochEvent], Mapping[int, Decision] | None, None]
 
 
 class Trainee(Protocol):
-    """Runs that train together: one, or a stack of several."""
+    """Runs that train together: one, or several. All members of a trial are in one trainee, and equally old."""
 
     @property
     def runs(self) -> Sequence[Run]:
-        """Those that have not ended, in the order of their events."""
+        """Those that have not ended; their trials' events come in this order."""
         ...
 
     @property
@@ -53,6 +59,10 @@ class Trainee(Protocol):
         the plain loop has them."""
         ...
 
+    def settle(self, run: Run) -> None:
+        """Give a run's model the weights that it has by now."""
+        ...
+
     def leave(self, numbers: Collection[int]) -> None:
         """Drop the runs of the trials with these numbers."""
         ...
@@ -61,17 +71,17 @@ class Trainee(Protocol):
 def train_epochs(trainee: Trainee, clock: Callable[[], float] = time.time, keeper: Keeper | None = None) -> EpochEvents:
     """Train runs to the end of all their trials, each from the epoch up to which it is completed.
 
-    Yields lists of events: after each epoch a Reported for each run that is well and a Diverged for each that is not;
-    send a {number: Decision} after it. Then, where runs end, their Stopped, Finished and Paused events; nothing is
-    received after these. The reports of epochs that were completed before come first, again, all runs' first epochs
+    Yields lists of events: after each epoch a Reported for each trial that is well and a Diverged for each that is not;
+    send a {number: Decision} after it. Then, where trials end, their Stopped, Finished and Paused events; nothing is
+    received after these. The reports of epochs that were completed before come first, again, all trials' first epochs
     together: a Decision STOP holds there too.
 
-    keeper: keeps checkpoints now and then. A Decision PAUSE ends a run that has much before it with Paused, once its
+    keeper: keeps checkpoints now and then. A Decision PAUSE ends a trial that has much before it with Paused, once its
     checkpoint is written; without a keeper it is ignored.
     """
     for epoch in range(max((run.completed for run in trainee.runs), default=0)):
-        decisions = (yield [run.reports[epoch] for run in trainee.runs if epoch < run.completed]) or {}
-        stopped = [run.trial.number for run in trainee.runs if decisions.get(run.trial.number) is Decision.STOP]
+        decisions = (yield [first.reports[epoch] for first in _firsts(trainee) if epoch < first.completed]) or {}
+        stopped = [number for number in _trials(trainee) if decisions.get(number) is Decision.STOP]
         yield from _leave(trainee, [Stopped(number, trainee.info) for number in stopped])
     yield from _leave(trainee, _ended(trainee, {}))  # of no epochs at all
     while trainee.runs:
@@ -87,42 +97,59 @@ def train_epochs(trainee: Trainee, clock: Callable[[], float] = time.time, keepe
 def _train_epoch(trainee: Trainee, clock: Callable[[], float]) -> list[EpochEvent]:
     trained = trainee.train_epoch()
     measured = trainee.validate() if any(metrics is not None for metrics in trained) else trained
-    events: list[EpochEvent] = []
+    found: dict[Run, Mapping[str, float] | None] = {}
     for run, train_metrics, val_metrics in zip(trainee.runs, trained, measured, strict=True):
-        if train_metrics is None or val_metrics is None:
-            events.append(Diverged(run.trial.number, run.completed + 1, trainee.info))
-        else:
-            report = Reported(run.trial.number, run.completed + 1, {**train_metrics, **val_metrics}, clock())
+        found[run] = None
+        if train_metrics is not None and val_metrics is not None:
+            found[run] = {**train_metrics, **val_metrics}
+    events: list[EpochEvent] = []
+    for number, runs in _trials(trainee).items():
+        own = [metrics for metrics in map(found.__getitem__, runs) if metrics is not None]
+        if len(own) < len(runs):
+            lost = [run.member.index + 1 for run in runs if found[run] is None]
+            info = {"diverged_members": lost} if len(runs) > 1 else {}
+            events.append(Diverged(number, runs[0].completed + 1, {**trainee.info, **info}))
+            continue
+        report = Reported(number, runs[0].completed + 1, averaged(own), clock())
+        for run in runs:
             run.record(report)
-            events.append(report)
+        events.append(report)
     return events
 
 
 def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[int] = ()) -> list[EpochEvent]:
-    """Return the ends of the runs that are told to stop or have completed all their epochs."""
+    """Return the ends of the trials that are told to stop or have completed all their epochs."""
     ended: list[EpochEvent] = []
-    for run in _without(trainee.runs, but):
-        if decisions.get(run.trial.number) is Decision.STOP:
-            ended.append(Stopped(run.trial.number, trainee.info))
-        elif run.completed >= run.epochs:
-            ended.append(Finished(run.trial.number, info=trainee.info))
+    for number, (first, *_) in _trials(trainee, but).items():
+        if decisions.get(number) is Decision.STOP:
+            ended.append(Stopped(number, trainee.info))
+        elif first.completed >= first.epochs:
+            ended.append(Finished(number, info={**trainee.info, **_left(trainee, first)}))
     return ended
+
+
+def _left(trainee: Trainee, first: Run) -> dict[str, Any]:
+    """Have a trial leave what it is to; return what its end says of that. Its model is its first member's."""
+    if first.trial.weights is None:
+        return {}
+    trainee.settle(first)
+    return leave_weights(first)
 
 
 def _paused(
     trainee: Trainee, decisions: Mapping[int, Decision], keeper: Keeper, but: Collection[int]
 ) -> list[EpochEvent]:
-    """Keep checkpoints where they are due or wanted; return the ends of the runs that pause with one."""
+    """Keep checkpoints where they are due or wanted; return the ends of the trials that pause with one."""
     keeper.epoch_trained()
-    going = [run for run in _without(trainee.runs, but) if run.trial.checkpoint]
+    going = {number: runs for number, runs in _trials(trainee, but).items() if runs[0].trial.checkpoint}
     pausing = {
-        run.trial.number
-        for run in going
-        if decisions.get(run.trial.number) is Decision.PAUSE and keeper.worth(run.epochs - run.completed)
+        number
+        for number, (first, *_) in going.items()
+        if decisions.get(number) is Decision.PAUSE and keeper.worth(first.epochs - first.completed)
     }
     due = keeper.due
-    chosen = [run for run in going if due or run.trial.number in pausing]
-    kept = [run.trial.number for run in chosen if keeper.save(run, trainee.state_of(run))]
+    chosen = {number: runs for number, runs in going.items() if due or number in pausing}
+    kept = [number for number, runs in chosen.items() if keeper.save(runs, [trainee.state_of(run) for run in runs])]
     return [Paused(number, trainee.info) for number in kept if number in pausing]
 
 
@@ -137,5 +164,15 @@ def _numbers(events: Iterable[EpochEvent]) -> set[int]:
     return {event.number for event in events}
 
 
-def _without(runs: Iterable[Run], numbers: Collection[int]) -> list[Run]:
-    return [run for run in runs if run.trial.number not in numbers]
+def _trials(trainee: Trainee, but: Collection[int] = ()) -> dict[int, list[Run]]:
+    """Return each trial's runs, by its number, members in their order. but: trials that are left out."""
+    found: dict[int, list[Run]] = {}
+    for run in trainee.runs:
+        if run.trial.number not in but:
+            found.setdefault(run.trial.number, []).append(run)
+    return {number: sorted(runs, key=lambda run: run.member.index) for number, runs in found.items()}
+
+
+def _firsts(trainee: Trainee) -> list[Run]:
+    """Return the first member of each trial: what trials report is in each of its members."""
+    return [runs[0] for runs in _trials(trainee).values()]

@@ -9,7 +9,8 @@ its TrialSpec and the data.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Decision, TrialSpec
@@ -54,49 +55,58 @@ def train(
 
 
 def train_run(run: Run, clock: Callable[[], float] = time.time, keeper: Keeper | None = None) -> Events:
-    """Train a run that was started. Yields, receives and raises as `train`.
+    """Train a run that was started, as `train_members` does."""
+    yield from train_members([run], clock, keeper)
 
-    A run that goes on from its checkpoint (hpo.training.checkpoint.resumed) has the reports up to there yielded again.
+
+def train_members(runs: Sequence[Run], clock: Callable[[], float] = time.time, keeper: Keeper | None = None) -> Events:
+    """Train all members of one trial that were started, an epoch of each in turn. Yields, receives, raises as `train`.
+
+    Runs that go on from their checkpoint (hpo.training.checkpoint.resumed) have the reports up to there yielded again.
 
     keeper: keeps a checkpoint now and then. A Decision PAUSE after a Reported ends a trial that has much before it with
     Paused; without a keeper it is ignored.
     """
-    training = train_epochs(_Single(run), clock, keeper)
+    number = runs[0].trial.number
+    training = train_epochs(Loops(runs), clock, keeper)
     decision: Decision | None = None
     while True:
         try:
-            (event,) = training.send(None if decision is None else {run.trial.number: decision})
+            (event,) = training.send(None if decision is None else {number: decision})
         except StopIteration:
             return
         decision = yield event
 
 
-class _Single:
-    """One run by itself; implements hpo.training.epochs.Trainee."""
+class Loops:
+    """Runs that train one after the other, each by itself; implements hpo.training.epochs.Trainee."""
 
     info: Mapping[str, Any] = {}
 
-    def __init__(self, run: Run) -> None:
-        self.runs = [run]
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = list(runs)
 
     def train_epoch(self) -> Measured:
-        (run,) = self.runs
-        try:
-            return [train_epoch(run, run.completed + 1)]
-        except NotFinite:
-            return [None]
+        return [_unless_not_finite(partial(train_epoch, run, run.completed + 1)) for run in self.runs]
 
     def validate(self) -> Measured:
-        try:
-            return [validate(run) for run in self.runs]
-        except NotFinite:
-            return [None]
+        return [_unless_not_finite(partial(validate, run)) for run in self.runs]
 
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
 
+    def settle(self, run: Run) -> None:
+        """Its model has them."""
+
     def leave(self, numbers: Collection[int]) -> None:
         self.runs = [run for run in self.runs if run.trial.number not in numbers]
+
+
+def _unless_not_finite(measure: Callable[[], dict[str, float]]) -> dict[str, float] | None:
+    try:
+        return measure()
+    except NotFinite:
+        return None
 
 
 def train_epoch(run: Run, epoch: int) -> dict[str, float]:
@@ -106,7 +116,7 @@ def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     outputs: list[Tensor] = []
 
     run.model.train()
-    with global_seed(derive_seed(run.trial.seed, f"epoch {epoch}"), run.device):  # for layers that take no generator
+    with global_seed(derive_seed(run.seed, f"epoch {epoch}"), run.device):  # for layers that take no generator
         for step, rows in enumerate(batches, start=(epoch - 1) * len(batches)):
             output, loss = train_step(run, rows, step)
             outputs.append(output)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
+from hpo.training.templates import built
 from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 
 if TYPE_CHECKING:
@@ -63,17 +64,26 @@ def mlp(params: Mapping[str, Any], features: Sequence[int], outputs: int) -> nn.
 
     The model maps [N, *features] to [N] when `outputs` is 1, else to [N, outputs].
     """
+    widths, normed = tuple(layer_widths(params)), bool(params.get("batch_norm", False))
+    activation, dropout = params.get("activation", ACTIVATIONS.default), params.get("dropout", 0.0)
+    facts = (tuple(features), outputs, widths, normed, activation, dropout)
+    return built(f"mlp{facts}", lambda: _mlp(*facts))  # as text, where 0 is not 0.0
+
+
+def _mlp(
+    features: Sequence[int], outputs: int, widths: Sequence[int], normed: bool, activation: str, dropout: float
+) -> nn.Module:
     from hpo.training.layers import SqueezeLast  # loads Torch
 
     layers: list[nn.Module] = [torch.nn.Flatten()] if len(features) > 1 else []
-    width, normed = math.prod(features), params.get("batch_norm", False)
-    for units in layer_widths(params):
+    width = math.prod(features)
+    for units in widths:
         # Batch norm takes a bias out again: its gradient is rounding noise, which Adam would blow up to whole steps.
         layers.append(torch.nn.Linear(width, units, bias=not normed))
         if normed:
             layers.append(torch.nn.BatchNorm1d(units))
-        layers.append(make_activation(params.get("activation", ACTIVATIONS.default)))
-        layers.append(torch.nn.Dropout(params.get("dropout", 0.0)))  # also at 0: trials of one structure stack
+        layers.append(make_activation(activation))
+        layers.append(torch.nn.Dropout(dropout))  # also at 0: trials of one structure stack
         width = units
     layers.append(torch.nn.Linear(width, outputs))
     if outputs == 1:

@@ -1,4 +1,4 @@
-"""One trial that trains, and what belongs to it: model, data, loss, optimizer, schedule, generators, its reports."""
+"""One trial that trains, or one of its members: its model, data, loss, optimizer, schedule, generators, reports."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hpo.events import Reported, TrialSpec
 from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, to_device
+from hpo.training.members import ALONE, Member
 from hpo.training.seeding import Streams, global_seed, streams
 from hpo.training.task import Split, Splits, TorchTask
 from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
@@ -62,7 +63,7 @@ class Rates:
 
 @dataclass(eq=False)
 class Run:
-    """One trial, ready to train: `model` holds its current weights, also after training."""
+    """One trial, or one of its members, ready to train: `model` holds its current weights, also after training."""
 
     task: TorchTask
     trial: TrialSpec
@@ -75,14 +76,20 @@ class Run:
     rates: Rates
     epochs: int
     batching: Batching
+    member: Member = ALONE  # which of its trial's trainings this is
     parts: int = 1  # in which a batch goes through the model, its gradients added up; more take less memory
-    reports: list[Reported] = field(default_factory=list)  # of the completed epochs
-    validation_losses: list[float] = field(default_factory=list)  # of the completed epochs
+    reports: list[Reported] = field(default_factory=list)  # of the completed epochs, as the trial made them
+    validation_losses: list[float] = field(default_factory=list)  # of the completed epochs, its own
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """The plain loop's; a stack has its own, for all of its members."""
         return make_optimizer(self.params, self.model.parameters())
+
+    @property
+    def seed(self) -> int:
+        """What all its chance comes from: the trial's own seed, unless it is a further member."""
+        return self.member.seed(self.trial.seed)
 
     @property
     def train(self) -> Split:
@@ -112,7 +119,7 @@ class Run:
     def record(self, report: Reported) -> None:
         """Take in that an epoch is completed."""
         self.reports.append(report)
-        self.validation_losses.append(report.metrics["val_loss"])
+        self.validation_losses.append(report.metrics[self.member.own("val_loss")])
 
     @property
     def learning_rate(self) -> float:
@@ -136,16 +143,19 @@ def start(
     trial: TrialSpec,
     device: torch.device,
     prepare: Callable[[Split, Mapping[str, Any]], PreparedTargets] = prepare_targets,
+    member: Member = ALONE,
 ) -> Run:
     """Return the trial before its first step: weights drawn, targets prepared, optimizer made. Arguments as `train`.
 
     prepare: treats a regression's targets; a cohort gives one that remembers.
+    member: the one of the trial's trainings that is meant; `splits` are its own.
     """
     from hpo.training.layers import seed_dropout  # loads Torch
 
     params = with_defaults(contract_of(task), trial.params)
     epochs = int(params.get("epochs", 20) if trial.epochs is None else trial.epochs)
-    params |= {"epochs": epochs, "seed": trial.seed}
+    seed = member.seed(trial.seed)
+    params |= {"epochs": epochs, "seed": seed}
     training, validation = to_device(splits.train, device), to_device(splits.validation, device)
     units, kept_rows, whole_x = Units(), None, training.x
     if task.kind == "regression":
@@ -153,8 +163,10 @@ def start(
         training, kept_rows = prepared.train, prepared.rows
         units = Units(prepared.forward, prepared.inverse, prepared.transform)
         validation = Split(validation.x, units.forward(validation.y))
-    random = streams(trial.seed, device)
-    model = build_model(task, params, training.x.shape[1:], splits.outputs, random).to(device)
+    random = streams(seed, device)
+    model = build_model(task, params, training.x.shape[1:], splits.outputs, random)
+    if device.type != "cpu":
+        model = model.to(device)
     seed_dropout(model, random.noise)
     schedule, factor = make_schedule(params)
     batch_size, skip_single = int(params.get("batch_size", 32)), has_batch_norm(model)
@@ -170,6 +182,7 @@ def start(
         rates=Rates(optimizer_defaults(params), schedule, factor),
         epochs=epochs,
         batching=Batching(batch_size, skip_single, steps_in_epoch(len(training), batch_size, skip_single)),
+        member=member,
     )
 
 

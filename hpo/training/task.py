@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from hpo.lazy import lazy_import
@@ -32,6 +33,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @cached_property
+    def positives(self) -> float:
+        """The sum of y: how many rows are of class 1. Asked for once, since it waits for a GPU."""
+        return float(self.y.sum())
 
 
 class Preprocessing(Protocol):

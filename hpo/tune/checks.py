@@ -8,8 +8,7 @@ from ray.tune.search import ConcurrencyLimiter, Repeater
 
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
-from hpo.tune.compat import TuneController, metric_of, mode_of, searchers
-from hpo.tune.results import chain
+from hpo.tune.compat import TuneController, chain, metric_of, mode_of, searchers
 from hpo.tune.sweep import check_goal
 
 

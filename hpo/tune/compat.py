@@ -98,12 +98,36 @@ def limit_of(scheduler: TrialScheduler) -> tuple[str, float]:
     return getattr(scheduler, "_time_attr", ""), longest
 
 
+def stop_left_behind(controller: TuneController, scheduler: TrialScheduler) -> None:
+    """Stop the trials that HyperBand has forgotten, for which Tune would wait without end.
+
+    A bracket that is finished stops its paused trials (`_Bracket.cleanup_full`), but not one that is still saving
+    its checkpoint at that moment: it is paused an instant later, and nobody asks for it again.
+    """
+    if not isinstance(scheduler, HyperBandScheduler):
+        return
+    brackets = [bracket for band in scheduler._hyperbands for bracket in band if bracket is not None]
+    for bracket in brackets:
+        if bracket.finished():
+            for trial in bracket.current_trials():
+                if trial.status == Trial.PAUSED:
+                    controller.stop_trial(trial)  # type: ignore[no-untyped-call]
+
+
 def inner_scheduler(scheduler: TrialScheduler) -> TrialScheduler | None:
     """Return the scheduler that another one wraps; None if it wraps none."""
     if isinstance(scheduler, ResourceChangingScheduler):
         base: TrialScheduler = scheduler._base_scheduler
         return base
     return getattr(scheduler, "_base_scheduler", None)  # of the user's own making, or ours: as Tune's name it
+
+
+def chain(scheduler: TrialScheduler) -> Iterator[TrialScheduler]:
+    """Yield a scheduler and those that it wraps."""
+    found: Any = scheduler
+    while isinstance(found, TrialScheduler):
+        yield found
+        found = inner_scheduler(found)
 
 
 def searchers(search_alg: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.utils import flatten_dict
 
-from hpo.tune.compat import TuneController
+from hpo.tune.compat import TuneController, chain, stop_left_behind
 
 
 class ObservingSession(Protocol):
@@ -69,6 +69,9 @@ class SchedulerObserver(TrialScheduler):
         self._call("on_trial_remove", tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        with self._session.scheduler_call():
+            for scheduler in chain(self._base_scheduler):
+                stop_left_behind(tune_controller, scheduler)
         found: Trial | None = self._call("choose_trial_to_run", tune_controller)
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from hpo.events import FailureKind
 from hpo.objective.failures import says_memory
 from hpo.objective.function import as_number
 from hpo.spec.names import clash_fault, name_fault, recorded_name
-from hpo.tune.compat import FAILURE_HEADING, HYPERBAND_INFO, inner_scheduler, limit_of
+from hpo.tune.compat import FAILURE_HEADING, HYPERBAND_INFO, limit_of
 from hpo.tune.space import SEPARATOR
 
 log = logging.getLogger("hpo.tune")
@@ -109,14 +109,6 @@ def _error_line(text: str) -> str:
     frames = [index for index, line in enumerate(lines) if re.match(r"\s+File \"", line)]
     after = lines[frames[-1] :] if frames else lines
     return next((line.strip() for line in after if line.strip() and (not frames or not line[0].isspace())), "")
-
-
-def chain(scheduler: TrialScheduler) -> Iterator[TrialScheduler]:
-    """Yield a scheduler and those that it wraps."""
-    found: Any = scheduler
-    while isinstance(found, TrialScheduler):
-        yield found
-        found = inner_scheduler(found)
 
 
 def at_the_end(schedulers: Iterable[TrialScheduler], result: Mapping[str, Any]) -> bool:

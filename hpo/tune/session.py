@@ -24,9 +24,9 @@ from hpo.spec.faults import Fault, UserError
 from hpo.spec.plain import plain
 from hpo.spec.sweep import Sweep
 from hpo.tune.checks import StudyRule, check_experiment
-from hpo.tune.compat import TuneController, ended_by_failure, observe, trials_of
+from hpo.tune.compat import TuneController, chain, ended_by_failure, observe, trials_of
 from hpo.tune.observers import CallbackObserver, SchedulerObserver
-from hpo.tune.results import Metrics, at_the_end, chain, facts_of, failure_of, step_of
+from hpo.tune.results import Metrics, at_the_end, facts_of, failure_of, step_of
 from hpo.tune.space import flat, nested
 
 _STOPPED_ALL = "the experiment's stopper or time budget"

@@ -13,7 +13,7 @@ from hpo.spec.load import Inspection, make_sweep
 from hpo.spec.names import TRAINABLE as TRAINABLE
 from hpo.spec.plain import plain
 from hpo.spec.source import Source, read_source
-from hpo.spec.sweep import Sweep
+from hpo.spec.sweep import TRAINABLE, Sweep
 from hpo.spec.yaml_text import dump_source
 from hpo.tune.space import convert, flat, is_foreign
 
@@ -29,7 +29,9 @@ _TUNES = {
     "engine": "tune.with_resources and TuneConfig(max_concurrent_trials=...)",
     "retry": "RunConfig(failure_config=tune.FailureConfig(max_failures=...))",
     "checkpoint_seconds": "RunConfig(checkpoint_config=...)",
+    "repeats": "the Tuner's trainable",
     "confirm": "nothing",
+    "keep": "RunConfig(checkpoint_config=...)",
     "references": "nothing",
 }
 _TUNES_BUDGET = {

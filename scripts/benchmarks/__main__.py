@@ -15,6 +15,7 @@ from benchmarks.common import CheckFailed, machine, print_header
 SUITES = {
     "throughput": "trials a second, everything logged: this project, Optuna, Optuna + MLflow, Ray Tune",
     "training": "time of a trial's step: a stack of models, the plain loop, a bare PyTorch loop; CIFAR-10 alone",
+    "folds": "what a trial of five folds or seeds costs beside one training: by plain loops, and as stacks",
     "ray": "the Ray engine: trials a second against Ray Tune, the gain of a second worker, results a second",
     "overhead": "wall time a trial of an objective that does nothing but report, logged in both stores",
     "ledger": "seconds to open, continue and check a study of 10,000 trials",
@@ -23,6 +24,7 @@ SUITES = {
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
     "asking": "time of an ask: this project's TPE and Optuna's, which proposes the same",
     "calibration": "verdicts of a confirmation: how often wrong on pure noise, and how large a difference is shown",
+    "refine": "is the best of a refined sweep, with half the budget, as good as the first sweep's?",
     "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",
 }
 HERE = Path(__file__).parent

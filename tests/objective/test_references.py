@@ -56,7 +56,7 @@ def measured(task: hpo.TableTask, data: Mapping[str, Any] | Splits, **order: Any
     line = Line()
     wanted = ReferenceOrder(**{"names": REFERENCES, **order})
     if isinstance(data, Splits):
-        measure_references(task, data, wanted, line)
+        measure_references(task, [data], wanted, line)
     else:
         TorchObjective(task, data).run(Assignment(-1, (), references=wanted), line)
     return {found.name: found for found in line.told}

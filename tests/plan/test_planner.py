@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hpo.plan.planner import MOST, Opening, Planner, opening
+from hpo.plan.planner import MOST, Opening, Planner, largest, opening
 
 
 def planner(most: int | None = None, workers: int = 2, open_trials: int = 64) -> Planner[int]:
@@ -101,3 +101,14 @@ def test_how_many_are_open() -> None:
     learning = opening("tpe", most=None, workers=2)
     assert [learning.at(ended) for ended in (0, 100, 400, 10**6)] == [16, 16, 50, 2 * MOST]
     assert opening("tpe", most=None, workers=40).at(0) == 40
+
+
+def test_trials_of_several_members_fill_a_stack_sooner() -> None:
+    assert (largest(1), largest(5), largest(1000)) == (MOST, MOST // 5, 1)
+    assert opening("random", most=None, workers=2, members=5).at(0) == 2 * (MOST // 5)
+    assert opening("tpe", most=None, workers=2, members=40).at(0) == 2 * (MOST // 40)
+    assert opening("tpe", most=7, workers=2, members=40).at(0) == 14  # the user counts trials
+    plan: Planner[int] = Planner(None, 1, opening("random", None, 1, 5), members=5)
+    for number in range(60):
+        plan.add("a", number, new=True)
+    assert len(plan.take(1)[0]) == MOST // 5

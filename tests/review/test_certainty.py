@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,28 @@ def test_a_single_trial_and_a_pair(tmp_path: Path) -> None:
 def test_smaller_is_better(tmp_path: Path) -> None:
     trials = [trial(0.3, 0, 1, None), trial(0.1, 0, 2, None), trial(0.2, 1, 1, None), trial(0.9, 2, 1, None)]
     assert found(tmp_path, trials, "loss", "minimize").within == (2,)
+
+
+def of_members(value: float, spread: float, x: int) -> Trial:
+    """The mean of four members."""
+    given = trial(value, x)
+    return replace(
+        given, info={**given.info, "members": 4}, series={"val_accuracy": [value], "val_accuracy_sd": [spread]}
+    )
+
+
+def test_a_mean_of_members_has_its_own_standard_error(tmp_path: Path) -> None:
+    """0.04 over the root of 4: that of most trials, since the best one's members agree by chance. On the same rows."""
+    sure = found(tmp_path, [of_members(*each) for each in ((0.8, 0.001, 0), (0.785, 0.04, 1), (0.77, 0.05, 2))])
+    assert sure.measure == "members" and sure.noise == pytest.approx(0.02) and sure.within == (1,)
+    assert sure.members is not None and (sure.members.count, sure.members.spread) == (4, 0.001)
+    assert sure.members.rows_error == pytest.approx(0.02)
+    assert sure.words == (
+        "1 of the 2 other complete trials are within the noise of it (1): one standard error of the mean of 4 members "
+        "is 0.02; the best trial's spread by 0.001 (standard deviation); the chance of the 400 rows that all share "
+        "comes on top (0.02)"
+    )
+    (tmp_path / "own").mkdir()
+    wide = found(tmp_path / "own", [of_members(*each) for each in ((0.8, 0.1, 0), (0.76, 0.04, 1))])
+    assert wide.noise == pytest.approx(0.05) and wide.within == (1,)  # the best one's own
+    assert json.loads(json.dumps(wide.plain()))["members"]["count"] == 4

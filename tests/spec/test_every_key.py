@@ -15,7 +15,8 @@ from hpo.spec.sweep import Sweep
 
 DOCS = Path(__file__).parents[2] / "docs" / "sweep-files.md"
 SCHEMA = json_schema()
-# What can't be told from a key's type; `parameters` and `stack` (tests/e2e/test_replay.py) have tests of their own.
+# What can't be told from a key's type; `parameters`, `stack` (tests/e2e/test_replay.py), and the keys of Torch tasks,
+# `repeats` (tests/spec/test_rules.py) and `keep` (tests/e2e/test_kept_models.py), have tests of their own.
 VALUES: dict[str, Any] = {
     "objective": "other",
     "program": "train.py",
@@ -51,7 +52,7 @@ def sections(part: dict[str, Any]) -> list[dict[str, Any]]:
 def keys() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield each key's path, its part of the schema, and what must stand beside it."""
     for name, part in SCHEMA["properties"].items():
-        if name in ("project", "entity", "controller", "job", "image_uri", "parameters", "stack"):
+        if name in ("project", "entity", "controller", "job", "image_uri", "parameters", "stack", "repeats", "keep"):
             continue
         found = sections(part)
         if not found:

@@ -34,7 +34,7 @@ class Clock:
 def begin(params: dict[str, Any], path: Path | None = None, epochs: int = 5, seed: int = 3) -> Run:
     """Return a run that goes on from its checkpoint in `path`, if there is one."""
     trial = TrialSpec(1, params, seed, epochs, checkpoint=str(path or ""))
-    return resumed(lambda: start(TASK, SPLITS, trial, CPU))
+    return resumed(lambda: [start(TASK, SPLITS, trial, CPU)])[0]
 
 
 def play(run: Run, keeper: Keeper | None = None, until: int | None = None, decision: Any = None) -> list[Any]:
@@ -115,7 +115,7 @@ def test_what_was_taken_up_of_a_broken_checkpoint_is_undone(tmp_path: Path, caps
     path = tmp_path / "1.pt"
     play(begin(BASE, path), Keeper(0), until=3)
     kept = torch.load(path, weights_only=True)
-    del kept["generators"]["noise"]  # the last that is read
+    del kept["members"][0]["generators"]["noise"]  # the last that is read
     torch.save(kept, path)
     assert play(begin(BASE, path), Keeper(1e9)) == play(begin(BASE))
     assert "KeyError" in capsys.readouterr().err

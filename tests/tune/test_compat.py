@@ -121,6 +121,31 @@ def test_what_schedulers_were_given() -> None:
     assert compat.inner_scheduler(inner) is None
 
 
+def test_a_trial_that_hyperband_forgets_is_stopped(controller: TuneController) -> None:
+    """One that was saving its checkpoint when its bracket finished: Tune would wait for it without end."""
+    scheduler = HyperBandScheduler(max_t=9, reduction_factor=3, metric="score", mode="max")
+    compat.observe(controller, scheduler, Callback())
+    for number in range(3):  # Tune's first bracket has three, which all go to the end
+        trial = Trial("Climber", stub=True, trial_id=str(number), storage=controller._storage)
+        controller.add_trial(trial)
+        controller._set_trial_status(trial, Trial.RUNNING)
+    first, second, last = compat.trials_of(controller)
+    result = {"score": 1.0, "training_iteration": 9}
+    assert [scheduler.on_trial_result(controller, trial, result) for trial in (first, second)] == ["PAUSE", "PAUSE"]
+    controller._set_trial_status(first, Trial.PAUSED)  # the second one is still saving its checkpoint
+
+    compat.stop_left_behind(controller, scheduler)
+    assert first.status == Trial.PAUSED
+    assert scheduler.on_trial_result(controller, last, result) == "STOP"
+    controller._set_trial_status(second, Trial.PAUSED)
+    assert (first.status, scheduler.choose_trial_to_run(controller)) == (Trial.TERMINATED, None)
+
+    compat.stop_left_behind(controller, FIFOScheduler())
+    assert second.status == Trial.PAUSED
+    compat.stop_left_behind(controller, scheduler)
+    assert (second.status, last.status) == (Trial.TERMINATED, Trial.RUNNING)
+
+
 @pytest.mark.parametrize("kind", [ASHAScheduler, HyperBandScheduler])
 def test_a_limit_that_is_gone_is_an_error(kind: Any) -> None:
     scheduler = kind(max_t=7)

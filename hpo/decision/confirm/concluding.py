@@ -22,9 +22,10 @@ from hpo.review.studies import RecordedStudy, read_study
 
 
 class NoVerdict(Exception):
-    """There is no verdict, for the reason that the message gives. interrupted: the same command goes on."""
+    """There is no verdict, for the reason that the message gives. interrupted: by this signal, so that the same command
+    goes on; 0: it was not."""
 
-    def __init__(self, reason: str, interrupted: bool = False) -> None:
+    def __init__(self, reason: str, interrupted: int = 0) -> None:
         super().__init__(reason)
         self.interrupted = interrupted
 

@@ -73,6 +73,7 @@ def confirming_sweep(
     sweep, config = study.sweep, study.config
     space = _space(sweep.space, what)
     baselines = [_ordered({**each.params, "seed": seed}, space) for each in what.contenders for seed in what.seeds]
+    resampled = sweep.resampled and inspection.contract is not None  # a function's data are its own
     traits = Traits(
         reports_each_epoch=inspection.contract is not None,
         shape_parameters=shape_parameters(_without_seed(space), inspection.contract),
@@ -88,6 +89,9 @@ def confirming_sweep(
         budget=_limits(sweep.budget, len(baselines)),
         method="random",  # of which nothing is asked
         trial_seed=None,
+        repeats=1,  # its seeds are the repeats; and one split for all, so that they are measured on the same rows
+        data=_one_split(sweep.data, resampled),
+        written_data=_one_split(sweep.written_data, resampled),
         references="off",
         baselines=tuple(baselines),
         description=f"Confirms the study {what.study}.",
@@ -95,6 +99,11 @@ def confirming_sweep(
         confirms=what.attribute(),
         **_sections(config, engine),
     )
+
+
+def _one_split(data: Mapping[str, Any], resampled: bool) -> dict[str, Any]:
+    """Return a data section so that it splits the rows once for all trials."""
+    return {key: value for key, value in data.items() if not resampled or key not in ("resample", "folds")}
 
 
 def _space(space: Space, what: Confirming) -> Space:

@@ -113,7 +113,7 @@ def _trained(home: Home, started: Started, sweep: Sweep, listener: SweepListener
 def _unfinished(started: Started, standing: Standing, sweep: Sweep) -> NoVerdict:
     count = f"{standing.done} of {sweep.budget.trials} trainings are done"
     if standing.interrupted:
-        return NoVerdict(f"interrupted: {count}; the same command goes on", interrupted=True)
+        return NoVerdict(f"interrupted: {count}; the same command goes on", standing.interrupted)
     why = " ".join(text for text in (standing.reason, standing.error) if text) or "no reason is known"
     return NoVerdict(f"{started.name} ended early ({count}): {why}")
 

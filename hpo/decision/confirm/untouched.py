@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.decision.confirm.measuring import HeldOut, Loss, split_of
 from hpo.events import TrialSpec
 from hpo.objective.build import build, named_of
+from hpo.objective.references import digest_of
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -22,17 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UntouchedRows:
-    """A task, its rows and the test split's targets. metric: without its prefix."""
+    """A task, its rows and the test split's targets. metric: without its prefix. data: the digest of the training and
+    validation rows, as the search had them cut."""
 
     task: TorchTask
     splits: Splits
     split: HeldOut
     metric: str
-
-    @property
-    def data(self) -> str:
-        """The digest of the training and validation rows."""
-        return self.splits.digest(self.task.kind)
+    data: str
 
     def loss_of(self, params: Mapping[str, Any], epochs: int | None) -> Loss | None:
         """Return what gives the loss of each test row, as a configuration has it; None if the metric is no loss."""
@@ -66,5 +64,6 @@ def untouched_rows(sweep: Sweep) -> UntouchedRows | None:
         splits = objective.task.splits(copy.deepcopy(dict(sweep.data)))
     if not len(splits.test):
         return None
-    metric = sweep.metric.name.partition("_")[2]
-    return UntouchedRows(objective.task, splits, split_of(objective.task.kind, splits), metric)
+    metric, kind = sweep.metric.name.partition("_")[2], objective.task.kind
+    data = digest_of(objective.rows.each() if objective.folds > 1 else [splits], kind)
+    return UntouchedRows(objective.task, splits, split_of(kind, splits), metric, data)

@@ -1,5 +1,5 @@
 """How checkpoints travel: they are on the disk of the worker's machine while a trial runs, and a copy is on the
-driver's, from which the trial goes on anywhere."""
+driver's, from which the trial goes on anywhere. The weights that a trial leaves at its end go the same way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def read_checkpoints(assignment: Assignment) -> dict[int, bytes]:
 
 
 def write_checkpoint(path: Path, content: bytes) -> None:
-    """Put a trial's checkpoint in the place of the one before. Raises OSError, and leaves that one as it is."""
+    """Put a trial's checkpoint, or its weights, in the place of the one before.
+
+    Raises OSError, and leaves that one as it is.
+    """
     draft = path.with_name(f"{path.name}.ray")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +49,8 @@ class LocalCheckpoints:
     def __init__(self, folder: Path) -> None:
         """folder: where they are kept."""
         self._folder = folder
-        self._files: dict[int, tuple[Path, int]] = {}  # by trial: its file, and when that was written when last seen
+        # By file: whose it is, whether it has weights, and when it was written when last seen.
+        self._files: dict[Path, tuple[int, bool, int]] = {}
 
     def __len__(self) -> int:
         return len(self._files)
@@ -57,29 +61,34 @@ class LocalCheckpoints:
         self._files = {}
         trials: list[TrialSpec] = []
         for trial in assignment.trials:
+            if trial.weights is not None:
+                path = self._folder / f"{trial.number}.weights"
+                path.unlink(missing_ok=True)
+                trial = replace(trial, weights=replace(trial.weights, file=str(path)))
+                self._files[path] = (trial.number, True, 0)
             if trial.checkpoint:
                 path = self._folder / f"{trial.number}.pt"
                 path.unlink(missing_ok=True)
                 if (content := contents.get(trial.number)) is not None:
                     path.write_bytes(content)
                 trial = replace(trial, checkpoint=str(path))
-                self._files[trial.number] = (path, _time_written(path))
+                self._files[path] = (trial.number, False, _time_written(path))
             trials.append(trial)
         return replace(assignment, trials=tuple(trials))
 
     def changed(self) -> list[CheckpointContent]:
-        """Return the checkpoints that were written since the last call."""
+        """Return the checkpoints and weights that were written since the last call."""
         found = []
-        for number, (path, seen) in self._files.items():
+        for path, (number, weights, seen) in self._files.items():
             if (written := _time_written(path)) != seen:
-                self._files[number] = (path, written)
+                self._files[path] = (number, weights, written)
                 if written:
-                    found.append(CheckpointContent(number, path.read_bytes()))
+                    found.append(CheckpointContent(number, path.read_bytes(), weights))
         return found
 
     def remove(self) -> None:
         """Forget the trials, and delete their files."""
-        for path, _ in self._files.values():
+        for path in self._files:
             for left in path.parent.glob(f"{path.name}*"):  # with drafts of a worker that was killed
                 left.unlink(missing_ok=True)
         self._files = {}

@@ -190,14 +190,16 @@ class RayEngine:
             self._supervisor.reject(actor, fact.reason)
 
     def _keep_checkpoint(self, actor: ActorHandle, checkpoint: CheckpointContent) -> None:
-        """Write a checkpoint to the driver's disk, as long as its trial is not over."""
+        """Write a checkpoint, or weights, to the driver's disk, as long as its trial is not over."""
         trial = actor.unfinished_trial(checkpoint.number)
-        if trial is not None and trial.checkpoint:
-            path = Path(trial.checkpoint)
+        if trial is None:
+            return
+        weights, what = trial.weights, "weights" if checkpoint.weights else "checkpoints"
+        if path := (weights.file if weights is not None else "") if checkpoint.weights else trial.checkpoint:
             try:
-                write_checkpoint(path, checkpoint.content)
+                write_checkpoint(Path(path), checkpoint.content)
             except OSError as error:
-                self._outbox.note(f"checkpoints can't be kept in {path.parent}: {error}", warning=True)
+                self._outbox.note(f"{what} can't be kept in {Path(path).parent}: {error}", warning=True)
 
     def _keep_artifact(self, artifact: ArtifactContent) -> None:
         """Write an artifact to the driver's disk, from where it goes to MLflow."""

@@ -62,10 +62,11 @@ class MissingData:
 
 @dataclass(frozen=True)
 class CheckpointContent:
-    """A trial's new checkpoint."""
+    """A trial's new checkpoint, or the weights that it leaves at its end."""
 
     number: int
     content: bytes
+    weights: bool = False
 
 
 @dataclass(frozen=True)

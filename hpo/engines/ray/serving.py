@@ -61,7 +61,7 @@ class CommandLoop:
                 if not (more := self._engine.poll(0)):
                     break
                 messages += more
-            changed = self._checkpoints.changed()  # before the message that its trial is paused
+            changed = self._checkpoints.changed()  # before the message that its trial is paused or finished
             idle = self._engine.idle() > 0 and self._waiting is None
             self._update.add([*changed, *(self._packed(message) for message in messages)], idle)
 

@@ -15,15 +15,18 @@ from hpo.ledger.doctor.audit_mlflow import MlflowState, audit_mlflow
 from hpo.ledger.doctor.audit_study import audit_study
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import Reader
+from hpo.ledger.kept import useless
 from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is_database, uri_to_read
 from hpo.ledger.mirror.moved import described, old_locations
 from hpo.ledger.outputs import KeptOutputs
 from hpo.ledger.study.compat import JournalStudies, study_id_of
 from hpo.ledger.study.confirmations import CONFIRMATION
 from hpo.ledger.study.home import Home
+from hpo.ledger.study.models import models_of
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.study.restored import sweep_of, sweep_record_of
 from hpo.ledger.study.settling import origins, to_be_repeated
+from hpo.model.folder import abandoned
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -86,6 +89,10 @@ def _look_into_mlflow(home: Home, found: Audit, foreign: Sequence[int]) -> None:
             found.mlflow = audit_mlflow(
                 reader, found.sweep_record, parent, known, lambda n: record_of(by_number[n]), foreign, findings
             )
+            if models := models_of(found.attributes):
+                from hpo.ledger.doctor.audit_models import audit_models  # MLflow, which no other study needs here
+
+                audit_models(home, models, findings)
             for place in old_locations(home):
                 findings.add("mlflow.moved", f"the home was moved or copied, but {described(place)}, are noted")
             found.findings.extend(findings)
@@ -117,6 +124,12 @@ def _look_at_the_disk(home: Home, found: Audit) -> None:
     checkpoints = Checkpoints(home.checkpoints / str(found.attributes["id"]))
     for path in checkpoints.leftovers({first.get(number, number) for number in open_ones}):
         found.findings.add("disk.checkpoint", f"{path} is of no trial that can go on")
+        found.leftovers.append(path)
+    for path, why in useless(home.kept / str(found.attributes["id"]), found.records, found.attributes["sweep"]):
+        found.findings.add("disk.kept", f"{path} {why}")
+        found.leftovers.append(path)
+    for path in abandoned(home.models / found.sweep.name):
+        found.findings.add("disk.model", f"{path} is a model that was never finished")
         found.leftovers.append(path)
     complete = {record.number for record in found.records if record.state == "complete"}
     kept = KeptOutputs(home.outputs / str(found.attributes["id"]))

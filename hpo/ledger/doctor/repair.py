@@ -21,6 +21,7 @@ from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.settling import settle
 from hpo.ledger.study.urls import masked
+from hpo.model.folder import settle as settle_model
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -112,12 +113,18 @@ def repair(home: Home, found: Audit, alive: Callable[[], object], summarize: Sum
 
 
 def _remove(leftovers: Sequence[Path]) -> list[str]:
+    done = []
     for path in leftovers:
+        if path.is_dir():
+            settle_model(path)
+            done.append(f"{path} was cleared up")
+            continue
         path.unlink(missing_ok=True)
+        done.append(f"{path} was removed")
         with contextlib.suppress(OSError):  # it holds others
-            if path.parent.parent.name in ("checkpoints", "test_outputs"):
+            if path.parent.parent.name in ("checkpoints", "kept", "test_outputs"):
                 path.parent.rmdir()
-    return [f"{path} was removed" for path in leftovers]
+    return done
 
 
 class _MlflowRepair:

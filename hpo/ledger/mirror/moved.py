@@ -16,6 +16,10 @@ from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import sqlite_uri
 
 _FOLDER = "artifacts"
+# Where MLflow notes the places of models' files, which lie beside those of the runs.
+_OF_MODELS = (
+    ("logged_models", "artifact_location"), ("model_versions", "source"), ("model_versions", "storage_location")
+)  # fmt: skip
 
 
 class OldLocation(NamedTuple):
@@ -64,6 +68,11 @@ def correct_locations(home: Home, old: list[OldLocation]) -> list[str]:
                 "where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
                 (here, end + 1, place.experiment, end + 1, f"{place.location}/"),
             )
+            for table, column in _OF_MODELS:
+                connection.execute(
+                    f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                    (here, end + 1, end + 1, f"{place.location}/"),
+                )
             connection.execute(
                 "update experiments set artifact_location = ? where experiment_id = ? and artifact_location = ?",
                 (here, place.experiment, place.location),

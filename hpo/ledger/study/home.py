@@ -65,6 +65,16 @@ class Home:
         return self.path.resolve() / "checkpoints"
 
     @property
+    def kept(self) -> Path:
+        """Weights of the best trials, a folder a study."""
+        return self.path.resolve() / "kept"
+
+    @property
+    def models(self) -> Path:
+        """Models that were made of trials, a folder a study."""
+        return self.path / "models"
+
+    @property
     def outputs(self) -> Path:
         """What models of confirmations say of test rows, until it is measured."""
         return self.path.resolve() / "test_outputs"

@@ -108,6 +108,13 @@ class TrialRecord:
         """Whether the trial has a result, and so counts against the budget."""
         return self.state in ("complete", "pruned")
 
+    @property
+    def in_words(self) -> str:
+        """Which trial this is, as people are told beside its value."""
+        members = self.info.get("members", 1)
+        of = f", the mean of {members} members" if members > 1 else ""
+        return f"trial {self.number}{of}, seed {self.seed}"
+
     def series(self, metric: str) -> list[float]:
         """Return a metric's values in the order of steps."""
         return [self.steps[step][metric] for step in sorted(self.steps) if metric in self.steps[step]]

@@ -90,6 +90,7 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         written_data=identity["data"],
         seed=config["seed"],
         trial_seed=config["trial_seed"],
+        repeats=config.get("repeats", 1),
         baselines=tuple(config["baselines"]),
         confirms=attributes.get(CONFIRMS),
     )

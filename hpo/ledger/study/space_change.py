@@ -8,14 +8,17 @@ from typing import Any
 from hpo.spec.conditions import same
 from hpo.spec.space import Categorical, Constant, Domain, Range, Space
 
-_FIXED = ("objective", "program", "command", "data", "metric", "epochs")  # of Sweep.identity()
+_FIXED = ("objective", "program", "command", "data", "metric", "epochs", "repeats")  # of Sweep.identity()
+_UNSAID = {"repeats": 1}  # what it means where an identity does not say it
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
     """Yield one line a difference between two plain structures."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         for key in dict.fromkeys([*theirs, *ours]):
-            yield from differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else str(key))
+            where = f"{path}.{key}" if path else str(key)
+            unsaid = _UNSAID.get(where)
+            yield from differences(theirs.get(key, unsaid), ours.get(key, unsaid), where)
     elif not same(theirs, ours):
         yield f"{path}: the study has {theirs!r}, the file has {ours!r}"
 
@@ -25,7 +28,8 @@ def obstacles(theirs: Mapping[str, Any], ours: Mapping[str, Any], old: Space, ne
 
     theirs, ours: Sweep.identity() of the study and of the file; old, new: their spaces.
     """
-    lines = [line for key in _FIXED for line in differences(theirs.get(key), ours.get(key), key)]
+    fixed, now = ({key: each[key] for key in _FIXED if key in each} for each in (theirs, ours))
+    lines = list(differences(fixed, now))
     for name in dict.fromkeys([*old.names(), *new.names()]):
         if name not in new.names():
             if not old[name].when:

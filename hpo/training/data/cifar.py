@@ -44,6 +44,7 @@ STD = (0.2470, 0.2435, 0.2616)
 PADDING = 4  # pixels of black on each side before a random crop (He et al. 2016, section 4.2)
 _VALIDATION = 0.1
 _SEED = 0
+_SCALES: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
 OPTIONS = {
     "limit": Known("float", 1, "share in (0, 1], or a count above 1, of training pictures to use", within="(0, inf)"),
@@ -135,9 +136,18 @@ def load_cifar10(data: Mapping[str, Any] | None = None) -> Splits:
 
 def normalise_cifar10(x: Tensor) -> Tensor:
     """Return pictures (uint8 [B, 3, 32, 32]) as float32 with about mean 0 and deviation 1 in each channel."""
-    mean = torch.tensor(MEAN, device=x.device).view(3, 1, 1) * 255
-    std = torch.tensor(STD, device=x.device).view(3, 1, 1) * 255
+    mean, std = _scale(x.device)
     return (x.float() - mean) / std
+
+
+def _scale(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return each channel's mean and deviation, of bytes."""
+    if device in _SCALES:
+        return _SCALES[device]
+    mean, std = (torch.tensor(each, device=device).view(3, 1, 1) * 255 for each in (MEAN, STD))
+    if device.type == "cuda":  # to which the numbers would travel with each batch
+        _SCALES[device] = mean, std
+    return mean, std
 
 
 def augment_pictures(x: Tensor, generator: torch.Generator, flip: bool = False, crop: bool = False) -> Tensor:

@@ -15,8 +15,8 @@ from typing import Any, TextIO
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, closest, did_you_mean, shortened
 from hpo.spec.paths import expanded
-from hpo.training.data.options import check_options
-from hpo.training.data.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares
+from hpo.training.data.options import check_options, fill_options
+from hpo.training.data.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares, shared_out
 from hpo.training.task import Kind
 
 # A field that says nothing. As pandas.read_csv has it, and "?" as in the UCI repository's files.
@@ -173,6 +173,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
         told = f"there must be values to learn from, but every column besides the target {target!r} is empty"
         return [Fault(told, ("csv",)), *_check_target(found, target, kind)]
     faults = _check_target(found, target, kind)
+    faults += _check_folds(found, target, kind, fill_options(data, SPLIT_OPTIONS)) if not faults else []
     column = header.index(target)
     if kind != "regression":
         found.large.pop(column, None)
@@ -336,6 +337,23 @@ def _check_classes(counts: Counter[str], target: str, kind: Kind) -> list[Fault]
         f"{clip(label)} ({count})" for label, count in rare.items()
     )
     return [Fault(told, ("target",), remedy="add rows, or merge or remove the class")]
+
+
+def _check_folds(found: _TargetColumn, target: str, kind: Kind, options: Mapping[str, Any]) -> list[Fault]:
+    """Return a fault if there are more folds than rows for them, of a class or in all."""
+    if options["resample"] != "kfold":
+        return []
+    counts: Counter[str] = Counter()
+    for text, label in class_labels(found.values).items():
+        counts["the rows" if kind == "regression" else label] += found.values[text]
+    rest = {label: rows - shared_out(rows, options["validation"], options["test"])[1] for label, rows in counts.items()}
+    few = {label: rows for label, rows in rest.items() if rows < options["folds"]}
+    if not few:
+        return []
+    told = listed(f"{clip(label)} ({rows})" for label, rows in few.items())
+    what = "there must be a row" if kind == "regression" else f"each class of {target!r} must have a row"
+    message = f"{what} for each of {options['folds']} folds, besides the test rows, but got {told}"
+    return [Fault(message, ("resample",), remedy="fewer folds: 3, or resample: reshuffle")]
 
 
 def listed(words: Iterable[str]) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.spec.contract import Known
+from hpo.spec.contract import RESAMPLED, Known
 from hpo.spec.faults import Fault, UserError
+from hpo.training.cuts import Cut, Fold, Reshuffle
 from hpo.training.data.scale import FittedScale
 from hpo.training.task import Kind, Split, Splits
 
@@ -29,11 +30,25 @@ SPLIT_OPTIONS: dict[str, Known] = {
     "validation": Known("float", 0.2, "share of the rows to validate on", within="(0, 1)"),
     "test": Known("float", 0.2, "share of the rows kept for the final test", within="(0, 1)"),
     "split_seed": Known("int", 0, "seed of the split; the same for all trials", within="[0, inf)"),
+    "resample": Known(
+        "choice",
+        "holdout",
+        "kfold: train a trial on all but each of the folds; reshuffle: a new split for each trial",
+        choices=("holdout", *RESAMPLED),
+    ),
+    "folds": Known("int", 5, "folds of kfold", within="[2, 100]"),
 }
 
 
 def check_shares(data: Mapping[str, Any]) -> list[Fault]:
-    """Return a fault if the shares of `data` (each a number in (0, 1), defaults 0.2) leave nothing to train on."""
+    """Return a fault if the shares of `data` (each a number in (0, 1), defaults 0.2) leave nothing to train on, and one
+    for each key that means nothing beside `resample`."""
+    kfold = data.get("resample") == "kfold"
+    if "folds" in data and not kfold:
+        return [Fault("'folds' belongs to resample: kfold", ("folds",), remedy="add resample: kfold")]
+    if "validation" in data and kfold:
+        message = "'validation' means nothing beside resample: kfold, where each fold validates in turn"
+        return [Fault(message, ("validation",), remedy="say how many with folds: 5")]
     shares = {name: data.get(name, SPLIT_OPTIONS[name].default) for name in ("validation", "test")}
     if any(SPLIT_OPTIONS[name].objection(share) for name, share in shares.items()) or sum(shares.values()) < 1:
         return []
@@ -42,29 +57,50 @@ def check_shares(data: Mapping[str, Any]) -> list[Fault]:
 
 
 def split_indices(
-    y: NDArray[Any], kind: Kind, validation: float = 0.2, test: float = 0.2, seed: int = 0
+    y: NDArray[Any], kind: Kind, validation: float = 0.2, test: float = 0.2, seed: int = 0, cut: Cut | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return the row numbers of train, validation and test: disjoint, in file order, fixed by `seed`.
+    """Return the row numbers of train, validation and test: disjoint, in file order, fixed by `seed` and `cut`.
 
+    cut: how the rows that are not for the test are cut; None: once for all trials. The test rows are the same always.
     y: [N] targets. Classes (any kind but regression) are shared out one by one, so that each is in every split in
     about its own share; scikit-learn's stratified split would let a class of three rows miss one.
-    Raises UserError if a class (or, in regression, the whole) has fewer than three rows.
+    Raises UserError if a class (or, in regression, the whole) has fewer than three rows, or fewer than there are folds.
     """
     generator = np.random.default_rng(seed)
     groups = [np.arange(len(y))] if kind == "regression" else [np.flatnonzero(y == label) for label in np.unique(y)]
+    anew = np.random.default_rng(cut.seed) if isinstance(cut, Reshuffle) else None
     parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+    dealt = 0  # rows of the groups before: the folds that get one more differ from group to group
     for group in groups:
         rows = len(group)
         if rows < MINIMUM_ROWS_PER_CLASS:
             what = "the data" if kind == "regression" else f"class {y[group[0]]!s}"
             raise UserError(f"three splits need at least {MINIMUM_ROWS_PER_CLASS} rows, but {what} has {rows}")
-        validating = min(max(1, round(rows * validation)), rows - 2)
-        testing = min(max(1, round(rows * test)), rows - validating - 1)
+        validating, testing = shared_out(rows, validation, test)
         mixed = generator.permutation(group)
-        for part, chosen in zip(parts, np.split(mixed, [rows - validating - testing, rows - testing]), strict=True):
+        training, kept = mixed[: rows - testing], mixed[rows - testing :]
+        if anew is not None:
+            training = anew.permutation(training)
+        validates = np.arange(len(training)) >= rows - validating - testing
+        if isinstance(cut, Fold):
+            if len(training) < cut.of:
+                what = "the data" if kind == "regression" else f"class {y[group[0]]!s}"
+                raise UserError(
+                    f"{cut.of} folds need at least {cut.of} rows besides the test rows, but {what} has {len(training)} "
+                    "(fewer folds: data.folds)"
+                )
+            validates = (dealt + np.arange(len(training))) % cut.of == cut.index
+            dealt += len(training)
+        for part, chosen in zip(parts, (training[~validates], training[validates], kept), strict=True):
             part.append(chosen)
     train, validate, final = (np.sort(np.concatenate(part)) for part in parts)
     return train, validate, final
+
+
+def shared_out(rows: int, validation: float, test: float) -> tuple[int, int]:
+    """Return how many of three or more rows are for validation and for test. The others are for training."""
+    validating = min(max(1, round(rows * validation)), rows - 2)
+    return validating, min(max(1, round(rows * test)), rows - validating - 1)
 
 
 def to_split(x: NDArray[Any], y: NDArray[Any], kind: Kind) -> Split:
@@ -73,25 +109,36 @@ def to_split(x: NDArray[Any], y: NDArray[Any], kind: Kind) -> Split:
     return Split(torch.from_numpy(np.array(x, dtype=np.float32)), torch.from_numpy(np.array(target)))
 
 
-def split_note(sizes: tuple[int, int, int], kind: Kind, seed: int) -> str:
+def split_note(sizes: tuple[int, int, int], kind: Kind, seed: int, cut: Cut | None = None) -> str:
     """Return the sentence that tells how rows were split."""
     how = "at random" if kind == "regression" else "at random within each class"
+    if isinstance(cut, Fold):
+        rows = sizes[0] + sizes[1]
+        text = f"{rows} rows in {cut.of} folds, on all but each of which a trial trains, and {sizes[2]} test rows"
+        return f"{text}, {how} (seed {seed}); what follows is of fold {cut.index + 1}"
     return "split {} for training, {} validation and {} test rows {} (seed {})".format(*sizes, how, seed)
 
 
 def split_arrays(
-    x: NDArray[Any], y: NDArray[Any], kind: Kind, validation: float = 0.2, test: float = 0.2, seed: int = 0
+    x: NDArray[Any],
+    y: NDArray[Any],
+    kind: Kind,
+    validation: float = 0.2,
+    test: float = 0.2,
+    seed: int = 0,
+    cut: Cut | None = None,
 ) -> Splits:
     """Split numbers, then standardise the features by the training rows.
 
     x: [N, features], finite. y: [N]; for binary 0 or 1, for multiclass 0 to C-1. validation, test: shares of the rows.
+    cut: as the task's `splits` was given it; None: one split for all trials.
     Raises UserError if there are too few rows.
     """
-    parts = split_indices(y, kind, validation, test, seed)
+    parts = split_indices(y, kind, validation, test, seed, cut)
     fitted = FittedScale.fit(x[parts[0]])
     train, validate, final = (to_split(fitted.apply(x[rows]), y[rows], kind) for rows in parts)
     notes = (
-        split_note((len(train), len(validate), len(final)), kind, seed),
+        split_note((len(train), len(validate), len(final)), kind, seed, cut),
         f"{x.shape[1]} features, standardised by the training rows",
     )
     outputs = len(np.unique(y)) if kind == "multiclass" else 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault
+from hpo.training.cuts import Cut
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.splitting import SPLIT_OPTIONS, check_shares, split_arrays
@@ -17,7 +20,8 @@ class TableTask(TorchTask):
     """Base class of Torch tasks on a table: what is left to say is `kind`, `model`, and where the rows come from.
 
     `data: {csv: path, target: column}` reads a CSV file (see `hpo.load_csv`); any other `data` section holds `options`
-    and goes to `load_source`. Both take `validation` and `test` (shares of the rows) and `split_seed`.
+    and goes to `load_source`. Both take `validation` and `test` (shares of the rows), `split_seed`, and `resample` with
+    `folds`. A class with `splits` of its own takes `cut`, too, and hands it on.
     """
 
     options: ClassVar[Mapping[str, Known]] = {}
@@ -41,11 +45,18 @@ class TableTask(TorchTask):
             return [Fault("there is no table", (), remedy="e.g. data: {csv: churn.csv, target: left}")]
         return check_options(data, {**self.options, **SPLIT_OPTIONS}) + check_shares(data)
 
-    def splits(self, data: Mapping[str, Any]) -> Splits:
+    def splits(self, data: Mapping[str, Any], cut: Cut | None = None) -> Splits:
+        """Load the table that `data` names, split as it says, or by `cut` where the trials have rows of their own."""
         if "csv" in data:
             from hpo.training.data.tabular import load_csv
 
-            return load_csv(data, self.kind)
-        x, y = self.load_source(fill_options(data, self.options))
+            return load_csv(data, self.kind, cut)
+        options = fill_options(data, self.options)
+        x, y = self.load_source(options) if cut is None else _loaded_once(self, json.dumps(options))
         shares = fill_options(data, SPLIT_OPTIONS)
-        return split_arrays(x, y, self.kind, shares["validation"], shares["test"], shares["split_seed"])
+        return split_arrays(x, y, self.kind, shares["validation"], shares["test"], shares["split_seed"], cut)
+
+
+@lru_cache(maxsize=1)  # what is cut anew for each fold, or for each trial
+def _loaded_once(task: TableTask, options: str) -> tuple[Any, Any]:
+    return task.load_source(json.loads(options))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import Fault, SpecError
 from hpo.spec.paths import expanded
+from hpo.training.cuts import Cut
 from hpo.training.data.columns import (
     FittedColumns,
     NumberColumn,
@@ -54,11 +56,12 @@ class _TableColumns:
     notes: list[str] = field(default_factory=list)
 
 
-def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
+def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Splits:
     """Read a table, split it, and turn its columns into numbers.
 
     data: `csv` (path), `target` (column), and optionally `validation` and `test` (shares, default 0.2 each),
         `split_seed` (default 0) and `separator` (default a comma).
+    cut: as the task's `splits` was given it; None: one split for all trials.
     Rows without a target are dropped. Classes get the numbers 0, 1, ... in sorted order. Numbers: gaps are filled with
     the median and marked by a column of their own, then standardised. Text (and dates): one column a category,
     "missing" being one; beyond MAX_CATEGORIES the rarest share one. Dropped: columns that are empty or constant, text
@@ -69,9 +72,12 @@ def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
     if faults:
         raise SpecError(faults, "data")
     options = fill_options(data, CSV_OPTIONS)
-    table, notes = _read(data, options["separator"])
+    read = _read if cut is None else _read_once
+    state = expanded(data["csv"]).stat()
+    whole, read_notes = read(data["csv"], data["target"], options["separator"], (state.st_mtime_ns, state.st_size))
+    table, notes = whole.copy(deep=False), list(read_notes)
     y, target_notes, classes = _target(table.pop(data["target"]), kind)
-    parts = split_indices(y, kind, options["validation"], options["test"], options["split_seed"])
+    parts = split_indices(y, kind, options["validation"], options["test"], options["split_seed"], cut)
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
     columns = _classify(table.iloc[parts[0]])
     if not (columns.numbers or columns.truths or columns.texts):
@@ -79,7 +85,7 @@ def load_csv(data: Mapping[str, Any], kind: Kind) -> Splits:
     fitted = fit_columns(table.iloc[parts[0]], columns, data["target"], options["separator"])
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
     train, validation, test = (to_split(part, y[rows], kind) for part, rows in zip(x, parts, strict=True))
-    notes += [*target_notes, split_note(sizes, kind, options["split_seed"]), *columns.notes]
+    notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut), *columns.notes]
     notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
     outputs = len(classes) if kind == "multiclass" else 1
     return Splits(train, validation, test, outputs, tuple(notes), classes, fitted)
@@ -101,18 +107,21 @@ def read_table(path: str, separator: str) -> pd.DataFrame:
     return cleaned(table)
 
 
-def _read(data: Mapping[str, Any], separator: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table without the rows that have no target, and what there is to say."""
-    table = read_table(data["csv"], separator)
+def _read(csv: str, target: str, separator: str, state: tuple[int, int]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table without the rows that have no target, and what there is to say. state: of the file."""
+    table = read_table(csv, separator)
     rows = len(table)
-    table = table.dropna(subset=[data["target"]]).reset_index(drop=True)
-    notes = [f"read {rows} rows and {table.shape[1]} columns from {data['csv']}"]
+    table = table.dropna(subset=[target]).reset_index(drop=True)
+    notes = [f"read {rows} rows and {table.shape[1]} columns from {csv}"]
     if len(table) < rows:
-        notes.append(f"dropped {rows - len(table)} rows whose target {data['target']!r} is missing")
+        notes.append(f"dropped {rows - len(table)} rows whose target {target!r} is missing")
     twins = int(table.duplicated().sum())
     if twins:
         notes.append(f"{twins} rows repeat an earlier one, maybe in another split: drop them if that is no coincidence")
-    return table, notes
+    return table, tuple(notes)
+
+
+_read_once = lru_cache(maxsize=1)(_read)  # what is cut anew for each fold, or for each trial
 
 
 def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:

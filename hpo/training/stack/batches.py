@@ -17,37 +17,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """rows: [K, B] rows of the whole training split; targets: [K, B]; ragged: None if all rows of all members count."""
+    """rows: [K, B] rows of the whole training split, each member's counted in its own; targets: [K, B]; ragged: None if
+    all rows of all members count."""
 
     rows: Tensor
     targets: Tensor
     ragged: Ragged | None
 
 
+@dataclass(frozen=True)
+class EpochOrder:
+    """rows, targets: [K, N] of a whole epoch, in the order of its batches. size: of a full batch. used: how many of the
+    N are each member's own."""
+
+    rows: Tensor
+    targets: Tensor
+    size: int
+    used: Sequence[int]
+
+    def batches(self) -> Iterator[Batch]:
+        sizes_of = set(self.used)
+        for start in range(0, max(sizes_of), self.size):
+            sizes = {count: max(0, min(self.size, count - start)) for count in sizes_of}
+            width = max(sizes.values())
+            stop, ragged = start + width, None
+            if len(set(sizes.values())) > 1:
+                ragged = Ragged([sizes[count] for count in self.used], width, self.rows.device)
+            yield Batch(self.rows[:, start:stop], self.targets[:, start:stop], ragged)
+
+
 def epoch_batches(runs: Sequence[Run]) -> Iterator[Batch]:
     """Yield one epoch's batches, as hpo.training.loop.draw_batches makes them for each run."""
+    return draw_epoch(runs).batches()
+
+
+def draw_epoch(runs: Sequence[Run]) -> EpochOrder:
+    """Draw one epoch's order for each run, as hpo.training.loop.draw_batches does."""
     size = runs[0].batch_size
     used = [min(run.steps_per_epoch * size, len(run.train)) for run in runs]
     longest = max(used)
     orders = [torch.randperm(len(run.train), generator=run.streams.order) for run in runs]
-    order = _padded([each[:count] for each, count in zip(orders, used, strict=True)], longest).to(runs[0].device)
+    order = padded([each[:count] for each, count in zip(orders, used, strict=True)], longest).to(runs[0].device)
     targets = _targets(runs, order, longest)
     rows = order
     kept = [run.data.kept_rows for run in runs]
     if any(each is not None for each in kept):
         rows = torch.stack([each if its is None else its[each] for its, each in zip(kept, order, strict=True)])
-    for start in range(0, longest, size):
-        sizes = [max(0, min(size, count - start)) for count in used]
-        stop = start + max(sizes)
-        ragged = Ragged(sizes, max(sizes), rows.device) if len(set(sizes)) > 1 else None
-        yield Batch(rows[:, start:stop], targets[:, start:stop], ragged)
+    return EpochOrder(rows, targets, size, used)
 
 
-def _padded(orders: Sequence[Tensor], longest: int) -> Tensor:
-    """Return [K, longest], with row 0 in the places that do not count."""
-    if all(len(order) == longest for order in orders):
-        return torch.stack(list(orders))
-    return torch.stack([torch.nn.functional.pad(order, (0, longest - len(order))) for order in orders])
+def padded(members: Sequence[Tensor], longest: int) -> Tensor:
+    """Return members' values [N] as [K, longest], with 0 in the places that do not count."""
+    if all(len(values) == longest for values in members):
+        return torch.stack(list(members))
+    return torch.stack([torch.nn.functional.pad(values, (0, longest - len(values))) for values in members])
 
 
 def _targets(runs: Sequence[Run], order: Tensor, longest: int) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,15 +22,18 @@ from hpo.training.epochs import EpochEvents, Measured, train_epochs
 from hpo.training.evaluation import CHUNK, check_shape
 from hpo.training.loop import CHECK_EVERY
 from hpo.training.run import Run
-from hpo.training.seeding import global_generators
-from hpo.training.stack.batches import Batch, epoch_batches
+from hpo.training.stack.batches import Batch, draw_epoch, padded
 from hpo.training.stack.compiled import compiled
+from hpo.training.stack.inputs import all_at_once, is_plain, stack_input
 from hpo.training.stack.keeping import state_of, take_over
 from hpo.training.stack.losses import StackedLoss, mean, of_mean
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
+from hpo.training.stack.rates import rates_of_epoch
+from hpo.training.stack.replay import ReplayedSteps
+from hpo.training.stack.rows import MemberRows
 from hpo.training.stack.slot import CannotStack, Ragged
-from hpo.training.task import TorchTask
+from hpo.training.together import company, trials_among
 from hpo.training.upload import upload
 from hpo.training.vocabulary.metrics import measure
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
@@ -40,18 +43,21 @@ if TYPE_CHECKING:
 
 
 class Cohort:
-    """Trials that train together. They must agree in architecture and batch size, and in nothing else.
+    """Trials, or members of trials, that train together. They must agree in architecture and batch size, and in nothing
+    else.
 
     Implements hpo.training.epochs.Trainee.
     """
 
-    def __init__(self, runs: Sequence[Run], compile: bool = False) -> None:
+    def __init__(self, runs: Sequence[Run], compile: bool = False, replay: bool | None = None) -> None:
         """Stack runs that were started, or that go on from their checkpoints, even from different epochs.
 
         The runs' models stay as they are until a trial ends or is kept; what their optimizers hold moves to the stack.
 
         compile: have torch.compile make the forward and backward pass; until the first member leaves, since compiling
         anew for fewer members would take longer than it saves.
+
+        replay: lay out what steps need on the device and record them, as a GPU likes it; None: on a GPU.
 
         Raises CannotStack with the reason if they can't train as one stack.
         """
@@ -68,19 +74,26 @@ class Cohort:
         self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
         self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
         self._differentiable = compiled(self._evaluate) if compile else None
+        self._replays = not compile and (self.device.type == "cuda" if replay is None else replay)
+        self._replayed: ReplayedSteps | None = None
         take_over(self.runs, self.model, self.optimizer)
-        self._began = {"stack": [run.trial.number for run in self.runs]}
-        if any(run.completed for run in self.runs):
-            self._began["stack_from"] = [run.completed for run in self.runs]
-        self._x = first.data.whole_x  # of which every run uses all rows, or its `kept_rows`
+        self._began = company(self.runs)
+        # Of the training split every run uses all rows, or its `kept_rows`.
+        self._train_rows = MemberRows([run.data.whole_x for run in self.runs])
+        self._validation_rows = MemberRows([run.validation.x for run in self.runs])
 
     def __len__(self) -> int:
         return len(self.runs)
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """Its size now; the trials that it began with, in their order, and the epochs that they had completed."""
-        return {"cohort": len(self), **self._began}
+        """Its trials now; those that it began with, in their order, and the epochs that they had completed."""
+        return {"cohort": trials_among(self.runs), **self._began}
+
+    @property
+    def own_numbers(self) -> int:
+        """How many numbers of data a member adds that has rows of its own."""
+        return self._train_rows.numbers + self._validation_rows.numbers
 
     @torch.no_grad()
     def train_epoch(self) -> Measured:
@@ -91,24 +104,40 @@ class Cohort:
         Raises CannotStack, before any run has changed, if the models turn out not to fit in a stack.
         """
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
-        rates = self._rates()
+        looks = self._looks()
         outputs, targets = [], []
         self.model.begin_epoch()
-        for step, batch in enumerate(epoch_batches(self.runs)):
-            output = self.step(batch, rates[min(step, len(rates) - 1)])
+        for step, (batch, output) in enumerate(self._steps_of_epoch()):
             outputs.append(output)
             targets.append(batch.targets)
-            if any(looked_at := self._looked_at(step)):
-                bad |= ~self._losses(output, batch).isfinite() & upload(looked_at, self.device)
+            if step in looks:
+                bad |= ~self._losses(output, batch).isfinite() & upload(looks[step], self.device)
         used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
         return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
 
+    def _steps_of_epoch(self) -> Iterator[tuple[Batch, Tensor]]:
+        """Take the steps of an epoch; yield each batch with its outputs [K, B, ...] before its step."""
+        rates, order = rates_of_epoch(self.runs), draw_epoch(self.runs)
+        if self._replays and self._replayed is None and self._can_replay():
+            self._replayed = ReplayedSteps(self.step, self.model, self.optimizer, len(rates))
+        if self._replayed is not None:
+            yield from self._replayed.epoch(order, rates)
+            return
+        for batch, its in zip(order.batches(), rates.tolist(), strict=True):
+            yield batch, self.step(batch, its)
+
+    def _can_replay(self) -> bool:
+        """Whether a step needs nothing from Python that differs between steps."""
+        if not self.model.replays or is_plain(self.task):
+            return self.model.replays
+        return all_at_once(self.runs, self._train_rows.chunk(0, 1), training=True) is not None
+
     @torch.no_grad()
-    def step(self, batch: Batch, rates: Sequence[float]) -> Tensor:
-        """Take one optimizer step. rates: each run's learning rate. Returns the outputs [K, B, ...] before it."""
+    def step(self, batch: Batch, rates: Sequence[float] | None) -> Tensor:
+        """Take one optimizer step. rates: each run's learning rate; None: as planned. Returns the outputs [K, B, ...]
+        before it."""
         ragged = batch.ragged
-        x = self._x.index_select(0, batch.rows.flatten()).view(*batch.rows.shape, *self._x.shape[1:])
-        x = self._input(x, training=True, ragged=ragged)
+        x = self._input(self._train_rows.take(batch.rows), training=True, ragged=ragged)
         resting = ragged.idle if ragged is not None else []
         before = [tensor[resting] for tensor in self.model.running()] if resting else []
         output, found = self._gradients(x, batch)
@@ -148,92 +177,65 @@ class Cohort:
     @torch.no_grad()
     def validate(self) -> Measured:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
-        x, rows = self.runs[0].validation.x, len(self.runs[0].validation)
-        chunk = max(1, min(CHUNK, 64 * CHUNK // len(self)))
+        rows = self._validation_rows
+        longest, step = max(rows.counts), max(1, min(CHUNK, 64 * CHUNK // len(self)))
         outputs = torch.cat(
             [
-                self.model.infer(self._input(part.expand(len(self), *part.shape), training=False))
-                for part in torch.split(x, chunk)
+                self.model.infer(self._input(rows.chunk(at, min(at + step, longest)), training=False))
+                for at in range(0, longest, step)
             ],
             1,
         )
-        self._check(outputs, rows)
-        shared = all(run.validation.y is self.runs[0].validation.y for run in self.runs)
-        y = self.runs[0].validation.y.expand(len(self), rows)
-        targets = y if shared else torch.stack([run.validation.y for run in self.runs])
+        self._check(outputs, longest)
+        y = [run.validation.y for run in self.runs]
+        shared = all(each is y[0] for each in y)
+        targets = y[0].expand(len(self), longest) if shared else padded(y, longest)
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
-        return self._measured("val", outputs, targets, [rows] * len(self), bad)
+        return self._measured("val", outputs, targets, rows.counts, bad)
 
     def settle(self, run: Run) -> None:
         """Give a run's model the weights that the stack has for it by now."""
-        self.model.write_back(self.runs.index(run), run.model)
+        self.model.write_back({self.runs.index(run): run.model})
 
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return state_of(run, self.runs.index(run), self.model, self.optimizer)
 
     def leave(self, numbers: Collection[int]) -> None:
-        """Drop the trials with these numbers; their runs' models get their weights."""
-        rows = []
-        for row, run in enumerate(self.runs):
-            if run.trial.number in numbers:
-                self.model.write_back(row, run.model)
-            else:
-                rows.append(row)
+        """Drop the trials with these numbers, all their members; the runs' models get their weights."""
+        leaving = {row: run.model for row, run in enumerate(self.runs) if run.trial.number in numbers}
+        rows = [row for row in range(len(self)) if row not in leaving]
+        if leaving:
+            self.model.write_back(leaving)
         if len(rows) in (0, len(self)):
             self.runs = [self.runs[row] for row in rows]
             return
         self.runs = [self.runs[row] for row in rows]
         self._differentiable = None
+        self._replayed = None  # what was recorded has other members
+        self._train_rows.select(rows)
+        self._validation_rows.select(rows)
         self.model.select(rows)
         self.loss.select(rows)
         self.optimizer.select(rows, self.model.flat)
 
     def _input(self, x: Tensor, training: bool, ragged: Ragged | None = None) -> Tensor:
         """Return rows [K, B, ...] as the models take them."""
-        if getattr(self.task.batch, "__func__", None) is TorchTask.batch:  # the same for all
-            return self.task.batch(x, {}, None)
-        # Only a member's own rows, and none if it rests: what it draws depends on how many there are.
-        sizes = [x.shape[1]] * len(x) if ragged is None else ragged.sizes
-        generators = global_generators(self.device) if training else []
-        states = [generator.get_state() for generator in generators]  # on the host, also a GPU's
-        parts: list[Tensor | None] = []
-        for part, run, size in zip(x, self.runs, sizes, strict=True):
-            generator = run.streams.noise if training else None
-            parts.append(self.task.batch(part[:size], run.params, generator) if size else None)
-        if any(not each.get_state().equal(state) for each, state in zip(generators, states, strict=True)):
-            # Alone, the loop seeds it for the trial; here all members would draw from one.
-            raise CannotStack(f"{type(self.task).__name__}.batch draws from PyTorch's global generator")
-        longest = max((part for part in parts if part is not None), key=len)
-        return torch.stack([_rows_like(part, longest) for part in parts])
+        return stack_input(self.runs, x, training, ragged, at_once=self._replays)
 
     def _check(self, output: Tensor, rows: int) -> None:
         if len(output) != len(self):
             raise CannotStack(f"the stack's output has shape {tuple(output.shape)}")
         check_shape(output[0], rows, self.runs[0].data.classes)
 
-    def _looked_at(self, step: int) -> list[bool]:
-        """Return for each run whether the plain loop would look at its loss at this step of its epoch."""
+    def _looks(self) -> dict[int, list[bool]]:
+        """Return the steps of this epoch at which the plain loop would look at a run's loss, and at whose."""
         places = [(run.completed, run.steps_per_epoch) for run in self.runs]
-        looked_at = {
-            (completed, span): step < span and (completed * span + step) % CHECK_EVERY == 0
-            for completed, span in set(places)
-        }
-        return [looked_at[place] for place in places] if any(looked_at.values()) else []
-
-    def _rates(self) -> list[list[float]]:
-        """Return the runs' learning rates at each step of their epoch; of one step if they stay as they are."""
-        changing = any(run.rates.schedule.changes == "step" for run in self.runs)
-        by_run = []
-        for run in self.runs:
-            begin, last = run.completed * run.steps_per_epoch, run.steps_per_epoch - 1
-            steps = self.steps_in_epoch if run.rates.schedule.changes == "step" else 1
-            rates = [run.rate(begin + min(step, last)) for step in range(steps)]
-            by_run.append(rates if len(rates) > 1 or not changing else rates * self.steps_in_epoch)
-        return [list(rates) for rates in zip(*by_run, strict=True)]
-
-    @property
-    def steps_in_epoch(self) -> int:
-        return max(run.steps_per_epoch for run in self.runs)
+        looks: dict[int, list[bool]] = {}
+        for completed, span in set(places):
+            for step in range(-completed * span % CHECK_EVERY, span, CHECK_EVERY):
+                at = looks.setdefault(step, [False] * len(places))
+                looks[step] = [seen or place == (completed, span) for seen, place in zip(at, places, strict=True)]
+        return looks
 
     def _measured(self, prefix: str, outputs: Tensor, targets: Tensor, used: Sequence[int], bad: Tensor) -> Measured:
         """Return every metric of one split for each run. used: how many of the rows are the run's own."""
@@ -279,7 +281,7 @@ def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time, keeper:
 def _likeness(run: Run) -> tuple[str, ...]:
     """Return what to sort runs by: first what the most numbers depend on in the forward pass."""
     names = [str(run.params.get(name, "")) for name in ("activation", "loss", "optimizer")]
-    return (*names, f"{run.trial.number:09d}")
+    return (*names, f"{run.trial.number:09d}", f"{run.member.index:05d}")
 
 
 def _settings(run: Run) -> Settings:
@@ -289,11 +291,3 @@ def _settings(run: Run) -> Settings:
         clip_norm=run.params.get("grad_clip_norm"),
         clip_value=run.params.get("grad_clip_value"),
     )
-
-
-def _rows_like(part: Tensor | None, longest: Tensor) -> Tensor:
-    """Return rows padded with zeros to as many as the longest has; all zeros for None."""
-    if part is None:
-        return torch.zeros_like(longest)
-    missing = len(longest) - len(part)
-    return torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) if missing else part

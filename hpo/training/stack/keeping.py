@@ -50,7 +50,7 @@ def _take_over(run: Run, row: int, model: StackedModel, optimizer: StackedOptimi
 
 def state_of(run: Run, row: int, model: StackedModel, optimizer: StackedOptimizer) -> dict[str, Any]:
     """Return the state_dicts of the `model` and `optimizer` that the member in a row of a stack would have alone."""
-    model.write_back(row, run.model)
+    model.write_back({row: run.model})
     hyper, place = optimizer.member(row)
     positions = {path: position for position, (path, _) in enumerate(run.model.named_parameters())}
     examples = optimizer_state(run.params, model.flat)

@@ -26,6 +26,10 @@ class MappedSlot(Slot):
         self.kept = {name: tensor.detach() for name, tensor in parameters.items() if name in frozen} | dict(buffers)
         self._seen: set[bool] = set()  # modes (training or not) that it has run in
 
+    @property
+    def replays(self) -> bool:
+        return not self.kept  # which a call gives anew
+
     def forward(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
         if ragged is not None and type(self._like) not in ROWWISE:  # it might look at other rows, or count them
             raise CannotStack(f"{type(self._like).__name__} would meet batches of different sizes")

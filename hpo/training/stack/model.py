@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 
@@ -119,6 +119,11 @@ class StackedModel:
         """Return for each of `parameters` whether no member uses it any more."""
         return [slot.idle for slot in self.slots for _ in slot.trained]
 
+    @property
+    def replays(self) -> bool:
+        """Whether a step takes nothing from Python that differs between steps: see Slot.replays."""
+        return all(slot.replays for slot in self.slots)
+
     def running(self) -> list[Tensor]:
         """Return the tensors [K, ...] that change while training without being trained."""
         return [tensor for slot in self.slots for tensor in slot.kept.values()]
@@ -132,15 +137,22 @@ class StackedModel:
                 yield Columns(f"{prefix}.{name}" if prefix else name, slot, name, slice(start, start + size))
                 start += size
 
-    def write_back(self, row: int, model: nn.Module) -> None:
-        """Copy the weights and statistics of the member in a row into its model."""
+    def write_back(self, members: Mapping[int, nn.Module]) -> None:
+        """Copy the weights and statistics of the members in these rows into their models."""
+        targets: list[Tensor] = []
+        sources: list[Tensor] = []
         with torch.no_grad():
             for prefix, slot in zip(self._names, self.slots, strict=True):
-                module = model.get_submodule(prefix)
-                known = dict(module.named_parameters()) | dict(module.named_buffers())
-                for name, tensor in (slot.trained | slot.kept).items():
-                    if name in known:  # a slope is kept for members of other activations too
-                        known[name].copy_(slot.plain(name, tensor[row]))
+                tensors = {name: each.unbind() for name, each in (slot.trained | slot.kept).items()}
+                if not tensors:
+                    continue
+                for row, model in members.items():
+                    module = model.get_submodule(prefix)
+                    known = dict(module.named_parameters()) | dict(module.named_buffers())
+                    for name in tensors.keys() & known.keys():  # a slope is kept for members of other activations too
+                        targets.append(known[name])
+                        sources.append(slot.plain(name, tensors[name][row]))
+            torch._foreach_copy_(targets, sources)  # one call for all, where each copy would be a launch on a GPU
 
 
 def make_slot(modules: Sequence[nn.Module]) -> Slot:

@@ -13,7 +13,11 @@ from hpo.training.stack.slot import CannotStack, Ragged
 from hpo.training.vocabulary.hyper import Hyper
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hpo.training.vocabulary.optimizers import OptimizerChoice
+    from hpo.training.vocabulary.timetable import Timetable
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class _Group:
     choice: OptimizerChoice
     rows: list[int]  # of the stack, in the order of this group
     hyper: Hyper
+
+    def update(self, own: Tensor, gradient: Tensor) -> None:
+        """Change parameters in place by one step of all members."""
+        assert self.choice.update is not None
+        self.choice.update(own, gradient, self.hyper)
 
 
 @dataclass(frozen=True)
@@ -80,19 +89,32 @@ class StackedOptimizer:
             _limits([self._settings[row].clip_value for row in order], flat),
         )
 
-    def step(self, gradients: Sequence[Tensor], rates: Sequence[float], ragged: Ragged | None) -> None:
-        """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate.
-        Members without rows in a ragged batch stay as they are. Called without autograd."""
+    def plan(self, timetable: Timetable, rates: NDArray[np.float64]) -> None:
+        """Let a timetable say what changes from step to step, until `took`. rates: each member's learning rate at each
+        step of the epoch that begins, [steps, K]."""
+        for group in self._groups:
+            group.hyper.plan(timetable, torch.from_numpy(rates[:, group.rows]))
+
+    def took(self, count: int) -> None:
+        """Take in how many of the planned steps were taken."""
+        for group in self._groups:
+            group.hyper.took(count)
+
+    def step(self, gradients: Sequence[Tensor], rates: Sequence[float] | None, ragged: Ragged | None) -> None:
+        """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate,
+        None: as planned. Members without rows in a ragged batch stay as they are. Called without autograd."""
         self._gather([each.flatten(1) for each in gradients])
         self._clip(self._tensors.gradient)
         idle = [] if ragged is None else ragged.idle
         start = 0
         for group in self._groups:
             stop = start + len(group.rows)
-            group.hyper.set_learning_rates([rates[row] for row in group.rows])
             own, its = self._tensors.own[start:stop], self._tensors.gradient[start:stop]
             rest = [place for place, row in enumerate(group.rows) if row in idle] if idle else []
-            if len(rest) < len(group.rows):
+            if rates is None:
+                group.update(own, its)
+            elif len(rest) < len(group.rows):
+                group.hyper.set_learning_rates([rates[row] for row in group.rows])
                 _update(group, own, its, rest)
             start = stop
         if self._tensors.back is not None:
@@ -118,6 +140,12 @@ class StackedOptimizer:
             factor = (self._tensors.clip_norm / (norm + 1e-6)).clamp(max=1.0)
             gradient.mul_(torch.where(self._tensors.clip_norm.isinf(), 1.0, factor))
 
+    def tensors(self) -> list[Tensor]:
+        """Return what a step changes on the device: parameters and states."""
+        own = [] if self._tensors.order is None else [self._tensors.own]
+        states = [tensor for group in self._groups for tensor in group.hyper.state.values()]
+        return [each for each in (self._tensors.flat, *own, *states) if each.device == self._tensors.flat.device]
+
     def member(self, row: int) -> tuple[Hyper, int]:
         """Return the state that holds the member in a row of the stack, and its place there."""
         return next((group.hyper, group.rows.index(row)) for group in self._groups if row in group.rows)
@@ -140,8 +168,7 @@ def _update(group: _Group, own: Tensor, gradient: Tensor, idle: list[int]) -> No
     hyper.steps = [step + (place not in idle) for place, step in enumerate(hyper.steps)]
     before = {name: tensor[idle] for name, tensor in hyper.state.items()} if idle else {}
     parameters = own[idle] if idle else None
-    assert group.choice.update is not None
-    group.choice.update(own, gradient, hyper)
+    group.update(own, gradient)
     if parameters is not None:
         own[idle] = parameters
         for name, tensor in before.items():

@@ -10,24 +10,23 @@ from functools import partial
 
 import torch
 
-from hpo.events import TrialSpec
 from hpo.training.device import free_memory
 from hpo.training.loop import draw_batches, train_step
-from hpo.training.run import start
+from hpo.training.run import Run
 from hpo.training.stack.batches import epoch_batches
 from hpo.training.stack.cohort import Cohort
-from hpo.training.task import Splits, TorchTask
 
 MEMBERS = 8  # of the stack that is timed: enough to see whether stacking pays, few enough to cost next to nothing
 _WORTH = 0.85  # of the time alone: a smaller gain is within what two measurements differ by
 _STEPS = 12  # of each, by turns; the fastest counts, so that what else the machine does decides nothing
 _STATES = 6  # copies of the weights: weights, gradients, the optimizer's two moments and two passing ones
+_RECORDED = 8  # more on a GPU, while a step is recorded: what it changes, before it and as it is replayed
 _ACTIVATIONS = 3  # copies of an activation: forward, its gradient, and what autograd keeps
 
 
 @dataclass(frozen=True)
 class Gain:
-    """alone, stacked: seconds of one step of one trial. most: members that fit into memory."""
+    """alone, stacked: seconds of one step of one run. most: members that fit into memory."""
 
     alone: float
     stacked: float
@@ -38,16 +37,17 @@ class Gain:
         return self.stacked < _WORTH * self.alone
 
 
-def probe(task: TorchTask, splits: Splits, trials: Sequence[TrialSpec], device: torch.device) -> Gain:
-    """Time a few steps of one trial alone and of a stack of up to 8, on copies that are thrown away.
+def probe(begin: Sequence[Callable[[], Run]], device: torch.device) -> Gain:
+    """Time a few steps of one run alone and of a stack of up to 8, on copies that are thrown away.
 
+    begin: each returns a run before its first step; a fresh one each time.
     Raises CannotStack as Cohort does.
     """
-    trials = trials[:MEMBERS]
-    alone = start(task, splits, trials[0], device)
+    begin = begin[:MEMBERS]
+    alone = begin[0]()
     rows = draw_batches(len(alone.train), alone.batch_size, alone.streams.order, alone.batching.skip_single, device)
     alone.model.train()
-    cohort = Cohort([start(task, splits, trial, device) for trial in trials])
+    cohort = Cohort([each() for each in begin])
     cohort.model.begin_epoch()
     batches = list(epoch_batches(cohort.runs))
     rates = [run.learning_rate for run in cohort.runs]
@@ -56,7 +56,8 @@ def probe(task: TorchTask, splits: Splits, trials: Sequence[TrialSpec], device: 
         one = min(one, _seconds(partial(train_step, alone, rows[step % len(rows)], step), device))
         together = min(together, _seconds(partial(cohort.step, batches[step % len(batches)], rates), device))
 
-    numbers = _STATES * cohort.model.flat.shape[1] + _ACTIVATIONS * cohort.model.activation_numbers
+    states = _STATES + (_RECORDED if device.type == "cuda" else 0)
+    numbers = states * cohort.model.flat.shape[1] + _ACTIVATIONS * cohort.model.activation_numbers + cohort.own_numbers
     most = free_memory(device) // (numbers * cohort.model.flat.element_size())
     return Gain(one, together / len(cohort), max(1, int(most)))
 

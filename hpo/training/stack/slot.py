@@ -39,10 +39,15 @@ class Slot:
     (running statistics, frozen weights) do not.
     idle: whether no member uses the trained tensors any more, so that they get no gradient.
     fresh: whether what `record` returns is nobody else's, so that the next slot may write over it.
+    replays: whether `record` and `backward` do the same on the device at each step, and change tensors in place.
     """
 
     idle = False
     fresh = False
+
+    @property
+    def replays(self) -> bool:
+        return True
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.modules = list(modules)

@@ -94,12 +94,17 @@ class _Masks:
         self._drops = [module.p > 0 for module in dropouts]
         self._channelwise = dropouts[0].channelwise
 
+    @property
+    def any(self) -> bool:
+        """Whether anybody drops anything."""
+        return any(self._drops)
+
     def begin_epoch(self) -> None:
         self._pool.reset()
 
     def draw(self, x: Tensor, ragged: Ragged | None) -> Tensor | None:
         """Return what to multiply x by in this batch; None: nothing."""
-        if not any(self._drops):
+        if not self.any:
             return None
         active = self._drops
         if ragged is not None:
@@ -122,6 +127,10 @@ class DropoutSlot(Slot):
     def select(self, rows: list[int]) -> None:
         super().select(rows)
         self._masks = _Masks(self.modules)
+
+    @property
+    def replays(self) -> bool:
+        return not self._masks.any  # each draws from its own generator
 
     def begin_epoch(self) -> None:
         self._masks.begin_epoch()

@@ -126,7 +126,7 @@ def _focal_of_margin(margin: Tensor, gamma: float | Tensor) -> Tensor:
 def _pos_weight(values: Mapping[str, Any], train: Split, outputs: int) -> Bound:
     if values["pos_weight"] is not None:
         return dict(values)
-    positives = float(train.y.sum())
+    positives = train.positives
     negatives = len(train) - positives
     # A training split of one class has nothing to balance.
     return {"pos_weight": negatives / positives if positives and negatives else 1.0}

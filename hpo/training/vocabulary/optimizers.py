@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
@@ -127,8 +128,13 @@ def optimizer_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
     choice, arguments = optimizer_arguments(params)
     if choice.torch_name is None:
         return arguments
-    signature = inspect.signature(getattr(torch.optim, choice.torch_name))
-    return {name: each.default for name, each in signature.parameters.items() if name != "params"} | arguments
+    return _defaults_of(choice.torch_name) | arguments
+
+
+@cache
+def _defaults_of(torch_name: str) -> dict[str, Any]:
+    signature = inspect.signature(getattr(torch.optim, torch_name))
+    return {name: each.default for name, each in signature.parameters.items() if name != "params"}
 
 
 def optimizer_state(params: Mapping[str, Any], like: Tensor) -> dict[str, Tensor]:

@@ -109,15 +109,15 @@ def prepare_targets(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
 
 
 def remembering() -> Callable[[Split, Mapping[str, Any]], PreparedTargets]:
-    """Return a `prepare_targets` for one training split that does the same work once only."""
+    """Return a `prepare_targets` that does the same work for the same training split once only."""
     names = [*OUTLIERS.known(), *TARGET_TRANSFORMS.known()]
-    known: dict[str, PreparedTargets] = {}
+    known: dict[tuple[int, str], tuple[Split, PreparedTargets]] = {}
 
     def prepare(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
-        key = repr([params.get(name) for name in names])
+        key = id(train.y), repr([params.get(name) for name in names])
         if key not in known:
-            known[key] = prepare_targets(train, params)
-        return known[key]
+            known[key] = train, prepare_targets(train, params)  # the split is kept, so that its id is no other's
+        return known[key][1]
 
     return prepare
 

@@ -8,8 +8,8 @@ State has the names that it has there, so that a member can leave a stack with i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.training.vocabulary.hyper import Hyper
@@ -63,11 +63,16 @@ def _adam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
         add(p, step, hyper.down)
         return
     mean, square = _moments(g, hyper)
-    beta1, beta2 = hyper.values("beta1"), hyper.values("beta2")
-    first = [lr / (1 - b**t) for lr, b, t in zip(hyper.learning_rates, beta1, hyper.steps, strict=True)]
-    second = [(1 - b**t) ** 0.5 for b, t in zip(beta2, hyper.steps, strict=True)]
-    denominator = square.sqrt().div_(hyper.column(second)).add_(hyper["eps"])
-    _add_quotient(p, mean, denominator, hyper.column([-value for value in first]))
+    denominator = square.sqrt().div_(hyper.each(_root_of_correction, "beta2", "step")).add_(hyper["eps"])
+    _add_quotient(p, mean, denominator, hyper.each(_corrected_rate, "lr", "beta1", "step"))
+
+
+def _corrected_rate(lr: Any, beta: Any, step: Any) -> Any:
+    return -lr / (1 - beta**step)
+
+
+def _root_of_correction(beta: Any, step: Any) -> Any:
+    return (1 - beta**step) ** 0.5
 
 
 def rmsprop(p: Tensor, g: Tensor, hyper: Hyper) -> None:
@@ -113,66 +118,83 @@ def adamax(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     mean, largest = hyper.moment("exp_avg"), hyper.moment("exp_inf")
     mean.lerp_(g, hyper.rest("beta1"))
     torch.maximum(largest.mul_(hyper["beta2"]), g.abs_().add_(hyper["eps"]), out=largest)
-    rates = zip(hyper.learning_rates, hyper.values("beta1"), hyper.steps, strict=True)
-    _add_quotient(p, mean, largest, hyper.column([-lr / (1 - b**t) for lr, b, t in rates]))
+    _add_quotient(p, mean, largest, hyper.each(_corrected_rate, "lr", "beta1", "step"))
 
 
 def nadam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """torch.optim.NAdam."""
     _decay(p, g, hyper)
     mean, square = _moments(g, hyper)
-    betas, decays = hyper.values("beta1"), hyper.values("momentum_decay")
-
-    def mu(beta: float, step: int, decay: float) -> float:
-        return float(beta * (1.0 - 0.5 * 0.96 ** (step * decay)))
-
-    members = list(zip(hyper.learning_rates, betas, decays, hyper.steps, strict=True))
-    products = _mu_products(hyper, [mu(beta, t, decay) for _, beta, decay, t in members])
-    for_g, for_mean = [], []
-    for (lr, beta, decay, t), product in zip(members, products, strict=True):
-        now, ahead = mu(beta, t, decay), mu(beta, t + 1, decay)
-        for_g.append(-lr * (1 - now) / (1 - product))
-        for_mean.append(-lr * ahead / (1 - product * ahead))
-    corrections = [1 - b**t for b, t in zip(hyper.values("beta2"), hyper.steps, strict=True)]
-    denominator = square.div(hyper.column(corrections)).sqrt_().add_(hyper["eps"])
-    _add_quotient(p, g, denominator, hyper.column(for_g))
-    _add_quotient(p, mean, denominator, hyper.column(for_mean))
+    hyper.multiply("mu_product", _mu, "beta1", "step", "momentum_decay")
+    denominator = square.div(hyper.each(_correction, "beta2", "step")).sqrt_().add_(hyper["eps"])
+    names = ("lr", "beta1", "step", "momentum_decay", "mu_product")
+    _add_quotient(p, g, denominator, hyper.each(_nadam_of_gradient, *names))
+    _add_quotient(p, mean, denominator, hyper.each(_nadam_of_mean, *names))
 
 
-def _mu_products(hyper: Hyper, factors: Sequence[float]) -> list[float]:
-    """Multiply each member's product of momenta, kept in the precision that torch keeps it in, by its next factor."""
-    products = hyper.number("mu_product").mul_(torch.tensor(factors).unsqueeze(1))
-    return [float(value) for value in products.flatten().tolist()]
+def _mu(beta: Any, step: Any, decay: Any) -> Any:
+    return beta * (1.0 - 0.5 * 0.96 ** (step * decay))
+
+
+def _correction(beta: Any, step: Any) -> Any:
+    return 1 - beta**step
+
+
+def _nadam_of_gradient(lr: Any, beta: Any, step: Any, decay: Any, product: Any) -> Any:
+    return -lr * (1 - _mu(beta, step, decay)) / (1 - product)
+
+
+def _nadam_of_mean(lr: Any, beta: Any, step: Any, decay: Any, product: Any) -> Any:
+    ahead = _mu(beta, step + 1, decay)
+    return -lr * ahead / (1 - product * ahead)
 
 
 def radam(p: Tensor, g: Tensor, hyper: Hyper) -> None:
     """torch.optim.RAdam."""
     _decay(p, g, hyper)
     mean, square = _moments(g, hyper)
-    plain, rectified = [], []
-    for lr, beta1, beta2, t in zip(
-        hyper.learning_rates, hyper.values("beta1"), hyper.values("beta2"), hyper.steps, strict=True
-    ):
-        step, correction = lr / (1 - beta1**t), 1 - beta2**t
-        longest = 2 / (1 - beta2) - 1
-        length = longest - 2 * t * beta2**t / correction
-        if length > 5.0:
-            up = (length - 4) * (length - 2) * longest
-            plain.append(0.0)
-            rectified.append(-step * (up / ((longest - 4) * (longest - 2) * length)) ** 0.5 * correction**0.5)
-        else:
-            plain.append(-step)
-            rectified.append(0.0)
-    if any(plain):
-        add(p, mean, hyper.column(plain))
-    if any(rectified):
-        _add_quotient(p, mean, square.sqrt().add_(hyper["eps"]), hyper.column(rectified))
+    names = ("lr", "beta1", "beta2", "step")
+    plain, rectified = hyper.each(_radam_plain, *names), hyper.each(_radam_rectified, *names)
+    if not isinstance(plain, float) or plain:
+        add(p, mean, plain)
+    if not isinstance(rectified, float) or rectified:
+        _add_quotient(p, mean, square.sqrt().add_(hyper["eps"]), rectified)
+
+
+def _radam_length(beta2: Any, step: Any) -> tuple[Any, Any]:
+    """Return the length of the running mean of squares now, and in the limit."""
+    longest = 2 / (1 - beta2) - 1
+    return longest - 2 * step * beta2**step / (1 - beta2**step), longest
+
+
+def _radam_plain(lr: Any, beta1: Any, beta2: Any, step: Any) -> Any:
+    length, _ = _radam_length(beta2, step)
+    return _where(length > 5.0, lambda: 0.0 * lr, lambda: -(lr / (1 - beta1**step)))
+
+
+def _radam_rectified(lr: Any, beta1: Any, beta2: Any, step: Any) -> Any:
+    length, longest = _radam_length(beta2, step)
+
+    def rectified() -> Any:
+        up = (length - 4) * (length - 2) * longest
+        root = (up / ((longest - 4) * (longest - 2) * length)) ** 0.5
+        return -(lr / (1 - beta1**step)) * root * (1 - beta2**step) ** 0.5
+
+    return _where(length > 5.0, rectified, lambda: 0.0 * lr)
+
+
+def _where(condition: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    if isinstance(condition, bool):
+        return yes() if condition else no()
+    return torch.where(condition, yes(), no())
 
 
 def _fuses(p: Tensor, hyper: Hyper, *names: str) -> bool:
     """Whether PyTorch's fused kernels can serve: on a CPU, if all members have the same of these, and the same age."""
     same = all(isinstance(hyper[name], float) for name in names)
-    return same and p.device.type == "cpu" and hyper.steps.count(hyper.steps[0]) == len(hyper.steps)
+    if not same or hyper.planned or p.device.type != "cpu":
+        return False
+    return hyper.steps.count(hyper.steps[0]) == len(hyper.steps)
 
 
 def _moments(g: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
@@ -189,8 +211,11 @@ def _mean_square(square: Tensor, g: Tensor, hyper: Hyper, name: str) -> Tensor:
 
 def decay_decoupled(p: Tensor, hyper: Hyper) -> None:
     """Make p smaller by learning rate times weight decay of it, whatever the gradient (Loshchilov and Hutter 2019)."""
-    decays = zip(hyper.learning_rates, hyper.values("weight_decay"), strict=True)
-    p.mul_(hyper.column([1 - lr * decay for lr, decay in decays]))
+    p.mul_(hyper.each(_rest_of_decay, "lr", "weight_decay"))
+
+
+def _rest_of_decay(lr: Any, decay: Any) -> Any:
+    return 1 - lr * decay
 
 
 def _decay(p: Tensor, g: Tensor, hyper: Hyper) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from hpo.engines.ray.checkpoints import LocalCheckpoints, read_checkpoints, write_checkpoint
 from hpo.engines.ray.messages import CheckpointContent
-from hpo.events import Assignment, TrialSpec
+from hpo.events import Assignment, TrialSpec, WeightsOrder
 
 
 def assignment(driver: Path) -> Assignment:
@@ -32,6 +32,21 @@ def test_trials_go_on_from_the_drivers_copy_and_keep_theirs_where_they_run(tmp_p
     files[1].write_bytes(b"new")
     assert checkpoints.changed() == [CheckpointContent(1, b"new")]
     assert checkpoints.changed() == []
+
+
+def test_weights_go_the_same_way(tmp_path: Path):
+    """From where the trial ran to the driver; a retry begins without those of the run before."""
+    order = WeightsOrder(str(tmp_path / "driver" / "5.left"), "m", 1)
+    checkpoints = LocalCheckpoints(tmp_path)
+    for _ in range(2):
+        (trial,) = checkpoints.redirect(Assignment(7, (TrialSpec(5, {}, 1, weights=order),)), {}).trials
+        assert trial.weights is not None and (trial.weights.metric, trial.checkpoint) == ("m", "")
+        file = Path(trial.weights.file)
+        assert file.parent == tmp_path and not file.exists() and checkpoints.changed() == []
+        file.write_bytes(b"weights")
+        assert checkpoints.changed() == [CheckpointContent(5, b"weights", weights=True)]
+    checkpoints.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_of_an_assignment_that_is_over(tmp_path: Path):

@@ -42,7 +42,10 @@ def slow(trial):
         trial.report(epoch, score=trial.params["x"])
 
 def sees(trial):
-    time.sleep(0.2)
+    here = Path(trial.data["meeting"])
+    (here / str(os.getpid())).touch()
+    while len(list(here.iterdir())) < 4:  # until each worker has a trial
+        time.sleep(0.05)
     trial.report(1, score=1.0, device=float(os.environ["CUDA_VISIBLE_DEVICES"]))
 
 def meet(trial):
@@ -150,7 +153,9 @@ def test_a_trial_records_what_it_records_locally(nodes: Nodes, tmp_path: Path):
 
 def test_each_worker_has_a_device_of_its_own(nodes: Nodes, place: Place):
     engine = {"cpus_per_worker": 0.5, "gpus_per_worker": 1}
-    place.sweep(write(place, "sees", nodes, engine, budget={"trials": 24}))
+    meeting = place.folder / "meeting"
+    meeting.mkdir()
+    place.sweep(write(place, "sees", nodes, engine, data={"meeting": str(meeting)}, budget={"trials": 24}))
     devices = {}
     _, children = place.runs()
     for trial in place.trials():

@@ -6,7 +6,6 @@ import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def kept_in(folder: Path, trials: Sequence[TrialSpec]) -> list[TrialSpec]:
 
 
 def runs_of(task: TorchTask, splits: Splits, trials: Sequence[TrialSpec]) -> list[Run]:
-    return [resumed(partial(start, task, splits, trial, CPU)) for trial in trials]
+    return [run for trial in trials for run in resumed(lambda trial=trial: [start(task, splits, trial, CPU)])]
 
 
 def in_a_stack(task: TorchTask, splits: Splits, trials: Sequence[TrialSpec], dies_in: int = 0) -> dict[int, History]:

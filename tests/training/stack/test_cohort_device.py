@@ -22,6 +22,7 @@ from hpo.training.layers import SqueezeLast
 from hpo.training.run import Run, start
 from hpo.training.stack.batches import epoch_batches
 from hpo.training.stack.cohort import Cohort
+from hpo.training.stack.replay import ReplayedSteps
 from hpo.training.task import Kind, Splits, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.losses import LOSSES
@@ -50,6 +51,7 @@ class Watch(TorchDispatchMode):
         self.mixed: list[str] = []
         self.waiting: list[str] = []  # copies to the device that wait for it
         self.back: list[str] = []  # copies from the device
+        self.onto: list[str] = []  # copies to the device, and whatever else takes numbers from the host
         self.seen = 0  # operations on the device
 
     def __torch_dispatch__(
@@ -60,6 +62,8 @@ class Watch(TorchDispatchMode):
         made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
         self.seen += any(each.device == META for each in made)
         sources, targets = {each.device.type for each in given}, {each.device.type for each in made}
+        if "cpu" in sources and META.type in sources | targets:
+            self.onto.append(str(func))
         if func is torch.ops.aten._to_copy.default:
             if sources == {"cpu"} and targets == {"meta"} and not (kwargs or {}).get("non_blocking"):
                 self.waiting.append(str(func))
@@ -146,24 +150,64 @@ def assert_steps_on_device(
         cohort.leave({cohort.runs[1].trial.number})
 
 
+def assert_steps_replay(task: TorchTask, splits: Splits, params: Sequence[Mapping[str, Any]]) -> None:
+    """From its second time on, a step is on the device alone: it takes nothing from the host and gives nothing."""
+    cohort = Cohort([on_meta(start(task, splits, trial, CPU)) for trial in trials_of(params)], replay=True)
+    counts = []
+    with pytest.MonkeyPatch.context() as patch:
+        body = ReplayedSteps._body
+
+        def watched(self: ReplayedSteps, rows: int) -> None:
+            with Watch() as watch, Waits() as waits, Reads() as reads:
+                body(self, rows)
+            counts.append(len(watch.onto))
+            if len(counts) > 1:
+                assert (watch.mixed, watch.back, watch.onto, waits.names, reads.names) == ([], [], [], [], [])
+
+        patch.setattr(ReplayedSteps, "_body", watched)
+        for _ in range(2):
+            cohort.model.begin_epoch()
+            for batch, output in cohort._steps_of_epoch():
+                assert output.shape[:2] == batch.rows.shape
+    assert len(counts) == 2 * cohort.runs[0].steps_per_epoch
+    assert counts[0] > 0  # hyperparameters travel once
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
+def test_optimizers_replay(optimizer: str) -> None:
+    params = [
+        {**BASE, "optimizer": optimizer, "schedule": "cosine", **values_of(OPTIMIZERS[optimizer].takes, member)}
+        for member in range(4)
+    ]
+    assert_steps_replay(task_of("regression"), splits_of("regression", ROWS), params)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_mixed_replays(kind: Kind) -> None:
+    assert_steps_replay(task_of(kind), splits_of(kind, ROWS), everything(kind, dropout=0.0))
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
 def test_optimizers(optimizer: str) -> None:
     params = [{**BASE, "optimizer": optimizer, **values_of(OPTIMIZERS[optimizer].takes, member)} for member in range(4)]
     assert_steps_on_device(task_of("regression"), splits_of("regression", ROWS), params)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_everything_mixed(kind: Kind) -> None:
-    """Every optimizer, loss and activation in one cohort, so that none of them lie side by side."""
+def everything(kind: Kind, dropout: float) -> list[dict[str, Any]]:
+    """Return every optimizer, loss and activation in one cohort, so that none of them lie side by side."""
     names, optimizers, losses = ACTIVATIONS.names(), OPTIMIZERS.names(), LOSSES[kind].names()
-    params = [
-        {"batch_size": 8, "hidden_layers": [6, 5], "batch_norm": True, "dropout": 0.1 * (member % 3),
+    return [
+        {"batch_size": 8, "hidden_layers": [6, 5], "batch_norm": True, "dropout": dropout * (member % 3),
          "activation": activation, "optimizer": optimizers[member % len(optimizers)], "learning_rate": 0.001 * member,
          "loss": losses[member % len(losses)], **values_of(LOSSES[kind][losses[member % len(losses)]].takes, member),
          "schedule": "cosine", **([{}, {"grad_clip_norm": 1.0}, {"grad_clip_value": 0.1}][member % 3])}
         for member, activation in enumerate(names, start=1)
     ]  # fmt: skip
-    assert_steps_on_device(task_of(kind), splits_of(kind, ROWS), params)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_mixed(kind: Kind) -> None:
+    assert_steps_on_device(task_of(kind), splits_of(kind, ROWS), everything(kind, dropout=0.1))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())

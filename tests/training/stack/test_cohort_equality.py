@@ -278,8 +278,9 @@ class Augmenting(TorchTask):
     def batch(self, x: Tensor, params: Mapping[str, Any], generator: torch.Generator | None) -> Tensor:
         if generator is None:
             return x * (1 - params["dropout"])
-        kept = torch.rand(len(x), 1, generator=generator) < 0.8  # what is drawn depends on the number of rows
-        return torch.where(kept, x, x + torch.randn(x.shape, generator=generator, dtype=x.dtype))
+        chance: Any = {"generator": generator, "device": generator.device}
+        kept = torch.rand(len(x), 1, **chance) < 0.8  # what is drawn depends on the number of rows
+        return torch.where(kept, x, x + torch.randn(x.shape, dtype=x.dtype, **chance))
 
 
 @DTYPES

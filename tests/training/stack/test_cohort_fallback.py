@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ import torch
 from objective.test_torch_task import Recorder
 from torch import Tensor, nn
 
-from hpo.events import Assignment, Event, Finished, Reported, Returned
+from hpo.events import Assignment, Event, Finished, Reported, Returned, TrialSpec
 from hpo.objective.torch_task import TorchObjective
 from hpo.training.layers import SqueezeLast
-from hpo.training.run import start
+from hpo.training.run import Run, start
 from hpo.training.stack import probe as probe_module
 from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.stack.model import StackedModel, structure_of
@@ -405,11 +406,15 @@ def run(objective: TorchObjective, count: int, measured: bool) -> Recorder:
     return channel
 
 
+def beginnings(splits: Splits, trials: Sequence[TrialSpec]) -> list[Callable[[], Run]]:
+    return [partial(start, bound(), splits, trial, CPU) for trial in trials]
+
+
 def test_most_follows_from_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def most(free: int, rows: int, width: int) -> int:
         monkeypatch.setattr(probe_module, "free_memory", lambda device: free)
         trials = trials_of([{"hidden_layers": [width], "batch_size": rows}] * 3)
-        return probe(bound(), splits_of("binary", ROWS), trials, CPU).most
+        return probe(beginnings(splits_of("binary", ROWS), trials), CPU).most
 
     assert most(1, 16, 6) == 1
     assert most(2_000_000, 16, 6) in (2 * most(1_000_000, 16, 6), 2 * most(1_000_000, 16, 6) + 1)
@@ -421,7 +426,7 @@ def test_most_follows_from_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_stack_holds_what_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_module, "free_memory", lambda device: 1_000_000)
     trials = trials_of([{"hidden_layers": [6]}] * 5)
-    each = 1_000_000 // probe(bound(), splits_of("binary", ROWS), trials, CPU).most
+    each = 1_000_000 // probe(beginnings(splits_of("binary", ROWS), trials), CPU).most
     monkeypatch.setattr(probe_module, "free_memory", lambda device: int(2.5 * each))
     objective = TorchObjective(bound(), {})
     channel = run(objective, 5, measured=False)
@@ -448,7 +453,7 @@ def test_a_probe_leaves_no_trace() -> None:
     """The numbers are those of a cohort that was not measured."""
     splits, trials = splits_of("binary", ROWS), trials_of([{"hidden_layers": [6], "dropout": 0.2}] * 3)
     runs = [start(bound(), splits, trial, CPU) for trial in trials]
-    probe(bound(), splits, trials, CPU)
+    probe(beginnings(splits, trials), CPU)
     for _ in train_cohort(Cohort(runs)):
         pass
     for one, trial in zip(runs, trials, strict=True):

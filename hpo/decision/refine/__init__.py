@@ -1,0 +1,1 @@
+"""A second, narrower sweep from what a first one has found."""

@@ -1,0 +1,87 @@
+"""A model that was made of a trial becomes a registered one: noted in the study first, then in MLflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from hpo.ledger.mirror.health import ailment_of
+from hpo.ledger.mirror.process import restrain_mlflow
+from hpo.ledger.mirror.rows import keys_of, mlflow_text
+from hpo.ledger.sharing.ownership import Ownership, own_study
+from hpo.ledger.study.book import StudyBook
+from hpo.ledger.study.home import Home
+from hpo.ledger.study.models import CHAMPION, MODELS, ModelRecord, models_of, with_model
+from hpo.ledger.study.restored import find_study, sweep_of
+from hpo.ledger.study.urls import masked
+from hpo.review.make_model import MadeModel
+from hpo.spec.faults import UserError
+
+
+class NotRegistered(Exception):
+    """MLflow could not be written; the model is, and the study knows that it is to be registered."""
+
+
+def register_model(home: Home, made: MadeModel, champion: bool = False) -> ModelRecord:
+    """Log a model to MLflow with its trial's run, and register it under the study's name; once, however often it is
+    asked for. Returns what the study has of it.
+
+    made: a model that was written. champion: its version gets the alias `champion`, in place of any other.
+    Raises UserError if it can't be registered (somebody runs the study; it has no program); NotRegistered with the
+    reason if MLflow could not be written: the same call finishes it.
+    """
+    config = made.config
+    if config["program"] is None:
+        raise UserError(f"the model has no program ({config['no_program']}), so MLflow could not run it")
+    study, number = config["study"], made.trial.number
+    model = ModelRecord(number, config["trained_on"], config["weights_digest"], round(time.time(), 3), study)
+    with _owned(home, study) as (book, ownership):
+        known = {each.key: each for each in models_of(book.attributes)}
+        model = known.get(model.key, model)
+        model = replace(model, alias=CHAMPION) if champion else model
+        book.set_attribute(MODELS, with_model(book.attributes, model))
+        try:
+            model = _write(home, book, made, model)
+        except UserError:
+            raise
+        except Exception as error:  # a server that is away, a full disk: of many kinds
+            raise NotRegistered(masked(" ".join(f"{type(error).__name__}: {error}".split()))[:300]) from error
+        ownership.renew()
+        book.set_attribute(MODELS, with_model(book.attributes, model))
+    return model
+
+
+@contextmanager
+def _owned(home: Home, name: str) -> Iterator[tuple[StudyBook, Ownership]]:
+    """Own a study inside the block, as a driver does: it alone writes. Raises UserError if somebody runs it."""
+    storage, study = find_study(home, name)
+    sweep = sweep_of(name, study.user_attrs)
+    ownership, opened = own_study(sweep, home, storage=storage)
+    try:
+        yield StudyBook(sweep, home, opened or storage), ownership
+    finally:
+        ownership.give_up()
+
+
+def _write(home: Home, book: StudyBook, made: MadeModel, model: ModelRecord) -> ModelRecord:
+    """Write a model into MLflow; return it with MLflow's names of it."""
+    restrain_mlflow()
+    if (ailment := ailment_of(home, thorough=False)) is not None:
+        raise NotRegistered(ailment.text)
+    from hpo.decision.mlflow_model import save_for_mlflow
+    from hpo.ledger.mirror.registry import ModelRegistry, RunOfTrial
+    from hpo.model.loaded import load_model
+
+    assert made.folder is not None, "a model that was written has a folder"
+    loaded = load_model(made.folder)
+    run = RunOfTrial(
+        str(book.attributes["id"]), str(book.attributes.get("mlflow_run_id", "")), made.trial.run_id, model.trial
+    )
+    keys = keys_of(made.trial.params)
+    params = {keys[name]: mlflow_text(value) for name, value in made.trial.params.items()}
+    model_id, version = ModelRegistry(home).write(
+        model, run, params, lambda folder, logged, its_run: save_for_mlflow(loaded, folder, logged, its_run)
+    )
+    return replace(model, model_id=model_id, version=version)

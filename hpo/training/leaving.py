@@ -1,0 +1,59 @@
+"""What a trial leaves behind when it has trained to its end: its weights, in a file that is there whole or not at all.
+
+They are the plain loop's state_dict, read again as plain tensors (torch.load with weights_only), whether the trial
+trained alone or in a stack. Who has ordered them decides whether they are kept (hpo/ledger/kept.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.events import WEIGHTS_DIGEST
+from hpo.files import digest_of
+from hpo.lazy import lazy_import
+from hpo.training.checkpoint import identity, write_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+    from hpo.training.run import Run
+else:
+    torch = lazy_import("torch")
+
+
+_OWN = ("seed", "params", "epochs", "rows")  # what weights have in common with their trial, wherever it trained
+
+
+def leave_weights(run: Run) -> dict[str, Any]:
+    """Write the weights of a run's model as its trial orders it, if they may be wanted.
+
+    Returns what the trial's end says of them.
+
+    A full disk does not end the trial: the user is told.
+    """
+    order, last = run.trial.weights, run.reports[-1].metrics if run.reports else {}
+    if order is None or order.metric not in last:
+        return {}
+    if order.bar is not None and order.sign * last[order.metric] < order.sign * order.bar:
+        return {}
+    file = Path(order.file)
+    kept = {
+        "trial": identity(run),
+        "model": {name: tensor.detach().cpu() for name, tensor in run.model.state_dict().items()},
+    }
+    if fault := write_tensors(kept, file):
+        return {"notes": {"weights": f"its weights can't be kept in {file.parent}: {fault}"}}
+    return {WEIGHTS_DIGEST: digest_of(file)}
+
+
+def take_weights(run: Run, file: Path) -> None:
+    """Give a run that was started the weights that its trial left.
+
+    Raises ValueError if they are another trial's, or of other data; what torch.load raises passes.
+    """
+    kept = torch.load(file, map_location="cpu", weights_only=True)
+    own = identity(run)
+    if differs := [key for key in _OWN if kept["trial"].get(key) != own[key]]:
+        raise ValueError(f"they were left by a trial with another {', '.join(differs)}")
+    run.model.load_state_dict(kept["model"])

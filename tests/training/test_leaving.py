@@ -1,0 +1,78 @@
+"""The weights that a trial leaves: those it has at its end, wanted ones only, and nobody else's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from hpo.events import WEIGHTS_DIGEST, Finished, TrialSpec, WeightsOrder
+from hpo.files import digest_of
+from hpo.training.leaving import take_weights
+from hpo.training.loop import train_run
+from hpo.training.run import Run, start
+from hpo.training.stack.cohort import Cohort, train_cohort
+
+from .tiny import CPU, splits_of, task_of
+
+TASK = task_of("binary")
+
+
+def run_of(folder: Path, number: int, bar: float | None = None, sign: int = 1) -> Run:
+    order = WeightsOrder(str(folder / f"{number}.left"), "val_accuracy", sign, bar)
+    params: dict[str, Any] = {"hidden_layers": [5], "optimizer": "adam"}
+    return start(TASK, splits_of("binary"), TrialSpec(number, params, number, 2, weights=order), CPU)
+
+
+def ends(run: Run) -> Finished:
+    (*_, event) = train_run(run)
+    assert isinstance(event, Finished)
+    return event
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+
+
+def test_alone_and_in_a_stack_they_are_the_trials_last(tmp_path: Path) -> None:
+    """Each member's own, which its model has when it has left."""
+    alone = run_of(tmp_path, 0)
+    assert ends(alone).info[WEIGHTS_DIGEST] == digest_of(tmp_path / "0.left")
+    members = [run_of(tmp_path, number) for number in (1, 2, 3)]
+    infos = {e.number: e.info for events in train_cohort(Cohort(members)) for e in events if isinstance(e, Finished)}
+    for run in (alone, *members):
+        file = tmp_path / f"{run.trial.number}.left"
+        again = run_of(tmp_path, run.trial.number)
+        take_weights(again, file)
+        assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(run).items())
+        if run is not alone:
+            assert infos[run.trial.number][WEIGHTS_DIGEST] == digest_of(file)
+    assert len({digest_of(file) for file in tmp_path.iterdir()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("bar", "sign", "wanted"), [(2.0, 1, False), (2.0, -1, True), (-1.0, -1, False), (0.0, 1, True)]
+)
+def test_what_is_below_the_bar_is_not_written(tmp_path: Path, bar: float, sign: int, wanted: bool) -> None:
+    assert (WEIGHTS_DIGEST in ends(run_of(tmp_path, 0, bar, sign)).info) is wanted
+    assert (tmp_path / "0.left").exists() is wanted
+
+
+def test_where_they_can_not_be_written_the_trial_ends_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("in the way of the folder")
+    info = ends(run_of(tmp_path / "kept", 0)).info
+    assert WEIGHTS_DIGEST not in info and "its weights can't be kept in" in info["notes"]["weights"]
+
+
+def test_another_trials_are_refused(tmp_path: Path) -> None:
+    ends(run_of(tmp_path, 0))
+    other = run_of(tmp_path, 1)
+    with pytest.raises(ValueError, match=r"another seed, params$"):
+        take_weights(other, tmp_path / "0.left")
+    fewer = start(TASK, splits_of("binary", rows=40), replace(run_of(tmp_path, 0).trial), CPU)
+    with pytest.raises(ValueError, match=r"another rows$"):
+        take_weights(fewer, tmp_path / "0.left")
