@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST_NAME = 250  # characters
-TRAINABLE = "ray.tune trainable"  # the objective of a study that Ray Tune runs: the trainable is in a script
 LONGEST_STUDY_NAME = 200  # bytes: a file's name has at most 255, and a study's files have more in theirs
 MOST_STEPS = 2**63  # what a database's integers hold: steps are below it
 

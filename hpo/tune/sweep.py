@@ -10,7 +10,6 @@ from typing import Any
 
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, make_sweep
-from hpo.spec.names import TRAINABLE as TRAINABLE
 from hpo.spec.plain import plain
 from hpo.spec.source import Source, read_source
 from hpo.spec.sweep import TRAINABLE, Sweep

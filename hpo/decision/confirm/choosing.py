@@ -16,7 +16,7 @@ from hpo.objective.build import inspect, named_of
 from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.faults import SpecError, UserError
 from hpo.spec.load import Inspection
-from hpo.spec.names import TRAINABLE
+from hpo.spec.sweep import TRAINABLE
 from hpo.standing import SweepListener
 
 TOP, SEEDS = 3, 5  # where neither the command nor the sweep file says it
