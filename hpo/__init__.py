@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.model.loaded import load_model as load_model
     from hpo.objective.base import Pruned as Pruned
-    from hpo.review.result import Best as Best
-    from hpo.review.result import Result as Result
-    from hpo.review.result import load as load
+    from hpo.scripting.confirming import ConfirmResult as ConfirmResult
+    from hpo.scripting.result import Best as Best
+    from hpo.scripting.result import Result as Result
+    from hpo.scripting.result import load as load
+    from hpo.scripting.run import SweepFailed as SweepFailed
+    from hpo.scripting.run import run as run
     from hpo.spec.contract import Known as Known
     from hpo.spec.faults import Fault as Fault
     from hpo.spec.faults import UserError as UserError
@@ -36,17 +39,19 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.training.vocabulary.activations import make_activation as make_activation
 
 _EXPORTS = {
-    "Best": "hpo.review.result",
+    "Best": "hpo.scripting.result",
+    "ConfirmResult": "hpo.scripting.confirming",
     "Cut": "hpo.training.cuts",
     "Fault": "hpo.spec.faults",
     "Fold": "hpo.training.cuts",
     "Known": "hpo.spec.contract",
     "Pruned": "hpo.objective.base",
     "Reshuffle": "hpo.training.cuts",
-    "Result": "hpo.review.result",
+    "Result": "hpo.scripting.result",
     "SPLIT_OPTIONS": "hpo.training.data.splitting",
     "Split": "hpo.training.task",
     "Splits": "hpo.training.task",
+    "SweepFailed": "hpo.scripting.run",
     "TableTask": "hpo.training.data.table_task",
     "TorchTask": "hpo.training.task",
     "UserError": "hpo.spec.faults",
@@ -56,13 +61,14 @@ _EXPORTS = {
     "check_options": "hpo.training.data.options",
     "check_shares": "hpo.training.data.splitting",
     "fill_options": "hpo.training.data.options",
-    "load": "hpo.review.result",
+    "load": "hpo.scripting.result",
     "load_cifar10": "hpo.training.data.cifar",
     "load_csv": "hpo.training.data.tabular",
     "load_model": "hpo.model.loaded",
     "make_activation": "hpo.training.vocabulary.activations",
     "mlp": "hpo.training.models",
     "normalise_cifar10": "hpo.training.data.cifar",
+    "run": "hpo.scripting.run",
     "split_arrays": "hpo.training.data.splitting",
 }
 

@@ -16,7 +16,8 @@ from typing import Any
 
 _SAFE_PATH = "PYTHONSAFEPATH"  # Python then doesn't look for modules in the working directory
 _ROOT = str(Path(__file__).resolve().parents[1])
-_lock = threading.Lock()
+path_lock = threading.RLock()  # held by who changes sys.path to put it back, so that no other thread sees that
+_arguments = util._args_from_interpreter_flags  # type: ignore[attr-defined]  # returns a list; Python 3.11 to 3.14
 
 
 def start_process(target: Callable[..., None], args: tuple[Any, ...], name: str) -> SpawnProcess:
@@ -28,7 +29,7 @@ def start_process(target: Callable[..., None], args: tuple[Any, ...], name: str)
     process = multiprocessing.get_context("spawn").Process(
         target=_begin, args=(target, args, os.environ.get(_SAFE_PATH)), name=name, daemon=False
     )
-    with _lock, _apart():
+    with path_lock, _apart():
         process.start()
     return process
 
@@ -48,9 +49,12 @@ def shield_children() -> None:
     Processes of this platform's own hand that on by themselves. An environment variable would reach all programs that
     are started from here, and those may rely on their own folder.
     """
-    arguments = util._args_from_interpreter_flags  # type: ignore[attr-defined]  # a list; Python 3.11 to 3.14
-    if "-P" not in arguments():
-        util._args_from_interpreter_flags = lambda: [*arguments(), "-P"]  # type: ignore[attr-defined]
+    util._args_from_interpreter_flags = lambda: [*_arguments(), "-P"]  # type: ignore[attr-defined]
+
+
+def expose_children() -> None:
+    """Undo `shield_children`."""
+    util._args_from_interpreter_flags = _arguments  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ class Standing:
     phase: str = "starting workers"  # what is waited for; "" while trials run
     reason: str = ""  # why the sweep ended before its budget was spent
     error: str = ""  # the error that ended it
-    interrupted: bool = False
+    interrupted: int = 0  # by this signal; 0: it was not
     unmirrored: str = ""  # what MLflow lacks in the end, and what to do about it
     remarks: list[str] = field(default_factory=list)  # of the engine, to be said again in the end
 

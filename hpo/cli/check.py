@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.options import find_sweep_file, sweep_file_options
+from hpo.cli.options import sweep_file_options
 
 
 @click.command("check")
@@ -15,6 +15,7 @@ def command(file: str, overrides: tuple[str, ...]) -> None:
     from hpo.review.outline import outline
     from hpo.spec.faults import reading
     from hpo.spec.load import bugs_told, load_sweep
+    from hpo.spec.shipped import find_sweep_file
     from hpo.spec.source import Source
 
     path = find_sweep_file(file)

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from hpo.cli.options import engine_options, find_sweep_file, home_options, sweep_file_options
+from hpo.cli.options import engine_options, home_options, sweep_file_options
 
 if TYPE_CHECKING:
     from hpo.ledger.study.home import Home
@@ -50,6 +50,7 @@ def command(
     """
     from hpo.objective.build import inspect
     from hpo.spec.load import load_sweep
+    from hpo.spec.shipped import find_sweep_file
 
     if threading.current_thread() is threading.main_thread():  # until the driver counts them both
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -61,44 +62,18 @@ def command(
     options += [name for name, given in switches.items() if given]
 
     # The heavy part of the platform is imported only once the file is known to be sound.
-    from hpo.driver.loop import Driver, run_to_end
-    from hpo.engines.make import make_engine
-    from hpo.ledger.ledger import Ledger
-    from hpo.ledger.mirror.reach import refuse_unusable
-    from hpo.ledger.sharing.ownership import refuse_join
+    from hpo.driver.sweeping import opened
     from hpo.ledger.study.home import make_home
-    from hpo.ledger.succession import begin_successor, choose_study
     from hpo.review.display import make_display
     from hpo.review.summary import summary_json, summary_text
 
     home = make_home(home_folder, storage)
-    if join:
-        refuse_join(home.storage)
-    refuse_unusable(home)
-    home.prepare()
-    choice = choose_study(sweep, home)
-    notes = begin_successor(choice, home)
-    sweep = choice.sweep
-    ledger = Ledger(sweep, home, join=join, storage=choice.storage)
-    resumes = extend is not None and ledger.extend(extend)
-    sweep = ledger.sweep
     out = sys.stdout
     stream = sys.stderr if as_json else out
-    with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:
-        for note in (*sweep.notes, *notes):
-            display.note(note)
-        if ledger.continued:
-            display.note(f"going on with study {sweep.name!r}: {ledger.done} of {sweep.budget.trials} trials are done")
-        if resumes:
-            display.note(f"the study was extended by {extend} trials before, and is not there yet: that goes on")
-        for note in ledger.membership.take_notes():
-            display.note(note)
-        logs = home.logs / sweep.name
-        if join:
-            display.note(f"this is driver {ledger.membership.number} of study {sweep.name!r}")
-            logs /= f"driver-{ledger.membership.number}"
-        driver = Driver(sweep, ledger, make_engine(sweep, logs), display)
-        standing = run_to_end(driver, sweep.source)
+    with opened(sweep, home, extend, join) as run:
+        sweep = run.sweep
+        with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:
+            standing = run.run(display)
     if standing.error:
         print(f"hpo: {standing.reason or 'the sweep stopped'}:\n{standing.error}", file=sys.stderr)
     if not quiet:

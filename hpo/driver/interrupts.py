@@ -15,6 +15,7 @@ class Interrupts:
     def __init__(self, then: Callable[[], None]) -> None:
         """then: called at each of them, between two instructions of the main thread."""
         self.count = 0
+        self.signal = 0  # the number of the last one
         self._then = then
 
     def __bool__(self) -> bool:
@@ -40,4 +41,5 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        self.signal = number
         self._then()

@@ -125,7 +125,7 @@ class Driver:
     def _open(self) -> _OpenStudy | None:
         """Take over the study, with what an earlier driver left; None if the sweep was interrupted before."""
         if self._interrupts:
-            self.standing.interrupted = True
+            self.standing.interrupted = self._interrupts.signal
             return None
         sweep, ledger, tally, termination = self._sweep, self._ledger, self._tally, self._termination
         history, retries = ledger.start(self._data_notes)
@@ -158,7 +158,7 @@ class Driver:
             self.standing.seconds = self._clock() - began
             self._listener.tick(self.standing)
         if self._interrupts and (self._running or self._wants_more()):  # twice at once, so that nobody saw it
-            self.standing.interrupted = True
+            self.standing.interrupted = self._interrupts.signal
 
     def _measure_references(self) -> None:
         """Wait for what models of scikit-learn reach beside the trials, if not for long, and record it."""
@@ -210,7 +210,7 @@ class Driver:
         self._limits.check_sweep(study.trials)
         self._limits.check_trials(study.trials)
         if self._interrupts and not self.standing.interrupted:
-            self.standing.interrupted = True
+            self.standing.interrupted = self._interrupts.signal
             self._termination.stop("interrupted")
             if numbers := study.trials.numbers:
                 self._engine.pause(numbers)

@@ -18,4 +18,5 @@ def make_engine(sweep: Sweep, logs: Path) -> Engine:
 
         return RayEngine(named_of(sweep), sweep.engine, sweep.budget.trials, logs)
     devices = plan_workers(sweep.engine, sweep.budget.trials)
-    return LocalEngine(named_of(sweep), devices, logs, sweep.engine.memory_gb, libraries=sweep.traits.libraries)
+    named = named_of(sweep, travels=bool(devices))
+    return LocalEngine(named, devices, logs, sweep.engine.memory_gb, libraries=sweep.traits.libraries)

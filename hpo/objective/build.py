@@ -8,11 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpo.objective import user_path
+from hpo.objective import live, user_path
 from hpo.objective.base import Objective
 from hpo.objective.failures import one_line
 from hpo.objective.locate import locate, user_folders
 from hpo.objective.user_path import Clash
+from hpo.spawning import path_lock
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named
 from hpo.spec.paths import program_path, resolve_path
@@ -31,7 +32,7 @@ def build(named: Named) -> Objective:
         program = program_path(named.program, named.folder)
         return ProgramObjective(program, named.command or None, named.metric, named.data, beside=named.folder)
     assert named.objective is not None
-    found = locate(named.objective, named.folder)
+    found = _found(named.objective, named)
     if isinstance(found, type) and issubclass(found, TorchTask):
         found = found()
     if isinstance(found, TorchTask):
@@ -46,6 +47,16 @@ def build(named: Named) -> Objective:
     return FunctionObjective(found, named.metric, named.data)
 
 
+def _found(reference: str, named: Named) -> Any:
+    """Return what a reference names: what this program handed over, what came along packed, or what a file has."""
+    if (known := live.find(reference, named.folder)) is not None:
+        return known
+    if named.packed is not None:
+        user_path.enter(user_folders(reference, named.folder))
+        return live.unpacked(named.packed, reference, named.folder)
+    return locate(reference, named.folder)
+
+
 def inspect(named: Named) -> Inspection:
     """Look at an objective without training it: its contract and its faults (hpo.spec.load.Inspect).
 
@@ -57,8 +68,13 @@ def inspect(named: Named) -> Inspection:
     named = dataclasses.replace(named, data=data)
     if named.objective is None:
         return _inspect(named)
+    with path_lock:
+        return _inspect_among_users(named.objective, named)
+
+
+def _inspect_among_users(reference: str, named: Named) -> Inspection:
     try:
-        before, folders = list(sys.path), user_folders(named.objective, named.folder)
+        before, folders = list(sys.path), user_folders(reference, named.folder)
     except UserError as error:
         return Inspection(faults=(_fault(str(error)),))
     clashes = user_path.enter(folders)
@@ -112,8 +128,10 @@ def _inspect(named: Named) -> Inspection:
     )
 
 
-def named_of(sweep: Sweep) -> Named:
-    """Return what names a checked sweep's objective."""
+def named_of(sweep: Sweep, travels: bool = True) -> Named:
+    """Return what names a checked sweep's objective. travels: other processes are to have it; raises UserError then if
+    it is an object that can't be pickled."""
+    folder = sweep.source.resolve().parent
     return Named(
         objective=sweep.objective,
         program=sweep.program,
@@ -121,8 +139,9 @@ def named_of(sweep: Sweep) -> Named:
         data=sweep.data,
         metric=sweep.metric.name,
         parameters=tuple(sweep.space.names()),
-        folder=sweep.source.resolve().parent,
+        folder=folder,
         repeats=sweep.repeats,
+        packed=live.packed(sweep.objective, folder) if travels else None,
     )
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hpo.objective import from_file, user_path
+from hpo.objective import from_file, live, user_path
 from hpo.objective.user_path import SHARED, SHIPPED, Clash
-from hpo.spec.faults import Fault, SpecError, did_you_mean
+from hpo.spec.faults import Fault, SpecError, UserError, did_you_mean
 from hpo.spec.paths import resolve_path
 
 DEFAULT_ATTRIBUTE = "objective"
+_imported: ContextVar[str] = ContextVar("imported", default="")  # the place that is being imported
 
 
 def locate(reference: str, folder: Path) -> Any:
@@ -27,14 +30,40 @@ def locate(reference: str, folder: Path) -> Any:
     files likewise. Both folders go on sys.path (user_path.py says where), so that processes that the objective starts
     find its modules, too. Raises SpecError if it can't be imported or found; whatever the module prints, it prints.
     """
+    if live.is_nowhere(reference):
+        name = reference.rpartition(" (code ")[0]
+        raise _refuse(
+            f"{name} was given to hpo.run as an object, which ended with its program",
+            "call hpo.run there again, or put the objective into a file",
+        )
     place, attribute = _parts(reference)
     folders = user_folders(reference, folder)
     clashes = user_path.enter(folders)
-    module = _load_file(place, folder) if place.endswith(".py") else _load_module(place, clashes)
+    with _being_imported(place):
+        module = _load_file(place, folder) if place.endswith(".py") else _load_module(place, clashes)
     if not hasattr(module, attribute):
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise _refuse(f"{place} has no attribute {attribute!r}", did_you_mean(attribute, public) or "define it there")
     return getattr(module, attribute)
+
+
+@contextlib.contextmanager
+def _being_imported(place: str) -> Iterator[None]:
+    token = _imported.set(place)
+    try:
+        yield
+    finally:
+        _imported.reset(token)
+
+
+def refuse_while_imported(call: str) -> None:
+    """Raise UserError if a call is made by the objective's own module while that is imported: it would run anew in each
+    process that needs the objective."""
+    if place := _imported.get():
+        raise UserError(
+            f"{call} was called while {place} was imported for its objective "
+            f'(put the call under: if __name__ == "__main__":)'
+        )
 
 
 def user_folders(reference: str, folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.lazy import file_of
-from hpo.spawning import shield_children
+from hpo.spawning import expose_children, shield_children
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds this platform's packages
 _OURS = ("hpo", "search_spaces")
@@ -59,9 +59,12 @@ def enter(folders: Sequence[str]) -> list[Clash]:
 
 
 def leave(folders: Iterable[str], before: Sequence[str]) -> None:
-    """Take folders off sys.path again that were not on it before."""
-    gone = [folder for folder in folders if not _is_one_of(folder, before)]
-    sys.path[:] = [entry for entry in sys.path if not _is_one_of(entry, gone)]
+    """Let sys.path be as it was before these folders went on it, but for what the user's code has added since."""
+    added = [entry for entry in sys.path if not _is_one_of(entry, [*folders, *before])]
+    begun = sys.path.index(added[0]) if added else 0
+    first = not any(_is_one_of(entry, before) for entry in sys.path[:begun])
+    sys.path[:] = [*added, *before] if first else [*before, *added]
+    expose_children()
 
 
 def confusions(clashes: Sequence[Clash]) -> Iterator[tuple[Path, int, Clash]]:

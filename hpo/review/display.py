@@ -26,6 +26,10 @@ def make_display(stream: IO[str], quiet: bool) -> Display:
     if quiet:
         return Display()
     console = Console(file=stream, highlight=False)
+    if console.is_jupyter:
+        from hpo.review.notebook import NotebookDisplay
+
+        return NotebookDisplay(console)
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
@@ -61,12 +65,8 @@ class PlainDisplay(Display):
     def trial(self, record: TrialRecord, standing: Standing) -> None:
         if standing.best is record:
             self._line(f"{progress_text(standing)}  best {best_text(standing)}")
-        elif (
-            record.state == "failed"
-            and not record.interrupted
-            and standing.counts.errors.total() == len(standing.counts.errors)
-        ):
-            self._line(f"trial {record.number} failed: {record.error}")
+        elif failure := new_failure(record, standing):
+            self._line(failure)
 
     def tick(self, standing: Standing) -> None:
         if time.monotonic() - self._shown >= _LINE_SECONDS:
@@ -103,25 +103,31 @@ class LiveDisplay(Display):
         self._console.print(Text(masked(text), style="yellow" if warning else "dim"))
 
     def trial(self, record: TrialRecord, standing: Standing) -> None:
-        if (
-            record.state == "failed"
-            and not record.interrupted
-            and standing.counts.errors.total() == len(standing.counts.errors)
-        ):
-            self._console.print(Text(f"trial {record.number} failed: {record.error}", style="red"))
+        if failure := new_failure(record, standing):
+            self._console.print(Text(failure, style="red"))
 
     def tick(self, standing: Standing) -> None:
-        self._live.update(self._panel(standing))
+        self._live.update(panel(standing))
 
-    def _panel(self, standing: Standing) -> RenderableType:
-        bar = Table.grid(padding=(0, 2))
-        bar.add_row(
-            Text(standing.study, style="bold"),
-            ProgressBar(total=standing.trials, completed=standing.done, width=30),
-            Text(f"{standing.done}/{standing.trials}"),
-            Text(rate_text(standing), style="dim"),
-        )
-        return Group(bar, Text(states_text(standing)), Text(f"best  {best_text(standing)}", style="green"))
+
+def new_failure(record: TrialRecord, standing: Standing) -> str:
+    """Return what to say of a trial that failed as none before it; "" of any other."""
+    errors = standing.counts.errors
+    if record.state != "failed" or record.interrupted or errors.total() != len(errors):
+        return ""
+    return f"trial {record.number} failed: {record.error}"
+
+
+def panel(standing: Standing, ended: bool = False) -> RenderableType:
+    """Return how a sweep stands, in three lines. ended: nothing is waited for any more."""
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(
+        Text(standing.study, style="bold"),
+        ProgressBar(total=standing.trials, completed=standing.done, width=30),
+        Text(f"{standing.done}/{standing.trials}"),
+        Text(duration(standing.seconds) if ended else rate_text(standing), style="dim"),
+    )
+    return Group(bar, Text(states_text(standing)), Text(f"best  {best_text(standing)}", style="green"))
 
 
 def progress_text(standing: Standing) -> str:

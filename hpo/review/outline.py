@@ -32,6 +32,11 @@ def outline(sweep: Sweep) -> str:
     lines += _plan_lines(sweep)
     if names := sweep.wanted_references:
         lines.append(f"beside    scikit-learn's models with their defaults (references): {', '.join(names)}")
+    if (keys := sweep.confirm) is not None:
+        count = (keys.top + 1) * keys.seeds
+        lines.append(
+            f"confirm   the best {keys.top} and the baseline over {keys.seeds} seeds: at most {count} trainings more"
+        )
     lines += [f"note      {note}" for note in sweep.notes]
     return "\n".join(lines)
 

@@ -44,21 +44,7 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
 
     options: that the command was given besides the home's.
     """
-    lines = [f"{standing.study}: {states_text(standing)} in {duration(standing.seconds)}"]
-    if standing.reason:
-        lines.append(f"ended early: {standing.reason}")
-    lines += standing.remarks
-    if standing.best is None:
-        lines.append("no trial finished")
-    else:
-        lines += _best_lines(standing)
-    lines.append("")
-    lines += [
-        f"study     {masked(home.storage_url)}",
-        f"mlflow    {masked(home.tracking_uri)}",
-        f"logs      {home.logs / sweep.name}",
-    ]
-    lines.append("")
+    lines = [*outcome_lines(sweep, standing, home), ""]
     option = home_options(home)
     hpo = hpo_command()
     if standing.interrupted:
@@ -68,6 +54,25 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
         lines.append(f"          {hpo} sweep best.yaml{option}")
     lines.append(f"look      {hpo} ui{option}")
     return "\n".join(lines)
+
+
+def outcome_lines(sweep: Sweep, standing: Standing, home: Home) -> list[str]:
+    """Return how a sweep ended, its best configuration, and where everything lies."""
+    lines = [f"{standing.study}: {states_text(standing)} in {duration(standing.seconds)}"]
+    if standing.reason:
+        lines.append(f"ended early: {standing.reason}")
+    lines += standing.remarks
+    if standing.best is None:
+        lines.append("no trial finished")
+    else:
+        lines += _best_lines(standing)
+    return [
+        *lines,
+        "",
+        f"study     {masked(home.storage_url)}",
+        f"mlflow    {masked(home.tracking_uri)}",
+        f"logs      {home.logs / sweep.name}",
+    ]
 
 
 def home_options(home: Home) -> str:

@@ -38,6 +38,7 @@ class Named:
     parameters: tuple[str, ...]
     folder: Path  # where the sweep file lies
     repeats: int = 1  # seeds that each trial is trained with
+    packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
 
 
 @dataclass(frozen=True)

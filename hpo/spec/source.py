@@ -80,11 +80,7 @@ def parse_source(text: str, name: str) -> Source:
 
 
 def apply_override(source: Source, text: str) -> Fault | None:
-    """Set one `key.path=value` in place; the value is YAML. Return a fault if the text can't be applied.
-
-    Dots go down into mappings and lists: `budget.trials=50`, `baselines.0.optimizer=sgd`. A key that holds dots itself
-    is found before it is split, and a nested parameter by its dotted name.
-    """
+    """Set one `key.path=value` in place (`set_key`); the value is YAML. Return a fault if the text can't be applied."""
     origin = f"-o {text}"
     key, equals, value_text = text.partition("=")
     if not equals or not key.strip():
@@ -93,10 +89,19 @@ def apply_override(source: Source, text: str) -> Fault | None:
         value = parse_value(value_text)
     except Unreadable as error:
         return Fault(str(error), source=origin)
+    return set_key(source, key.strip(), value, origin)
+
+
+def set_key(source: Source, key: str, value: Any, origin: str) -> Fault | None:
+    """Set one key in place. origin: where the user said so, for faults. Return a fault if there is no such place.
+
+    Dots go down into mappings and lists: `budget.trials`, `baselines.0.optimizer`. A key that holds dots itself is
+    found before it is split, and a nested parameter by its dotted name.
+    """
     container: Any = source.data
     path: ConfigPath = ()
-    changed: ConfigPath | None = None  # the outermost key that the override makes or replaces
-    rest = key.strip().split(".")
+    changed: ConfigPath | None = None  # the outermost key that this makes or replaces
+    rest = key.split(".")
     while True:
         if isinstance(container, dict):
             part, rest = _step_down(container, rest)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir, redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -23,7 +24,8 @@ from hpo.decision.register import NotRegistered, register_model
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.models import models_of
 from hpo.ledger.study.restored import find_study
-from hpo.review.make_model import MadeModel, make_model
+from hpo.review.make_model import MadeModel, confirmed_trial, make_model
+from hpo.spec.faults import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -206,3 +208,16 @@ def test_what_can_not_be_registered_is_said(fresh: Place, made: MadeModel, monke
     assert done.returncode == 2 and "is not confirmed (hpo confirm 'zoo é' does it)" in done.stderr
     done = run(fresh, "model", "zoo é", "--confirmed", "--trial", "0")
     assert done.returncode == 2 and "leave --trial out" in done.stderr
+
+
+def test_a_winner_that_is_worse_is_no_champion(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no difference is shown it is; where it is worse, the baseline's own command is named."""
+    winner, baseline = (SimpleNamespace(name=f"trial {number}", number=number) for number in (1, 0))
+    verdicts = iter(("not shown", "worse"))
+    monkeypatch.setattr(
+        "hpo.review.make_model.confirmation_of",
+        lambda study: SimpleNamespace(winner=winner, baseline=baseline, result=SimpleNamespace(verdict=next(verdicts))),
+    )
+    assert confirmed_trial(place.home, "zoo é") == 1
+    with pytest.raises(UserError, match=r"trial 1, is worse than trial 0 \(--trial 0 --register\)"):
+        confirmed_trial(place.home, "zoo é")

@@ -94,4 +94,4 @@ def test_a_sweep_leaves_nothing() -> None:
     keeps = Keeps()
     worker = objective("binary")
     worker.run(assignment(1, outputs=False), keeps)
-    assert not keeps.kept and len(worker.loaded().test) == 0
+    assert not keeps.kept and len(worker.rows.loaded().test) == 0

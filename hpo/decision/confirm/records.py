@@ -91,4 +91,5 @@ def describe(home: Home, studies: Sequence[str], hurry: Callable[[], bool] = lam
     mirror.start()
     for name in studies:
         mirror.order("describe", sweep_record_of(name, known[name], 0.0))
-    return mirror.close("", {}, hurry)
+    # Twice the patience: it has just begun to load MLflow, and nothing else goes on meanwhile.
+    return [*mirror.wait(hurry), *mirror.close("", {}, hurry)]

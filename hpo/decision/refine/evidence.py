@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import TrialRecord, record_of, reported
 from hpo.ledger.study.space_change import fits
 from hpo.review.certainty import certainty_of
 from hpo.review.studies import RecordedStudy, confirmation_of
@@ -17,6 +17,7 @@ from hpo.spec.space import show
 
 SHARE = 0.15  # of the trials that are good at least
 FEWEST_GOOD = 10  # with fewer, chance alone makes narrow regions
+LATE = 0.5  # of the steps of the longest trial: one that was stopped later counts with its last value
 FEWEST_TRIALS = 2 * FEWEST_GOOD  # with a result
 FEWEST_WITH = 5  # good trials with a parameter, before anything is said of it
 BLOCKS = 4  # parts of a sweep within which trials are compared (hpo.decision.refine.chance)
@@ -37,9 +38,10 @@ class TrialEvidence:
     """The trials of a study that tell where its good ones lie."""
 
     study: RecordedStudy
-    good: tuple[TrialRecord, ...]  # the best first; before all others the winner of a confirmation
+    good: tuple[TrialRecord, ...]  # the best first: a confirmation's winner, complete ones, those stopped late
     rest: tuple[TrialRecord, ...]  # complete or pruned, by number
     failed: tuple[TrialRecord, ...]
+    worst_good: float  # the value of the last of the good
     within_noise: int | None  # how many of the good lie within the noise of the best, itself included; None: not known
     noise: float | None
     foreign: int  # trials with a result that the study's space could not have proposed
@@ -51,18 +53,13 @@ class TrialEvidence:
         return self.good[0]
 
     @property
-    def worst_good(self) -> float:
-        values = [record.value or 0.0 for record in self.good]
-        return min(values) if self.study.sweep.metric.goal == "maximize" else max(values)
-
-    @property
     def trials(self) -> int:
         """How many trials have a result that counts."""
         return len(self.good) + len(self.rest)
 
     @property
     def complete(self) -> int:
-        return len(self.good) + sum(record.state == "complete" for record in self.rest)
+        return sum(record.state == "complete" for record in (*self.good, *self.rest))
 
     @property
     def diverged(self) -> int:
@@ -104,35 +101,35 @@ def gather(study: RecordedStudy) -> TrialEvidence:
     """Sort a study's trials into good ones and others.
 
     Good are the best SHARE of all that are complete or pruned by the stopping rule, at least FEWEST_GOOD, those that
-    tie with the last of them, and all that lie within the noise of the best (hpo.review.certainty). Diverged trials
-    are among the others. The winner of the study's confirmation, which was measured over several seeds, comes first.
-    Raises UserError if there are too few trials to tell anything.
+    tie with the last of them, and all that lie within the noise of the best (hpo.review.certainty). A trial that was
+    stopped late counts with its last value: a stopping rule leaves few complete ones, and among them baselines, however
+    bad. Diverged trials are among the others. The winner of the study's confirmation, which was measured over several
+    seeds, comes first. Raises UserError if there are too few trials to tell anything.
     """
-    space = study.sweep.space
+    space, goal = study.sweep.space, study.sweep.metric.goal
     records = [record_of(trial, history=False) for trial in study.trials]
     results = [record for record in records if record.counts and not (record.state == "pruned" and record.stopped_by)]
     counted = {record.number: record for record in results if fits(space, record.params)}
     complete = [record for record in study.complete if record.number in counted and record.value is not None]
-    if len(counted) < FEWEST_TRIALS or len(complete) < FEWEST_GOOD:
-        raise UserError(_too_few(study, len(counted), len(complete)))
-    most = min(max(FEWEST_GOOD, math.ceil(SHARE * len(counted))), len(counted) // 2, len(complete))
-    certainty = certainty_of(study)
+    values = {record.number: record.value for record in complete if record.value is not None}
+    values |= _of_late_ones(study, [counted[number] for number in sorted(counted)], values.keys())
+    if len(counted) < FEWEST_TRIALS or len(values) < FEWEST_GOOD or not complete:
+        raise UserError(_too_few(study, len(counted), len(values)))
+    most = min(max(FEWEST_GOOD, math.ceil(SHARE * len(counted))), len(counted) // 2, len(values))
+    ranked = sorted(values, key=lambda number: (-values[number] if goal == "maximize" else values[number], number))
+    certainty, confirmation = certainty_of(study), confirmation_of(study)
     near = {complete[0].number, *(certainty.within or ())}
-    confirmation = confirmation_of(study)
     winner = None if confirmation is None else confirmation.winner.number
-    cut = complete[most - 1].value
-    good = [
-        record
-        for index, record in enumerate(complete)
-        if index < most or record.value == cut or record.number in near or record.number == winner
-    ]  # fmt: skip
-    numbers = {record.number for record in good}
-    good.sort(key=lambda record: record.number != winner)  # all others stay in their order
+    tied = {number for number in ranked if values[number] == values[ranked[most - 1]]}
+    numbers = {*ranked[:most], *tied, *(near & values.keys()), *({winner} & values.keys())}
+    good = [counted[number] for number in ranked if number in numbers]
+    good.sort(key=lambda record: (record.number != winner, record.state != "complete"))  # else they keep their order
     return TrialEvidence(
         study=study,
         good=tuple(good),
         rest=tuple(record for number, record in sorted(counted.items()) if number not in numbers),
         failed=tuple(record for record in records if record.state == "failed" and not record.interrupted),
+        worst_good=values[max((number for number in ranked if number in numbers), key=ranked.index)],
         within_noise=None if certainty.within is None else len(near & numbers),
         noise=certainty.noise,
         foreign=len(results) - len(counted),
@@ -141,12 +138,30 @@ def gather(study: RecordedStudy) -> TrialEvidence:
     )
 
 
-def _too_few(study: RecordedStudy, counted: int, complete: int) -> str:
-    have = f"the study {study.name!r} has {_count(counted, 'trial')} with a result, {complete} of them complete"
-    need = f"where the good ones lie can be told from {FEWEST_TRIALS} on, {FEWEST_GOOD} of them complete"
-    # If as many of them are complete as of those before.
-    lacking = math.ceil((FEWEST_GOOD - complete) * counted / complete) if complete else FEWEST_GOOD
-    remedy = f"hpo sweep {study.sweep.source.name or 'FILE'} --extend {max(FEWEST_TRIALS - counted, lacking)}"
+def _of_late_ones(study: RecordedStudy, counted: Sequence[TrialRecord], complete: Collection[int]) -> dict[int, float]:
+    """Return the last values of trials that were stopped late: after half of the steps of the longest complete one."""
+    trials, metric = {trial.number: trial for trial in study.trials}, study.sweep.metric.name
+    longest = max((max(reported(trials[number])[0], default=0) for number in complete), default=0)
+    found = {}
+    for record in counted:
+        steps, columns = reported(trials[record.number])
+        if record.state != "pruned" or record.diverged is not None or not steps or not longest:
+            continue
+        last = [value for value in columns.get(metric, ()) if value is not None]
+        if steps[-1] >= LATE * longest and last:
+            found[record.number] = last[-1]
+    return found
+
+
+def _too_few(study: RecordedStudy, counted: int, late: int) -> str:
+    have = f"the study {study.name!r} has {_count(counted, 'trial')} with a result"
+    have += f", {late} of them complete or stopped late"
+    need = (
+        f"where the good ones lie can be told from {FEWEST_TRIALS} on, {FEWEST_GOOD} of them complete or stopped late"
+    )
+    # If as many of them are as of those before.
+    lacking = math.ceil((FEWEST_GOOD - late) * counted / late) if late else FEWEST_GOOD
+    remedy = f"hpo sweep {study.sweep.source.name or 'FILE'} --extend {max(FEWEST_TRIALS - counted, lacking, 1)}"
     return f"{have}: {need} (about {remedy})"
 
 
@@ -161,7 +176,9 @@ def told(evidence: TrialEvidence) -> list[str]:
     diverged = f", {evidence.diverged} of these diverged" if evidence.diverged else ""
     confirmed = " (the winner of its confirmation)" if evidence.confirmed else ""
     least = "at least" if metric.goal == "maximize" else "at most"
-    good = f"good are the best {len(evidence.good)}: {metric.name} of {least} {show(evidence.worst_good)}"
+    late = sum(record.state == "pruned" for record in evidence.good)
+    stopped = f" ({late} of them stopped late: their last value counts)" if late else ""
+    good = f"good are the best {len(evidence.good)}: {metric.name} of {least} {show(evidence.worst_good)}{stopped}"
     if evidence.noise is None or evidence.within_noise is None:
         reason = "the noise of the metric is not known"
     else:

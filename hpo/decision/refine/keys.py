@@ -107,4 +107,6 @@ def _without_defaults(name: str, value: Any) -> Any:
     default = SweepKeys.model_fields[name].get_default(call_default_factory=True)
     if section == default:
         return None
-    return section.model_dump(exclude_defaults=True) if isinstance(section, Section) else value
+    if not isinstance(section, Section):
+        return value
+    return section.model_dump(exclude_defaults=True) or section.plain()  # `confirm: {}` would say nothing

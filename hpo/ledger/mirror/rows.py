@@ -99,7 +99,8 @@ def confirmation_tags(sweep: SweepRecord) -> dict[str, str]:
     """Return the parent run's tags that tell of confirmations: which sweep it confirms, or how it was confirmed."""
     tags: dict[str, str] = {}
     if confirms := sweep.decision.get("confirms"):
-        tags |= {"hpo.confirms": confirms["study"], "hpo.confirms_run": confirms["parent"]}
+        tags |= {"hpo.confirms": confirms["study"]}
+        tags |= {"hpo.confirms_run": confirms["parent"]} if confirms["parent"] else {}
     if found := sweep.decision.get("confirmation"):
         tags |= {"hpo.confirmation": found["study"], "hpo.verdict": found["result"]["verdict"]}
     return tags

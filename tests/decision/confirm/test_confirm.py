@@ -155,7 +155,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A home whose confirmation was killed with -9 when two of its trials had ended."""
     place = Place(tmp_path_factory.mktemp("killed"), torch=True)
     # One by one, so that it is in their midst.
-    file = write(place.folder, engine={"workers": 1, "cohort": "off"}, confirm={"top": 1, "seeds": 3})
+    file = write(place.folder, engine={"workers": 1, "cohort": "off"}, confirm={"top": 1, "seeds": 2})
     place.sweep(file, "--no-confirm")
     ended = place.ended()
     running = place.start("confirm", "small")
@@ -198,11 +198,11 @@ def test_killed_in_the_midst_the_same_command_finishes_it(killed: Place, monkeyp
     assert len(attributes(place)["test_looks"]) == 1
     done = place.run("confirm", "small", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["looks"] == 1
+    assert json.loads(done.stdout)["looks"] == len(attributes(place)["test_looks"]) == 1
     trials = place.trials("small.confirm")
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     cells = {(trial.user_attrs["params"]["learning_rate"], trial.user_attrs["seed"]) for trial in complete}
-    assert len(complete) == len(cells) == 6
+    assert len(complete) == len(cells) == 4
     assert all(trials[number].user_attrs["outcome"] == outcome for number, outcome in before.items())
     assert all(trial.user_attrs["interrupted"] for trial in trials if trial.state.name == "FAIL")
     assert_records_agree(place, "small.confirm", all_ids=False)

@@ -157,3 +157,12 @@ def test_names_of_contenders_tell_them_apart(tmp_path: Path) -> None:
     study = study_of(tmp_path, TRIALS, baselines=[BASELINE])
     found = contenders_of(study, 5, None, None)
     assert len({each.name for each in found}) == len({identity_of(each.params) for each in found}) == len(found)
+
+
+def test_a_study_of_ray_tune_is_refused_with_the_reason(tmp_path: Path) -> None:
+    from hpo.decision.confirm.run import ConfirmWish, confirm
+    from hpo.review.display import Display
+
+    study_of(tmp_path, TRIALS, objective="ray.tune trainable", baselines=[BASELINE])
+    with pytest.raises(UserError, match="its trainable is in your script"):
+        confirm(Home(tmp_path / "home"), "small", ConfirmWish(), Display())

@@ -217,6 +217,25 @@ def test_the_winner_of_a_confirmation_is_the_best(tmp_path: Path) -> None:
         assert evidence.confirmed == (evidence.best.number == winner.number)
 
 
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_trials_that_were_stopped_late_count(tmp_path: Path, goal: str) -> None:
+    """Of 60 trials four are complete, one of them a bad baseline; 30 were stopped at step 6 of 10, one of them better
+    than all complete ones; the others were better still, but stopped at step 4."""
+    sign = 1 if goal == "maximize" else -1
+    sweep = sweep_of(tmp_path, {"x": {"min": 0.0, "max": 1.0}}, goal=goal)
+    trials = []
+    for index in range(60):
+        steps = 10 if index < 4 else 6 if index < 34 else 4
+        value = sign * (-9.0 if index == 0 else 1.0 if index == 5 else 2.0 if index >= 34 else -index / 60)
+        outcome = Outcome("complete", value=value) if index < 4 else Outcome("pruned")
+        trials.append(Trial({"x": index / 60}, outcome, {"score": [value] * steps}))
+    home = recorded(Home(tmp_path / "home"), sweep, trials)
+    evidence = gather(read_study(home, "small"))
+    assert [record.number for record in evidence.good] == [1, 2, 3, 5, 4, 6, 7, 8, 9, 10]
+    assert evidence.best.number == 1 and evidence.complete == 4 and evidence.worst_good == sign * -10 / 60
+    assert [number for number, _ in seeds_of(evidence, sweep.space, 1000)] == [1, 2, 3]
+
+
 def test_a_good_trial_outside_the_refined_space_is_no_baseline(tmp_path: Path) -> None:
     evidence = gather(read_study(study(tmp_path, trials=60), "small"))
     second = evidence.good[1].params["lr"]
@@ -251,10 +270,12 @@ def test_a_target_that_is_reached_is_left_out(load: Callable[..., Sweep], goal: 
     sweep = load(f"""
         metric: {{name: score, goal: {goal}, target: 0.95}}
         budget: {{trials: 9, seconds: 90, failures: 7}}
+        confirm: {{top: 3}}
     """)
     keys = carried(sweep.config() | {"of_a_later_version": 1}, "words", best, sweep.space, None)
     assert ("target" in keys.values["metric"]) == kept and ("metric" in keys.comments) == (not kept)
     assert keys.values["budget"] == {"trials": 5, "seconds": 50, "failures": 7}
+    assert keys.values["confirm"] == {"top": 3, "seeds": 5}  # the defaults, which are asked for
     assert keys.values["description"] == "words" and "no such key: of_a_later_version" in keys.notes[0]
 
 
@@ -297,11 +318,11 @@ def test_a_refined_study_is_refined_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("trials", "said"),
-    [(0, "has no trials with a result, 0 of them complete: "), (19, "has 19 trials with a result, ")],
+    [(0, "has no trials with a result, 0 of them complete or stopped late: "), (19, "has 19 trials with a result, ")],
 )
 def test_too_few_trials(tmp_path: Path, trials: int, said: str) -> None:
     home = study(tmp_path, trials=max(trials, 1)) if trials else study(tmp_path, trials=0, budget={"trials": 5})
-    with pytest.raises(UserError, match="from 20 on, 10 of them complete") as caught:
+    with pytest.raises(UserError, match="from 20 on, 10 of them complete or stopped late") as caught:
         refine(home, "small")
     assert said in str(caught.value) and "--extend " in str(caught.value)
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from review.recorded import Trial, complete, recorded, sweep_of
 
 import hpo
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
-
-from .recorded import Trial, complete, recorded, sweep_of
 
 SPACE = {"x": {"values": [[1, 2], 3]}, "fixed": {"value": "a"}}
 
@@ -68,6 +67,15 @@ def test_no_complete_trial(tmp_path: Path) -> None:
     trials = [Trial({"x": 3, "fixed": "a"}, Outcome("failed", error="ValueError: no"))]
     result = hpo.load("small", recorded(Home(tmp_path / "home"), sweep_of(tmp_path, SPACE), trials).path)
     assert result.best is None and list(result.trials["reason"]) == ["ValueError: no"]
+
+
+def test_which_model(home: Home) -> None:
+    result = hpo.load("small", home.path)
+    with pytest.raises(hpo.UserError, match="leave trial out"):
+        result.model(1, confirmed=True)
+    with pytest.raises(hpo.UserError, match="the study 'small' is not confirmed"):
+        result.model(confirmed=True)
+    assert result.confirmation is None
 
 
 def test_it_is_there_without_being_imported() -> None:

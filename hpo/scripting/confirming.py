@@ -1,0 +1,110 @@
+"""Confirmations for scripts and notebooks: what `hpo confirm` does, and what came out as an object."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hpo.decision.confirm.words import confirmation_json, lines_of
+from hpo.ledger.study.confirmations import Confirmation, Final, Verdict, confirmations_in
+from hpo.ledger.study.home import Home
+from hpo.review.display import make_display
+from hpo.review.studies import RecordedStudy, read_study
+from hpo.scripting.surroundings import folders_of, pass_on, process_kept
+from hpo.spec.faults import UserError
+from hpo.spec.plain import shown
+
+_SEEDS = (2, 10_000)  # the fewest and the most
+
+
+@dataclass(frozen=True)
+class ConfirmResult:
+    """What a confirmation says of a study's best trial (docs/decision.md, "Is the winner really better?").
+
+    verdict: `better`, `not shown` or `worse`. difference: of winner and baseline in the metric `metric`, positive is
+    better; interval: its 95 % interval. winner, baseline: each with `params`, `validation` and `test`, means over the
+    seeds (`test` is None where nothing is known of test rows). words: the whole as `hpo confirm` prints it; also by
+    `print(...)`. plain: what `hpo confirm --json` prints.
+    """
+
+    verdict: Verdict
+    difference: float
+    interval: tuple[float, float]
+    metric: str
+    winner: Final
+    baseline: Final
+    words: str
+    plain: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.words
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return f"<hpo.ConfirmResult {self.verdict!r}: {self.metric} {self.difference:+.4g} ({low:+.4g} to {high:+.4g})>"
+
+
+def latest(study: RecordedStudy) -> ConfirmResult | None:
+    """Return the latest confirmation of a study, None if there is none."""
+    found = list(confirmations_in(study.attributes))
+    return _told(study, found[-1]) if found else None
+
+
+def confirm_study(
+    home: Home,
+    name: str,
+    top: int | None,
+    seeds: int | None,
+    against: int | None,
+    workers: int | Literal["auto"] | None,
+    progress: bool,
+) -> ConfirmResult:
+    """Confirm a study as `hpo confirm` does. Raises UserError, also if there is no verdict, and KeyboardInterrupt."""
+    from hpo.decision.confirm.run import ConfirmWish, NoVerdict, confirm
+    from hpo.ledger.mirror.reach import refuse_unusable
+
+    _check("top", top, 1)
+    _check("seeds", seeds, *_SEEDS)
+    _check("against", against, 0)
+    wish = ConfirmWish(top, seeds, against, {"workers": workers} if workers is not None else {})
+    with process_kept() as folders:
+        study = read_study(home, name)
+        if (workers if workers is not None else study.config.get("engine", {}).get("workers")) == 0:
+            folders += folders_of(study.sweep)
+        refuse_unusable(home)
+        home.prepare()
+        try:
+            with make_display(sys.stdout, not progress) as display:
+                done = confirm(home, name, wish, display)
+        except NoVerdict as reason:
+            if reason.interrupted:
+                pass_on(reason.interrupted, str(reason))
+            raise UserError(f"no verdict: {reason}") from None
+        told = _told(read_study(home, name), done.confirmation)
+    if progress:
+        print(told)
+    for notice in done.notices:
+        warnings.warn(notice.text, RuntimeWarning, stacklevel=3)
+    return told
+
+
+def _check(name: str, value: Any, least: int, most: int | None = None) -> None:
+    wrong = isinstance(value, bool) or not isinstance(value, int)
+    if value is not None and (wrong or value < least or (most is not None and value > most)):
+        bounds = f"{least} or more" if most is None else f"{least} to {most:,}"
+        raise UserError(f"confirm: {name} must be a whole number, {bounds}, but got {shown(value)}")
+
+
+def _told(study: RecordedStudy, found: Confirmation) -> ConfirmResult:
+    return ConfirmResult(
+        verdict=found.result.verdict,
+        difference=found.result.difference,
+        interval=found.result.interval,
+        metric=found.measure.metric,
+        winner=found.winner,
+        baseline=found.baseline,
+        words="\n".join(lines_of(study.name, found, study.sweep.metric, study.references)),
+        plain=confirmation_json(study.name, found),
+    )

@@ -1,0 +1,154 @@
+"""`hpo.run`: a sweep from a script or a notebook, as `hpo sweep` runs it."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpo.ledger.study.home import make_home
+from hpo.objective.locate import refuse_while_imported
+from hpo.review.display import make_display, states_text
+from hpo.review.studies import read_study
+from hpo.review.summary import outcome_lines
+from hpo.scripting.definition import CALL, Given, define
+from hpo.scripting.result import Result
+from hpo.scripting.surroundings import folders_of, pass_on, process_kept
+from hpo.spec.contract import Goal
+from hpo.spec.faults import RecordsGone, UserError
+from hpo.spec.plain import shown
+from hpo.standing import Standing
+
+if TYPE_CHECKING:
+    from hpo.objective.function import Trial
+    from hpo.training.task import TorchTask
+
+
+class SweepFailed(UserError):
+    """A sweep ended, and no trial is complete. result: what is recorded of the others."""
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def run(
+    sweep: str | PathLike[str] | Mapping[str, Any] | None = None,
+    /,
+    *,
+    objective: str | Callable[[Trial], Any] | type[TorchTask] | TorchTask | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    metric: str | Mapping[str, Any] | None = None,
+    goal: Goal | None = None,
+    trials: int | None = None,
+    name: str | None = None,
+    workers: int | Literal["auto"] | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    extend: int | None = None,
+    join: bool = False,
+    home: str | PathLike[str] | None = None,
+    storage: str | None = None,
+    progress: bool = True,
+    **keys: Any,
+) -> Result:
+    """Run a sweep to its end, or go on with its study up to the budget, as `hpo sweep` does; return its result.
+
+        result = hpo.run("binary.yaml", trials=50)
+        result = hpo.run(objective=my_function, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="loss", trials=20)
+
+    sweep: the path of a sweep file, or a mapping of the keys that one has (docs/sweep-files.md).
+    objective, parameters, metric, name and all other keywords (budget, method, engine, seed, data, ...): keys of a
+        sweep file, in place of those of `sweep`. The objective may also be a function `f(trial)` or a class derived
+        from hpo.TorchTask, of a module, of the script that runs, or of a notebook. A metric by its name alone is
+        {"name": ...}, an engine {"type": ...}.
+    goal: metric.goal. trials: budget.trials. workers: engine.workers; 0 trains in this process.
+    overrides: single keys by their paths, {"budget.epochs": 5} or ["budget.epochs=5"] (in YAML), over all these.
+    name: the study's. Default: the file's stem, else the name of the function or class.
+    extend: so many trials more than the study has. join: share the study with other drivers, in a database.
+    home: the folder where everything is kept, default `mlruns` in the working directory. storage: another Optuna
+        storage, a database's URL or a journal's path.
+    progress: show how it goes, on standard output: a panel in a notebook or on a terminal, else lines.
+
+    May be called in any thread, several times at once for different studies, and inside of a running asyncio loop,
+    which then waits. What it changes in the process is put back.
+
+    Raises hpo.UserError for bad input, with the text that the command prints (hpo.SweepFailed, one of these, if no
+    trial is complete); KeyboardInterrupt after Ctrl-C, once the running trials have ended or kept a checkpoint (at once
+    after a second one): the same call goes on with the study. Only in the main thread can Ctrl-C be heard. OSError, of
+    a full disk, say: what is recorded is safe. Warns (RuntimeWarning) of a sweep that ended early by an error, and if
+    MLflow lacks some of it.
+    """
+    refuse_while_imported(CALL)
+    _check(extend, join, progress)
+    named = {"objective": objective, "parameters": parameters, "metric": metric, "name": name}
+    keys = {**{key: value for key, value in named.items() if value is not None}, **keys}
+    settings: list[tuple[str, str, Any]] = [("goal", "metric.goal", goal), ("trials", "budget.trials", trials)]
+    settings += [("workers", "engine.workers", workers)]
+    given = Given(sweep, keys, overrides, [setting for setting in settings if setting[2] is not None])
+    with process_kept() as folders:
+        checked = define(given)
+        where = make_home(home if home is None else fspath(home), storage)
+        if checked.engine.workers == 0:
+            folders += folders_of(checked)
+        # The heavy part of the platform is imported only once the sweep is known to be sound.
+        from hpo.driver.sweeping import opened
+
+        try:
+            with opened(checked, where, extend, join) as ready, make_display(sys.stdout, not progress) as display:
+                standing = ready.run(display)
+        except OSError as error:
+            if not isinstance(error, RecordsGone):
+                remedy = "make space" if error.errno == errno.ENOSPC else "mend that"
+                error.add_note(f"what is recorded is safe: {remedy}, and the same call goes on")
+            raise
+        if progress:
+            print("\n".join(outcome_lines(ready.sweep, standing, where)))
+        if standing.interrupted:
+            done = f"study {standing.study!r} has {standing.done} of {standing.trials} trials"
+            text = f"{done}: the same call of {CALL} goes on with it, hpo.load has what there is"
+            pass_on(standing.interrupted, text)
+        result = Result(where, read_study(where, ready.sweep.name), _object(given))
+    _judge(standing, result)
+    if ready.sweep.confirm is None or standing.interrupted or standing.error or join:
+        return result
+    return _confirmed(result, progress)
+
+
+def _check(extend: Any, join: Any, progress: Any) -> None:
+    """Raise UserError for what is no key of a sweep file, and so checked nowhere else."""
+    for name, value in (("join", join), ("progress", progress)):
+        if not isinstance(value, bool):
+            raise UserError(f"{CALL}: {name} must be True or False, but got {shown(value)}")
+    if extend is not None and (isinstance(extend, bool) or not isinstance(extend, int) or extend < 1):
+        raise UserError(f"{CALL}: extend must be a whole number, 1 or more, but got {shown(extend)}")
+
+
+def _object(given: Given) -> Any:
+    """Return the objective that was given as an object, None if there is none: it is known as long as it is kept."""
+    inside = given.sweep.get("objective") if isinstance(given.sweep, Mapping) else None
+    found = given.keys.get("objective", inside)
+    return None if isinstance(found, str) else found
+
+
+def _judge(standing: Standing, result: Result) -> None:
+    """Raise SweepFailed if no trial is complete; warn of what else went wrong."""
+    stopped = f"{standing.reason or 'the sweep stopped'}:\n{standing.error}" if standing.error else ""
+    if not standing.counts.complete:
+        most = standing.counts.errors.most_common(1)
+        why = stopped or (most[0][0] if most else standing.reason)
+        text = f"no trial of study {standing.study!r} is complete ({states_text(standing)})"
+        raise SweepFailed(f"{text}: {why}" if why else text, result)
+    for text in filter(None, (stopped, standing.unmirrored)):
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _confirmed(result: Result, progress: bool) -> Result:
+    """Confirm the winner, as the sweep asks for; return the result with the verdict."""
+    try:
+        result.confirm(progress=progress)
+    except UserError as error:  # the sweep itself is done
+        warnings.warn(f"{result.name} is not confirmed: {error}", RuntimeWarning, stacklevel=3)
+    return result.reload()
