@@ -45,7 +45,12 @@ def run(options: Options, notes: Notes) -> None:
                 for _ in range(epochs - 2):
                     next(training)
                 spent = seconds(options, lambda: next(training))  # noqa: B023 (called at once)
-                row = {"K": size, "recorded": "yes" if replay else "no", "ms a trial-epoch": spent / size * 1000}
+                row = {
+                    "K": size,
+                    "replay": "yes" if replay else "no",
+                    "recorded": cohort.recorded,
+                    "ms a trial-epoch": spent / size * 1000,
+                }
                 notes.row(title, row | {"x plain loop": alone * size / spent if alone else 0.0})
     with notes.going_on("the same numbers"):
         same(options, splits, trials[:4], notes)

@@ -45,7 +45,7 @@ def run(options: Options, notes: Notes) -> None:
         for replay in (True, False) if size in (1, 16, 128, 1024, 4096) else (True,):
             with notes.going_on(f"stack of {size}, replay {replay}"):
                 found = stack(options, splits, draw(size), replay)
-                row = {"K": size, "recorded": "yes" if replay else "no", **found}
+                row = {"K": size, "replay": "yes" if replay else "no", **found}
                 for name, speed in plain.items():
                     row[f"x plain loop on {name}"] = found["steady trials/s"] / speed
                 row["whole x plain loop on cpu"] = found["whole trials/s"] / plain["cpu"]
@@ -97,12 +97,13 @@ def stack(options: Options, splits: Splits, trials: Sequence[TrialSpec], replay:
     cohort = Cohort(runs, replay=replay)
     options.wait()
     stacked = time.perf_counter()
-    epochs, ends = [], 0
+    epochs, ends, recorded = [], 0, 0
     training, at = train_cohort(cohort), stacked
     for events in training:
         now = time.perf_counter()
         if not isinstance(events[0], Finished):
             epochs.append(now - at)
+        recorded = max(recorded, cohort.recorded)
         ends += sum(isinstance(event, Finished) for event in events)
         at = now
     whole = time.perf_counter() - began
@@ -115,6 +116,7 @@ def stack(options: Options, splits: Splits, trials: Sequence[TrialSpec], replay:
         "first epochs ms": [round(each * 1000, 1) for each in epochs[:3]],
         "start us a trial": (started - began) / size * 1e6,
         "stack us a trial": (stacked - started) / size * 1e6,
+        "kinds of steps recorded": recorded,
         "finished": ends,
     }
 

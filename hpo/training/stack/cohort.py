@@ -91,6 +91,11 @@ class Cohort:
         return {"cohort": trials_among(self.runs), **self._began}
 
     @property
+    def recorded(self) -> int:
+        """How many kinds of steps (full batches, short ones) are replayed by now."""
+        return self._replayed.recorded if self._replayed is not None else 0
+
+    @property
     def own_numbers(self) -> int:
         """How many numbers of data a member adds that has rows of its own."""
         return self._train_rows.numbers + self._validation_rows.numbers
