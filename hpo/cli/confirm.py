@@ -101,6 +101,5 @@ def _print(home: Home, study: str, done: Confirmed, stream: IO[str]) -> None:
     recorded = read_study(home, study)
     if done.before:
         print(f"{study} is confirmed already: nothing is trained or looked at again", file=stream)
-    references = None if recorded.sweep.resampled else recorded.references  # those are of other rows
-    for line in lines_of(study, done.confirmation, recorded.sweep.metric, references):
+    for line in lines_of(recorded, done.confirmation):
         print(line, file=stream)

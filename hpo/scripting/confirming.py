@@ -105,6 +105,6 @@ def _told(study: RecordedStudy, found: Confirmation) -> ConfirmResult:
         metric=found.measure.metric,
         winner=found.winner,
         baseline=found.baseline,
-        words="\n".join(lines_of(study.name, found, study.sweep.metric, study.references)),
+        words="\n".join(lines_of(study, found)),
         plain=confirmation_json(study.name, found),
     )

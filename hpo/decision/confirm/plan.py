@@ -82,6 +82,7 @@ def confirming_sweep(
     return dataclasses.replace(
         sweep,
         name=name,
+        metric=dataclasses.replace(sweep.metric, target=None),  # the first to reach it would end it
         text=f"# The study {name} confirms the study {what.study}: hpo confirm {what.study}\n",
         objective=config.get("objective"),
         program=config.get("program"),

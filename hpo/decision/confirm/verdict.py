@@ -20,6 +20,7 @@ Where they are the same numbers, the level is Bonferroni's (`level`).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ else:
 
 LEVEL = 0.95
 _POWER = 0.8  # with which the wanted numbers of rows and seeds would show the difference
+_MOST = 2**40  # seeds: more of them are not worth saying
 METHOD_ROWS = "two-way random effects of seeds and test rows (Obuchowski and Rockette 1995)"
 METHOD_RESAMPLED = f"{METHOD_ROWS}, covariances over rows by the bootstrap"
 METHOD_SEEDS = "paired t interval over seeds"
@@ -153,12 +155,29 @@ def _more(spread: Spread, difference: float, times: float, level: float) -> tupl
     left = (difference / (times + power)) ** 2 - spread.seeds_alone  # what may come of the rows
     if spread.rows is not None and left > 0:
         return _up(of_rows / left), None
-    seeds, rows = float(spread.seeds), 0.0
-    for _ in range(50):  # the interval shrinks with the degrees of freedom, too
-        shown = (difference / (_quantile(level, max(1.0, seeds - 1)) + power)) ** 2
-        share = shown / 2 if of_rows else shown  # half of the variance from each
-        seeds, rows = spread.seeds_alone * spread.seeds / share, of_rows / share
-    return _up(rows) if of_rows else None, _up(max(2.0, seeds))
+
+    def seeds_for(share: float, of_rows: float) -> int | None:
+        """Return the fewest seeds whose own variance is within a share of what would be shown, less what is of the
+        rows; None if no number does it that could be said."""
+
+        def do(seeds: int) -> bool:
+            left = share * _shown(difference, seeds, level, power) - of_rows
+            return spread.seeds_alone * spread.seeds / seeds <= left
+
+        found = bisect_left(range(_MOST), True, lo=spread.seeds + 1, key=do)  # more seeds never show less
+        return found if found < _MOST else None
+
+    if of_rows and (seeds := seeds_for(0.5, 0.0)) is not None:
+        rows = of_rows / (_shown(difference, seeds, level, power) - spread.seeds_alone * spread.seeds / seeds)
+        if rows > (spread.rows or 0):
+            return _up(rows), _up(seeds)
+    alone = seeds_for(1.0, of_rows / (spread.rows or 1))  # there are rows enough, or they are not known
+    return None, None if alone is None else _up(alone)
+
+
+def _shown(difference: float, seeds: int, level: float, power: float) -> float:
+    """Return the variance with which a difference is shown with so many seeds."""
+    return (difference / (_quantile(level, seeds - 1) + power)) ** 2
 
 
 def _quantile(level: float, freedom: float) -> float:

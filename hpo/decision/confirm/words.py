@@ -8,8 +8,8 @@ from typing import Any
 from hpo.decision.confirm.judging import metric_of_test
 from hpo.decision.confirm.verdict import Judged
 from hpo.ledger.study.confirmations import Confirmation, Final, Ranked
-from hpo.ledger.study.references import References
 from hpo.review.references import compared, reference_lines
+from hpo.review.studies import RecordedStudy
 from hpo.spec.space import enumerated, show
 from hpo.spec.sweep import Target
 
@@ -37,9 +37,12 @@ def looks_text(rows: int, earlier: Sequence[str]) -> str:
     )
 
 
-def lines_of(study: str, found: Confirmation, target: Target, references: References | None) -> list[str]:
-    """Return a confirmation as lines for people, the verdict as the last ones. target: of the study."""
-    lines = [f"{study}: {len(found.ranking)} configurations over {_seeds(found)} fresh seeds, in study {found.study!r}"]
+def lines_of(study: RecordedStudy, found: Confirmation) -> list[str]:
+    """Return a confirmation as lines for people, the verdict as the last ones. study: that is confirmed."""
+    target = study.sweep.metric
+    references = None if study.sweep.resampled else study.references  # those are of other rows
+    count = len(found.ranking)
+    lines = [f"{study.name}: {count} configurations over {_seeds(found)} fresh seeds, in study {found.study!r}"]
     lines += _table(found.ranking, target)
     lines += [f"  {each.name} is out: it {each.out}" for each in found.ranking if each.validation is None]
     kept = [each for each in found.ranking if each.validation is not None and each.out]
@@ -121,6 +124,8 @@ def _verdict(found: Confirmation) -> list[str]:
         difference = f"{'better' if result.difference > 0 else 'worse'} by {abs(result.difference):.4g}{direction}"
     interval = f"{100 * result.level:.3g} % interval: {low:+.4g} to {high:+.4g}, {chance}"
     lines = [f"{result.verdict}: {words}", f"the winner's {by.metric} is {difference}; {interval}"]
+    if by.on != "test" and not any(each.test_sd or each.validation_sd for each in (found.winner, found.baseline)):
+        lines.append("every seed gave the same: the objective takes no notice of it, so the interval knows no chance")
     return lines + ([result.needed] if result.needed else [])
 
 

@@ -38,7 +38,9 @@ def bound_beyond(domain: Range, end: NaturalEnd, at_top: bool) -> float | None:
         if sign * (wanted - end.value) >= 0:
             wanted = end.value if end.belongs else _halfway(domain, bound, end.value)
         return wanted if sign * (wanted - bound) > 1e-9 * abs(bound) else None
-    for steps in range(math.floor(sign * (wanted - bound) / (domain.step or 1) + 1e-9), 0, -1):
+    room = min(sign * (wanted - bound), sign * (end.value - bound))  # it may be billions of steps wide
+    most = room / (domain.step or 1)
+    for steps in range(math.floor(most + 1e-9), 0, -1):
         value = domain.at(round((bound - domain.low) / (domain.step or 1)) + sign * steps)
         if sign * (value - end.value) < 0 or (end.belongs and value == end.value):
             return value

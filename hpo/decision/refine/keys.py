@@ -58,7 +58,8 @@ def carried(config: Mapping[str, Any], description: str, best: float, space: Spa
     _add_budget(keys, budget, before)
     seed = int(config.get("seed", 0))
     if config.get("trial_seed") is None:
-        keys.add("seed", seed + 1, f"another one than the study's {seed}: the best trials train with fresh seeds")
+        fresh = "" if "seed" in space else ": the best trials train with fresh seeds"  # a hyperparameter is theirs
+        keys.add("seed", seed + 1, f"another one than the study's {seed}{fresh}")
     else:
         keys.add("seed", seed)
     return keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,11 @@ def test_its_sweep_trains_each_contender_with_each_seed_and_nothing_else(tmp_pat
     from hpo.search.searcher import Searcher
 
     study = study_of(tmp_path, TRIALS, engine={"workers": 3})
+    study = replace(study, attributes={**study.attributes, "sweep": study.config | {"target": 0.05}})
+    assert study.sweep.metric.target == 0.05
     sweep = confirming_sweep(study, "small.confirm", what_of(), {"workers": 1}, Inspection(None))
     assert (sweep.budget.trials, sweep.engine.workers, sweep.space["x"].domain.values) == (6, 1, (1.0, 5.0))
+    assert (sweep.metric.name, sweep.metric.goal, sweep.metric.target) == ("score", "maximize", None)
     searcher, proposed = Searcher(sweep), []
     while (proposal := searcher.propose()) is not None:
         proposed.append(proposal.params)

@@ -133,9 +133,44 @@ def test_rows_that_would_do_show_it_in_four_of_five_cases() -> None:
 
 def test_where_seeds_spread_too_much_more_of_them_are_asked_for() -> None:
     judged = judge(0.1, spread_of_rows(effects(np.random.default_rng(9), 3, 200, 0.5, 0.1, 0.1, mean=0.1)))
-    assert judged.verdict == "not shown"
-    if judged.difference > 0:
-        assert judged.more_seeds is not None and judged.more_seeds > 3
+    assert judged.verdict == "not shown" and judged.difference > 0
+    assert judged.more_seeds is not None and judged.more_seeds > 3
+
+
+@pytest.mark.parametrize("level", [LEVEL, 1 - 0.05 / 3])
+@pytest.mark.parametrize("errors", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_seeds_that_are_asked_for_are_the_fewest_that_show_it_in_four_of_five_cases(
+    seeds: int, errors: float, level: float
+) -> None:
+    """A difference of so many standard errors. With two or three seeds the interval is wide by its few degrees of
+    freedom, so hardly more of them are asked for, but never fewer."""
+    from scipy import stats
+
+    judged = judge(errors, Spread(by_seeds=1.0, by_rows=0.0, of_pairs=0.0, seeds=seeds, rows=None), level)
+    if judged.verdict != "not shown":
+        assert (seeds, errors) == (5, 3.0) and level == LEVEL
+        return
+
+    def do(number: int) -> bool:
+        reach = stats.t.ppf((1 + level) / 2, number - 1) + stats.norm.ppf(0.8)
+        return bool(reach * math.sqrt(seeds / number) <= errors)
+
+    fewest = next(number for number in range(seeds + 1, 10_000) if do(number))
+    assert judged.more_rows is None and judged.more_seeds is not None
+    assert fewest <= judged.more_seeds <= 1.1 * fewest  # it is rounded up to two digits
+
+
+@pytest.mark.parametrize(("by_rows", "difference"), [(1e-5, 0.05), (1e-3, 0.01), (1e-5, 0.01)])
+def test_never_fewer_rows_or_seeds_are_asked_for_than_there_are(by_rows: float, difference: float) -> None:
+    judged = judge(difference, Spread(by_seeds=1e-3, by_rows=by_rows, of_pairs=1e-6, seeds=5, rows=200))
+    assert judged.verdict == "not shown" and judged.more_seeds is not None and judged.more_seeds > 5
+    assert judged.more_rows is None or judged.more_rows > 200
+
+
+def test_a_difference_that_is_next_to_nothing_asks_for_nothing_that_could_be_had() -> None:
+    judged = judge(1e-12, Spread(by_seeds=1.0, by_rows=0.0, of_pairs=0.0, seeds=5, rows=None))
+    assert (judged.verdict, judged.more_rows, judged.more_seeds) == ("not shown", None, None)
 
 
 def test_without_rows_it_is_a_paired_t_interval() -> None:

@@ -163,3 +163,18 @@ def test_a_few_whole_numbers() -> None:
     for domain in (Range(1, 2, integer=True), Range(1, 3, integer=True)):
         assert refined(domain, 0.0, 0.1).domain in (domain, Range(0, 3, integer=True), Range(1, 3, integer=True))
     assert new_range(refined(Range(1, 12, integer=True), 0.4, 0.5)).count() in range(3, 6)
+
+
+def test_a_bound_of_billions_of_steps_is_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The good trials lie at 0, beyond which it is not widened: no step is tried that lies there."""
+    tried, at = [], Range.at
+
+    def counted(domain: Range, index: int) -> float:
+        tried.append(index)
+        assert len(tried) < 1000
+        return at(domain, index)
+
+    monkeypatch.setattr(Range, "at", counted)
+    found = refined(Range(0, 2**31, integer=True, step=1), 0.0, 0.1)
+    assert found.fate == "narrowed" and new_range(found).low == 0
+    assert "it can't be widened there (0 is mostly a natural end" in "; ".join(found.reasons)

@@ -279,6 +279,13 @@ def test_a_target_that_is_reached_is_left_out(load: Callable[..., Sweep], goal: 
     assert keys.values["description"] == "words" and "no such key: of_a_later_version" in keys.notes[0]
 
 
+@pytest.mark.parametrize("name", ["seed", "x"])
+def test_fresh_seeds_are_claimed_unless_the_seed_is_a_hyperparameter(tmp_path: Path, name: str) -> None:
+    space = {name: {"min": 0, "max": 100}, "y": {"min": 0.0, "max": 1.0}}
+    text = refine(study(tmp_path, lambda params: params["y"], 40, space=space), "small", tmp_path / "second.yaml").text
+    assert "another one than the study's" in text and ("with fresh seeds" in text) == (name != "seed")
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_any_space_gives_a_file_that_loads(tmp_path: Path, seed: int) -> None:
     """`refine` itself compares the space that its file is read as with the one that was meant."""
