@@ -31,13 +31,14 @@ def tell(connection: Connection, words: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", Warm)
 def test_a_fork_has_the_environment_of_its_driver_and_dies_as_others_do(kind: Warm, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("warm._clients", dict(warm._clients))
-    kind.use_here.__wrapped__(kind)
     monkeypatch.setenv("HPO_TESTS_WORD", "later than the server")
     ours, theirs = multiprocessing.Pipe()
     name = f"{kind.prefix}1"
     process = multiprocessing.get_context("spawn").Process(target=tell, args=(theirs, ["a", "b"]), name=name)
-    process.start()
+    before = dict(warm._clients)
+    with kind.lent_here():
+        process.start()
+    assert warm._clients == before
     theirs.close()
     assert ours.poll(60)
     *said, threads = ours.recv()

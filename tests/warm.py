@@ -16,7 +16,8 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import cache
 from multiprocessing import forkserver, popen_forkserver, popen_spawn_posix
@@ -63,6 +64,14 @@ class Warm(Enum):
         client.ensure_running = lambda: None
         _clients[self] = client
         SpawnProcess._Popen = staticmethod(_start)
+
+    @contextmanager
+    def lent_here(self) -> Iterator[None]:
+        """Have processes of this kind be forks of this process's server inside the block: those of tests that come
+        later in this process are not."""
+        with mock.patch.dict(_clients):
+            self.use_here.__wrapped__(self)
+            yield
 
 
 _clients: dict[Warm, forkserver.ForkServer] = {}

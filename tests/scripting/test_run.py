@@ -41,10 +41,10 @@ def a_function(scale: float = 1.0) -> Callable[[Any], float]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    Warm.WORKERS.use_here()
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     assert callable(hpo.run)  # now: what is imported for it draws random numbers
-    return Place(tmp_path_factory.mktemp("run"))
+    with Warm.WORKERS.lent_here():
+        yield Place(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
