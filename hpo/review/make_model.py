@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hpo.events import Diverged, TrialSpec
 from hpo.ledger.study import provenance
@@ -114,6 +114,8 @@ def make_model(
     allow_different: keep the model even if its metrics are not those of the study.
     Raises UserError with the reason if there is no such trial, or if it leaves no model.
     """
+    if on not in (known := get_args(Rows)):
+        raise UserError(f"a model is made on {' or '.join(known)}, but got {on!r}")
     recorded = read_study(home, study)
     chosen = _Chosen(recorded, _trial_of(recorded, number), on)
     objective = _torch_objective(recorded)

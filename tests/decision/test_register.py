@@ -210,6 +210,20 @@ def test_what_can_not_be_registered_is_said(fresh: Place, made: MadeModel, monke
     assert done.returncode == 2 and "leave --trial out" in done.stderr
 
 
+def test_without_a_database_the_doctor_comes_first(fresh: Place, tmp_path: Path) -> None:
+    """The same command alone would never do: MLflow's database is made by who writes the runs into it."""
+    command = ("model", "zoo é", "--register", "--output", str(tmp_path / "m"))
+    for file in fresh.home.path.glob("mlflow.db*"):
+        file.unlink()
+    done = run(fresh, *command)
+    told = f"not registered: there is no database {fresh.home.mlflow_database} (`hpo doctor 'zoo é'` says how to mend"
+    assert done.returncode == 3 and told in done.stderr
+    assert fresh.run("doctor", "zoo é", "--fix").returncode in (0, 1)
+    done = run(fresh, *command)
+    assert done.returncode == 0 and "mlflow    models:/zoo é/1" in done.stdout, done.stderr
+    assert fresh.run("doctor", "zoo é").returncode == 0
+
+
 def test_a_winner_that_is_worse_is_no_champion(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no difference is shown it is; where it is worse, the baseline's own command is named."""
     winner, baseline = (SimpleNamespace(name=f"trial {number}", number=number) for number in (1, 0))
