@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from hpo.ledger.mirror.health import ailment_of
+from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.mirror.process import restrain_mlflow
 from hpo.ledger.mirror.rows import keys_of, mlflow_text
 from hpo.ledger.sharing.ownership import Ownership, own_study
@@ -77,6 +78,7 @@ def _write(home: Home, book: StudyBook, made: MadeModel, model: ModelRecord) -> 
     if (ailment := ailment_of(home, thorough=False)) is not None:
         doctor = f"`hpo doctor {shlex.quote(made.config['study'])}` says how to mend that; then "
         raise NotRegistered(ailment.text, "" if ailment.kind == "unreachable" else doctor)
+    correct_locations(home, old_locations(home))  # else the files would go where a moved or copied home was
     from hpo.decision.mlflow_model import save_for_mlflow
     from hpo.ledger.mirror.registry import ModelRegistry, RunOfTrial
     from hpo.model.loaded import load_model

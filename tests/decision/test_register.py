@@ -184,6 +184,16 @@ def test_doctor_knows_what_is_gone(fresh: Place, made: MadeModel) -> None:
     assert fresh.run("doctor", "zoo é", "--fix").returncode == 0
 
 
+def test_in_a_copied_home_the_files_are_its_own(place: Place, made: MadeModel, tmp_path: Path) -> None:
+    """Whoever registers first after the copy was made; the home that it was made of gets nothing."""
+    shutil.copytree(place.folder, tmp_path / "copy")
+    copy = Place(tmp_path / "copy", torch=True)
+    noted = register_model(copy.home, made)
+    models = [each.home.path / "artifacts" / "models" / noted.model_id for each in (place, copy)]
+    assert [folder.exists() for folder in models] == [False, True]
+    assert copy.run("doctor", "zoo é").returncode == 0
+
+
 def test_a_home_that_was_moved_takes_its_models_along(fresh: Place, made: MadeModel, tmp_path: Path) -> None:
     register_model(fresh.home, made)
     fresh.folder.rename(tmp_path / "moved")
