@@ -129,7 +129,7 @@ def make_model(
     from hpo.model.folder import drafted
 
     with drafted(folder) as draft, redirect_stdout(sys.stderr):  # what the objective prints is no answer
-        made = _made(home, objective, chosen)
+        made = _made(home, objective, chosen, allow_different)
         comparison = made.comparison
         draft.kept = comparison.verdict != "different" or allow_different
         if not draft.kept:
@@ -209,12 +209,19 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
     return Manner(beside, by_itself, compile, parts, threads), tuple(found)
 
 
-def _made(home: Home, objective: TorchObjective, chosen: _Chosen) -> _Made:
-    """Make the model. Raises UserError with the reason if that is not possible."""
+def _made(home: Home, objective: TorchObjective, chosen: _Chosen, allow_different: bool) -> _Made:
+    """Make the model. Raises UserError with the reason if that is not possible.
+
+    allow_different: it will be kept even if it is different; kept weights beside what is fitted on other data now would
+    be no model of anything, so it is trained then.
+    """
     file, why = kept_weights(home, chosen.study, chosen.trial) if chosen.on == "train" else (None, "")
     if file is not None:
         try:
-            return _restore(objective, chosen, file)
+            made = _restore(objective, chosen, file)
+            if made.comparison.verdict != "different" or not allow_different:
+                return made
+            why = f"{made.comparison.told}: they are left aside"
         except (UserError, KeyboardInterrupt):
             raise
         except RAISED as error:

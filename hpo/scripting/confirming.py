@@ -24,7 +24,8 @@ class ConfirmResult:
     """What a confirmation says of a study's best trial (docs/decision.md, "Is the winner really better?").
 
     verdict: `better`, `not shown` or `worse`. difference: of winner and baseline in the metric `metric`, positive is
-    better; interval: its 95 % interval. winner, baseline: each with `params`, `validation` and `test`, means over the
+    better; interval: its 95 % interval (of functions and programs that report none of test rows a wider one, as `words`
+    says). winner, baseline: each with `params`, `validation` and `test`, means over the
     seeds (`test` is None where nothing is known of test rows). words: the whole as `hpo confirm` prints it; also by
     `print(...)`. plain: what `hpo confirm --json` prints.
     """

@@ -156,7 +156,7 @@ def test_the_same_command_finishes_what_was_killed(
         assert noted.version == ""
     done = fresh.run("doctor", "zoo é")
     assert done.returncode == 1 and "its registration was begun, and not finished" in done.stdout
-    assert "hpo model STUDY --trial N --register writes it again" in done.stdout
+    assert "hpo model STUDY --trial N --on ROWS --register writes it again" in done.stdout
     assert register_model(fresh.home, made, champion=True).version == "1"
     assert counts(fresh) == (1, 1, 1)
     assert str(client(fresh).get_model_version_by_alias("zoo é", "champion").version) == "1"
@@ -218,6 +218,25 @@ def test_what_can_not_be_registered_is_said(fresh: Place, made: MadeModel, monke
     assert done.returncode == 2 and "is not confirmed (hpo confirm 'zoo é' does it)" in done.stderr
     done = run(fresh, "model", "zoo é", "--confirmed", "--trial", "0")
     assert done.returncode == 2 and "leave --trial out" in done.stderr
+
+
+def test_kept_weights_are_no_model_of_other_data(fresh: Place, place: Place, made: MadeModel, tmp_path: Path) -> None:
+    """What is fitted on the data of now doesn't go with them, and the model that has them is another one."""
+    assert made.kept and register_model(fresh.home, made).version == "1"
+    table = place.folder / "animals.csv"  # the study has the whole path
+    before = table.read_text()
+    head, *lines = before.splitlines()
+    table.write_text("\n".join([head, *lines[len(lines) // 2 :], *lines[: len(lines) // 2]]) + "\n")
+    command = ("model", "zoo é", "--trial", str(made.trial.number), "--register", "--output", str(tmp_path / "m"))
+    try:
+        done = run(fresh, *command)
+        assert done.returncode == 1 and "different: the weights that it left give" in done.stdout, done.stderr
+        done = run(fresh, *command, "--allow-different")
+    finally:
+        table.write_text(before)
+    assert done.returncode == 0 and "mlflow    models:/zoo é/2" in done.stdout, done.stdout + done.stderr
+    config = json.loads((tmp_path / "m" / "model.json").read_text())
+    assert config["weights_from"] == "training again" and config["as_in_study"] == "different"
 
 
 def test_without_a_database_the_doctor_comes_first(fresh: Place, tmp_path: Path) -> None:
