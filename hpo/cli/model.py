@@ -93,7 +93,7 @@ def _register(home: Home, made: MadeModel, champion: bool) -> int:
     try:
         model = register_model(home, made, champion)
     except NotRegistered as error:
-        click.echo(f"hpo: the model is written, but not registered: {error} (the same command finishes it)", err=True)
+        click.echo(f"hpo: the model is written, but not registered: {error} ({error.remedy})", err=True)
         return 3
     uri = f"models:/{model.name}@{model.alias}" if model.alias else f"models:/{model.name}/{model.version}"
     click.echo(f"mlflow    {uri}{f', version {model.version}' if model.alias else ''}")

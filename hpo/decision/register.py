@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from hpo.ledger.mirror.health import ailment_of
+from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.mirror.process import restrain_mlflow
 from hpo.ledger.mirror.rows import keys_of, mlflow_text
 from hpo.ledger.sharing.ownership import Ownership, own_study
@@ -21,7 +23,12 @@ from hpo.spec.faults import UserError
 
 
 class NotRegistered(Exception):
-    """MLflow could not be written; the model is, and the study knows that it is to be registered."""
+    """MLflow could not be written; the model is, and the study knows that it is to be registered. remedy: in words."""
+
+    def __init__(self, reason: str, first: str = "") -> None:
+        """first: what must be done before the same call is made again."""
+        super().__init__(reason)
+        self.remedy = f"{first}the same command finishes it"
 
 
 def register_model(home: Home, made: MadeModel, champion: bool = False) -> ModelRecord:
@@ -44,7 +51,7 @@ def register_model(home: Home, made: MadeModel, champion: bool = False) -> Model
         book.set_attribute(MODELS, with_model(book.attributes, model))
         try:
             model = _write(home, book, made, model)
-        except UserError:
+        except (UserError, NotRegistered):
             raise
         except Exception as error:  # a server that is away, a full disk: of many kinds
             raise NotRegistered(masked(" ".join(f"{type(error).__name__}: {error}".split()))[:300]) from error
@@ -69,7 +76,9 @@ def _write(home: Home, book: StudyBook, made: MadeModel, model: ModelRecord) -> 
     """Write a model into MLflow; return it with MLflow's names of it."""
     restrain_mlflow()
     if (ailment := ailment_of(home, thorough=False)) is not None:
-        raise NotRegistered(ailment.text)
+        doctor = f"`hpo doctor {shlex.quote(made.config['study'])}` says how to mend that; then "
+        raise NotRegistered(ailment.text, "" if ailment.kind == "unreachable" else doctor)
+    correct_locations(home, old_locations(home))  # else the files would go where a moved or copied home was
     from hpo.decision.mlflow_model import save_for_mlflow
     from hpo.ledger.mirror.registry import ModelRegistry, RunOfTrial
     from hpo.model.loaded import load_model

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hpo.events import Diverged, TrialSpec
 from hpo.ledger.study import provenance
@@ -114,6 +114,8 @@ def make_model(
     allow_different: keep the model even if its metrics are not those of the study.
     Raises UserError with the reason if there is no such trial, or if it leaves no model.
     """
+    if on not in (known := get_args(Rows)):
+        raise UserError(f"a model is made on {' or '.join(known)}, but got {on!r}")
     recorded = read_study(home, study)
     chosen = _Chosen(recorded, _trial_of(recorded, number), on)
     objective = _torch_objective(recorded)
@@ -127,7 +129,7 @@ def make_model(
     from hpo.model.folder import drafted
 
     with drafted(folder) as draft, redirect_stdout(sys.stderr):  # what the objective prints is no answer
-        made = _made(home, objective, chosen)
+        made = _made(home, objective, chosen, allow_different)
         comparison = made.comparison
         draft.kept = comparison.verdict != "different" or allow_different
         if not draft.kept:
@@ -207,12 +209,19 @@ def _manner(home: Home, chosen: _Chosen) -> tuple[Manner, tuple[str, ...]]:
     return Manner(beside, by_itself, compile, parts, threads), tuple(found)
 
 
-def _made(home: Home, objective: TorchObjective, chosen: _Chosen) -> _Made:
-    """Make the model. Raises UserError with the reason if that is not possible."""
+def _made(home: Home, objective: TorchObjective, chosen: _Chosen, allow_different: bool) -> _Made:
+    """Make the model. Raises UserError with the reason if that is not possible.
+
+    allow_different: it will be kept even if it is different; kept weights beside what is fitted on other data now would
+    be no model of anything, so it is trained then.
+    """
     file, why = kept_weights(home, chosen.study, chosen.trial) if chosen.on == "train" else (None, "")
     if file is not None:
         try:
-            return _restore(objective, chosen, file)
+            made = _restore(objective, chosen, file)
+            if made.comparison.verdict != "different" or not allow_different:
+                return made
+            why = f"{made.comparison.told}: they are left aside"
         except (UserError, KeyboardInterrupt):
             raise
         except RAISED as error:

@@ -12,9 +12,9 @@ from hpo.ledger.study.confirmations import Confirmation, Final, Verdict, confirm
 from hpo.ledger.study.home import Home
 from hpo.review.display import make_display
 from hpo.review.studies import RecordedStudy, read_study
+from hpo.scripting.checks import check_whole
 from hpo.scripting.surroundings import folders_of, pass_on, process_kept
 from hpo.spec.faults import UserError
-from hpo.spec.plain import shown
 
 _SEEDS = (2, 10_000)  # the fewest and the most
 
@@ -24,7 +24,8 @@ class ConfirmResult:
     """What a confirmation says of a study's best trial (docs/decision.md, "Is the winner really better?").
 
     verdict: `better`, `not shown` or `worse`. difference: of winner and baseline in the metric `metric`, positive is
-    better; interval: its 95 % interval. winner, baseline: each with `params`, `validation` and `test`, means over the
+    better; interval: its 95 % interval (of functions and programs that report none of test rows a wider one, as `words`
+    says). winner, baseline: each with `params`, `validation` and `test`, means over the
     seeds (`test` is None where nothing is known of test rows). words: the whole as `hpo confirm` prints it; also by
     `print(...)`. plain: what `hpo confirm --json` prints.
     """
@@ -65,9 +66,9 @@ def confirm_study(
     from hpo.decision.confirm.run import ConfirmWish, NoVerdict, confirm
     from hpo.ledger.mirror.reach import refuse_unusable
 
-    _check("top", top, 1)
-    _check("seeds", seeds, *_SEEDS)
-    _check("against", against, 0)
+    check_whole("confirm", "top", top, 1)
+    check_whole("confirm", "seeds", seeds, *_SEEDS)
+    check_whole("confirm", "against", against, 0)
     wish = ConfirmWish(top, seeds, against, {"workers": workers} if workers is not None else {})
     with process_kept() as folders:
         study = read_study(home, name)
@@ -88,13 +89,6 @@ def confirm_study(
     for notice in done.notices:
         warnings.warn(notice.text, RuntimeWarning, stacklevel=3)
     return told
-
-
-def _check(name: str, value: Any, least: int, most: int | None = None) -> None:
-    wrong = isinstance(value, bool) or not isinstance(value, int)
-    if value is not None and (wrong or value < least or (most is not None and value > most)):
-        bounds = f"{least} or more" if most is None else f"{least} to {most:,}"
-        raise UserError(f"confirm: {name} must be a whole number, {bounds}, but got {shown(value)}")
 
 
 def _told(study: RecordedStudy, found: Confirmation) -> ConfirmResult:

@@ -109,8 +109,9 @@ def _override(source: Source, given: Given, faults: list[Fault]) -> None:
     overrides, settings = given.overrides, list(given.settings)
     if isinstance(overrides, Mapping):
         settings = [("overrides", str(key), value) for key, value in overrides.items()] + settings
-    elif isinstance(overrides, str):
-        raise UserError(f"overrides is a mapping, or a list of texts like 'budget.trials=50', but got {overrides!r}")
+    elif isinstance(overrides, str) or not isinstance(overrides, Sequence):
+        told = "overrides is a mapping, or a list of texts like 'budget.trials=50'"
+        raise UserError(f"{CALL}: {told}, but got {shown(overrides)}")
     else:
         faults += [fault for fault in (apply_override(source, str(text)) for text in overrides) if fault]
     for keyword, key, value in settings:

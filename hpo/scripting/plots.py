@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hpo.ledger.study.records import reported
 from hpo.review.studies import RecordedStudy
 from hpo.spec.faults import UserError, did_you_mean
+from hpo.spec.plain import shown
 
 if TYPE_CHECKING:
     import optuna
@@ -101,6 +102,8 @@ def _checked(study: RecordedStudy, params: Sequence[str] | None) -> list[str]:
     if isinstance(params, str):
         raise UserError(f"params is a list of names, but got {params!r} (write [{params!r}])")
     for name in params:
+        if not isinstance(name, str):
+            raise UserError(f"params is a list of names, but got {shown(name)} in it")
         if name not in searched:
             constant = name in study.sweep.space.names()
             why = "its value is the same in all trials" if constant else did_you_mean(name, searched)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpo.ledger.study.home import Home, make_home
+from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked
 from hpo.review.certainty import Certainty, certainty_of
 from hpo.review.studies import RecordedStudy, best_of, read_study
 from hpo.review.trials import table_of
 from hpo.scripting import plots
+from hpo.scripting.checks import check_path, check_text, check_truth, check_whole, home_of
 from hpo.scripting.plots import Backend
 from hpo.spec.faults import UserError
 
@@ -128,6 +129,10 @@ class Result:
         from hpo.review.make_model import confirmed_trial
         from hpo.scripting.retrained import retrained
 
+        check_whole("model", "trial", trial, 0)
+        check_path("model", "output", output)
+        check_truth("model", "confirmed", confirmed)
+        check_truth("model", "allow_different", allow_different)
         if confirmed and trial is not None:
             raise UserError("confirmed=True says which trial: leave trial out")
         number = confirmed_trial(self._home, self.name) if confirmed else trial
@@ -205,5 +210,6 @@ def load(study: str, home: str | Path | None = None, storage: str | None = None)
     Raises hpo.UserError if there is no such study (with its likely name), if it was not made by hpo, or if the storage
     can't be opened.
     """
-    found = make_home(home, storage)
+    found = home_of("hpo.load", home, storage)
+    check_text("hpo.load", "study", study)
     return Result(found, read_study(found, study))

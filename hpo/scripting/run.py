@@ -6,20 +6,19 @@ import errno
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpo.ledger.study.home import make_home
 from hpo.objective.locate import refuse_while_imported
 from hpo.review.display import make_display, states_text
 from hpo.review.studies import read_study
 from hpo.review.summary import outcome_lines
+from hpo.scripting.checks import check_truth, check_whole, home_of
 from hpo.scripting.definition import CALL, Given, define
 from hpo.scripting.result import Result
 from hpo.scripting.surroundings import folders_of, pass_on, process_kept
 from hpo.spec.contract import Goal
 from hpo.spec.faults import RecordsGone, UserError
-from hpo.spec.plain import shown
 from hpo.standing import Standing
 
 if TYPE_CHECKING:
@@ -82,7 +81,9 @@ def run(
     MLflow lacks some of it.
     """
     refuse_while_imported(CALL)
-    _check(extend, join, progress)
+    check_truth(CALL, "join", join)
+    check_truth(CALL, "progress", progress)
+    check_whole(CALL, "extend", extend, 1)
     named = {"objective": objective, "parameters": parameters, "metric": metric, "name": name}
     keys = {**{key: value for key, value in named.items() if value is not None}, **keys}
     settings: list[tuple[str, str, Any]] = [("goal", "metric.goal", goal), ("trials", "budget.trials", trials)]
@@ -90,7 +91,7 @@ def run(
     given = Given(sweep, keys, overrides, [setting for setting in settings if setting[2] is not None])
     with process_kept() as folders:
         checked = define(given)
-        where = make_home(home if home is None else fspath(home), storage)
+        where = home_of(CALL, home, storage)
         if checked.engine.workers == 0:
             folders += folders_of(checked)
         # The heavy part of the platform is imported only once the sweep is known to be sound.
@@ -115,15 +116,6 @@ def run(
     if ready.sweep.confirm is None or standing.interrupted or standing.error or join:
         return result
     return _confirmed(result, progress)
-
-
-def _check(extend: Any, join: Any, progress: Any) -> None:
-    """Raise UserError for what is no key of a sweep file, and so checked nowhere else."""
-    for name, value in (("join", join), ("progress", progress)):
-        if not isinstance(value, bool):
-            raise UserError(f"{CALL}: {name} must be True or False, but got {shown(value)}")
-    if extend is not None and (isinstance(extend, bool) or not isinstance(extend, int) or extend < 1):
-        raise UserError(f"{CALL}: extend must be a whole number, 1 or more, but got {shown(extend)}")
 
 
 def _object(given: Given) -> Any:

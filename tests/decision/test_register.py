@@ -156,7 +156,7 @@ def test_the_same_command_finishes_what_was_killed(
         assert noted.version == ""
     done = fresh.run("doctor", "zoo é")
     assert done.returncode == 1 and "its registration was begun, and not finished" in done.stdout
-    assert "hpo model STUDY --trial N --register writes it again" in done.stdout
+    assert "hpo model STUDY --trial N --on ROWS --register writes it again" in done.stdout
     assert register_model(fresh.home, made, champion=True).version == "1"
     assert counts(fresh) == (1, 1, 1)
     assert str(client(fresh).get_model_version_by_alias("zoo é", "champion").version) == "1"
@@ -184,6 +184,16 @@ def test_doctor_knows_what_is_gone(fresh: Place, made: MadeModel) -> None:
     assert fresh.run("doctor", "zoo é", "--fix").returncode == 0
 
 
+def test_in_a_copied_home_the_files_are_its_own(place: Place, made: MadeModel, tmp_path: Path) -> None:
+    """Whoever registers first after the copy was made; the home that it was made of gets nothing."""
+    shutil.copytree(place.folder, tmp_path / "copy")
+    copy = Place(tmp_path / "copy", torch=True)
+    noted = register_model(copy.home, made)
+    models = [each.home.path / "artifacts" / "models" / noted.model_id for each in (place, copy)]
+    assert [folder.exists() for folder in models] == [False, True]
+    assert copy.run("doctor", "zoo é").returncode == 0
+
+
 def test_a_home_that_was_moved_takes_its_models_along(fresh: Place, made: MadeModel, tmp_path: Path) -> None:
     register_model(fresh.home, made)
     fresh.folder.rename(tmp_path / "moved")
@@ -208,6 +218,39 @@ def test_what_can_not_be_registered_is_said(fresh: Place, made: MadeModel, monke
     assert done.returncode == 2 and "is not confirmed (hpo confirm 'zoo é' does it)" in done.stderr
     done = run(fresh, "model", "zoo é", "--confirmed", "--trial", "0")
     assert done.returncode == 2 and "leave --trial out" in done.stderr
+
+
+def test_kept_weights_are_no_model_of_other_data(fresh: Place, place: Place, made: MadeModel, tmp_path: Path) -> None:
+    """What is fitted on the data of now doesn't go with them, and the model that has them is another one."""
+    assert made.kept and register_model(fresh.home, made).version == "1"
+    table = place.folder / "animals.csv"  # the study has the whole path
+    before = table.read_text()
+    head, *lines = before.splitlines()
+    table.write_text("\n".join([head, *lines[len(lines) // 2 :], *lines[: len(lines) // 2]]) + "\n")
+    command = ("model", "zoo é", "--trial", str(made.trial.number), "--register", "--output", str(tmp_path / "m"))
+    try:
+        done = run(fresh, *command)
+        assert done.returncode == 1 and "different: the weights that it left give" in done.stdout, done.stderr
+        done = run(fresh, *command, "--allow-different")
+    finally:
+        table.write_text(before)
+    assert done.returncode == 0 and "mlflow    models:/zoo é/2" in done.stdout, done.stdout + done.stderr
+    config = json.loads((tmp_path / "m" / "model.json").read_text())
+    assert config["weights_from"] == "training again" and config["as_in_study"] == "different"
+
+
+def test_without_a_database_the_doctor_comes_first(fresh: Place, tmp_path: Path) -> None:
+    """The same command alone would never do: MLflow's database is made by who writes the runs into it."""
+    command = ("model", "zoo é", "--register", "--output", str(tmp_path / "m"))
+    for file in fresh.home.path.glob("mlflow.db*"):
+        file.unlink()
+    done = run(fresh, *command)
+    told = f"not registered: there is no database {fresh.home.mlflow_database} (`hpo doctor 'zoo é'` says how to mend"
+    assert done.returncode == 3 and told in done.stderr
+    assert fresh.run("doctor", "zoo é", "--fix").returncode in (0, 1)
+    done = run(fresh, *command)
+    assert done.returncode == 0 and "mlflow    models:/zoo é/1" in done.stdout, done.stderr
+    assert fresh.run("doctor", "zoo é").returncode == 0
 
 
 def test_a_winner_that_is_worse_is_no_champion(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,8 @@ def test_a_file_with_a_faulty_key_over_it(file: Path) -> None:
         ((objective,), {}, ["give it as objective=..."]),
         (("none.yaml",), {}, ["none.yaml: there is no such file (shipped: binary"]),
         ((None, "budget.trials=5"), {}, ["overrides is a mapping, or a list of texts"]),
+        ((None, 5), {}, ["overrides is a mapping, or a list of texts", "but got 5"]),
+        ((None, None), {}, ["but got None"]),
         ((), {"objective": lambda trial: 1.0, "parameters": PARAMETERS, "metric": "m"}, ["the study has no name"]),
         ((), {"objective": "math:sqrt", "parameters": PARAMETERS, "metric": "m"}, ["the study has no name"]),
         (

@@ -156,6 +156,7 @@ def test_what_can_not_be_drawn(tmp_path: Path, result: hpo.Result, monkeypatch: 
         (lambda: result.plot_slices(["rat"]), "no searched parameter 'rat' (did you mean 'rate'?)"),
         (lambda: result.plot_slices(["fixed"]), "its value is the same in all trials"),
         (lambda: result.plot_slices("rate"), "write ['rate']"),
+        (lambda: result.plot_slices([5]), "params is a list of names, but got 5 in it"),  # type: ignore[list-item]
         (lambda: result.plot_contour(["rate"]), "a contour has two parameters, but got rate"),
         (lambda: result.plot_history(backend="bokeh"), "backend must be one of plotly, matplotlib"),  # type: ignore[arg-type]
     ):

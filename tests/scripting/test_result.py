@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -76,6 +77,36 @@ def test_which_model(home: Home) -> None:
     with pytest.raises(hpo.UserError, match="the study 'small' is not confirmed"):
         result.model(confirmed=True)
     assert result.confirmation is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"on": "validation"}, "a model is made on train or train.validation, but got 'validation'"),
+        ({"trial": "1"}, "trial must be a whole number, 0 or more, but got '1'"),
+        ({"trial": True}, "trial must be a whole number, 0 or more, but got True"),
+        ({"output": 5}, "output must be a path, but got 5"),
+        ({"confirmed": "yes"}, "confirmed must be True or False, but got 'yes'"),
+        ({"allow_different": 1}, "allow_different must be True or False, but got 1"),
+    ],
+)
+def test_no_such_model(home: Home, keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(hpo.UserError, match=words):
+        hpo.load("small", home.path).model(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"study": 5}, "study must be text, but got 5"),
+        ({"home": 5}, "home must be a path, but got 5"),
+        ({"home": b"home"}, "home must be a path"),
+        ({"storage": 5}, "storage must be text, but got 5"),
+    ],
+)
+def test_no_such_place(home: Home, keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(hpo.UserError, match=f"hpo.load: {words}"):
+        hpo.load(**{"study": "small", "home": home.path, **keys})
 
 
 def test_it_is_there_without_being_imported() -> None:

@@ -237,6 +237,8 @@ def test_bad_input_is_raised_before_anything_begins(run: Run, place: Place, tmp_
         ({"extend": 0}, "extend must be a whole number, 1 or more, but got 0"),
         ({"progress": 1}, "progress must be True or False, but got 1"),
         ({"home": "sqlite:///x"}, "a home is a folder"),
+        ({"home": 5}, "hpo.run: home must be a path, but got 5"),
+        ({"storage": 5}, "hpo.run: storage must be text, but got 5"),
         ({"join": True}, "--join needs a database"),
         ({"trials": 2.5}, "budget.trials"),
     ):

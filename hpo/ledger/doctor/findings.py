@@ -16,7 +16,7 @@ BEYOND_REPAIR = {
     "disk.lost_outputs": "nothing else holds it; hpo confirm begins anew, with other seeds",
     "mlflow.unreachable": "start or correct MLflow (MLFLOW_TRACKING_URI), then run this command again",
     "mlflow.elsewhere": "only the home's own database is replaced; move this one away, then run this command again",
-    "mlflow.model": "hpo model STUDY --trial N --register writes it again",
+    "mlflow.model": "hpo model STUDY --trial N --on ROWS --register writes it again",
     "mlflow.release": "use the MLflow that wrote it, or move it away",
 }
 
