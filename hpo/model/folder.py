@@ -19,6 +19,7 @@ FORMAT = 1  # of model.json; a later release reads older ones
 CONFIG = "model.json"
 PROGRAM = "program.pt2"
 ONNX = "model.onnx"
+_NEEDED = ("kind", "input", "outputs", "classes", "preprocessing", "weights", "program")  # to predict
 _TRIES = 10
 
 
@@ -75,6 +76,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{file} can't be read: {error.strerror}") from None
     if form != FORMAT:
         raise UserError(f"{file} has format {form!r}, and this release reads {FORMAT}: use the release that wrote it")
+    if missing := [key for key in _NEEDED if key not in config]:
+        raise UserError(f"{file} is no model's description: it has no {missing[0]!r}")
     return dict(config)
 
 

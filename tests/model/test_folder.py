@@ -12,6 +12,11 @@ import pytest
 from hpo.model.folder import CONFIG, drafted, read_config, write_config
 from hpo.spec.faults import UserError
 
+# A description, as far as reading one needs it.
+WHOLE = {
+    "format": 1, "kind": "binary", "input": {}, "outputs": 1, "classes": None, "preprocessing": None, "weights": "w",
+    "program": None,
+}  # fmt: skip
 KILLED = """
 import os, pathlib, sys
 from hpo.model.folder import drafted, write_config
@@ -23,7 +28,7 @@ if sys.argv[2] == "between":  # the old one is aside, the new one not there yet
         return rename(path, target)
     pathlib.Path.rename = killed
 with drafted(pathlib.Path(sys.argv[1])) as draft:
-    write_config(draft.folder, {"format": 1, "which": "new"})
+    write_config(draft.folder, {**eval(sys.argv[3]), "which": "new"})
     if sys.argv[2] == "writing":
         os._exit(9)
 """
@@ -31,7 +36,7 @@ with drafted(pathlib.Path(sys.argv[1])) as draft:
 
 def put(target: Path, which: str) -> None:
     with drafted(target) as draft:
-        write_config(draft.folder, {"format": 1, "which": which})
+        write_config(draft.folder, {**WHOLE, "which": which})
         (draft.folder / which).touch()
 
 
@@ -60,7 +65,7 @@ def test_a_killed_writer_leaves_no_half_model(tmp_path: Path, when: str, before:
     target = tmp_path / "model"
     if before:
         put(target, "old")
-    done = subprocess.run([sys.executable, "-c", KILLED, str(target), when], check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(target), when, repr(WHOLE)], check=False)
     assert done.returncode == 9
     assert target.exists() == (before and when == "writing")
     with drafted(target) as draft:  # whoever comes next clears up
@@ -89,6 +94,9 @@ def test_what_is_no_model_is_said(tmp_path: Path) -> None:
         (tmp_path / CONFIG).write_text(text)
         with pytest.raises(UserError, match="is no model's description"):
             read_config(tmp_path)
+    write_config(tmp_path, {key: value for key, value in WHOLE.items() if key != "preprocessing"})
+    with pytest.raises(UserError, match="is no model's description: it has no 'preprocessing'"):
+        read_config(tmp_path)
     write_config(tmp_path, {"format": 2})
     with pytest.raises(UserError, match="has format 2, and this release reads 1"):
         read_config(tmp_path)

@@ -42,7 +42,8 @@ def lines_of(study: RecordedStudy, found: Confirmation) -> list[str]:
     target = study.sweep.metric
     references = None if study.sweep.resampled else study.references  # those are of other rows
     count = len(found.ranking)
-    lines = [f"{study.name}: {count} configurations over {_seeds(found)} fresh seeds, in study {found.study!r}"]
+    what = f"{count} configuration{'s' if count > 1 else ''}"
+    lines = [f"{study.name}: {what} over {_seeds(found)} fresh seeds, in study {found.study!r}"]
     lines += _table(found.ranking, target)
     lines += [f"  {each.name} is out: it {each.out}" for each in found.ranking if each.validation is None]
     kept = [each for each in found.ranking if each.validation is not None and each.out]
