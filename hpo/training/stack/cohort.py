@@ -133,9 +133,9 @@ class Cohort:
 
     def _can_replay(self) -> bool:
         """Whether a step needs nothing from Python that differs between steps."""
-        if not self.model.replays or is_plain(self.task):
-            return self.model.replays
-        return all_at_once(self.runs, self._train_rows.chunk(0, 1), training=True) is not None
+        if not self.model.replays:
+            return False
+        return is_plain(self.task) or all_at_once(self.runs, self._train_rows.chunk(0, 1), training=True) is not None
 
     @torch.no_grad()
     def step(self, batch: Batch, rates: Sequence[float] | None) -> Tensor:

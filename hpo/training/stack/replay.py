@@ -59,11 +59,6 @@ class Graphs:
             function()
 
     @property
-    def works(self) -> bool:
-        """Whether functions are recorded, or would be from their second run on."""
-        return self._record is not None
-
-    @property
     def recorded(self) -> int:
         return sum(replay is not None for replay in self._known.values())
 
@@ -169,13 +164,11 @@ class ReplayedSteps:
                 assert self._outputs is not None
                 yield batch, self._outputs[:, start : start + rows]
             else:
-                if planned:
-                    self._optimizer.took(planned)
-                    planned = 0
+                self._optimizer.took(planned)
+                planned = 0
                 yield batch, self._step(batch, rates[taken].tolist())
             taken, start = taken + 1, start + rows
-        if planned:
-            self._optimizer.took(planned)
+        self._optimizer.took(planned)
 
     def _begin(self, order: EpochOrder, rates: NDArray[np.float64]) -> None:
         if self._order is None:

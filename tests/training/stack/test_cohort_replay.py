@@ -49,8 +49,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def taped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Graphs]]:
-    """Record steps without CUDA, too; return what has recorded them."""
+def taped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[list[Graphs]]:
+    """Record steps without CUDA, too; return what has recorded them. None may fail to."""
     found: list[Graphs] = []
     make = Graphs.__init__
 
@@ -63,7 +63,7 @@ def taped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Graphs]]:
 
     monkeypatch.setattr(Graphs, "__init__", made)
     yield found
-    assert all(each.works for each in found)
+    assert "not replayed" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
