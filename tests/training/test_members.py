@@ -23,7 +23,7 @@ from hpo.training.stack.cohort import Cohort
 from hpo.training.task import Kind, Split, Splits, TorchTask
 from hpo.training.together import Together
 
-from .tiny import CPU, KINDS, default_dtype, splits_of, task_of
+from .tiny import CPU, KINDS, default_dtype, driven, splits_of, task_of
 
 PARAMS: dict[str, Any] = {"hidden_layers": [6], "batch_size": 8, "learning_rate": 0.05}
 
@@ -61,19 +61,13 @@ def play(
     """Return each trial's events; it dies after the reports of an epoch, before there is a checkpoint of it."""
     training = train_epochs(trainee, lambda: 0.0, keeper)
     found: dict[int, list[EpochEvent]] = {}
-    answer: dict[int, Decision] | None = None
-    while True:
-        try:
-            events = training.send(answer)
-        except StopIteration:
-            return found
+    for events in driven(training, lambda events: {e.number: decide(e) for e in events if isinstance(e, Reported)}):
         for event in events:
             found.setdefault(event.number, []).append(replace(event) if isinstance(event, Reported) else event)
-        reports = [event for event in events if isinstance(event, Reported)]
-        if any(report.step == dies_in for report in reports):
+        if any(isinstance(event, Reported) and event.step == dies_in for event in events):
             training.close()
-            return found
-        answer = {report.number: decide(report) for report in reports}
+            break
+    return found
 
 
 def reports_in(events: Sequence[EpochEvent]) -> list[Mapping[str, float]]:
