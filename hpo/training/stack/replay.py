@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,7 +113,7 @@ class _CudaGraphs:
 
     def record(self, function: Callable[[], None]) -> Callable[[], None]:
         # Not torch.cuda.graph, which gives all unused memory back first: that costs more than it records.
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        graph, stream = torch.cuda.CUDAGraph(), _stream_of(self._device)
         stream.wait_stream(torch.cuda.current_stream(self._device))
         try:
             with torch.cuda.stream(stream):
@@ -128,6 +128,13 @@ class _CudaGraphs:
         finally:
             torch.cuda.current_stream(self._device).wait_stream(stream)
         return graph.replay
+
+
+@cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which functions are recorded, always the same one: graphs share memory only if they were
+    recorded on one, and for each stream that has multiplied matrices cuBLAS keeps a workspace for good."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class ReplayedSteps:
