@@ -193,6 +193,7 @@ class ReplayedSteps:
 
     def _take(self, rows: int) -> None:
         if self._timetable.grown:
+            assert not self.recorded, "numbers get other places than recorded steps look for them in"
             self._timetable.lay_out()
         self._graphs.run(rows, partial(self._body, rows))
 
