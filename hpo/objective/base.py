@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 from hpo.events import Assignment, Channel
@@ -57,6 +57,3 @@ class Objective(Protocol):
         assignment's unfinished trials.
         """
         ...
-
-
-Params = Mapping[str, Any]

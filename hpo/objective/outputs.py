@@ -9,11 +9,12 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hpo.events import OUTPUTS_FILE, Channel, Decision, Diverged, Event, Finished, ReferenceMeasured
 from hpo.lazy import lazy_import
 from hpo.objective.failures import RAISED, ending_of
+from hpo.training.epochs import Trainee
 from hpo.training.evaluation import predict
 from hpo.training.run import Run
 
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 else:
     np = lazy_import("numpy")
-
-
-class Settles(Protocol):
-    """Has the weights of several models, of which each can be given its own."""
-
-    def settle(self, run: Run) -> None:
-        """Give a run's model the weights that it has by now."""
-        ...
 
 
 def digest_of_rows(x: Tensor) -> str:
@@ -50,10 +43,13 @@ class LeavingOutputs:
         """x: returns the features of the test rows, on the device that trains."""
         self._channel = channel
         self._x = x
-        self._runs: dict[int, tuple[Run, Settles | None]] = {}
+        self._runs: dict[int, tuple[Run, Trainee | None]] = {}
 
-    def trains(self, run: Run, within: Settles | None = None) -> None:
-        """Take in which run trains a trial. within: what has its weights while it trains; None: its own model."""
+    def trains(self, run: Run, within: Trainee | None = None) -> None:
+        """Take in which run trains a trial; of several members the first.
+
+        within: what has its weights while it trains; None: its own model.
+        """
         self._runs[run.trial.number] = run, within
 
     def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:

@@ -69,7 +69,8 @@ def _by_structure(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _structure(run: Run) -> Hashable:
-    """Return what runs must share to be tried as one stack; a model that no stack can hold has a key of its own."""
+    """Return what runs must share to be tried as one stack; of a model that no stack can hold the reason, which the
+    stack of such models gives."""
     from hpo.training.stack.model import structure_of
     from hpo.training.stack.slot import CannotStack
 

@@ -185,7 +185,8 @@ class TorchObjective:
         completed = {run.trial.number: run.completed for run in stack.runs}
         if self._leaving is not None:
             for run in stack.runs:
-                self._leaving.trains(run, stack)
+                if run.member.index == 0:  # whose model is the trial's
+                    self._leaving.trains(run, stack)
         training = train_epochs(stack, keeper=Keeper(checkpoint_seconds))
         decisions: Mapping[int, Decision] | None = None
         while True:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gpu_check.common import Notes, Options, draw
-from hpo.events import Assignment, Decision, Event, Failed, Finished, Reported, Returned, TrialSpec
+from hpo.events import Assignment, Decision, Event, Failed, Reported, Returned, TrialSpec
 from hpo.objective.torch_task import TorchObjective
 from hpo.training.run import start
 from hpo.training.stack import probe as probe_module
@@ -72,7 +72,7 @@ def probed(options: Options, splits: Splits, trials: Sequence[TrialSpec]) -> Gai
 
 
 def trials_of(count: int, hidden: Sequence[int]) -> list[TrialSpec]:
-    """Return trials of one shape, of two epochs."""
+    """Return trials of one shape, of three epochs."""
     return [
         TrialSpec(trial.number, {**trial.params, "hidden_layers": list(hidden)}, trial.seed, 3) for trial in draw(count)
     ]
@@ -142,6 +142,4 @@ def split(options: Options, notes: Notes, count: int, hidden: Sequence[int]) -> 
         kinds[type(end).__name__] = kinds.get(type(end).__name__, 0) + 1
     notes.row("A cohort that doesn't fit", {"trials": count, "assignments": str(sizes), **kinds})
     assert driver.ends.keys() == trials.keys(), "a trial was lost"
-    assert all(isinstance(end, Finished) for end in driver.ends.values()) or not any(
-        isinstance(end, Failed) for end in driver.ends.values()
-    ), "a trial failed"
+    assert not any(isinstance(end, Failed) for end in driver.ends.values()), "a trial failed"

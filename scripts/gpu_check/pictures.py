@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -139,5 +138,3 @@ def convolutions(options: Options, notes: Notes, size: int, into: int, out: int,
         except (RuntimeError, AssertionError) as failure:
             row[f"{name}, ms"] = str(failure)[:60]
     notes.row("Ways to convolve, forward and backward", row)
-    del x, weight, expected
-    time.sleep(0)

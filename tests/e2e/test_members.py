@@ -86,7 +86,7 @@ def test_people_see_the_spread_and_how_sure_the_best_is(place: Place) -> None:
 
 
 def test_a_rerun_gets_the_same_bits(place: Place) -> None:
-    """In its stack with the others; and of a study without stacks, one member after the other."""
+    """In its stack, with all members of the others."""
     (place.folder / "best.yaml").write_text(hpo_here(place, "best", "small", "--format", "yaml").stdout)
     place.sweep(place.folder / "best.yaml", "-o", "references=off", "-o", "name=again")
     best = hpo.load("small", place.home.path).best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ def splits(kind: Kind, scale: float = 1.0) -> Splits:
     return Splits(kept.train, kept.validation, test, kept.outputs)
 
 
-def objective(kind: Kind, scale: float = 1.0) -> TorchObjective:
-    return TorchObjective(task_of(kind, splits=lambda self, data: splits(kind, scale)), {})
+def objective(kind: Kind, scale: float = 1.0, repeats: int = 1) -> TorchObjective:
+    return TorchObjective(task_of(kind, splits=lambda self, data: splits(kind, scale)), {}, repeats)
 
 
 def assignment(count: int, outputs: bool = True, **params: Any) -> Assignment:
@@ -64,6 +65,18 @@ def test_the_same_alone_and_in_a_stack(kind: Kind) -> None:
         assert set(found) == {"outputs", "rows"} | ({"values"} if kind == "regression" else set())
         assert found["outputs"] == pytest.approx(other["outputs"], abs=1e-4) and len(found["outputs"]) == len(test)
         assert str(found["rows"]) == digest_of_rows(test.x)
+
+
+def test_of_several_members_they_are_the_firsts_alone_and_in_a_stack() -> None:
+    found = []
+    for stack in (False, True):
+        keeps = Keeps()
+        objective("binary", repeats=2).run(replace(assignment(1), stack=stack), keeps)
+        found.append(keeps.kept[0]["outputs"])
+    first = Keeps()
+    objective("binary").run(assignment(1), first)
+    for each in found:
+        assert each == pytest.approx(first.kept[0]["outputs"], abs=1e-4)
 
 
 def test_they_are_those_of_the_trained_model() -> None:

@@ -61,8 +61,8 @@ def test_each_member_has_its_fold(repeats: int) -> None:
         for index in range(3 * repeats):
             member = Member(index, 3 * repeats)
             rows = Table().splits({}, cut=hpo.Fold(index % 3, 3))
-            alone = list(train(Table(), rows, TrialSpec(0, PARAMS, member.seed(seed), 2), torch.device("cpu")))
-            for found, event in zip(reports(channel, number), alone, strict=False):
+            (*alone, _) = train(Table(), rows, TrialSpec(0, PARAMS, member.seed(seed), 2), torch.device("cpu"))
+            for found, event in zip(reports(channel, number), alone, strict=True):
                 assert of_member(found, member) == pytest.approx(event.metrics, rel=2e-4, abs=2e-4)
     (first, _) = [event for event in channel.events if isinstance(event, Finished)]
     assert first.info["members"] == 3 * repeats and first.info["validation_rows"] == 97 - 19

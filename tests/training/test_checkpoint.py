@@ -15,7 +15,7 @@ from hpo.training.run import Run, start
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
 
-from .tiny import CPU, splits_of, task_of
+from .tiny import CPU, driven, splits_of, task_of
 
 TASK, SPLITS = task_of("binary"), splits_of("binary", rows=41)
 BASE: dict[str, Any] = {"hidden_layers": [6, 5], "batch_size": 16, "batch_norm": True, "dropout": 0.3}
@@ -39,17 +39,17 @@ def begin(params: dict[str, Any], path: Path | None = None, epochs: int = 5, see
 
 def play(run: Run, keeper: Keeper | None = None, until: int | None = None, decision: Any = None) -> list[Any]:
     """Train; abandon it after the report of epoch `until`, as if it had died; `decision` is the answer there."""
-    training, events, answer = train_run(run, lambda: 0.0, keeper), [], None
-    while True:
-        try:
-            event = training.send(answer)
-        except StopIteration:
-            return events
+    training, events = train_run(run, lambda: 0.0, keeper), []
+
+    def there(event: Any) -> bool:
+        return isinstance(event, Reported) and event.step == until
+
+    for event in driven(training, lambda event: decision if there(event) else Decision.CONTINUE):
         events.append(event)
-        answer = decision if isinstance(event, Reported) and event.step == until else Decision.CONTINUE
-        if decision is None and isinstance(event, Reported) and event.step == until:
+        if decision is None and there(event):
             training.close()
-            return events
+            break
+    return events
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())

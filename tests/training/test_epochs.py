@@ -13,7 +13,7 @@ from hpo.training.checkpoint import Keeper
 from hpo.training.epochs import EpochEvent, Measured, train_epochs
 from hpo.training.run import Run, start
 
-from .tiny import CPU, splits_of, task_of
+from .tiny import CPU, driven, splits_of, task_of
 
 TASK, SPLITS = task_of("binary"), splits_of("binary")
 CONTINUE, STOP, PAUSE = Decision.CONTINUE, Decision.STOP, Decision.PAUSE
@@ -61,17 +61,12 @@ def play(
     trainee: Canned, decisions: Mapping[tuple[int, int], Decision] | None = None, keeper: Keeper | None = None
 ) -> list[list[EpochEvent]]:
     """Return all lists of events. decisions: by number and step; else CONTINUE."""
-    training = train_epochs(trainee, lambda: 0.0, keeper)
-    found: list[list[EpochEvent]] = []
-    answer: dict[int, Decision] | None = None
-    while True:
-        try:
-            events = training.send(answer)
-        except StopIteration:
-            return found
-        found.append(list(events))
+
+    def decide(events: Sequence[EpochEvent]) -> dict[int, Decision]:
         reports = [event for event in events if isinstance(event, Reported)]
-        answer = {each.number: (decisions or {}).get((each.number, each.step), CONTINUE) for each in reports}
+        return {each.number: (decisions or {}).get((each.number, each.step), CONTINUE) for each in reports}
+
+    return [list(events) for events in driven(train_epochs(trainee, lambda: 0.0, keeper), decide)]
 
 
 def test_reports_then_decisions_then_ends() -> None:

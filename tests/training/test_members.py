@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from hpo.events import Decision, Diverged, Finished, Reported, Stopped, TrialSpec
 from hpo.training.checkpoint import Keeper, resumed
@@ -19,10 +20,10 @@ from hpo.training.loop import Loops, train
 from hpo.training.members import Member, averaged, of_member
 from hpo.training.run import Run, start
 from hpo.training.stack.cohort import Cohort
-from hpo.training.task import Split, Splits
+from hpo.training.task import Kind, Split, Splits, TorchTask
 from hpo.training.together import Together
 
-from .tiny import CPU, KINDS, default_dtype, splits_of, task_of
+from .tiny import CPU, KINDS, default_dtype, driven, splits_of, task_of
 
 PARAMS: dict[str, Any] = {"hidden_layers": [6], "batch_size": 8, "learning_rate": 0.05}
 
@@ -45,8 +46,8 @@ def folds_of(kind: Any, folds: int = 3, rows: int = 41) -> list[Splits]:
     return found
 
 
-def runs_of(trial: TrialSpec, rows: Sequence[Splits], kind: Any = "binary") -> list[Run]:
-    task = task_of(kind)
+def runs_of(trial: TrialSpec, rows: Sequence[Splits], of: Kind | TorchTask = "binary") -> list[Run]:
+    task = of if isinstance(of, TorchTask) else task_of(of)
     members = [Member(index, len(rows)) for index in range(len(rows))]
     return [start(task, its, trial, CPU, member=member) for its, member in zip(rows, members, strict=True)]
 
@@ -60,19 +61,13 @@ def play(
     """Return each trial's events; it dies after the reports of an epoch, before there is a checkpoint of it."""
     training = train_epochs(trainee, lambda: 0.0, keeper)
     found: dict[int, list[EpochEvent]] = {}
-    answer: dict[int, Decision] | None = None
-    while True:
-        try:
-            events = training.send(answer)
-        except StopIteration:
-            return found
+    for events in driven(training, lambda events: {e.number: decide(e) for e in events if isinstance(e, Reported)}):
         for event in events:
             found.setdefault(event.number, []).append(replace(event) if isinstance(event, Reported) else event)
-        reports = [event for event in events if isinstance(event, Reported)]
-        if any(report.step == dies_in for report in reports):
+        if any(isinstance(event, Reported) and event.step == dies_in for event in events):
             training.close()
-            return found
-        answer = {report.number: decide(report) for report in reports}
+            break
+    return found
 
 
 def reports_in(events: Sequence[EpochEvent]) -> list[Mapping[str, float]]:
@@ -125,6 +120,19 @@ def test_each_member_gets_what_it_gets_alone(kind: Any, stack: bool) -> None:
                 assert_near(own_values, reports_in(alone))
             else:
                 assert own_values == reports_in(alone)
+
+
+def test_a_batch_of_the_tasks_own_is_given_a_members_own_rows_to_measure() -> None:
+    """And none of those that fill them up to as many as another fold has."""
+
+    def centred(self: TorchTask, x: Tensor, params: Mapping[str, Any], generator: torch.Generator | None) -> Tensor:
+        return x - x.mean(0)
+
+    task, rows = task_of("binary", batch=centred), folds_of("binary")
+    assert len({len(its.validation) for its in rows}) > 1
+    trial = TrialSpec(0, PARAMS, 1, 2)
+    stack, loops = (play(make(runs_of(trial, rows, task)))[0] for make in (Cohort, Loops))
+    assert_near(reports_in(stack), reports_in(loops))
 
 
 def test_the_stack_leaves_whole_trials_and_goes_on() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from hpo.training.models import mlp
 from hpo.training.run import start
 from hpo.training.stack.cohort import Cohort, train_cohort
 from hpo.training.task import Kind, Split, Splits, TorchTask
+
+Told = TypeVar("Told")
+Answer = TypeVar("Answer")
 
 CPU = torch.device("cpu")
 DEVICE = torch.device(os.environ.get("HPO_TEST_DEVICE", "cpu"))
@@ -65,13 +68,21 @@ def events_of(
     """Return all events of one trial at clock 0, told to stop after `stop_after` reports (0: never)."""
     training = train(task, splits, TrialSpec(7, params, seed, epochs), CPU, clock=lambda: 0.0)
     events: list[Any] = []
-    decision = None
+    for event in driven(training, lambda _: Decision.STOP if len(events) == stop_after else Decision.CONTINUE):
+        events.append(event)
+    return events
+
+
+def driven(training: Generator[Told, Answer | None, None], decide: Callable[[Told], Answer]) -> Iterator[Told]:
+    """Yield what a training yields, and send it what is decided on that once it has been looked at."""
+    answer: Answer | None = None
     while True:
         try:
-            events.append(training.send(decision))
+            told = training.send(answer)
         except StopIteration:
-            return events
-        decision = Decision.STOP if len(events) == stop_after else Decision.CONTINUE
+            return
+        yield told
+        answer = decide(told)
 
 
 @contextmanager
@@ -97,20 +108,8 @@ def trials_of(params: Sequence[Mapping[str, Any]], epochs: int | Sequence[int] =
 def alone(task: TorchTask, splits: Splits, trial: TrialSpec, stop_at: int = 0) -> History:
     """Train one trial by the plain loop; told to stop at step `stop_at` (0: never)."""
     run = start(task, splits, trial, DEVICE)
-    training = train_run(run, clock=lambda: 0.0)
-    events: list[Any] = []
-    decision = None
-    while (event := next(training, None) if decision is None else _send(training, decision)) is not None:
-        events.append(event)
-        decision = Decision.STOP if isinstance(event, Reported) and event.step == stop_at else Decision.CONTINUE
-    return events, run.model.state_dict()
-
-
-def _send(training: Any, decision: Decision) -> Any:
-    try:
-        return training.send(decision)
-    except StopIteration:
-        return None
+    training, stops = train_run(run, clock=lambda: 0.0), {trial.number: stop_at}
+    return list(driven(training, lambda event: _decision(event, stops))), run.model.state_dict()
 
 
 def together(
@@ -125,16 +124,15 @@ def together(
     models = {run.trial.number: run.model for run in runs}
     training = train_cohort(Cohort(runs, replay=replay), clock=lambda: 0.0)
     events: dict[int, list[Any]] = {trial.number: [] for trial in trials}
-    decisions: dict[int, Decision] | None = None
-    while (batch := next(training, None) if decisions is None else _send(training, decisions)) is not None:
+    for batch in driven(training, lambda batch: {event.number: _decision(event, stops or {}) for event in batch}):
         for event in batch:
             events[event.number].append(event)
-        decisions = {e.number: _decision(e, stops or {}) for e in batch if isinstance(e, Reported)}
     return {number: (found, models[number].state_dict()) for number, found in events.items()}
 
 
-def _decision(event: Reported, stops: Mapping[int, int]) -> Decision:
-    return Decision.STOP if stops.get(event.number) == event.step else Decision.CONTINUE
+def _decision(event: Event, stops: Mapping[int, int]) -> Decision:
+    stop = isinstance(event, Reported) and stops.get(event.number) == event.step
+    return Decision.STOP if stop else Decision.CONTINUE
 
 
 def assert_same(found: History, expected: History, tolerance: float) -> None:

@@ -73,8 +73,8 @@ def split_indices(
     dealt = 0  # rows of the groups before: the folds that get one more differ from group to group
     for group in groups:
         rows = len(group)
+        what = "the data" if kind == "regression" else f"class {y[group[0]]!s}"
         if rows < MINIMUM_ROWS_PER_CLASS:
-            what = "the data" if kind == "regression" else f"class {y[group[0]]!s}"
             raise UserError(f"three splits need at least {MINIMUM_ROWS_PER_CLASS} rows, but {what} has {rows}")
         validating, testing = shared_out(rows, validation, test)
         mixed = generator.permutation(group)
@@ -84,7 +84,6 @@ def split_indices(
         validates = np.arange(len(training)) >= rows - validating - testing
         if isinstance(cut, Fold):
             if len(training) < cut.of:
-                what = "the data" if kind == "regression" else f"class {y[group[0]]!s}"
                 raise UserError(
                     f"{cut.of} folds need at least {cut.of} rows besides the test rows, but {what} has {len(training)} "
                     "(fewer folds: data.folds)"

@@ -46,11 +46,6 @@ class EpochOrder:
             yield Batch(self.rows[:, start:stop], self.targets[:, start:stop], ragged)
 
 
-def epoch_batches(runs: Sequence[Run]) -> Iterator[Batch]:
-    """Yield one epoch's batches, as hpo.training.loop.draw_batches makes them for each run."""
-    return draw_epoch(runs).batches()
-
-
 def draw_epoch(runs: Sequence[Run]) -> EpochOrder:
     """Draw one epoch's order for each run, as hpo.training.loop.draw_batches does."""
     size = runs[0].batch_size

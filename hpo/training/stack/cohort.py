@@ -133,9 +133,9 @@ class Cohort:
 
     def _can_replay(self) -> bool:
         """Whether a step needs nothing from Python that differs between steps."""
-        if not self.model.replays or is_plain(self.task):
-            return self.model.replays
-        return all_at_once(self.runs, self._train_rows.chunk(0, 1), training=True) is not None
+        if not self.model.replays:
+            return False
+        return is_plain(self.task) or all_at_once(self.runs, self._train_rows.chunk(0, 1), training=True) is not None
 
     @torch.no_grad()
     def step(self, batch: Batch, rates: Sequence[float] | None) -> Tensor:
@@ -184,13 +184,12 @@ class Cohort:
         """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
         rows = self._validation_rows
         longest, step = max(rows.counts), max(1, min(CHUNK, 64 * CHUNK // len(self)))
-        outputs = torch.cat(
-            [
-                self.model.infer(self._input(rows.chunk(at, min(at + step, longest)), training=False))
-                for at in range(0, longest, step)
-            ],
-            1,
-        )
+        parts = []
+        for start in range(0, longest, step):
+            stop = min(start + step, longest)
+            x = self._input(rows.chunk(start, stop), training=False, ragged=rows.ragged(start, stop))
+            parts.append(self.model.infer(x))
+        outputs = torch.cat(parts, 1)
         self._check(outputs, longest)
         y = [run.validation.y for run in self.runs]
         shared = all(each is y[0] for each in y)
@@ -223,7 +222,7 @@ class Cohort:
         self.loss.select(rows)
         self.optimizer.select(rows, self.model.flat)
 
-    def _input(self, x: Tensor, training: bool, ragged: Ragged | None = None) -> Tensor:
+    def _input(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
         """Return rows [K, B, ...] as the models take them."""
         return stack_input(self.runs, x, training, ragged, at_once=self._replays)
 

@@ -13,7 +13,7 @@ import torch
 from hpo.training.device import free_memory
 from hpo.training.loop import draw_batches, train_step
 from hpo.training.run import Run
-from hpo.training.stack.batches import epoch_batches
+from hpo.training.stack.batches import draw_epoch
 from hpo.training.stack.cohort import Cohort
 
 MEMBERS = 8  # of the stack that is timed: enough to see whether stacking pays, few enough to cost next to nothing
@@ -49,7 +49,7 @@ def probe(begin: Sequence[Callable[[], Run]], device: torch.device) -> Gain:
     alone.model.train()
     cohort = Cohort([each() for each in begin])
     cohort.model.begin_epoch()
-    batches = list(epoch_batches(cohort.runs))
+    batches = list(draw_epoch(cohort.runs).batches())
     rates = [run.learning_rate for run in cohort.runs]
     one = together = math.inf
     for step in range(_STEPS):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,11 +57,6 @@ class Graphs:
         else:
             self._known[key] = None
             function()
-
-    @property
-    def works(self) -> bool:
-        """Whether functions are recorded, or would be from their second run on."""
-        return self._record is not None
 
     @property
     def recorded(self) -> int:
@@ -118,7 +113,7 @@ class _CudaGraphs:
 
     def record(self, function: Callable[[], None]) -> Callable[[], None]:
         # Not torch.cuda.graph, which gives all unused memory back first: that costs more than it records.
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        graph, stream = torch.cuda.CUDAGraph(), _stream_of(self._device)
         stream.wait_stream(torch.cuda.current_stream(self._device))
         try:
             with torch.cuda.stream(stream):
@@ -133,6 +128,13 @@ class _CudaGraphs:
         finally:
             torch.cuda.current_stream(self._device).wait_stream(stream)
         return graph.replay
+
+
+@cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which functions are recorded, always the same one: graphs share memory only if they were
+    recorded on one, and for each stream that has multiplied matrices cuBLAS keeps a workspace for good."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class ReplayedSteps:
@@ -169,13 +171,11 @@ class ReplayedSteps:
                 assert self._outputs is not None
                 yield batch, self._outputs[:, start : start + rows]
             else:
-                if planned:
-                    self._optimizer.took(planned)
-                    planned = 0
+                self._optimizer.took(planned)
+                planned = 0
                 yield batch, self._step(batch, rates[taken].tolist())
             taken, start = taken + 1, start + rows
-        if planned:
-            self._optimizer.took(planned)
+        self._optimizer.took(planned)
 
     def _begin(self, order: EpochOrder, rates: NDArray[np.float64]) -> None:
         if self._order is None:
@@ -193,6 +193,7 @@ class ReplayedSteps:
 
     def _take(self, rows: int) -> None:
         if self._timetable.grown:
+            assert not self.recorded, "numbers get other places than recorded steps look for them in"
             self._timetable.lay_out()
         self._graphs.run(rows, partial(self._body, rows))
 

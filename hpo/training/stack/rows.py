@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hpo.training.stack.slot import Ragged
+
 
 class MemberRows:
     """One table on the device for all members. Those that train on the same rows share them; the others' lie one after
@@ -44,6 +46,13 @@ class MemberRows:
             return part.expand(len(self.counts), *part.shape)
         numbers = torch.arange(start, stop, device=self._table.device)
         return self.take(torch.minimum(numbers, self._lasts))
+
+    def ragged(self, start: int, stop: int) -> Ragged | None:
+        """Return how many rows of a chunk are each member's own; None: all of them."""
+        if min(self.counts) >= stop:
+            return None
+        sizes = [max(0, min(count, stop) - start) for count in self.counts]
+        return Ragged(sizes, stop - start, self._table.device)
 
     def select(self, rows: list[int]) -> None:
         """Keep only the members in these rows of the stack."""

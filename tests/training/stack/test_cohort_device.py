@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from hpo.training.evaluation import to_device
 from hpo.training.layers import SqueezeLast
 from hpo.training.run import Run, start
-from hpo.training.stack.batches import epoch_batches
+from hpo.training.stack.batches import draw_epoch
 from hpo.training.stack.cohort import Cohort
 from hpo.training.stack.replay import ReplayedSteps
 from hpo.training.task import Kind, Splits, TorchTask
@@ -128,7 +128,7 @@ def assert_steps_on_device(
     classes, width = splits.outputs, cohort.model.flat.shape[1]
     for _ in range(2):
         cohort.model.begin_epoch()
-        batches = list(epoch_batches(cohort.runs))
+        batches = list(draw_epoch(cohort.runs).batches())
         assert any(batch.ragged is not None and batch.ragged.idle for batch in batches) == resting
         for step, batch in enumerate(batches):
             given = [rates[run.trial.number] / (1 + step) for run in cohort.runs]
