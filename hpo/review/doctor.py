@@ -39,7 +39,8 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
     sweep = sweep_of(name, study.user_attrs)
 
     from hpo.ledger.doctor.audit import audit
-    from hpo.ledger.doctor.repair import mend_store, owned, repair
+    from hpo.ledger.doctor.repair import mend_store, repair
+    from hpo.ledger.sharing.ownership import owned
 
     with owned(home, sweep, storage, to_look=not fix) as ownership:
         found = first = audit(home, name, storage)

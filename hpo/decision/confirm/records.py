@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.doctor.repair import owned
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice
 from hpo.ledger.outputs import KeptOutputs
+from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.confirmations import (
     CONFIRMATION,

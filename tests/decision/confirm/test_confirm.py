@@ -14,7 +14,9 @@ from waiting import wait_for
 
 from hpo.decision.confirm import run
 from hpo.decision.confirm.run import ConfirmWish, confirm
+from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.confirmations import confirmations_in
+from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.review.display import Display
 from hpo.review.studies import confirmation_of, read_study
 from hpo.spec.yaml_text import dump_source
@@ -178,6 +180,14 @@ def test_what_models_have_said_is_gone_and_it_begins_anew(killed: Place, tmp_pat
     assert "warning: what the models of 'small.confirm' said of the test rows is gone" in done.stderr
     assert json.loads(done.stdout)["confirmation"] == "small.confirm.2"
     assert len(attributes(place)["test_looks"]) == 1  # the first confirmation never looked
+
+
+def test_beside_a_running_one_it_advises_what_can_be_done(killed: Place) -> None:
+    storage, study = find_study(killed.home, "small.confirm")
+    with owned(killed.home, sweep_of("small.confirm", study.user_attrs), storage):
+        refused = killed.run("confirm", "small")
+    assert refused.returncode == 2
+    assert refused.stderr.rstrip().endswith("(wait for it, or stop it)"), refused.stderr
 
 
 def test_killed_in_the_midst_the_same_command_finishes_it(killed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
