@@ -16,6 +16,7 @@ from hpo.decision.confirm import run
 from hpo.decision.confirm.run import ConfirmWish, confirm
 from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.confirmations import confirmations_in
+from hpo.ledger.study.home import open_storage
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.review.display import Display
 from hpo.review.studies import confirmation_of, read_study
@@ -218,6 +219,33 @@ def test_killed_in_the_midst_the_same_command_finishes_it(killed: Place, monkeyp
     assert_records_agree(place, "small.confirm", all_ids=False)
     doctor = place.run("doctor", "small")
     assert doctor.returncode == 0, doctor.stdout
+
+
+ONE_CLASS = """
+import hpo, torch
+
+class OneClass(hpo.TorchTask):
+    kind = "binary"
+
+    def splits(self, data):
+        x = torch.linspace(-1, 1, 60).reshape(30, 2)
+        split = hpo.Split(x, (torch.arange(30) % 2).float())
+        return hpo.Splits(split, split, hpo.Split(x, torch.ones(30)))
+
+    def model(self, params, features, outputs):
+        return hpo.mlp(params, features, outputs)
+"""
+
+
+def test_a_metric_that_the_test_rows_do_not_define_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    place = Place(tmp_path, torch=True)
+    (tmp_path / "rows.py").write_text(ONE_CLASS)
+    keys = {"parameters": {"learning_rate": {"value": 0.01}}, "budget": {"trials": 1, "epochs": 1}, "baselines": [{}]}
+    place.sweep(write(tmp_path, objective="rows.py:OneClass", metric={"name": "val_roc_auc"}, confirm=None, **keys))
+    refused = place.run("confirm", "small", "--seeds", "2")
+    assert refused.returncode == 2 and "test_roc_auc is not defined on the 30 test rows" in refused.stderr
+    assert "test_looks" not in attributes(place)
+    assert [study.study_name for study in open_storage(place.home).get_all_studies()] == ["small"]
 
 
 SCORED = """
