@@ -171,8 +171,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def test_what_models_have_said_is_gone_and_it_begins_anew(killed: Place, tmp_path: Path) -> None:
     shutil.copytree(killed.folder, tmp_path, dirs_exist_ok=True)
     place = Place(tmp_path, torch=True)
-    for path in (place.home.path / "test_outputs").rglob("*.npz"):
-        path.unlink()
+    gone, *left = (place.home.path / "test_outputs").rglob("*.npz")
+    gone.unlink()
+    assert left
     doctor = place.run("doctor", "small", "--json")
     (other,) = json.loads(doctor.stdout)["confirmations"]
     assert other["found"]["disk.lost_outputs"] >= 1 and "begins anew, with other seeds" in doctor.stderr
@@ -181,6 +182,23 @@ def test_what_models_have_said_is_gone_and_it_begins_anew(killed: Place, tmp_pat
     assert "warning: what the models of 'small.confirm' said of the test rows is gone" in done.stderr
     assert json.loads(done.stdout)["confirmation"] == "small.confirm.2"
     assert len(attributes(place)["test_looks"]) == 1  # the first confirmation never looked
+    assert not (place.home.path / "test_outputs").exists()
+    place.run("doctor", "small", "--fix")  # what was killed is settled
+    doctor = place.run("doctor", "small")
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+
+
+def test_what_models_have_said_is_damaged_and_the_same_command_begins_anew(killed: Place, tmp_path: Path) -> None:
+    shutil.copytree(killed.folder, tmp_path, dirs_exist_ok=True)
+    place = Place(tmp_path, torch=True)
+    next((place.home.path / "test_outputs").rglob("*.npz")).write_bytes(b"nothing")
+    found = place.run("confirm", "small")
+    assert found.returncode == 1 and "; the same command begins anew, with other seeds" in found.stderr, found.stderr
+    assert not (place.home.path / "test_outputs").exists()
+    done = place.run("confirm", "small", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["confirmation"], found["looks"]) == ("small.confirm.2", 2)
 
 
 def test_beside_a_running_one_it_advises_what_can_be_done(killed: Place) -> None:

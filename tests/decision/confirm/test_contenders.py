@@ -12,7 +12,7 @@ from review.recorded import Trial, complete, recorded, sweep_of
 from hpo.decision.confirm.contenders import contenders_of, defaults_in
 from hpo.decision.confirm.plan import confirming_names, confirming_sweep, free_name, fresh_seeds, name_of
 from hpo.decision.confirm.trained import are_all_there, cells_of, rank, shared_seeds
-from hpo.ledger.study.confirmations import CONFIRMS, Confirming, Contender, confirming, looks_at
+from hpo.ledger.study.confirmations import CONFIRMS, Confirming, Contender, confirming, looks_at, names_in
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.review.studies import RecordedStudy, read_study
@@ -143,6 +143,11 @@ def test_an_interrupted_trial_is_not_there() -> None:
     records = [record(0, 0, 11, None, interrupted=True), record(1, 0, 11, 0.5)]
     assert list(cells_of(what, records)) == [(0, 0)] and cells_of(what, records)[0, 0].number == 1
     assert not are_all_there(what, cells_of(what, records))
+
+
+def test_a_name_that_only_a_look_knows_is_taken() -> None:
+    assert names_in({"test_looks": [{"study": "small.confirm", "data": "rows", "moment": 1.0}]}) == {"small.confirm"}
+    assert names_in({"confirmations": [{"study": "small.confirm.2"}]}) == {"small.confirm.2"}
 
 
 def test_looks_are_counted_over_all_studies() -> None:
