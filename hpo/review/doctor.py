@@ -52,7 +52,7 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
             found = audit(home, name, storage)
     command = "hpo confirm" if sweep.confirms else "hpo sweep"
     notes = list(dict.fromkeys([*first.notes, *found.notes]))
-    return Diagnosis(name, first.findings, found.findings, len(found.trials), found.waiting, command, notes, done)
+    return Diagnosis(name, first.findings, found.findings, len(found.trials), len(found.again), command, notes, done)
 
 
 def diagnose_all(home: Home, name: str, fix: bool) -> list[Diagnosis]:

@@ -184,8 +184,11 @@ def test_what_models_have_said_is_gone_and_it_begins_anew(killed: Place, tmp_pat
     assert len(attributes(place)["test_looks"]) == 1  # the first confirmation never looked
     assert not (place.home.path / "test_outputs").exists()
     place.run("doctor", "small", "--fix")  # what was killed is settled
-    doctor = place.run("doctor", "small")
-    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    doctor = place.run("doctor", "small", "--json")
+    assert doctor.returncode == 0, doctor.stderr
+    given_up, anew = json.loads(doctor.stdout)["confirmations"]
+    assert (given_up["study"], anew["study"]) == ("small.confirm", "small.confirm.2")
+    assert given_up["interrupted"] == 0  # nobody runs them again
 
 
 def test_what_models_have_said_is_damaged_and_the_same_command_begins_anew(killed: Place, tmp_path: Path) -> None:
