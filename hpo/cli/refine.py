@@ -67,7 +67,7 @@ def command(
     click.echo(
         f"first     the configurations of trials {seeds}"
         if len(refined.seeds) > 1
-        else f"first     that of trial {seeds}"
+        else f"first     the configuration of trial {seeds}"
     )
     if not run:
         click.echo(f"look      {hpo_command()} check {shlex.quote(str(path))}")

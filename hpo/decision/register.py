@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from hpo.ledger.mirror.health import ailment_of
 from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.mirror.process import restrain_mlflow
 from hpo.ledger.mirror.rows import keys_of, mlflow_text
-from hpo.ledger.sharing.ownership import Ownership, own_study
+from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.models import CHAMPION, MODELS, ModelRecord, models_of, with_model
@@ -44,7 +43,10 @@ def register_model(home: Home, made: MadeModel, champion: bool = False) -> Model
         raise UserError(f"the model has no program ({config['no_program']}), so MLflow could not run it")
     study, number = config["study"], made.trial.number
     model = ModelRecord(number, config["trained_on"], config["weights_digest"], round(time.time(), 3), study)
-    with _owned(home, study) as (book, ownership):
+    storage, found = find_study(home, study)
+    sweep = sweep_of(study, found.user_attrs)
+    with owned(home, sweep, storage) as ownership:
+        book = StudyBook(sweep, home, storage)
         known = {each.key: each for each in models_of(book.attributes)}
         model = known.get(model.key, model)
         model = replace(model, alias=CHAMPION) if champion else model
@@ -58,18 +60,6 @@ def register_model(home: Home, made: MadeModel, champion: bool = False) -> Model
         ownership.renew()
         book.set_attribute(MODELS, with_model(book.attributes, model))
     return model
-
-
-@contextmanager
-def _owned(home: Home, name: str) -> Iterator[tuple[StudyBook, Ownership]]:
-    """Own a study inside the block, as a driver does: it alone writes. Raises UserError if somebody runs it."""
-    storage, study = find_study(home, name)
-    sweep = sweep_of(name, study.user_attrs)
-    ownership, opened = own_study(sweep, home, storage=storage)
-    try:
-        yield StudyBook(sweep, home, opened or storage), ownership
-    finally:
-        ownership.give_up()
 
 
 def _write(home: Home, book: StudyBook, made: MadeModel, model: ModelRecord) -> ModelRecord:
@@ -90,7 +80,5 @@ def _write(home: Home, book: StudyBook, made: MadeModel, model: ModelRecord) -> 
     )
     keys = keys_of(made.trial.params)
     params = {keys[name]: mlflow_text(value) for name, value in made.trial.params.items()}
-    model_id, version = ModelRegistry(home).write(
-        model, run, params, lambda folder, logged, its_run: save_for_mlflow(loaded, folder, logged, its_run)
-    )
+    model_id, version = ModelRegistry(home).write(model, run, params, partial(save_for_mlflow, loaded))
     return replace(model, model_id=model_id, version=version)

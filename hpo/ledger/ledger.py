@@ -58,7 +58,7 @@ class Ledger:
         Raises UserError if another driver runs the study and doesn't share it, or if the study is another sweep's.
         """
         self._clock = clock
-        ownership, storage = own_study(sweep, home, join, storage)
+        ownership, storage = own_study(sweep, home, join, storage, sweeping=sweep.confirms is None)
         try:
             self._book = StudyBook(sweep, home, storage, ownership.number if join else 0)
             trials = self._book.trials()

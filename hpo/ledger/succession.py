@@ -122,9 +122,9 @@ def begin_successor(choice: StudyChoice, home: Home) -> list[str]:
     if not choice.predecessor:
         return notes
     _end_what_ran(choice, home)
-    old, _ = own_study(replace(choice.sweep, name=choice.predecessor), home, storage=choice.storage)
+    old, _ = own_study(replace(choice.sweep, name=choice.predecessor), home, storage=choice.storage, sweeping=True)
     try:
-        new, storage = own_study(choice.sweep, home, storage=choice.storage)
+        new, storage = own_study(choice.sweep, home, storage=choice.storage, sweeping=True)
         try:
             return [*notes, _copy(choice, StudyBook(choice.sweep, home, storage or choice.storage))]
         finally:

@@ -39,7 +39,8 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
     sweep = sweep_of(name, study.user_attrs)
 
     from hpo.ledger.doctor.audit import audit
-    from hpo.ledger.doctor.repair import mend_store, owned, repair
+    from hpo.ledger.doctor.repair import mend_store, repair
+    from hpo.ledger.sharing.ownership import owned
 
     with owned(home, sweep, storage, to_look=not fix) as ownership:
         found = first = audit(home, name, storage)
@@ -51,7 +52,7 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
             found = audit(home, name, storage)
     command = "hpo confirm" if sweep.confirms else "hpo sweep"
     notes = list(dict.fromkeys([*first.notes, *found.notes]))
-    return Diagnosis(name, first.findings, found.findings, len(found.trials), found.waiting, command, notes, done)
+    return Diagnosis(name, first.findings, found.findings, len(found.trials), len(found.again), command, notes, done)
 
 
 def diagnose_all(home: Home, name: str, fix: bool) -> list[Diagnosis]:

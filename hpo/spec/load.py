@@ -19,7 +19,7 @@ from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.recordable import unrecordable
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Categorical, Constant, Space
-from hpo.spec.sweep import Limits, Sweep, Target, Traits
+from hpo.spec.sweep import Limits, Sweep, Target, Traits, failures_borne
 from hpo.spec.validation import validate_section
 
 DEFAULT_TRIALS = 100
@@ -257,7 +257,7 @@ def _limits(
             )
     elif epochs is None and contract is not None:
         epochs = contract.default_epochs
-    failures = budget.failures if budget.failures is not None else max(5, trials // 2)
+    failures = budget.failures if budget.failures is not None else failures_borne(trials)
     return Limits(**dict(budget) | {"trials": trials, "epochs": epochs, "failures": failures})
 
 

@@ -41,6 +41,11 @@ class Limits(Budget):
     failures: int = 0  # failed trials that are borne before the sweep stops
 
 
+def failures_borne(trials: int) -> int:
+    """Return how many failed trials a sweep bears that does not say it."""
+    return max(5, trials // 2)
+
+
 @dataclass(frozen=True)
 class Traits:
     """What a sweep needs to know of its objective."""

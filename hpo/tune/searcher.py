@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 from hpo.driver.recorder import NoTrial, Recorder, open_recorder
 from hpo.ledger.study.home import make_home
 from hpo.spec.faults import UserError
-from hpo.spec.sweep import Sweep
+from hpo.spec.sweep import Sweep, failures_borne
 from hpo.tune.compat import find_controller
 from hpo.tune.session import Session
 from hpo.tune.sweep import MANY, build_sweep, check_goal, wanted, with_parameters
@@ -111,7 +111,7 @@ class StudySearcher(Searcher):
         assert self._sweep is not None
         if self._given.has_budget:
             return open_recorder(self._sweep, self._home)
-        failures = self._given.failures if self._given.failures is not None else max(5, min(samples, MANY) // 2)
+        failures = self._given.failures if self._given.failures is not None else failures_borne(min(samples, MANY))
         return open_recorder(replace(self._sweep, budget=replace(self._sweep.budget, failures=failures)), self._home)
 
     # Tuner.restore.

@@ -8,9 +8,9 @@ from typing import Any
 
 from hpo.decision.confirm.contenders import contenders_of
 from hpo.decision.confirm.plan import confirming_names, free_name, fresh_seeds, takes_seed
-from hpo.decision.confirm.records import all_studies
+from hpo.decision.confirm.records import all_studies, give_up
 from hpo.ledger.outputs import KeptOutputs
-from hpo.ledger.study.confirmations import Confirming, Contender, confirmations_in, confirming
+from hpo.ledger.study.confirmations import Confirming, Contender, confirming, is_given_up, names_in
 from hpo.ledger.study.home import Home
 from hpo.objective.build import inspect, named_of
 from hpo.review.studies import RecordedStudy, read_study
@@ -74,12 +74,13 @@ def chosen(
     for name in confirming_names(study.name, study_id, studies):
         what = confirming(studies[name])
         assert what is not None
-        if not what.is_of(study.name, study_id, contenders, seeds):
+        if not what.is_of(study.name, study_id, contenders, seeds) or is_given_up(studies[name]):
             continue
         if not _lost(home, name, what):
             return Started(name, what)
         listener.note(f"what the models of {name!r} said of the test rows is gone: it begins anew", warning=True)
-    name = free_name(study.name, {*studies, *(known.study for known in confirmations_in(study.attributes))})
+        give_up(home, name)
+    name = free_name(study.name, {*studies, *names_in(study.attributes)})
     used = [int(trial.user_attrs["seed"]) for trial in study.trials if "seed" in trial.user_attrs]
     torch_task = inspection.contract is not None
     what = Confirming(

@@ -11,7 +11,7 @@ from typing import Any
 from hpo.decision.confirm.choosing import Started
 from hpo.decision.confirm.judging import Judgement, Pair, judge_on_reports, judge_on_test
 from hpo.decision.confirm.measuring import OutputsGone
-from hpo.decision.confirm.records import all_studies, note_look
+from hpo.decision.confirm.records import all_studies, give_up, note_look
 from hpo.decision.confirm.trained import Cells, rank, shared_seeds
 from hpo.decision.confirm.untouched import UntouchedRows
 from hpo.decision.confirm.words import needed_text
@@ -58,6 +58,7 @@ def conclusion(
         try:
             judgement = judge_on_test(_with_outputs(home, started, trials), untouched, target)
         except OutputsGone as gone:
+            give_up(home, started.name)
             raise NoVerdict(f"{gone}; the same command begins anew, with other seeds") from None
     else:
         count = sum(each.validation is not None for each in ranking)

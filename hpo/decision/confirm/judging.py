@@ -64,14 +64,13 @@ def judge_on_reports(pair: Pair, target: Target, ranked: int) -> Judgement:
     winner among so many that were ranked. Over seeds only: how many rows there are is not known."""
     name = metric_of_test(target.name)
     reported = [[trial.last(name) for trial in trials] for trials in (pair.winner, pair.baseline)]
-    tested = name != target.name and all(value is not None for values in reported for value in values)
-    metric, on, level = name, "reported", LEVEL
-    if not tested:
+    metric, level = name, LEVEL
+    on: MeasuredOn = "reported"
+    if any(value is None for values in reported for value in values):
         reported = [[trial.value for trial in trials] for trials in (pair.winner, pair.baseline)]
         metric, on, level = target.name, "validation", 1 - (1 - LEVEL) / max(1, ranked)
     winner, baseline = (tuple(float(value) for value in values if value is not None) for values in reported)
     sign = 1.0 if target.goal == "maximize" else -1.0
     of_seeds = sign * (np.array(winner) - np.array(baseline))
     judged = judge(float(of_seeds.mean()), spread_of_seeds(of_seeds), level)
-    measured: MeasuredOn = "reported" if on == "reported" else "validation"
-    return Judgement(metric, measured, None, winner, baseline, judged, METHOD_SEEDS)
+    return Judgement(metric, on, None, winner, baseline, judged, METHOD_SEEDS)

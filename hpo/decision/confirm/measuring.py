@@ -118,7 +118,7 @@ def compare(winner: LeftOutputs, baseline: LeftOutputs, split: HeldOut, metric: 
         return SideBySide(tuple(means[0].tolist()), tuple(means[1].tolist()), judged, METHOD_ROWS)
     whole: list[NDArray[Any]] = [_measured(each, split, metric, None) for each in (winner, baseline)]
     if not np.isfinite(np.stack(whole)).all():
-        raise UserError(f"test_{metric} is not defined on the {len(split)} test rows (they lack a class, say)")
+        raise _undefined(metric, split)
     size = max(each.values.numel() for each in (winner, baseline))
     draws = min(_DRAWS[1], max(_DRAWS[0], _NUMBERS // size))
 
@@ -132,6 +132,20 @@ def compare(winner: LeftOutputs, baseline: LeftOutputs, split: HeldOut, metric: 
     spread = spread_of_resamples(of_seeds, redrawn, len(split))
     judged = judge(float(of_seeds.mean()), replace(spread, by_rows=max(spread.by_rows, _least(split))))
     return SideBySide(tuple(whole[0].tolist()), tuple(whole[1].tolist()), judged, METHOD_RESAMPLED)
+
+
+def refuse_undefined(metric: str, split: HeldOut, outputs: int) -> None:
+    """Raise UserError if a metric is not defined on these rows, whatever a model says of them. outputs: of a model, for
+    each row."""
+    if metric == "loss":
+        return
+    shape = (len(split), outputs) if split.kind == "multiclass" else (len(split),)
+    if not torch.isfinite(measure(split.kind, torch.zeros(shape), split.y)[metric]):
+        raise _undefined(metric, split)
+
+
+def _undefined(metric: str, split: HeldOut) -> UserError:
+    return UserError(f"test_{metric} is not defined on the {len(split)} test rows (they lack a class, say)")
 
 
 def _least(split: HeldOut) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.doctor.repair import owned
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice
 from hpo.ledger.outputs import KeptOutputs
+from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.confirmations import (
     CONFIRMATION,
@@ -78,8 +78,18 @@ def record(home: Home, study: str, found: Confirmation) -> None:
 def complete(home: Home, found: Confirmation) -> None:
     """Do what follows once a confirmation is recorded: the confirming study has it, too, and what the models have left
     is of no more use. Can be called again."""
-    change(home, found.study, CONFIRMATION, lambda attributes: found.attribute())
-    attributes = find_study(home, found.study)[1].user_attrs
+    _end(home, found.study, found.attribute())
+
+
+def give_up(home: Home, confirming: str) -> None:
+    """Record that nothing will come of a confirmation, since what its models have left is not all there, or of no use;
+    so the rest of it isn't, either. Can be called again."""
+    _end(home, confirming, {})
+
+
+def _end(home: Home, confirming: str, outcome: Attributes) -> None:
+    change(home, confirming, CONFIRMATION, lambda attributes: outcome)
+    attributes = find_study(home, confirming)[1].user_attrs
     KeptOutputs(home.outputs / str(attributes["id"])).remove()
 
 

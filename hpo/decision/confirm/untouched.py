@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpo.decision.confirm.measuring import HeldOut, Loss, split_of
+from hpo.decision.confirm.measuring import HeldOut, Loss, refuse_undefined, split_of
 from hpo.events import TrialSpec
 from hpo.objective.build import build, named_of
 from hpo.objective.references import digest_of
@@ -53,7 +53,7 @@ class UntouchedRows:
 def untouched_rows(sweep: Sweep) -> UntouchedRows | None:
     """Return the test rows of a study's task; None of an objective that is no Torch task, or has no test rows.
 
-    Raises what loading the data raises.
+    Raises what loading the data raises, and UserError if the metric is not defined on the test rows.
     """
     with redirect_stdout(sys.stderr):  # what the objective prints is no answer
         objective = build(named_of(sweep))
@@ -66,4 +66,6 @@ def untouched_rows(sweep: Sweep) -> UntouchedRows | None:
         return None
     metric, kind = sweep.metric.name.partition("_")[2], objective.task.kind
     data = digest_of(objective.rows.each() if objective.folds > 1 else [splits], kind)
-    return UntouchedRows(objective.task, splits, split_of(kind, splits), metric, data)
+    split = split_of(kind, splits)
+    refuse_undefined(metric, split, splits.outputs)
+    return UntouchedRows(objective.task, splits, split, metric, data)

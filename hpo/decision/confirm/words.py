@@ -125,9 +125,15 @@ def _verdict(found: Confirmation) -> list[str]:
         difference = f"{'better' if result.difference > 0 else 'worse'} by {abs(result.difference):.4g}{direction}"
     interval = f"{100 * result.level:.3g} % interval: {low:+.4g} to {high:+.4g}, {chance}"
     lines = [f"{result.verdict}: {words}", f"the winner's {by.metric} is {difference}; {interval}"]
-    if by.on != "test" and not any(each.test_sd or each.validation_sd for each in (found.winner, found.baseline)):
+    if ignores_seeds(found):
         lines.append("every seed gave the same: the objective takes no notice of it, so the interval knows no chance")
     return lines + ([result.needed] if result.needed else [])
+
+
+def ignores_seeds(found: Confirmation) -> bool:
+    """Whether every seed gave the same, so that nothing is known of chance."""
+    spreads = (each.test_sd or each.validation_sd for each in (found.winner, found.baseline))
+    return found.measure.on != "test" and not any(spreads)
 
 
 def confirmation_json(study: str, found: Confirmation) -> dict[str, Any]:
@@ -144,6 +150,7 @@ def confirmation_json(study: str, found: Confirmation) -> dict[str, Any]:
         "rows": found.measure.rows,
         "looks": found.measure.looks,
         "seeds": len(found.seeds),
+        "seeds_ignored": ignores_seeds(found),
         "confirmation": found.study,
     }
 

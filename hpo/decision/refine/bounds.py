@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from hpo.decision.refine.limits import NaturalEnd
-from hpo.decision.refine.positions import value_at
+from hpo.decision.refine.positions import index_of, value_at
 from hpo.spec.space import Range
 
 _WIDENED = 1 / 3  # of the range
@@ -41,7 +41,7 @@ def bound_beyond(domain: Range, end: NaturalEnd, at_top: bool) -> float | None:
     room = min(sign * (wanted - bound), sign * (end.value - bound))  # it may be billions of steps wide
     most = room / (domain.step or 1)
     for steps in range(math.floor(most + 1e-9), 0, -1):
-        value = domain.at(round((bound - domain.low) / (domain.step or 1)) + sign * steps)
+        value = domain.at(index_of(domain, bound) + sign * steps)
         if sign * (value - end.value) < 0 or (end.belongs and value == end.value):
             return value
     return None
@@ -58,8 +58,7 @@ def with_bounds(domain: Range, low: float, high: float) -> Range:
     count = domain.count()
     if count is None:
         return replace(domain, low=low, high=high)
-    step = domain.step or 1
-    first, last = round((low - domain.low) / step), round((high - domain.low) / step)
+    first, last = index_of(domain, low), index_of(domain, high)
     while last - first + 1 < min(_FEWEST_VALUES, count):
         if first > 0:
             first -= 1

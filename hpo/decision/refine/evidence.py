@@ -122,14 +122,15 @@ def gather(study: RecordedStudy) -> TrialEvidence:
     winner = None if confirmation is None else confirmation.winner.number
     tied = {number for number in ranked if values[number] == values[ranked[most - 1]]}
     numbers = {*ranked[:most], *tied, *(near & values.keys()), *({winner} & values.keys())}
-    good = [counted[number] for number in ranked if number in numbers]
+    in_order = [number for number in ranked if number in numbers]
+    good = [counted[number] for number in in_order]
     good.sort(key=lambda record: (record.number != winner, record.state != "complete"))  # else they keep their order
     return TrialEvidence(
         study=study,
         good=tuple(good),
         rest=tuple(record for number, record in sorted(counted.items()) if number not in numbers),
         failed=tuple(record for record in records if record.state == "failed" and not record.interrupted),
-        worst_good=values[max((number for number in ranked if number in numbers), key=ranked.index)],
+        worst_good=values[in_order[-1]],
         within_noise=None if certainty.within is None else len(near & numbers),
         noise=certainty.noise,
         foreign=len(results) - len(counted),

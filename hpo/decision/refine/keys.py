@@ -12,7 +12,7 @@ from hpo.section import Section
 from hpo.spec.census import size_of
 from hpo.spec.grammar import PlainKeys, SweepKeys
 from hpo.spec.space import Space, show
-from hpo.spec.sweep import Target
+from hpo.spec.sweep import Target, failures_borne
 from hpo.spec.validation import validate_section
 
 _WORKED_OUT = ("objective", "program", "seed", "stack")  # of PlainKeys
@@ -89,7 +89,7 @@ def _add_method(keys: CarriedKeys, config: Mapping[str, Any], space: Space, tria
 
 def _add_budget(keys: CarriedKeys, budget: dict[str, Any], before: int) -> None:
     trials = budget["trials"]
-    if budget.get("failures") == max(5, before // 2):  # the default
+    if budget.get("failures") == failures_borne(before):
         del budget["failures"]
     share = "half of" if trials == math.ceil(before / 2) else "in place of"
     comment = f"{share} the study's {before} trials"

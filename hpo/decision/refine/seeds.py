@@ -7,7 +7,7 @@ from typing import Any
 from hpo.decision.refine.evidence import TrialEvidence
 from hpo.ledger.study.space_change import fits
 from hpo.spec.conditions import identity_of
-from hpo.spec.space import Constant, Space
+from hpo.spec.space import Space
 
 _SHARE = 0.1  # of the budget, at most
 _MOST = 5
@@ -23,21 +23,9 @@ def seeds_of(evidence: TrialEvidence, space: Space, budget: int) -> list[tuple[i
     for record in evidence.good:
         if record.state != "complete":
             continue
-        params = _moved(dict(record.params), space)
+        params = space.complete(record.params)
         if fits(space, params):
             found.setdefault(identity_of(params), (record.number, params))
         if len(found) == most:
             break
     return list(found.values())
-
-
-def _moved(params: dict[str, Any], space: Space) -> dict[str, Any]:
-    """Return a configuration with what is fixed in a space at its value, and without what is not active there."""
-    moved: dict[str, Any] = {}
-    for parameter in space.parameters:
-        if space.active(parameter, moved):
-            if isinstance(parameter.domain, Constant):
-                moved[parameter.name] = parameter.domain.value
-            elif parameter.name in params:
-                moved[parameter.name] = params[parameter.name]
-    return moved

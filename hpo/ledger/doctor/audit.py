@@ -20,7 +20,7 @@ from hpo.ledger.mirror.health import Ailment, ailment_in, ailment_of, drafts, is
 from hpo.ledger.mirror.moved import described, old_locations
 from hpo.ledger.outputs import KeptOutputs
 from hpo.ledger.study.compat import JournalStudies, study_id_of
-from hpo.ledger.study.confirmations import CONFIRMATION
+from hpo.ledger.study.confirmations import CONFIRMATION, is_given_up
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.models import models_of
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
@@ -55,9 +55,9 @@ class Audit:
         return [trial for trial in self.trials if not trial.state.is_finished()]
 
     @property
-    def waiting(self) -> int:
-        """How many interrupted trials the next sweep runs again."""
-        return len(to_be_repeated(self.records))
+    def again(self) -> list[TrialRecord]:
+        """Return the interrupted trials that the next sweep runs again; none, of a confirmation that was given up."""
+        return [] if is_given_up(self.attributes) else to_be_repeated(self.records)
 
 
 def audit(home: Home, name: str, storage: BaseStorage) -> Audit:
@@ -118,7 +118,7 @@ def _reader(home: Home) -> Reader:
 
 def _look_at_the_disk(home: Home, found: Audit) -> None:
     first = origins(found.records)
-    open_ones = {record.number for record in to_be_repeated(found.records)} | {
+    open_ones = {record.number for record in found.again} | {
         record.number for record in found.records if record.state == "running"
     }
     checkpoints = Checkpoints(home.checkpoints / str(found.attributes["id"]))

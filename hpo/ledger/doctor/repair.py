@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.doctor.audit import Audit
 from hpo.ledger.doctor.audit_mlflow import MlflowState
 from hpo.ledger.mirror.moved import correct_locations, old_locations
-from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of
@@ -26,23 +24,10 @@ from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-
     from hpo.ledger.mirror.book import MlflowBook
 
 _RUNNING = ("RUNNING", "SCHEDULED")
 Summarize = Callable[[Sweep, Sequence[TrialRecord], float], Mapping[str, Any]]
-
-
-@contextmanager
-def owned(home: Home, sweep: Sweep, storage: BaseStorage | None = None, to_look: bool = False) -> Iterator[Ownership]:
-    """Own a study inside the block, as a driver does. to_look: nothing will be written. Raises UserError if somebody
-    runs it."""
-    ownership, _ = own_study(sweep, home, storage=storage, to_look=to_look)
-    try:
-        yield ownership
-    finally:
-        ownership.give_up()
 
 
 def mend_store(home: Home, found: Audit) -> list[str]:

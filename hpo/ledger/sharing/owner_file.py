@@ -8,12 +8,10 @@ import os
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hpo.ledger.sharing.owners import Owner, ways_out
 from hpo.spec.faults import UserError
-
-if TYPE_CHECKING:
-    from hpo.ledger.sharing.owners import Owner
 
 _PATIENCE = 1.0  # seconds in which an owner that has just taken a lock writes down who it is
 
@@ -22,10 +20,11 @@ class FileOwnership:
     """Says that one driver runs a study (ownership.Ownership). Held from `take` to `give_up`, or to the death of the
     process; nobody shares a journal, and nobody loses a lock."""
 
-    def __init__(self, path: Path, study: str) -> None:
-        """path: the lock file, the same for all drivers of the study."""
+    def __init__(self, path: Path, study: str, sweeping: bool = False) -> None:
+        """path: the lock file, the same for all drivers of the study. sweeping: as in `ways_out`."""
         self._path = path
         self._study = study
+        self._sweeping = sweeping
         self._descriptor: int | None = None
         self.number = 0
         self.alone = True
@@ -57,7 +56,7 @@ class FileOwnership:
         except BlockingIOError:
             owner = _owner(descriptor)
             os.close(descriptor)
-            remedy = "wait for it, stop it, or choose another name with -o name=..."
+            remedy = ways_out(self._sweeping)
             raise UserError(f"the study {self._study!r} is being run by {owner} ({remedy})") from None
 
     def _see_that_nobody_has_it(self) -> None:

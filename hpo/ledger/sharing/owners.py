@@ -34,6 +34,12 @@ OWNER_SECONDS = 60.0  # without a sign of life after which a driver counts as de
 _TRIES = 20  # to find or make a study that others make and remove
 
 
+def ways_out(sweeping: bool) -> str:
+    """Return what can be done while somebody else runs a study. sweeping: who asks would run a sweep file, which can
+    name another study."""
+    return "wait for it, stop it, or choose another name with -o name=..." if sweeping else "wait for it, or stop it"
+
+
 class OwnershipLost(UserError):
     """Another driver took the study over: this one was silent for too long, and must write nothing more."""
 
@@ -76,12 +82,13 @@ class SharedOwnership:
     """This driver's entry among the owners of a study in a database (ownership.Ownership). Held from `take` to
     `give_up`; `renew` it every few seconds."""
 
-    def __init__(self, storage: PatientStorage, sweep: Sweep, join: bool = False) -> None:
-        """join: share the study with other drivers that do."""
+    def __init__(self, storage: PatientStorage, sweep: Sweep, join: bool = False, sweeping: bool = False) -> None:
+        """join: share the study with other drivers that do. sweeping: as in `ways_out`."""
         self._storage = storage
         self.patience = storage.patience
         self._sweep = sweep
         self._join = join
+        self._sweeping = sweeping
         self._study_id = -1
         self._made = False  # the study was made here
         self.number = 0  # of this driver; 0: it has no entry
@@ -142,10 +149,10 @@ class SharedOwnership:
         first, more = others[0], len(others) - 1
         seen = f"last seen {max(0.0, now - first.seen):.0f} s ago"
         and_more = f", and {more} more" if more else ""
-        remedy = "wait for it, stop it, or choose another name with -o name=..."
+        remedy = ways_out(self._sweeping)
         if self._join:
             remedy = f"it was started without --join, so it can't be joined; {remedy}"
-        elif first.join:
+        elif first.join and self._sweeping:
             remedy = f"take part with --join, or {remedy}"
         return f"the study {self._sweep.name!r} is being run by {first}, {seen}{and_more} ({remedy})"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.ledger.sharing.owner_file import FileOwnership
@@ -50,11 +51,16 @@ class Ownership(Protocol):
 
 
 def own_study(
-    sweep: Sweep, home: Home, join: bool = False, storage: BaseStorage | None = None, to_look: bool = False
+    sweep: Sweep,
+    home: Home,
+    join: bool = False,
+    storage: BaseStorage | None = None,
+    to_look: bool = False,
+    sweeping: bool = False,
 ) -> tuple[Ownership, BaseStorage | None]:
     """Become a study's owner; return the ownership and the storage, if it had to be opened for that or was given.
 
-    to_look: nothing will be written; a journal whose lock can't be written will do.
+    to_look: nothing will be written; a journal whose lock can't be written will do. sweeping: as in `ways_out`.
 
     Raises UserError if another driver owns the study, or if it can't be shared where it is kept.
     """
@@ -63,13 +69,24 @@ def own_study(
     if join:
         refuse_join(home.storage)
     if home.database is None:
-        lock = FileOwnership(home.owner_file(sweep.name), sweep.name)
+        lock = FileOwnership(home.owner_file(sweep.name), sweep.name, sweeping)
         lock.take(to_look)
         return lock, storage
     database = storage if isinstance(storage, PatientStorage) else open_database(home.database)
-    entry = SharedOwnership(database, sweep, join)
+    entry = SharedOwnership(database, sweep, join, sweeping)
     entry.take()
     return entry, CachedStorage(database) if join else database  # cached: each look reads only what is new
+
+
+@contextmanager
+def owned(home: Home, sweep: Sweep, storage: BaseStorage | None = None, to_look: bool = False) -> Iterator[Ownership]:
+    """Own a study inside the block, as a driver does. to_look: nothing will be written. Raises UserError if somebody
+    runs it."""
+    ownership, _ = own_study(sweep, home, storage=storage, to_look=to_look)
+    try:
+        yield ownership
+    finally:
+        ownership.give_up()
 
 
 def refuse_join(storage: str | None) -> None:

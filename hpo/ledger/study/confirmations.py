@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 CONFIRMS = "confirms"  # the attribute of a confirming study
 CONFIRMATIONS = "confirmations"  # of the study that is confirmed: all that came to an end, the latest last
-CONFIRMATION = "confirmation"  # of the confirming study: the same, of itself
+CONFIRMATION = "confirmation"  # of the confirming study: the same, of itself; {}: it was given up
 LOOKS = "test_looks"  # of the study that is confirmed
 
 Verdict = Literal["better", "not shown", "worse"]
@@ -69,6 +69,11 @@ def confirming(attributes: Mapping[str, Any]) -> Confirming | None:
         return None
     contenders = tuple(Contender(**each) for each in kept["contenders"])
     return Confirming(**{**kept, "contenders": contenders, "seeds": tuple(kept["seeds"])})
+
+
+def is_given_up(attributes: Mapping[str, Any]) -> bool:
+    """Whether nothing will come of a confirming study any more. attributes: its."""
+    return attributes.get(CONFIRMATION) == {}
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,11 @@ def _read(kept: Mapping[str, Any]) -> Confirmation:
 def confirmations_in(attributes: Mapping[str, Any]) -> tuple[Confirmation, ...]:
     """Return the confirmations of a study that came to an end, the latest last. attributes: the study's."""
     return tuple(map(_read, attributes.get(CONFIRMATIONS, ())))
+
+
+def names_in(attributes: Mapping[str, Any]) -> set[str]:
+    """Return the confirming studies of which a study knows, whether they are here or not. attributes: the study's."""
+    return {each["study"] for key in (CONFIRMATIONS, LOOKS) for each in attributes.get(key, ())}
 
 
 def latest_plain(attributes: Mapping[str, Any]) -> Mapping[str, Any]:

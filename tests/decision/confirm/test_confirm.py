@@ -14,7 +14,10 @@ from waiting import wait_for
 
 from hpo.decision.confirm import run
 from hpo.decision.confirm.run import ConfirmWish, confirm
+from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.confirmations import confirmations_in
+from hpo.ledger.study.home import open_storage
+from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.review.display import Display
 from hpo.review.studies import confirmation_of, read_study
 from hpo.spec.yaml_text import dump_source
@@ -168,8 +171,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def test_what_models_have_said_is_gone_and_it_begins_anew(killed: Place, tmp_path: Path) -> None:
     shutil.copytree(killed.folder, tmp_path, dirs_exist_ok=True)
     place = Place(tmp_path, torch=True)
-    for path in (place.home.path / "test_outputs").rglob("*.npz"):
-        path.unlink()
+    gone, *left = (place.home.path / "test_outputs").rglob("*.npz")
+    gone.unlink()
+    assert left
     doctor = place.run("doctor", "small", "--json")
     (other,) = json.loads(doctor.stdout)["confirmations"]
     assert other["found"]["disk.lost_outputs"] >= 1 and "begins anew, with other seeds" in doctor.stderr
@@ -178,6 +182,34 @@ def test_what_models_have_said_is_gone_and_it_begins_anew(killed: Place, tmp_pat
     assert "warning: what the models of 'small.confirm' said of the test rows is gone" in done.stderr
     assert json.loads(done.stdout)["confirmation"] == "small.confirm.2"
     assert len(attributes(place)["test_looks"]) == 1  # the first confirmation never looked
+    assert not (place.home.path / "test_outputs").exists()
+    place.run("doctor", "small", "--fix")  # what was killed is settled
+    doctor = place.run("doctor", "small", "--json")
+    assert doctor.returncode == 0, doctor.stderr
+    given_up, anew = json.loads(doctor.stdout)["confirmations"]
+    assert (given_up["study"], anew["study"]) == ("small.confirm", "small.confirm.2")
+    assert given_up["interrupted"] == 0  # nobody runs them again
+
+
+def test_what_models_have_said_is_damaged_and_the_same_command_begins_anew(killed: Place, tmp_path: Path) -> None:
+    shutil.copytree(killed.folder, tmp_path, dirs_exist_ok=True)
+    place = Place(tmp_path, torch=True)
+    next((place.home.path / "test_outputs").rglob("*.npz")).write_bytes(b"nothing")
+    found = place.run("confirm", "small")
+    assert found.returncode == 1 and "; the same command begins anew, with other seeds" in found.stderr, found.stderr
+    assert not (place.home.path / "test_outputs").exists()
+    done = place.run("confirm", "small", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["confirmation"], found["looks"]) == ("small.confirm.2", 2)
+
+
+def test_beside_a_running_one_it_advises_what_can_be_done(killed: Place) -> None:
+    storage, study = find_study(killed.home, "small.confirm")
+    with owned(killed.home, sweep_of("small.confirm", study.user_attrs), storage):
+        refused = killed.run("confirm", "small")
+    assert refused.returncode == 2
+    assert refused.stderr.rstrip().endswith("(wait for it, or stop it)"), refused.stderr
 
 
 def test_killed_in_the_midst_the_same_command_finishes_it(killed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +240,33 @@ def test_killed_in_the_midst_the_same_command_finishes_it(killed: Place, monkeyp
     assert_records_agree(place, "small.confirm", all_ids=False)
     doctor = place.run("doctor", "small")
     assert doctor.returncode == 0, doctor.stdout
+
+
+ONE_CLASS = """
+import hpo, torch
+
+class OneClass(hpo.TorchTask):
+    kind = "binary"
+
+    def splits(self, data):
+        x = torch.linspace(-1, 1, 60).reshape(30, 2)
+        split = hpo.Split(x, (torch.arange(30) % 2).float())
+        return hpo.Splits(split, split, hpo.Split(x, torch.ones(30)))
+
+    def model(self, params, features, outputs):
+        return hpo.mlp(params, features, outputs)
+"""
+
+
+def test_a_metric_that_the_test_rows_do_not_define_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    place = Place(tmp_path, torch=True)
+    (tmp_path / "rows.py").write_text(ONE_CLASS)
+    keys = {"parameters": {"learning_rate": {"value": 0.01}}, "budget": {"trials": 1, "epochs": 1}, "baselines": [{}]}
+    place.sweep(write(tmp_path, objective="rows.py:OneClass", metric={"name": "val_roc_auc"}, confirm=None, **keys))
+    refused = place.run("confirm", "small", "--seeds", "2")
+    assert refused.returncode == 2 and "test_roc_auc is not defined on the 30 test rows" in refused.stderr
+    assert "test_looks" not in attributes(place)
+    assert [study.study_name for study in open_storage(place.home).get_all_studies()] == ["small"]
 
 
 SCORED = """

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from review.recorded import Trial, complete, recorded, sweep_of
 
+from hpo.decision.confirm.choosing import chosen
 from hpo.decision.confirm.contenders import contenders_of, defaults_in
 from hpo.decision.confirm.plan import confirming_names, confirming_sweep, free_name, fresh_seeds, name_of
 from hpo.decision.confirm.trained import are_all_there, cells_of, rank, shared_seeds
 from hpo.ledger.study.confirmations import CONFIRMS, Confirming, Contender, confirming, looks_at
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord
+from hpo.review.display import Display
 from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.conditions import identity_of
 from hpo.spec.contract import Contract, Known
@@ -143,6 +145,15 @@ def test_an_interrupted_trial_is_not_there() -> None:
     records = [record(0, 0, 11, None, interrupted=True), record(1, 0, 11, 0.5)]
     assert list(cells_of(what, records)) == [(0, 0)] and cells_of(what, records)[0, 0].number == 1
     assert not are_all_there(what, cells_of(what, records))
+
+
+def test_a_name_that_only_a_look_knows_is_taken(tmp_path: Path) -> None:
+    study = study_of(tmp_path, TRIALS, baselines=[BASELINE])
+    look = {"study": "small.confirm", "data": "rows", "moment": 1.0}
+    study = replace(study, attributes={**study.attributes, "test_looks": [look]})
+    contenders = contenders_of(study, 1, None, None)
+    started = chosen(Home(tmp_path / "home"), study, contenders, 2, Inspection(), Display())
+    assert started.name == "small.confirm.2"
 
 
 def test_looks_are_counted_over_all_studies() -> None:

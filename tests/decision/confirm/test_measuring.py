@@ -9,7 +9,15 @@ import pytest
 import torch
 from training.tiny import task_of
 
-from hpo.decision.confirm.measuring import HeldOut, LeftOutputs, OutputsGone, compare, left_outputs, split_of
+from hpo.decision.confirm.measuring import (
+    HeldOut,
+    LeftOutputs,
+    OutputsGone,
+    compare,
+    left_outputs,
+    refuse_undefined,
+    split_of,
+)
 from hpo.decision.confirm.verdict import METHOD_RESAMPLED, METHOD_ROWS
 from hpo.objective.outputs import digest_of_rows
 from hpo.spec.faults import UserError
@@ -67,6 +75,18 @@ def test_a_metric_that_these_rows_do_not_define_is_said() -> None:
     left = said(split, 1.0, 5)
     with pytest.raises(UserError, match="test_roc_auc is not defined on the 60 test rows"):
         compare(left, left, split, "roc_auc", "maximize")
+
+
+def test_whether_the_rows_define_a_metric_is_known_before_any_model() -> None:
+    for kind, metrics in METRICS.items():
+        for metric in metrics:
+            refuse_undefined(metric, held_out(kind), CLASSES if kind == "multiclass" else 1)
+    one = HeldOut("binary", torch.ones(ROWS), "data", "rows")
+    lacking = HeldOut("multiclass", torch.arange(ROWS) % 2, "data", "rows")
+    for split, outputs in ((one, 1), (lacking, CLASSES)):
+        refuse_undefined("f1", split, outputs)
+        with pytest.raises(UserError, match="test_roc_auc is not defined on the 60 test rows"):
+            refuse_undefined("roc_auc", split, outputs)
 
 
 def test_a_digest_is_of_rows_and_targets() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from review.recorded import complete, recorded, sweep_of
 
-from hpo.decision.confirm.words import lines_of
+from hpo.decision.confirm.words import confirmation_json, lines_of
 from hpo.ledger.study.confirmations import CONFIRMATIONS, Confirmation, Final, JudgedDifference, Ranked, Yardstick
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.references import REFERENCES
@@ -58,3 +58,4 @@ def test_references_of_other_rows_are_left_out_for_people_and_for_scripts(
 def test_seeds_that_make_no_difference_are_said(tmp_path: Path, spread: float, said: bool) -> None:
     lines = lines_of(study_of(tmp_path), confirmation(spread))
     assert any("every seed gave the same" in line for line in lines) is said
+    assert confirmation_json("small", confirmation(spread))["seeds_ignored"] is said

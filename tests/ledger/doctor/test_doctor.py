@@ -19,9 +19,9 @@ from e2e.support import Place, _empty_mlflow, assert_records_agree
 from mlflow import MlflowClient
 from waiting import wait_for
 
-from hpo.ledger.doctor.repair import owned
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.mirror.moved import correct_locations, old_locations
+from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
 from hpo.review.doctor import Diagnosis, diagnose, json_of, lines_of

@@ -41,7 +41,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def driver(url: str) -> Callable[..., SharedOwnership]:
     """`driver(join=False)`: one that has not entered yet, with a connection of its own."""
-    return lambda join=False: SharedOwnership(open_database(url), make_sweep(), join)
+    return lambda join=False: SharedOwnership(open_database(url), make_sweep(), join, sweeping=True)
 
 
 @pytest.fixture
@@ -137,6 +137,19 @@ def test_drivers_share_a_study_only_if_all_do(driver):
     assert first.number != second.number
     with pytest.raises(UserError, match=r"and 1 more \(take part with --join"):
         driver().take()
+
+
+def test_who_runs_no_sweep_file_is_told_of_no_option_of_its(driver, url, tmp_path):
+    shared = driver(join=True)
+    shared.take()
+    with pytest.raises(UserError, match=r"seen 0 s ago \(wait for it, or stop it\)$"):
+        SharedOwnership(open_database(url), make_sweep()).take()
+    lock = FileOwnership(tmp_path / "lock", "s")
+    lock.take()
+    with pytest.raises(UserError, match=r"\(wait for it, or stop it\)$"):
+        FileOwnership(tmp_path / "lock", "s").take()
+    with pytest.raises(UserError, match=r"or choose another name with -o name=\.\.\.\)$"):
+        FileOwnership(tmp_path / "lock", "s", sweeping=True).take()
 
 
 def test_the_estate_of_a_dead_driver_goes_to_exactly_one_of_the_others(driver, now, monkeypatch):
