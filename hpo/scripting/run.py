@@ -76,9 +76,9 @@ def run(
 
     Raises hpo.UserError for bad input, with the text that the command prints (hpo.SweepFailed, one of these, if no
     trial is complete); KeyboardInterrupt after Ctrl-C, once the running trials have ended or kept a checkpoint (at once
-    after a second one): the same call goes on with the study. Only in the main thread can Ctrl-C be heard. OSError, of
-    a full disk, say: what is recorded is safe. Warns (RuntimeWarning) of a sweep that ended early by an error, and if
-    MLflow lacks some of it.
+    after a second one): the same call goes on with the study. Only in the main thread can Ctrl-C be heard, and where
+    the program doesn't ignore it. OSError, of a full disk, say: what is recorded is safe. Warns (RuntimeWarning) of a
+    sweep that ended early by an error, and if MLflow lacks some of it.
     """
     refuse_while_imported(CALL)
     check_truth(CALL, "join", join)
