@@ -86,6 +86,12 @@ def test_all_faults_at_once_each_with_its_keyword() -> None:
     assert any("did you mean 'method'?" in line for line in lines)
 
 
+def test_a_name_that_is_none_is_none() -> None:
+    keys = {"parameters": PARAMETERS, "metric": "score", "name": None}
+    assert defined({"objective": objective, **keys}).name == "objective"
+    assert any('add name="..."' in line for line in refused({"objective": "math:sqrt", **keys}))
+
+
 def test_a_value_that_is_no_section_is_not_replaced_in_silence() -> None:
     assert refused({"objective": objective, "parameters": PARAMETERS, "metric": "score", "budget": 7},
                    settings=[("trials", "budget.trials", 2)]) == [
