@@ -45,7 +45,8 @@ def command(
 ) -> int:
     """Run a sweep file, or go on with its study up to the budget.
 
-    Exit code 0: done; 1: no trial is complete; 2: bad input; 3: done, but MLflow lacks some of it; 130: interrupted.
+    Exit code 0: done; 1: no trial is complete, or the file's `confirm` came to no verdict; 2: bad input; 3: done, but
+    MLflow lacks some of it; 130: interrupted.
     """
     from hpo.objective.build import inspect
     from hpo.spec.load import load_sweep
