@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from hpo.cli.options import engine_options, home_options
+from hpo.cli.signals import hear_interrupts
 
 if TYPE_CHECKING:
     from hpo.decision.confirm.run import Confirmed, ConfirmWish
@@ -53,8 +52,7 @@ def command(
     """
     from hpo.spec.source import parse_value
 
-    if threading.current_thread() is threading.main_thread():  # until the driver counts them both
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hear_interrupts()
     from hpo.decision.confirm.run import ConfirmWish
     from hpo.ledger.mirror.reach import refuse_unusable
     from hpo.ledger.study.home import make_home

@@ -18,7 +18,7 @@ from hpo.lazy import keep_imports
 from hpo.ledger.study.urls import MaskedStream, masked
 from hpo.spec.faults import Bug, RecordsGone, SpecError, UserError
 
-_NO_COMMANDS = ("main", "options")
+_NO_COMMANDS = ("main", "options", "signals")
 _ORDER = (
     "sweep",
     "check",
@@ -76,8 +76,8 @@ def _traceback_file(error: Bug) -> str:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 no finished trial, 2 bad input, 3 MLflow lacks something,
-    130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 not come through (each command says with what), 2 bad input, 3 MLflow
+    lacks something, 130 interrupted."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     for stream in (sys.stdout, sys.stderr):

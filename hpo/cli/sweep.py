@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from hpo.cli.options import engine_options, home_options, sweep_file_options
+from hpo.cli.signals import hear_interrupts
 
 if TYPE_CHECKING:
     from hpo.ledger.study.home import Home
@@ -46,14 +45,14 @@ def command(
 ) -> int:
     """Run a sweep file, or go on with its study up to the budget.
 
-    Exit code 0: done; 1: no trial is complete; 2: bad input; 3: done, but MLflow lacks some of it; 130: interrupted.
+    Exit code 0: done; 1: no trial is complete, or the file's `confirm` came to no verdict; 2: bad input; 3: done, but
+    MLflow lacks some of it; 130: interrupted.
     """
     from hpo.objective.build import inspect
     from hpo.spec.load import load_sweep
     from hpo.spec.shipped import find_sweep_file
 
-    if threading.current_thread() is threading.main_thread():  # until the driver counts them both
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hear_interrupts()
     overrides += (f"engine.type={engine}",) if engine is not None else ()
     overrides += (f"engine.workers={workers}",) if workers is not None else ()
     sweep = load_sweep(find_sweep_file(file), inspect, overrides)

@@ -23,11 +23,15 @@ class Interrupts:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count what comes inside the block. Only the main thread can; in others it is as ever."""
+        """Count what comes inside the block; what the program ignores stays ignored. Only the main thread can count: in
+        others all is as ever."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}
+        for number in before:
+            signal.signal(number, self._handle)
         try:
             yield
         finally:

@@ -3,9 +3,10 @@
 The noise is the best-founded measure that the record allows, in this order:
 
 1. Where a trial is the mean of several members (`repeats`, folds): one standard error of that mean, the standard
-   deviation between its members over the root of their number; the rule of the same book, section 3.4.3. Between so few
+   deviation between its members over the root of their number; the one-standard-error rule, as in 2. Between so few
    members it is itself uncertain, so what counts is the best trial's, or the median of all complete trials' where that
-   is larger. (Folds share training rows, so theirs is rather too small: Bengio and Grandvalet, JMLR 5, 2004.)
+   is larger. (Members are taken for independent. Folds share training rows, so theirs is rather too small: Bengio and
+   Grandvalet, JMLR 5, 2004. With `repeats` beside folds it is smaller still: the seeds of a fold share its rows.)
 2. Where the metric is a share of the validation rows (accuracy), and their number is known: one binomial standard
    error, sqrt(p (1 - p) / rows), as in the one-standard-error rule of Breiman, Friedman, Olshen and Stone,
    Classification and Regression Trees (1984), section 3.4.3. At p = 0 and p = 1, where the formula gives 0, p is
@@ -14,8 +15,9 @@ The noise is the best-founded measure that the record allows, in this order:
    configuration, pooled over all of them.
 4. Else it is not known, and said so. How much the best trial's own curve goes up and down is no evidence of it.
 
-All trials are measured on the same rows, so a small difference between two of them may still be real; and the best of
-many is measured too well by chance. This says which trials can't be told from the best, not which are as good.
+All trials are measured on the same rows (but with `resample: reshuffle`), so a small difference between two of them may
+still be real; and the best of many is measured too well by chance. This says which trials can't be told from the best,
+not which are as good.
 """
 
 from __future__ import annotations

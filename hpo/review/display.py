@@ -90,7 +90,6 @@ class LiveDisplay(Display):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=4, transient=True)
-        self._standing: Standing | None = None
 
     def __enter__(self) -> Display:
         self._live.start()

@@ -14,6 +14,7 @@ from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.review.summary import home_options, hpo_command
+from hpo.spec.space import counted
 from hpo.spec.sweep import Sweep
 
 
@@ -92,9 +93,9 @@ def _last_line(diagnosis: Diagnosis, home: Home) -> str:
     left = diagnosis.after
     waiting = _waiting(diagnosis.waiting, diagnosis.command)
     if not len(left):
-        count = f"{diagnosis.trials:,} trial{'s' if diagnosis.trials != 1 else ''}"
+        count = counted(diagnosis.trials, "trial")
         return f"{diagnosis.study}: study, MLflow and disk agree ({count}){waiting}"
-    verdict = f"{len(left):,} disagreement{'s' if len(left) != 1 else ''}"
+    verdict = counted(len(left), "disagreement")
     if diagnosis.done is not None:
         verdict += " left"
     remedies = [f"{kind}: {why}" for kind, why in BEYOND_REPAIR.items() if kind in left.counts]
@@ -107,7 +108,7 @@ def _last_line(diagnosis: Diagnosis, home: Home) -> str:
 def _waiting(count: int, command: str) -> str:
     if not count:
         return ""
-    return f"; {count} interrupted trial{'s' if count != 1 else ''} will be run again by the next {command}"
+    return f"; {counted(count, 'interrupted trial')} will be run again by the next {command}"
 
 
 def json_of(diagnosis: Diagnosis) -> dict[str, Any]:

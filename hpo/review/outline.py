@@ -11,7 +11,7 @@ from hpo.review.display import duration, params_text
 from hpo.spec.census import census_of
 from hpo.spec.conditions import Clause
 from hpo.spec.grammar import LocalEngineKeys
-from hpo.spec.space import Constant, Parameter, enumerated, show
+from hpo.spec.space import Constant, Parameter, counted, enumerated, show
 from hpo.spec.sweep import Sweep
 
 _WIDEST = 40  # letters of a name that others are lined up with
@@ -34,9 +34,8 @@ def outline(sweep: Sweep) -> str:
         lines.append(f"beside    scikit-learn's models with their defaults (references): {', '.join(names)}")
     if (keys := sweep.confirm) is not None:
         count = (keys.top + 1) * keys.seeds
-        lines.append(
-            f"confirm   the best {keys.top} and the baseline over {keys.seeds} seeds: at most {count} trainings more"
-        )
+        best = f"the best {keys.top}" if keys.top > 1 else "the best"
+        lines.append(f"confirm   {best} and the baseline over {keys.seeds} seeds: at most {count} trainings more")
     lines += [f"note      {note}" for note in sweep.notes]
     return "\n".join(lines)
 
@@ -54,7 +53,7 @@ def _size(sweep: Sweep) -> str:
     if census.size is None:
         return "unbounded"
     large = math.log10(census.size) >= _DIGITS
-    return f"about 10^{math.log10(census.size):.0f} configurations" if large else f"{census.size:,} configurations"
+    return f"about 10^{math.log10(census.size):.0f} configurations" if large else counted(census.size, "configuration")
 
 
 def _parameter_line(parameter: Parameter, width: int) -> str:
@@ -78,21 +77,22 @@ def condition_text(condition: object) -> str:
 
 def _plan_lines(sweep: Sweep) -> list[str]:
     budget, epochs = sweep.budget, sweep.max_epochs()
-    each = f" of at most {epochs} epochs" if epochs is not None else ""
-    lines = [f"budget    {budget.trials:,} trials{each}"]
+    each = f" of at most {counted(epochs, 'epoch')}" if epochs is not None else ""
+    lines = [f"budget    {counted(budget.trials, 'trial')}{each}"]
     if budget.seconds is not None:
         lines[0] += f", or {duration(budget.seconds)}, whichever ends first"
     lines += _member_lines(sweep)
     lines.append(f"stopping  {sweep.early_terminate.in_words(epochs)}")
     if epochs is not None:
         times = f" x {sweep.members} members" if sweep.members > 1 else ""
-        lines.append(f"forecast  at most {budget.trials * epochs:,} epochs{times}")
+        lines.append(f"forecast  at most {counted(budget.trials * epochs, 'epoch')}{times}")
     if isinstance(sweep.engine, LocalEngineKeys):
         places = plan_workers(sweep.engine, budget.trials)
         workers = max(1, len(places))
         gpus = len({place for place in places if place is not None})
-        where = f"{len(places)} processes" if places else "this process"
-        lines.append(f"workers   {where}" + (f" on {gpus} GPUs" if gpus else ""))
+        processes = "1 process" if len(places) == 1 else f"{len(places)} processes"
+        where = processes if places else "this process"
+        lines.append(f"workers   {where}" + (f" on {counted(gpus, 'GPU')}" if gpus else ""))
         lines += _cohort_lines(sweep, workers)
     else:
         keys = sweep.engine
@@ -117,18 +117,20 @@ def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
     if names is None:
         return ["cohorts   none: a function or a program trains one trial at a time"]
     if sweep.stack is not None:
-        return [f"cohorts   the trial trains in one stack with {len(sweep.stack.others)} others, as it did before"]
+        others = counted(len(sweep.stack.others), "other")
+        return [f"cohorts   the trial trains in one stack with {others}, as it did before"]
     if most == 1:
         alone = sweep.members > 1 and sweep.stacks
         return [f"cohorts   off: every trial trains alone{', its members as a stack' if alone else ''}"]
     shapes = sweep.shapes()
-    count = f"{shapes:,} shapes" if shapes is not None else "any number of shapes"
+    count = counted(shapes, "shape") if shapes is not None else "any number of shapes"
     same = f"trials of one shape ({', '.join(names)}: {count})" if names else "all trials"
     open_trials, budget = opening(sweep.method, most, workers, sweep.members), sweep.budget.trials
     first, last = min(open_trials.at(0), budget), min(open_trials.at(budget), budget)
     lines = [f"cohorts   {same} train as stacks of up to {min(largest(sweep.members) if most is None else most, last)}"]
-    at_once = f"{first} trials" if first == last else f"{first} trials at first, {last} in the end,"
-    lines.append(f"          {at_once} are open at a time" + (f", {first / shapes:.1f} a shape" if shapes else ""))
+    at_once = counted(first, "trial") if first == last else f"{counted(first, 'trial')} at first, {last} in the end,"
+    a_shape = f", {first / shapes:.1f} a shape" if shapes else ""
+    lines.append(f"          {at_once} {'is' if last == 1 else 'are'} open at a time{a_shape}")
     if most is None:
         lines.append("          a shape that a worker finds slower as a stack trains one by one")
     return lines

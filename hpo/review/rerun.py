@@ -9,6 +9,7 @@ from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.restored import find_study
+from hpo.spec.space import counted
 from hpo.spec.yaml_text import dump_source
 
 
@@ -63,7 +64,8 @@ def stack_of(
     if missing := [number for number in numbers if number not in found]:
         return {}, (f"It trained with trial {missing[0]}, which is gone: alone it gets the same to rounding.",)
     others = [_neighbour(record_of(found[number])) for number in numbers if number != trial.number]
-    remark = f"It trained in one stack with {len(others)} others, which its rounding depends on: they train beside it."
+    beside = f"{counted(len(others), 'other')}, which its rounding depends on"
+    remark = f"It trained in one stack with {beside}: {'they train' if len(others) > 1 else 'that trains'} beside it."
     return {"place": list(numbers).index(trial.number), "others": others}, (remark,)
 
 

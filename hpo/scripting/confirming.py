@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpo.decision.confirm.words import confirmation_json, lines_of
-from hpo.ledger.study.confirmations import Confirmation, Final, Verdict, confirmations_in
+from hpo.ledger.study.confirmations import Confirmation, Final, Verdict
 from hpo.ledger.study.home import Home
 from hpo.review.display import make_display
-from hpo.review.studies import RecordedStudy, read_study
+from hpo.review.studies import RecordedStudy, confirmation_of, read_study
 from hpo.scripting.checks import check_whole
 from hpo.scripting.surroundings import folders_of, pass_on, process_kept
 from hpo.spec.faults import UserError
@@ -49,8 +49,8 @@ class ConfirmResult:
 
 def latest(study: RecordedStudy) -> ConfirmResult | None:
     """Return the latest confirmation of a study, None if there is none."""
-    found = list(confirmations_in(study.attributes))
-    return _told(study, found[-1]) if found else None
+    found = confirmation_of(study)
+    return _told(study, found) if found is not None else None
 
 
 def confirm_study(

@@ -49,7 +49,7 @@ def define(given: Given) -> Sweep:
     for key, value in given_keys.items():
         origin = f"{CALL}({key}=...)" if key in given.keys else CALL
         _set_top(source, str(key), _in_words(key, value, path.resolve().parent), origin, faults)
-    if "name" not in source.data and not source.text:
+    if source.data.get("name") is None and not source.text:
         _name(source, given_keys.get("objective"), faults)
     _override(source, given, faults)
     sweep = make_sweep(source, path, inspect, faults)

@@ -76,9 +76,9 @@ def run(
 
     Raises hpo.UserError for bad input, with the text that the command prints (hpo.SweepFailed, one of these, if no
     trial is complete); KeyboardInterrupt after Ctrl-C, once the running trials have ended or kept a checkpoint (at once
-    after a second one): the same call goes on with the study. Only in the main thread can Ctrl-C be heard. OSError, of
-    a full disk, say: what is recorded is safe. Warns (RuntimeWarning) of a sweep that ended early by an error, and if
-    MLflow lacks some of it.
+    after a second one): the same call goes on with the study. Only in the main thread can Ctrl-C be heard, and where
+    the program doesn't ignore it. OSError, of a full disk, say: what is recorded is safe. Warns (RuntimeWarning) of a
+    sweep that ended early by an error, if MLflow lacks some of it, and if the sweep's `confirm` came to nothing.
     """
     refuse_while_imported(CALL)
     check_truth(CALL, "join", join)
@@ -113,7 +113,11 @@ def run(
             pass_on(standing.interrupted, text)
         result = Result(where, read_study(where, ready.sweep.name), _object(given))
     _judge(standing, result)
-    if ready.sweep.confirm is None or standing.interrupted or standing.error or join:
+    if ready.sweep.confirm is None or standing.interrupted or standing.error:
+        return result
+    if join:
+        text = f"{result.name!r} is not confirmed: it may have other drivers; call confirm() when all have ended"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
         return result
     return _confirmed(result, progress)
 
@@ -142,5 +146,5 @@ def _confirmed(result: Result, progress: bool) -> Result:
     try:
         result.confirm(progress=progress)
     except UserError as error:  # the sweep itself is done
-        warnings.warn(f"{result.name} is not confirmed: {error}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{result.name!r} is not confirmed: {error}", RuntimeWarning, stacklevel=3)
     return result.reload()

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,21 +26,63 @@ def process_kept() -> Iterator[list[str]]:
     and what training in this process (`workers: 0`) changes, `sys.path`, the generators of random numbers and the
     number of Torch's threads. (Handlers of signals are the driver's own to put back.)
 
+    Blocks may overlap, in several threads: all but `sys.path` is put back when the last of them ends, to what it was
+    when the first began.
+
     Yields a list that takes the folders of the user's which are to leave `sys.path` again; none, if nothing trains
     here. What the user's own code adds to it stays.
     """
     with path_lock:
         path = list(sys.path)
-    variable = os.environ.get(from_file.VARIABLE)
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    generators = random.getstate()
-    numpy, torch = _numpy_state(), _torch_state()
+    _overlapping.enter()
     folders: list[str] = []
     try:
         yield folders
     finally:
         if folders:
             user_path.leave(folders, path)
+        _overlapping.leave()
+
+
+class _Overlapping:
+    """What blocks that overlap change for one another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._put_back: Callable[[], None] = _nothing
+
+    def enter(self) -> None:
+        """Note how it is, if nobody is inside."""
+        with self._lock:
+            if not self._inside:
+                self._put_back = _noted()
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Put it back, if nobody else is inside."""
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._put_back()
+                self._put_back = _nothing
+
+
+def _nothing() -> None:
+    """What there is to put back while nobody is inside."""
+
+
+_overlapping = _Overlapping()
+
+
+def _noted() -> Callable[[], None]:
+    """Return a call that puts the process back as it is now."""
+    variable = os.environ.get(from_file.VARIABLE)
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    generators = random.getstate()
+    numpy, torch = _numpy_state(), _torch_state()
+
+    def put_back() -> None:
         if variable is None:
             os.environ.pop(from_file.VARIABLE, None)
         else:
@@ -49,6 +92,8 @@ def process_kept() -> Iterator[list[str]]:
         random.setstate(generators)
         numpy()
         torch()
+
+    return put_back
 
 
 def folders_of(sweep: Sweep) -> list[str]:

@@ -254,3 +254,10 @@ SweepKeys = section_of(PlainKeys, FileKeys, "SweepKeys")  # the whole top level
 
 # Keys of W&B's service: they say where its server keeps the sweep, which means nothing here.
 SERVICE_KEYS = ("project", "entity", "controller", "job", "image_uri")
+
+
+def long_form(key: str, value: Any) -> Any:
+    """Return a top-level key's value with its short form written out: `asha` is short for {type: asha}."""
+    if key == "early_terminate" and (value is None or isinstance(value, str)):
+        return {"type": value or "none"}
+    return value

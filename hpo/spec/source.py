@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.spec.faults import ConfigPath, Fault, SpecError
+from hpo.spec.grammar import long_form
 from hpo.spec.yaml_text import MOST_BYTES, Unreadable, plain
 
 
@@ -108,12 +109,16 @@ def set_key(source: Source, key: str, value: Any, origin: str) -> Fault | None:
         elif isinstance(container, list) and _is_index(rest[0]) and int(rest[0]) < len(container):
             part, rest = int(rest[0]), rest[1:]
         else:
-            return Fault(f"'{rest[0]}' leads nowhere in what the file has there", path, source=origin)
+            return Fault(f"'{rest[0]}' leads nowhere in what stands there", path, source=origin)
         path = (*path, part)
         if not rest:
             break
         if isinstance(container, dict) and not isinstance(container.get(part), dict | list):
-            container[part] = {}
+            found = container.get(part)
+            found = long_form(str(part), found) if len(path) == 1 else found
+            if found is not None and not isinstance(found, dict):
+                return Fault(f"'{rest[0]}' leads nowhere in what stands there", path, source=origin)
+            container[part] = found or {}
             changed = changed or path
         container = container[part]
     container[part] = value

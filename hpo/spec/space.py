@@ -261,6 +261,11 @@ def show(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else shortened(str(value))
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many there are of something that has an `s` when there are several: `1 shape`, `1,200 shapes`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def enumerated(texts: Sequence[str], between: str = ", ") -> str:
     """Return texts one after the other, of many the first ones, the last one and how many there are."""
     if len(texts) <= _SHOWN_VALUES:

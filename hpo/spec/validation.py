@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from hpo.section import Section
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean, shortened
-from hpo.spec.grammar import SweepKeys
+from hpo.spec.grammar import SweepKeys, long_form
 from hpo.spec.space import show
 
 
@@ -20,9 +20,7 @@ def validate_section(key: str, value: Any, path: ConfigPath) -> tuple[Any, list[
     """Validate one top-level section; return its model (None if faulty) and the faults."""
     if key == "engine" and isinstance(value, dict) and "type" not in value:
         value = {**value, "type": "local"}
-    if key == "early_terminate" and (value is None or isinstance(value, str)):
-        value = {"type": value or "none"}
-    return validate(_adapter(key), value, path, _known_keys(key, value))
+    return validate(_adapter(key), long_form(key, value), path, _known_keys(key, value))
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from e2e.support import Place
 
+from hpo.cli.signals import hear_interrupts
 from hpo.driver.interrupts import Interrupts
 
 
@@ -39,6 +40,29 @@ def test_interrupts_are_counted_inside_the_block_only() -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert interrupts.count == 2
+
+
+@pytest.mark.usefixtures("heard")
+def test_what_a_program_ignores_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupts = Interrupts(lambda: None)
+    with interrupts.counted():
+        signal.raise_signal(signal.SIGINT)
+        assert not interrupts and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_command_hears_ctrl_c_where_it_was_begun_with_it_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        hear_interrupts()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_in_another_thread_nothing_is_counted_and_nothing_changed() -> None:

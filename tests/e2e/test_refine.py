@@ -73,5 +73,5 @@ def test_the_shipped_binary_task(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     checked = place.run("check", place.folder / "binary-refined.yaml")
     assert checked.returncode == 0, checked.stderr
-    assert "budget    9 trials of at most 1 epochs" in checked.stdout
+    assert "budget    9 trials of at most 1 epoch" in checked.stdout
     assert done.stderr == ""

@@ -86,6 +86,20 @@ def test_all_faults_at_once_each_with_its_keyword() -> None:
     assert any("did you mean 'method'?" in line for line in lines)
 
 
+def test_a_name_that_is_none_is_none() -> None:
+    keys = {"parameters": PARAMETERS, "metric": "score", "name": None}
+    assert defined({"objective": objective, **keys}).name == "objective"
+    assert any('add name="..."' in line for line in refused({"objective": "math:sqrt", **keys}))
+
+
+def test_a_value_that_is_no_section_is_not_replaced_in_silence() -> None:
+    assert refused({"objective": objective, "parameters": PARAMETERS, "metric": "score", "budget": 7},
+                   settings=[("trials", "budget.trials", 2)]) == [
+        "hpo.run(trials=...): budget: 'trials' leads nowhere in what stands there",
+        "hpo.run: budget: must be a mapping, but got 7",
+    ]  # fmt: skip
+
+
 def test_a_file_with_a_faulty_key_over_it(file: Path) -> None:
     assert refused(file, budget={"trials": -1})[0].startswith("hpo.run(budget=...): budget.trials: ")
     assert refused(file, overrides=["budget.trials=-1"])[0].startswith("-o budget.trials=-1: budget.trials: ")

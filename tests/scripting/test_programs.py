@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from e2e.support import Place, assert_records_agree, environment
+from postgresql import postgresql
 from warm import Warm
 
 import hpo
@@ -100,3 +101,24 @@ print(result.best.value == 2.0 * result.best.params["x"], result.sweep["objectiv
     done = run_program(place, "-", text=typed)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"True __main__:typed \(code [0-9a-f]{8}\)\n", done.stdout)
+
+
+def test_a_shared_sweep_says_that_it_does_not_confirm(tmp_path: Path) -> None:
+    place = InMlruns(tmp_path)
+    with postgresql() as url:
+        typed = (
+            HEAD
+            + f"""
+import hpo
+def shared(trial):
+    return trial.params["x"]
+result = hpo.run(
+    objective=shared, parameters={{"x": {{"min": 0.0, "max": 1.0}}}}, metric="score", trials=2, progress=False,
+    baselines=[{{"x": 0.5}}], confirm={{"top": 1, "seeds": 2}}, storage={url!r}, join=True,
+)
+print(len(result.trials), result.confirmation)
+"""
+        )
+        done = run_program(place, "-", text=typed)
+    assert (done.returncode, done.stdout) == (0, "2 None\n")
+    assert "RuntimeWarning: 'shared' is not confirmed: it may have other drivers; call confirm() when" in done.stderr

@@ -185,6 +185,20 @@ def test_a_handler_of_the_programs_own_hears_of_the_signal(run: Run) -> None:
     assert heard == [signal.SIGTERM] and len(result.trials) < 50
 
 
+@pytest.mark.usefixtures("heard")
+def test_a_program_that_ignores_ctrl_c_has_its_whole_sweep(run: Run) -> None:
+    driver = os.getpid()
+
+    def unheard(trial: Any) -> float:
+        if trial.number == 1:
+            os.kill(driver, signal.SIGINT)
+        return float(trial.params["x"])
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    result = run(objective=unheard, progress=False)
+    assert list(result.trials["state"]) == ["complete"] * 4 and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_in_this_process_the_function_is_the_object_itself(run: Run) -> None:
     lock, seen = threading.Lock(), []
 

@@ -195,6 +195,7 @@ BASE = {
     "seed": 1,
     "early_terminate": "asha",
     "budget": {"trials": 3},
+    "retry": None,
     "forbid": [{"a": 1}, {"b": 2}],
     "parameters": {"a.b": {"value": 1}, "g": {"parameters": {"x": {"min": 0}, "y.z": {"value": 2}}}},
 }
@@ -211,6 +212,8 @@ BASE = {
         ("new.deep.key=[1, a]", ("new", "deep", "key"), [1, "a"]),
         ("early_terminate={type: median}", ("early_terminate",), {"type": "median"}),
         ("early_terminate.type=median", ("early_terminate", "type"), "median"),
+        ("early_terminate.eta=4", ("early_terminate",), {"type": "asha", "eta": 4}),
+        ("retry.died=0", ("retry", "died"), 0),
         ("forbid.1.b=7", ("forbid", 1, "b"), 7),
         ("forbid.0={c: 1}", ("forbid", 0), {"c": 1}),
         ("parameters.a.b={value: 9}", ("parameters", "a.b"), {"value": 9}),
@@ -243,7 +246,7 @@ def test_overrides(text: str, path: tuple[Any, ...], value: Any) -> None:
         ("seed=[1", "not valid YAML: "),
         ("seed={a: 1, a: 2}", "not valid YAML: the key is repeated"),
         ("seed=!!python/name:os.system", "not valid YAML: "),
-        ("forbid.2.a=1", "'2' leads nowhere in what the file has there"),
+        ("forbid.2.a=1", "'2' leads nowhere in what stands there"),
         ("forbid.x=1", "'x' leads nowhere"),
     ],
 )
@@ -266,6 +269,13 @@ def test_overrides_that_cannot_be_applied(faults: Faults, text: str, message: st
 def test_faults_of_overridden_keys_name_the_override(faults: Faults, text: str, fault: str) -> None:
     [found] = faults("budget: {trials: 2}", text)
     assert found.startswith(fault)
+
+
+@pytest.mark.parametrize("value", ["7", "seven", "[1]", "true"])
+def test_a_value_that_is_no_mapping_is_not_replaced_in_silence(faults: Faults, value: str) -> None:
+    found = faults(f"budget: {value}", "budget.trials=5")
+    assert "-o budget.trials=5: budget: 'trials' leads nowhere in what stands there" in found
+    assert any("budget: must be a mapping" in fault for fault in found)
 
 
 def test_a_later_override_wins(load: Load, faults: Faults) -> None:
