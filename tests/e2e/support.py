@@ -42,6 +42,11 @@ def slow(trial):
         time.sleep(0.1)
         trial.report(epoch, score=trial.params["x"])
 
+def held(trial):
+    while trial.number >= 2 and not Path(trial.data["go"]).exists():
+        time.sleep(0.05)
+    trial.report(1, score=trial.params["x"])
+
 def raises(trial):
     raise RuntimeError(f"no luck with {trial.number}")
 
@@ -197,6 +202,21 @@ class Place:
     def wait_for_trials(self, count: int, process: subprocess.Popen[str]) -> None:
         """Wait until a running sweep has brought the journal to this many trials with outcomes."""
         wait_for(lambda: self.ended() >= count, f"{count} trials", process=process)
+
+    def kill_in_mid_trial(self, path: Path) -> None:
+        """Start a sweep of `held`, kill its driver when two trials are complete and others run, and let those go on
+        that come next. (Two trials of `slow` may end at the same moment, and a kill then finds none that runs.)"""
+        process = self.start("sweep", path)
+        self.wait_for_trials(2, process)
+
+        def running() -> bool:
+            states = [trial.state.name for trial in self.trials()]
+            return states.count("COMPLETE") == 2 and "RUNNING" in states
+
+        wait_for(running, "two complete trials and one that runs", process=process)
+        process.kill()
+        process.communicate()
+        (self.folder / "go").touch()
 
     def runs(self, study: str = "small") -> tuple[Run, dict[int, Run]]:
         """Return MLflow's parent run and its child runs by trial number; doubled ones are an error."""

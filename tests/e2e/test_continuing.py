@@ -20,11 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_killed_sweep_goes_on_to_its_exact_budget(place: Place):
-    path = place.write("slow", budget={"trials": 10})
-    process = place.start("sweep", path)
-    place.wait_for_trials(3, process)
-    process.kill()
-    process.communicate()
+    path = place.write("held", budget={"trials": 10}, data={"go": str(place.folder / "go")})
+    place.kill_in_mid_trial(path)
     left = Counter(trial.state.name for trial in place.trials())
     assert left["RUNNING"] >= 1
     done = place.run("sweep", path)

@@ -368,11 +368,8 @@ def test_a_study_in_a_database(tmp_path: Path):
 @pytest.mark.slow
 def test_a_sweep_that_was_killed(tmp_path: Path):
     place = Place(tmp_path)
-    path = place.write("slow", budget={"trials": 6})
-    process = place.start("sweep", path)
-    place.wait_for_trials(2, process)
-    process.kill()
-    process.communicate()
+    path = place.write("held", budget={"trials": 6}, data={"go": str(tmp_path / "go")})
+    place.kill_in_mid_trial(path)
     found = place.run("doctor", "small")
     assert found.returncode == 1, found.stderr
     assert "it is RUNNING, but nobody runs it" in found.stdout
