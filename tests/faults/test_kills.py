@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,6 @@ def work(trial):
 """
 ASHA = {"type": "asha", "min_iter": 1, "eta": 3}
 TARGETS = ("driver", "driver", "worker", "server", "mirror", "everybody")
-
-
-@pytest.fixture(scope="module")
-def injected(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    """Counts what was done in all sweeps; told when they are over."""
-    counts: Counter[str] = Counter()
-    yield counts
-    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(f"\nkills: {told}")
 
 
 def write(place: Place, kind: str) -> Path:
