@@ -9,11 +9,12 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
+from hpo.lazy import quick_imports
 from hpo.spec.contract import Contract
 from hpo.spec.faults import SpecError
 from hpo.spec.load import Inspection, load_sweep
@@ -46,6 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
         os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))  # not the user's
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests, which imports nearly all that there is, a fifth quicker."""
+    with quick_imports():
+        return (yield)
 
 
 # Files that take a worker more than a minute each, the longest first.

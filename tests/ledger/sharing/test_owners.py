@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 from postgresql import postgresql
+from warm import Warm
 
 from hpo import machine
 from hpo.ledger.sharing import owners, rows
@@ -232,7 +233,7 @@ def assert_one_wins(pool: Pool, url: str) -> None:
 
 @pytest.fixture(scope="module")
 def pool():
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
+    with Warm.DRIVERS.lent_here(), multiprocessing.get_context("spawn").Pool(4) as pool:
         pool.map(_import, range(8), chunksize=1)
         yield pool
 
@@ -263,7 +264,8 @@ def test_a_named_lock_is_held_by_one_at_a_time(tmp_path):
     with postgresql() as url:
         with one_at_a_time(url, "a"), one_at_a_time(url, "b"):
             started = multiprocessing.get_context("spawn").Process(target=_hold, args=(url, tmp_path / "held"))
-            started.start()
+            with Warm.DRIVERS.lent_here():
+                started.start()
             started.join(3)
             assert not (tmp_path / "held").exists()
         started.join(10)
