@@ -129,7 +129,7 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
     attempts = [trial.user_attrs.get("attempts", 1) for trial in place.trials()]
     assert sorted(attempts)[-2:] == [1, 2]
 
-    place.cold, place.torch = False, True  # nobody is killed from here on
+    place.torch = True  # it goes on to its end
     monkeypatch.setenv("HPO_TEST_SLEEP", "0.02")
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 2)
@@ -181,7 +181,7 @@ def test_the_members_of_a_cohort_go_on_from_their_checkpoints(
     assert len(kept(place)) == 4, "they were too near their ends"
     assert [trial.user_attrs["attempts"] for trial in place.trials()] == [2] * 4
 
-    place.cold, place.torch = False, True  # nobody is killed from here on
+    place.torch = True  # it goes on to its end
     monkeypatch.setenv("HPO_TEST_SLEEP", "0.02")
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 4)

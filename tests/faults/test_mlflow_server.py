@@ -3,18 +3,20 @@ sweep goes on, nothing is missing."""
 
 from __future__ import annotations
 
+import functools
 import signal
 import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from e2e.support import Place, assert_records_agree
 from mlflow_server import MlflowServer
 from postgresql import postgresql_server
-from sqlalchemy import NullPool, create_engine, inspect, text
+from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 from waiting import wait_for
 
 from .support import LONG, family, started
@@ -22,6 +24,12 @@ from .support import LONG, family, started
 pytestmark = pytest.mark.slow
 
 TRIALS = 1_000  # more than there is time for: the sweep is interrupted
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Servers are killed here, the sweep's processes are not."""
+    return Place(tmp_path)
 
 
 class Proxy(socketserver.ThreadingTCPServer):
@@ -88,9 +96,14 @@ def serving(place: Place) -> Iterator[tuple[MlflowServer, Proxy]]:
             proxy.shutdown()
 
 
+@functools.cache
+def _database(uri: str) -> Engine:
+    return create_engine(uri, poolclass=NullPool)
+
+
 def finished_runs(uri: str) -> int:
     """Return how many trials' runs have ended, as MLflow's database says."""
-    with create_engine(uri, poolclass=NullPool).connect() as connection:
+    with _database(uri).connect() as connection:
         if not inspect(connection).has_table("runs"):
             return 0
         query = text("select count(*) from runs where status != 'RUNNING' and name like 'small %'")
@@ -146,6 +159,7 @@ def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.Monk
 
 
 def test_what_waits_is_told_and_sent_by_doctor_or_by_the_next_sweep(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.cold = True  # for `family`
     path = place.write("parabola", budget={"trials": 6})
     with serving(place) as (server, proxy):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
