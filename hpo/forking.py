@@ -27,7 +27,7 @@ from multiprocessing.context import ForkProcess, SpawnProcess
 from pathlib import Path
 from typing import Any, Protocol
 
-from hpo.lazy import keep_imports
+from hpo.lazy import keep_imports, quick_imports
 from hpo.output import log_to
 from hpo.spawning import start_process
 
@@ -197,7 +197,7 @@ def _serve(channel: socket.socket, lifeline: Connection, setup: _Setup) -> None:
         if lifeline.poll():
             os._exit(0)
         # Whoever needs it imports it again, and then fails with the reason.
-        with contextlib.suppress(Exception, SystemExit):
+        with contextlib.suppress(Exception, SystemExit), quick_imports():
             importlib.import_module(library)
     keep_imports()
     _Forks(channel).serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import os
 import secrets
@@ -9,11 +10,13 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
+import hpo
+from hpo.lazy import quick_imports
 from hpo.spec.contract import Contract
 from hpo.spec.faults import SpecError
 from hpo.spec.load import Inspection, load_sweep
@@ -38,14 +41,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make a folder for what all workers of this run share (with xdist, they inherit its name).
 
     Each worker reads all tests, which pytest compiles in its own slow way: so the workers keep what they compile while
-    they collect (tests/**/__pycache__), also where PYTHONDONTWRITEBYTECODE says otherwise.
+    they collect (tests/**/__pycache__), also where PYTHONDONTWRITEBYTECODE says otherwise. What they run is compiled
+    before, else each of hundreds of processes would do it anew.
     """
     if hasattr(config, "workerinput"):
         sys.dont_write_bytecode = False
     else:
+        compileall.compile_dir(Path(hpo.__file__).parent, quiet=2)
         os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
         os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))  # not the user's
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests, which imports nearly all that there is, a fifth quicker."""
+    with quick_imports():
+        return (yield)
 
 
 # Files that take a worker more than a minute each, the longest first.

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 
@@ -94,3 +95,20 @@ def test_a_hidden_module_is_not_loaded_by_who_looks_for_it() -> None:
         """
     )
     assert found == [False, True, True, 2.0]
+
+
+def test_a_lazy_module_is_loaded_without_collecting_garbage(tmp_path: Path) -> None:
+    """What a trial has set is as it was."""
+    (tmp_path / "heavy.py").write_text("import gc\ncollects = gc.isenabled()\n")
+    (tmp_path / "heavier.py").write_text("import gc\ncollects = gc.isenabled()\n")
+    found = run(
+        f"""
+        import gc, json, sys
+        from hpo.lazy import lazy_import
+        sys.path.insert(0, {str(tmp_path)!r})
+        found = [lazy_import("heavy").collects, gc.isenabled()]
+        gc.disable()
+        print(json.dumps(found + [lazy_import("heavier").collects, gc.isenabled()]))
+        """
+    )
+    assert found == [False, True, False, False]

@@ -34,6 +34,7 @@ class Warm(Enum):
     WRITERS = "mlflow-mirror", "warm_writers"
     WORKERS = "worker-server", "warm_plain_workers"
     TORCH_WORKERS = "worker-server", "warm_workers"
+    DRIVERS = "Spawn", "warm_drivers"  # processes of a test's own, as multiprocessing names them
 
     def __init__(self, prefix: str, module: str) -> None:
         self.prefix = prefix

@@ -48,6 +48,7 @@ def command(
     Exit code 0: done; 1: no trial is complete, or the file's `confirm` came to no verdict; 2: bad input; 3: done, but
     MLflow lacks some of it; 130: interrupted.
     """
+    from hpo.lazy import quick_imports
     from hpo.objective.build import inspect
     from hpo.spec.load import load_sweep
     from hpo.spec.shipped import find_sweep_file
@@ -61,10 +62,11 @@ def command(
     options += [name for name, given in switches.items() if given]
 
     # The heavy part of the platform is imported only once the file is known to be sound.
-    from hpo.driver.sweeping import opened
-    from hpo.ledger.study.home import make_home
-    from hpo.review.display import make_display
-    from hpo.review.summary import summary_json, summary_text
+    with quick_imports():
+        from hpo.driver.sweeping import opened
+        from hpo.ledger.study.home import make_home
+        from hpo.review.display import make_display
+        from hpo.review.summary import summary_json, summary_text
 
     home = make_home(home_folder, storage)
     out = sys.stdout

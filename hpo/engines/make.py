@@ -16,7 +16,7 @@ def make_engine(sweep: Sweep, logs: Path) -> Engine:
     if isinstance(sweep.engine, RayEngineKeys):
         from hpo.engines.ray.engine import RayEngine  # Ray is imported for those who use it
 
-        return RayEngine(named_of(sweep), sweep.engine, sweep.budget.trials, logs)
+        return RayEngine(named_of(sweep), sweep.engine, sweep.budget.trials, logs, libraries=sweep.traits.libraries)
     devices = plan_workers(sweep.engine, sweep.budget.trials)
     named = named_of(sweep, travels=bool(devices))
     return LocalEngine(named, devices, logs, sweep.engine.memory_gb, libraries=sweep.traits.libraries)

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpo.lazy import quick_imports
+
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
@@ -25,15 +27,17 @@ def mlflow_application(tracking: str, artifacts: str | None, environment: Mutabl
     It reads both from the environment of the process, which can have one such server. Raises what MLflow raises if the
     database can't be used.
     """
-    from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR, REGISTRY_STORE_URI_ENV_VAR
+    with quick_imports():
+        from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR, REGISTRY_STORE_URI_ENV_VAR
 
     for name in [name for name in environment if name.startswith(_PRIVATE)]:  # of another server, which started this
         del environment[name]
     environment[BACKEND_STORE_URI_ENV_VAR] = environment[REGISTRY_STORE_URI_ENV_VAR] = tracking
     if artifacts is not None:
         environment[ARTIFACT_ROOT_ENV_VAR] = artifacts
-    from mlflow.server.fastapi_app import app
-    from mlflow.server.handlers import initialize_backend_stores
+    with quick_imports():
+        from mlflow.server.fastapi_app import app
+        from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(tracking, tracking, artifacts)
     return app

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 from ray_support import two_nodes
 from waiting import wait_for
@@ -122,12 +123,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield project
 
 
-Start = Callable[[Named], Run]
+Start = Callable[..., Run]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def start(request: pytest.FixtureRequest, project: Path) -> Iterator[Start]:
-    """`start(named, workers)`: an engine of each kind, ended when the next one is started (a process has one Ray)."""
+    """`start(named, workers=2, libraries=())`: an engine of each kind, ended when the next one is started (a process
+    has one Ray)."""
     runs: list[Run] = []
     address = request.getfixturevalue("address") if request.param == "ray" else ""
 
@@ -136,14 +138,14 @@ def start(request: pytest.FixtureRequest, project: Path) -> Iterator[Start]:
             run.engine.close(at_once=True)
             run.engine.close()
 
-    def start(named: Named) -> Run:
+    def start(named: Named, workers: int = 2, libraries: Sequence[str] = ()) -> Run:
         end()
         engine: Engine
         if request.param == "local":
-            engine = LocalEngine(named, [None] * 2, project / "logs")
+            engine = LocalEngine(named, [None] * workers, project / "logs", libraries=libraries)
         else:
-            keys = RayEngineKeys(type="ray", address=address, workers=2, files=["beside"])
-            engine = RayEngine(named, keys, 100, project / "logs")
+            keys = RayEngineKeys(type="ray", address=address, workers=workers, files=["beside"])
+            engine = RayEngine(named, keys, 100, project / "logs", libraries=libraries)
         engine.start()
         runs[:] = [Run(engine)]
         return runs[0]
@@ -232,7 +234,7 @@ def test_data_is_found(run: Run):
 
 
 def test_a_torch_trial_pauses_with_a_checkpoint_and_goes_on_from_it(start: Start, project: Path, tmp_path: Path):
-    run = start(Named("my_task.py:task", None, (), {}, "val_accuracy", (), project))
+    run = start(Named("my_task.py:task", None, (), {}, "val_accuracy", (), project), 1, ["torch"])
     checkpoint = tmp_path / "checkpoints" / "0.pt"
     spec = TrialSpec(0, {"hidden_layers": [4], "batch_size": 512}, seed=1, epochs=100_000, checkpoint=str(checkpoint))
 
@@ -244,7 +246,10 @@ def test_a_torch_trial_pauses_with_a_checkpoint_and_goes_on_from_it(start: Start
     run.until(checkpoint.exists)
     run.engine.pause([0])
     run.done(0)
-    assert run.events(Paused)
+    (paused,) = run.events(Paused)
+    assert isinstance(paused, Paused)
+    server = psutil.Process(paused.info["pid"]).ppid()
+    assert "libtorch_cpu" in Path(f"/proc/{server}/maps").read_text()  # there for the next worker, too
     before, run.messages = reports(), []
     run.idle()
     run.engine.submit(Assignment(1, (spec,), checkpoint_seconds=0.2))
@@ -253,7 +258,7 @@ def test_a_torch_trial_pauses_with_a_checkpoint_and_goes_on_from_it(start: Start
 
 
 def test_a_programs_output_is_an_artifact(start: Start, project: Path):
-    run = start(Named(None, "train.py", (), {}, "score", ("x",), project))
+    run = start(Named(None, "train.py", (), {}, "score", ("x",), project), workers=1)
     run.submit(0)
     run.done(0)
     assert run.events(Finished), run.messages
@@ -263,6 +268,6 @@ def test_a_programs_output_is_an_artifact(start: Start, project: Path):
 
 
 def test_an_objective_that_cannot_run_is_an_error(start: Start, project: Path):
-    run = start(Named("my_objectives.py:broken", None, (), {}, "score", ("x",), project))
+    run = start(Named("my_objectives.py:broken", None, (), {}, "score", ("x",), project), workers=1)
     with pytest.raises(EngineError, match="must take one argument"):
         run.idle()

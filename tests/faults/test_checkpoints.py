@@ -20,9 +20,15 @@ pytestmark = pytest.mark.slow
 
 EPOCHS = 44
 TASK = """
-import inspect, os, time
+import os, sys, time
 from pathlib import Path
 import hpo
+
+def is_probe():
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "probe":
+        frame = frame.f_back
+    return frame is not None
 
 class Slow(hpo.TorchTask):
     '''One batch an epoch, which takes a while; each is counted in a file. (Not those of a worker that measures what a
@@ -39,7 +45,7 @@ class Slow(hpo.TorchTask):
         return hpo.mlp(params, features, outputs)
 
     def batch(self, x, params, generator):
-        if generator is not None and not any(frame.function == "probe" for frame in inspect.stack(0)):
+        if generator is not None and not is_probe():
             with Path(f"trained-{params['optimizer']}").open("a") as file:
                 file.write("x")
             time.sleep(float(os.environ.get("HPO_TEST_SLEEP", "0.25")))
@@ -51,6 +57,7 @@ slow = Slow
 
 ALONE = {"workers": 2, "cohort": "off"}
 COHORT = {"workers": 1, "cohort": 4}
+OPTIMIZERS = ("adam", "sgd", "lion", "nadam")  # of a cohort
 
 
 def write(place: Place, optimizers: Sequence[str] = ("adam", "sgd"), engine: Mapping[str, Any] = ALONE) -> Path:
@@ -122,7 +129,7 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
     attempts = [trial.user_attrs.get("attempts", 1) for trial in place.trials()]
     assert sorted(attempts)[-2:] == [1, 2]
 
-    place.cold, place.torch = False, True  # nobody is killed from here on
+    place.torch = True  # it goes on to its end
     monkeypatch.setenv("HPO_TEST_SLEEP", "0.02")
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 2)
@@ -138,14 +145,27 @@ def test_trials_go_on_from_their_checkpoints(place: Place, tmp_path: Path, monke
     assert metrics(place) == metrics(whole)  # bit for bit
 
 
+@pytest.fixture(scope="module")
+def whole_cohort(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[float]]]:
+    """The metrics of a cohort that nothing interrupted."""
+    whole = Place(tmp_path_factory.mktemp("whole"), torch=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPO_TEST_SLEEP", "0")
+        finish(whole, write(whole, OPTIMIZERS, COHORT))
+    assert trained(whole) == dict.fromkeys(OPTIMIZERS, EPOCHS)
+    return metrics(whole)
+
+
 @pytest.mark.parametrize("engine", [COHORT, {"type": "ray", "address": "local", **COHORT}], ids=["local", "ray"])
 def test_the_members_of_a_cohort_go_on_from_their_checkpoints(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: dict[str, Any]
+    place: Place,
+    whole_cohort: dict[str, dict[str, list[float]]],
+    monkeypatch: pytest.MonkeyPatch,
+    engine: dict[str, Any],
 ):
     """Their worker is killed; they go on in smaller cohorts, which Ctrl-C pauses; then in one again."""
     monkeypatch.setenv("HPO_TEST_SLEEP", "0.15")  # for each member: 0.6 s an epoch of all
-    optimizers = ["adam", "sgd", "lion", "nadam"]
-    path = write(place, optimizers, engine)
+    path = write(place, OPTIMIZERS, engine)
     with started(place, "sweep", path) as process:
         wait_for(lambda: len(kept(place)) == 4, "a checkpoint of each trial", process=process)
         wait_for(lambda: min(trained(place).values()) >= 10, "so much that to start over would show", process=process)
@@ -161,7 +181,8 @@ def test_the_members_of_a_cohort_go_on_from_their_checkpoints(
     assert len(kept(place)) == 4, "they were too near their ends"
     assert [trial.user_attrs["attempts"] for trial in place.trials()] == [2] * 4
 
-    monkeypatch.setenv("HPO_TEST_SLEEP", "0.02")  # nobody is killed from here on
+    place.torch = True  # it goes on to its end
+    monkeypatch.setenv("HPO_TEST_SLEEP", "0.02")
     assert "Traceback" not in finish(place, path)
     assert_whole(place, 4)
     ended = [trial for trial in place.trials() if trial.state.name == "COMPLETE"]
@@ -170,14 +191,9 @@ def test_the_members_of_a_cohort_go_on_from_their_checkpoints(
         # The kill costs what was trained since the checkpoint, a second or so; the pause costs nothing.
         assert count <= EPOCHS + 4, (name, count)
 
-    (tmp_path / "whole").mkdir()
-    whole = Place(tmp_path / "whole")
-    monkeypatch.setenv("HPO_TEST_SLEEP", "0")
-    finish(whole, write(whole, optimizers, COHORT))
-    assert trained(whole) == dict.fromkeys(optimizers, EPOCHS)
-    found, expected = metrics(place), metrics(whole)
-    assert found.keys() == expected.keys() == set(optimizers)
-    for optimizer, of_trial in expected.items():
+    found = metrics(place)
+    assert found.keys() == whole_cohort.keys() == set(OPTIMIZERS)
+    for optimizer, of_trial in whole_cohort.items():
         for name, values in of_trial.items():  # a stack of another size rounds otherwise
             assert found[optimizer][name] == pytest.approx(values, rel=1e-4, abs=1e-5), (optimizer, name)
 

@@ -22,7 +22,7 @@ from .support import LONG, everybody, finish, kill, started
 
 pytestmark = pytest.mark.slow
 
-TRIALS = 2000 if LONG else 60
+TRIALS = 2000 if LONG else 30
 
 
 class Reloading:

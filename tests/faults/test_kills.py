@@ -79,7 +79,8 @@ def strike(place: Place, path: Path, rng: random.Random, counts: Counter[str]) -
 @pytest.mark.parametrize("seed", range(SWEEPS))
 def test_killed_sweeps_lose_nothing(place: Place, seed: int, injected: Counter[str]):
     rng = random.Random(seed)
-    path = write(place, "cohorts" if seed % 3 == 2 else "function")
+    place.torch = seed % 3 == 2
+    path = write(place, "cohorts" if place.torch else "function")
     before: dict[int, tuple[Any, ...]] = {}
     struck = set()
     for _ in range(rng.randint(1, 3)):

@@ -3,21 +3,20 @@ sweep goes on, nothing is missing."""
 
 from __future__ import annotations
 
-import os
+import functools
 import signal
 import socket
 import socketserver
-import subprocess
-import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from e2e.support import Place, assert_records_agree
+from mlflow_server import MlflowServer
 from postgresql import postgresql_server
-from sqlalchemy import NullPool, create_engine, inspect, text
+from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 from waiting import wait_for
 
 from .support import LONG, family, started
@@ -27,46 +26,10 @@ pytestmark = pytest.mark.slow
 TRIALS = 1_000  # more than there is time for: the sweep is interrupted
 
 
-class Server:
-    """MLflow's own server on the database of a place's home."""
-
-    def __init__(self, place: Place) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self._place = place
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
-        command += ["--backend-store-uri", self._place.home.tracking_uri]
-        command += ["--artifacts-destination", str(self._place.folder / "artifacts")]
-        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        log = self._place.folder / "server.log"
-        with log.open("a") as output:
-            self._process = subprocess.Popen(
-                command, cwd=self._place.folder, env=env, stdout=output, stderr=output, start_new_session=True
-            )
-        wait_for(lambda: _answers(f"http://127.0.0.1:{self.port}"), f"a server; see {log}")
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the server and its workers."""
-        if self._process is not None:
-            os.killpg(self._process.pid, number)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self.signal(signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5):
-            return True
-    except OSError:
-        return False
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Servers are killed here, the sweep's processes are not."""
+    return Place(tmp_path)
 
 
 class Proxy(socketserver.ThreadingTCPServer):
@@ -122,8 +85,8 @@ def _copy(source: socket.socket, target: socket.socket, note: Callable[[bytes], 
 
 
 @contextmanager
-def serving(place: Place) -> Iterator[tuple[Server, Proxy]]:
-    server = Server(place)
+def serving(place: Place) -> Iterator[tuple[MlflowServer, Proxy]]:
+    server = MlflowServer(place.home.tracking_uri, place.folder)
     with Proxy(server.port) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         try:
@@ -133,9 +96,14 @@ def serving(place: Place) -> Iterator[tuple[Server, Proxy]]:
             proxy.shutdown()
 
 
+@functools.cache
+def _database(uri: str) -> Engine:
+    return create_engine(uri, poolclass=NullPool)
+
+
 def finished_runs(uri: str) -> int:
     """Return how many trials' runs have ended, as MLflow's database says."""
-    with create_engine(uri, poolclass=NullPool).connect() as connection:
+    with _database(uri).connect() as connection:
         if not inspect(connection).has_table("runs"):
             return 0
         query = text("select count(*) from runs where status != 'RUNNING' and name like 'small %'")
@@ -191,6 +159,7 @@ def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.Monk
 
 
 def test_what_waits_is_told_and_sent_by_doctor_or_by_the_next_sweep(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.cold = True  # for `family`
     path = place.write("parabola", budget={"trials": 6})
     with serving(place) as (server, proxy):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)

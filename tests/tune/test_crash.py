@@ -30,12 +30,15 @@ class Slow(tune.Trainable):
     def step(self):
         time.sleep(0.1)
         return {"score": self.x, "done": self.iteration + 1 == 15}
+    def reset_config(self, config):
+        self.x = config["x"]
+        return True
     def save_checkpoint(self, folder):
         (Path(folder) / "state.json").write_text("{}")
     def load_checkpoint(self, folder):
         pass
 
-how, address, folder = sys.argv[1:]
+how, address, folder, reuse = sys.argv[1:]
 ray.init(address=address, log_to_driver=False, logging_level="ERROR")
 if how == "restore":
     tuner = tune.Tuner.restore(f"{folder}/ray/experiment", Slow)
@@ -47,7 +50,9 @@ else:
     tuner = tune.Tuner(
         Slow, param_space={"x": tune.uniform(0, 1), "m": tune.choice([{"a": True}, {"a": 1}])},
         # More at a time than can run: after a crash, Tune asks at once.
-        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=3),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher, num_samples=-1, max_concurrent_trials=3, reuse_actors=reuse == "True"
+        ),
         run_config=tune.RunConfig(
             name="experiment", storage_path=f"{folder}/ray", verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
@@ -57,13 +62,15 @@ tuner.fit()
 """
 
 
-@pytest.mark.parametrize("how", ["fit", "restore"])
-def test_a_killed_search_goes_on_to_its_exact_budget(place: Place, how: str) -> None:
+@pytest.mark.parametrize(("how", "reuse"), [("fit", False), ("restore", True)])
+def test_a_killed_search_goes_on_to_its_exact_budget(place: Place, how: str, reuse: bool) -> None:
+    """With Tune's default, an actor for each trial, and with actors that are used again."""
     script = place.folder / "script.py"
     script.write_text(SCRIPT)
 
     def command(how: str) -> list[str]:
-        return [sys.executable, str(script), how, ray.get_runtime_context().gcs_address, str(place.folder)]
+        address = ray.get_runtime_context().gcs_address
+        return [sys.executable, str(script), how, address, str(place.folder), str(reuse)]
 
     env = environment() | {"TUNE_GLOBAL_CHECKPOINT_S": "0.3", "PYTHONPATH": str(Path(__file__).parents[2])}
     env |= {"TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0"}

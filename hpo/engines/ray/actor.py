@@ -105,7 +105,10 @@ class WorkerActor:
             objective = with_paths(setup.objective, local_paths)
         self._update.add([Note(f"{location.host}: {fault}") for fault in folder.faults])
         devices = [location.gpus or None]
-        return LocalEngine(objective, devices, logs, setup.memory_gb, first=setup.number, threads=setup.threads)
+        return LocalEngine(
+            objective, devices, logs, setup.memory_gb,
+            first=setup.number, threads=setup.threads, libraries=setup.libraries,
+        )  # fmt: skip
 
 
 def _locate() -> Location:

@@ -43,8 +43,13 @@ from hpo.spec.paths import absolute_program, absolute_reference
 class RayEngine:
     """Runs assignments on a Ray cluster (hpo.engines.base.Engine): relays between the driver and the actors."""
 
-    def __init__(self, objective: Named, keys: RayEngineKeys, trials: int, logs: Path) -> None:
-        """trials: the most that can run at a time; logs: the folder for what workers print, where they can see it."""
+    def __init__(
+        self, objective: Named, keys: RayEngineKeys, trials: int, logs: Path, *, libraries: Sequence[str] = ()
+    ) -> None:
+        """trials: the most that can run at a time; logs: the folder for what workers print, where they can see it.
+
+        libraries: the modules of slow libraries that workers need; each actor loads them once, before its worker.
+        """
         folder = objective.folder
         self._setup = ActorSetup(
             number=0,
@@ -58,6 +63,7 @@ class RayEngine:
             versions={},
             memory_gb=keys.memory_gb,
             threads=max(1, round(keys.cpus_per_worker)),
+            libraries=tuple(libraries),
         )
         self._keys = keys
         self._sent_data = SentData()

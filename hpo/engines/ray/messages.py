@@ -30,6 +30,7 @@ class ActorSetup:
     versions: Mapping[str, str]  # the driver's
     memory_gb: float | None = None
     threads: int = 1
+    libraries: tuple[str, ...] = ()  # the modules of slow libraries that workers load
     shipment: Shipment | None = None  # None: the actor is on the driver's own machine
     folder: Path = Path()  # the driver's working directory
     path: tuple[str, ...] = ()  # and its sys.path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import queue
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from hpo.lazy import keep_imports
+from hpo.lazy import keep_imports, quick_imports
 from hpo.ledger.mirror.health import is_damage
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, unpacked
@@ -97,13 +96,10 @@ def restrain_mlflow() -> None:
 
 def _load_mlflow() -> None:
     """Import MLflow in two thirds of the time: without pandas, which it can do without, as mlflow-skinny does, and
-    without collecting garbage, since all of it stays."""
+    without collecting garbage."""
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # not to be found
-    gc.disable()
-    try:
+    with quick_imports():
         importlib.import_module("hpo.ledger.mirror.book")
-    finally:
-        gc.enable()
 
 
 class OrderWriter:

@@ -125,7 +125,7 @@ def test_a_trial_records_what_it_records_locally(nodes: Nodes, tmp_path: Path):
     found, references, confirmed = {}, {}, {}
     for kind, engine in kinds.items():
         (tmp_path / kind).mkdir()
-        place = Place(tmp_path / kind)
+        place = Place(tmp_path / kind, torch=True)
         result = place.sweep(ROOT / "search_spaces" / "binary.yaml", *options, "-o", f"engine={engine}")
         references[kind], confirmed[kind] = result["references"], result["confirmation"]
         assert_records_agree(place, "binary")

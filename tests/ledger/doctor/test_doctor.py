@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from e2e.support import Place, _empty_mlflow, assert_records_agree
 from mlflow import MlflowClient
+from mlflow_server import mlflow_server
 from waiting import wait_for
 
 from hpo.ledger.ledger import Ledger
@@ -495,10 +496,8 @@ def test_a_server_that_is_down(home: Home):
 
 @pytest.mark.slow
 def test_a_server(tmp_path: Path):
-    from ledger.mirror.test_mlflow_ways import mlflow_server
-
     (tmp_path / "server").mkdir()
-    with mlflow_server(tmp_path / "server") as address:
+    with mlflow_server(Place(tmp_path / "server").home.tracking_uri, tmp_path / "server") as address:
         home = run_sweep(Home(tmp_path / "driver", tracking=address), load(tmp_path))
         assert_silent(home)
         client = MlflowClient(address)

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +13,8 @@ from e2e.support import Place
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
+from mlflow_server import mlflow_server
 from sqlalchemy import MetaData, NullPool, create_engine, select
-from waiting import wait_for
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.book import MlflowBook
@@ -198,41 +190,9 @@ def test_nothing_is_doubled_or_missing(in_bulk: Home):
     assert texts["long values 0002: traceback.txt"] == "t" * 20_000
 
 
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """Run MLflow's own server on the database of a folder's home; yield its address."""
-    database = Place(folder).home.mlflow_database
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")]
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    log = folder / "server.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=env, stdout=output, stderr=output, start_new_session=True
-        )  # its workers end with it, as a group
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(address), f"a server; see {log}", process=process)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5):
-            return True
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 def test_a_server_gets_the_same_rows(in_bulk: Home, tmp_path: Path):
-    with mlflow_server(tmp_path) as address:
+    with mlflow_server(Place(tmp_path).home.tracking_uri, tmp_path) as address:
         assert why_not(MlflowClient(address)) == "MLflow is not a database here"
         write_cases(Home(tmp_path / "driver", tracking=address), "server")
         kept = artifacts(address)

@@ -65,7 +65,12 @@ def test_drivers_that_race_for_each_trial_meet_the_budget_exactly(tmp_path: Path
     from e2e.support import Place  # not for the drivers' processes: it imports MLflow
 
     context = multiprocessing.get_context("spawn")
-    with postgresql_server() as server, ProcessPoolExecutor(DRIVERS, context) as pool, context.Manager() as manager:
+    with (
+        postgresql_server() as server,
+        Warm.DRIVERS.lent_here(),
+        ProcessPoolExecutor(DRIVERS, context) as pool,
+        context.Manager() as manager,
+    ):
         url, tracking = server.get_uri(), server.get_uri(database="mlflow")
         homes = [Home(tmp_path / str(number), url, tracking) for number in range(DRIVERS)]
         start = manager.Barrier(DRIVERS)

@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 from postgresql import postgresql
+from warm import Warm
 
 from hpo import machine
 from hpo.ledger.sharing import owners, rows
@@ -232,7 +233,7 @@ def assert_one_wins(pool: Pool, url: str) -> None:
 
 @pytest.fixture(scope="module")
 def pool():
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
+    with Warm.DRIVERS.lent_here(), multiprocessing.get_context("spawn").Pool(4) as pool:
         pool.map(_import, range(8), chunksize=1)
         yield pool
 
@@ -247,31 +248,36 @@ def test_of_four_that_start_at_the_same_moment_one_gets_a_new_study_in_sqlite(po
         assert_one_wins(pool, f"sqlite:///{tmp_path / f'{attempt}.db'}")
 
 
-@pytest.mark.slow
-def test_of_four_that_start_at_the_same_moment_one_gets_a_new_study_in_postgresql(pool):
+@pytest.fixture(scope="module")
+def server():
     with postgresql() as url:
-        assert_one_wins(pool, url)  # makes the tables, too
-        storage = open_database(url)
-        for _ in range(10):
-            storage.delete_study(storage.get_study_id_from_name("s"))
-            assert_one_wins(pool, url)
-        storage.engine.dispose()
+        yield url
 
 
 @pytest.mark.slow
-def test_a_named_lock_is_held_by_one_at_a_time(tmp_path):
-    with postgresql() as url:
-        with one_at_a_time(url, "a"), one_at_a_time(url, "b"):
-            started = multiprocessing.get_context("spawn").Process(target=_hold, args=(url, tmp_path / "held"))
+def test_of_four_that_start_at_the_same_moment_one_gets_a_new_study_in_postgresql(pool, server):
+    assert_one_wins(pool, server)  # makes the tables, too
+    storage = open_database(server)
+    for _ in range(10):
+        storage.delete_study(storage.get_study_id_from_name("s"))
+        assert_one_wins(pool, server)
+    storage.engine.dispose()
+
+
+@pytest.mark.slow
+def test_a_named_lock_is_held_by_one_at_a_time(tmp_path, server):
+    with one_at_a_time(server, "a"), one_at_a_time(server, "b"):
+        started = multiprocessing.get_context("spawn").Process(target=_hold, args=(server, tmp_path / "held"))
+        with Warm.DRIVERS.lent_here():
             started.start()
-            started.join(3)
-            assert not (tmp_path / "held").exists()
-        started.join(10)
-        assert (tmp_path / "held").exists()
-        with contextlib.suppress(RuntimeError), one_at_a_time(url, "a"):
-            raise RuntimeError
-        with one_at_a_time(url, "a"):
-            pass
+        started.join(3)
+        assert not (tmp_path / "held").exists()
+    started.join(10)
+    assert (tmp_path / "held").exists()
+    with contextlib.suppress(RuntimeError), one_at_a_time(server, "a"):
+        raise RuntimeError
+    with one_at_a_time(server, "a"):
+        pass
 
 
 def _hold(url: str, path: Path) -> None:

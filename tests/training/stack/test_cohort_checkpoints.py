@@ -39,7 +39,7 @@ from .test_cohort_fallback import MAPPED, members, with_inner
 
 pytestmark = pytest.mark.slow
 
-EPOCHS, ROWS, TOLERANCE = 5, 41, 1e-10
+EPOCHS, ROWS, TOLERANCE = 4, 41, 1e-10
 BASE: dict[str, Any] = {"hidden_layers": [6, 5], "batch_size": 16}
 
 
@@ -97,9 +97,9 @@ def assert_goes_on(task: TorchTask, splits: Splits, params: Sequence[Mapping[str
     expected = {trial.number: alone(task, splits, trial) for trial in trials}
     folder = tmp_path / "stack"
     kept = kept_in(folder, trials)
-    in_a_stack(task, splits, kept, dies_in=4)
+    in_a_stack(task, splits, kept, dies_in=3)
     assert sorted(path.name for path in folder.iterdir()) == [f"{trial.number}.pt" for trial in trials]
-    assert [run.completed for run in runs_of(task, splits, kept)] == [3] * len(trials)
+    assert [run.completed for run in runs_of(task, splits, kept)] == [2] * len(trials)
 
     def copy(name: str) -> list[TrialSpec]:
         shutil.copytree(folder, tmp_path / name)
@@ -117,8 +117,8 @@ def assert_goes_on(task: TorchTask, splits: Splits, params: Sequence[Mapping[str
     for path in (Path(mixed[0].checkpoint), Path(mixed[1].checkpoint)):
         path.unlink()
     by_itself(task, splits, mixed[1], dies_in=2)
-    by_itself(task, splits, mixed[2], dies_in=5)
-    assert [run.completed for run in runs_of(task, splits, mixed)] == [0, 1, 4, *[3] * (len(trials) - 3)]
+    by_itself(task, splits, mixed[2], dies_in=4)
+    assert [run.completed for run in runs_of(task, splits, mixed)] == [0, 1, 3, *[2] * (len(trials) - 3)]
     for number, history in in_a_stack(task, splits, mixed).items():
         assert_same(history, expected[number], TOLERANCE)
 
@@ -307,7 +307,7 @@ def test_they_are_due_after_the_given_time(tmp_path: Path) -> None:
     for _ in train_cohort(Cohort(runs_of(task, splits, kept)), lambda: 0.0, Keeper(100, clock)):
         written.append(sorted(path.name for path in tmp_path.iterdir()))
         clock.now += 60
-    assert written == [[], [], [f"{trial.number}.pt" for trial in kept], *[[f"{t.number}.pt" for t in kept]] * 3]
+    assert written == [[], [], [f"{trial.number}.pt" for trial in kept], *[[f"{t.number}.pt" for t in kept]] * 2]
 
 
 def test_a_disk_that_takes_none_does_not_end_the_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
