@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import keep_imports
+from hpo.ledger.mirror import compat
 from hpo.ledger.mirror.health import is_damage
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, unpacked
@@ -102,6 +103,7 @@ def _load_mlflow() -> None:
     gc.disable()
     try:
         importlib.import_module("hpo.ledger.mirror.book")
+        compat.remember_schema_version()
     finally:
         gc.enable()
 
