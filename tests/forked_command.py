@@ -1,8 +1,8 @@
 """`hpo ...` as a fork of a process that has loaded what commands import: half a second less each.
 
 The command is a process of its own, with its own environment, working directory, standard streams, signals and exit
-code, and it ends as any Python does. What differs: its parent is another, and its imports are there at once. Where
-either may matter, as in the tests of faults, tests start `python -m hpo`.
+code, and it ends as any Python does. What differs: its parent is another, its imports are there at once, and they are
+not unloaded. Where that may matter, as in the tests of faults, tests start `python -m hpo`.
 """
 
 from __future__ import annotations
@@ -156,9 +156,27 @@ def _answer(connection: int, *streams: int) -> None:
     os._exit(0)
 
 
+def _run() -> None:
+    """Run the command and end as Python does, but for its unloading of all that was imported, half of a short command:
+    threads are waited for, exit functions are called, what was printed is written."""
+    from warm import run_command
+
+    try:
+        run_command()
+    except SystemExit as ended:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            raise ended from None  # nobody reads it: Python's own end says so
+        if not isinstance(ended.code, int):
+            raise
+        os._exit(ended.code)
+
+
 if __name__ == "__main__":
     _load()
     _serve(socket.socket(fileno=int(sys.argv[1])))
-    from warm import run_command
-
-    run_command()
+    _run()
