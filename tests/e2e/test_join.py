@@ -214,6 +214,12 @@ def test_a_driver_that_slept_too_long_stops_without_another_write(shared: Shared
     path = write(shared, "slow", 16)
     sleeper = shared.driver(path)
     shared.wait_for(1)
+
+    def in_a_trial() -> bool:
+        running = [trial for trial in shared.trials() if not trial.state.is_finished()]
+        return any(0 < len(trial.intermediate_values) < 7 for trial in running)
+
+    wait_for(in_a_trial, "a trial in its midst")  # between two it may be about to write, having seen that it may
     os.kill(sleeper.pid, signal.SIGSTOP)
     storage = open_database(shared.url)
     wait_for(lambda: not in_transaction(storage.engine), "the server to end a transaction that the driver sleeps in")
