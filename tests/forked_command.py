@@ -1,8 +1,8 @@
 """`hpo ...` as a fork of a process that has loaded what commands import: half a second less each.
 
 The command is a process of its own, with its own environment, working directory, standard streams, signals and exit
-code, and it ends as any Python does. What differs: its parent is another, and its imports are there at once. Where
-either may matter, as in the tests of faults, tests start `python -m hpo`.
+code, and it ends as any Python does. What differs: its parent is another, its imports are there at once, and they are
+not unloaded. Where that may matter, as in the tests of faults, tests start `python -m hpo`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class ForkedCommand(subprocess.Popen[str]):
     As far as tests/test_warm.py shows, Popen needs no more of its process than these three methods.
     """
 
-    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], torch: bool = False) -> None:
+        """torch: of a server that has Torch loaded, too, for commands that train or use a model."""
+        self._torch = torch
         self._asked, self._theirs = socket.socketpair()
         super().__init__(
             arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -48,7 +50,7 @@ class ForkedCommand(subprocess.Popen[str]):
         folder, environment = settings[4:6]
         output, errors = settings[12], settings[14]
         with self._theirs, _ASKING:
-            socket.send_fds(_server(), [b"!"], [self._theirs.fileno(), output, errors])
+            socket.send_fds(_server(self._torch), [b"!"], [self._theirs.fileno(), output, errors])
         os.close(output)
         os.close(errors)
         request = json.dumps([arguments, str(folder), environment]).encode()
@@ -76,10 +78,10 @@ class ForkedCommand(subprocess.Popen[str]):
 
 
 def run_forked(
-    arguments: list[str], folder: Path, environment: dict[str, str], seconds: float
+    arguments: list[str], folder: Path, environment: dict[str, str], seconds: float, torch: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder; raise subprocess.TimeoutExpired, and end it, if it takes longer."""
-    with ForkedCommand(arguments, folder, environment) as process:
+    with ForkedCommand(arguments, folder, environment, torch) as process:
         try:
             output, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -89,10 +91,10 @@ def run_forked(
 
 
 @cache
-def _server() -> socket.socket:
+def _server(torch: bool) -> socket.socket:
     """Start the server, which ends with this process; return the way to it."""
     ours, theirs = socket.socketpair()
-    command = [sys.executable, __file__, str(theirs.fileno())]
+    command = [sys.executable, __file__, str(theirs.fileno()), *(["warm_workers"] if torch else [])]
     with theirs:
         process = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
@@ -103,8 +105,13 @@ def _server() -> socket.socket:
     return ours
 
 
-def _load() -> None:
-    """Import what commands do. Torch and MLflow, which most never load, stay out."""
+def _load(first: list[str]) -> None:
+    """Import these modules, and what commands do. MLflow stays out, and Torch where it isn't among these: most commands
+    never load them."""
+    for name in first:
+        importlib.import_module(name)
+    from sqlalchemy.orm import configure_mappers
+
     import hpo.cli
     from hpo.lazy import keep_imports
 
@@ -114,6 +121,9 @@ def _load() -> None:
                  "objective.program", "review.summary", "search.searcher", "ledger.study.journal",
                  "ledger.study.database", "ledger.mirror.reach"):  # fmt: skip
         importlib.import_module(f"hpo.{name}")
+    with suppress(ImportError):  # for studies in PostgreSQL
+        importlib.import_module("psycopg")
+    configure_mappers()  # of Optuna's tables
     keep_imports()
 
 
@@ -156,9 +166,27 @@ def _answer(connection: int, *streams: int) -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
-    _load()
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+def _run() -> None:
+    """Run the command and end as Python does, but for its unloading of all that was imported, half of a short command:
+    threads are waited for, exit functions are called, what was printed is written."""
     from warm import run_command
 
-    run_command()
+    try:
+        run_command()
+    except SystemExit as ended:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            raise ended from None  # nobody reads it: Python's own end says so
+        if not isinstance(ended.code, int):
+            raise
+        os._exit(ended.code)
+
+
+if __name__ == "__main__":
+    _load(sys.argv[2:])
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _run()

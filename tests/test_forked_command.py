@@ -22,6 +22,33 @@ def test_a_command(name: str, tmp_path: Path) -> None:
     assert name in forked.stderr
 
 
+ENDING = """
+import atexit, sys, threading, time
+import forked_command, warm
+def run_command():
+    def late():
+        time.sleep(0.2)
+        print("a thread")
+    threading.Thread(target=late).start()
+    atexit.register(print, "an exit function")
+    print("a word", file=sys.stderr)
+    {how}
+warm.run_command = run_command
+{ends}()
+"""
+
+
+@pytest.mark.parametrize("how", ["sys.exit(3)", "sys.exit('a reason')", "raise KeyError('a fault')", "pass"])
+def test_its_end_is_that_of_any_python(how: str) -> None:
+    def ended(ends: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-c", ENDING.format(how=how, ends=ends)]
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr.splitlines()[-1]
+
+    assert ended("forked_command._run") == ended("warm.run_command")
+    assert ended("forked_command._run")[1] == "a thread\nan exit function\n"
+
+
 def test_what_is_read_at_the_start_needs_a_process_of_its_own() -> None:
     assert can_fork({"MLFLOW_TRACKING_URI": "x"}) and not can_fork({"PYTHONIOENCODING": "ascii"})
 

@@ -1,8 +1,12 @@
 """What MLflow's writers load, as they do, for a server of tests/warm.py. It must not start threads."""
 
+from sqlalchemy.orm import configure_mappers
+
 from hpo.lazy import keep_imports
-from hpo.ledger.mirror import process
+from hpo.ledger.mirror import compat, process
 
 process.restrain_mlflow()
 process._load_mlflow()
+configure_mappers()
+compat._latest_version()
 keep_imports()

@@ -73,6 +73,8 @@ def confusions(clashes: Sequence[Clash]) -> Iterator[tuple[Path, int, Clash]]:
     In a program of the user's the name would be that of the file beside it; here it is the other's. A file that
     imports its own name means the other one.
     """
+    if not clashes:  # the usual case; to look at each loaded module costs a tenth of a second
+        return
     by_folder: dict[Path, dict[str, Clash]] = {}
     for clash in clashes:
         by_folder.setdefault(Path(clash.folder).resolve(), {})[clash.name] = clash

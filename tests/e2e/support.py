@@ -22,10 +22,12 @@ from mlflow.entities import Run
 from waiting import wait_for
 from warm import Warm
 
+from hpo.ledger.mirror import compat
 from hpo.ledger.mirror.book import make_database
 from hpo.ledger.study.home import Home, open_storage
 from hpo.spec.yaml_text import dump_source
 
+compat.remember_schema_version()  # MLflow opens a database for each home that is looked into
 COLD = [sys.executable, "-m", "hpo"]
 WARM = [sys.executable, str(Path(__file__).parents[1] / "warm.py")]  # the same, but for how its processes start
 OBJECTIVES = """
@@ -110,7 +112,7 @@ class Place:
     fresh: even MLflow's database is to be made by the sweep.
     cold: MLflow's writers and the servers of workers load what they need themselves, and are children of their drivers
     (tests/warm.py).
-    torch: the servers of workers have Torch loaded when they start, if they are not cold.
+    torch: commands and the servers of their workers have Torch loaded when they start, if they are not cold.
     """
 
     folder: Path
@@ -158,7 +160,7 @@ class Place:
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         command = self.command(*arguments)
         if not self.cold:
-            return ForkedCommand(command[len(WARM) :], self.folder, self.environment())
+            return ForkedCommand(command[len(WARM) :], self.folder, self.environment(), self.torch)
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -179,7 +181,7 @@ class Place:
             return run_here(command[command.index("doctor") :], self.folder, environment() | (env or {}))
         whole = self.environment() | (env or {})
         if not self.cold and can_fork(env or {}):
-            return run_forked(command[len(WARM) :], self.folder, whole, seconds=240)
+            return run_forked(command[len(WARM) :], self.folder, whole, 240, self.torch)
         return subprocess.run(
             command, cwd=self.folder, env=whole, text=True,
             capture_output=True, timeout=240, stdin=subprocess.DEVNULL,

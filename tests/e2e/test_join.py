@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from waiting import wait_for
 
 from e2e.support import Place, assert_records_agree
+from hpo.ledger.study.database import PatientStorage
 from hpo.ledger.study.home import open_database
 
 pytestmark = pytest.mark.slow
@@ -29,19 +30,23 @@ class SharedPlace(Place):
 
     url: str = ""
     started: list[Popen[str]] = field(default_factory=list)
+    opened: dict[str, PatientStorage] = field(default_factory=dict)  # by their URLs: opening one takes much longer
+
+    @property
+    def storage(self) -> PatientStorage:
+        if self.url not in self.opened:
+            self.opened[self.url] = open_database(self.url)
+        return self.opened[self.url]
 
     def driver(self, path: Path, *arguments: str) -> Popen[str]:
         self.started.append(self.start("sweep", path, "--storage", self.url, *arguments))
         return self.started[-1]
 
     def all_trials(self, study: str = "small") -> list[FrozenTrial]:
-        storage = open_database(self.url)
         try:
-            return storage.get_all_trials(storage.get_study_id_from_name(study))
+            return self.storage.get_all_trials(self.storage.get_study_id_from_name(study))
         except KeyError:  # not made yet
             return []
-        finally:
-            storage.engine.dispose()
 
     def trials(self, study: str = "small") -> list[FrozenTrial]:
         return [trial for trial in self.all_trials(study) if "surplus" not in trial.user_attrs]
@@ -66,9 +71,7 @@ class SharedPlace(Place):
 
     def owners(self, study: str = "small") -> dict[int, int]:
         """Return the pids of the drivers by their numbers."""
-        storage = open_database(self.url)
-        noted = storage.get_study_user_attrs(storage.get_study_id_from_name(study))["owners"]
-        storage.engine.dispose()
+        noted = self.storage.get_study_user_attrs(self.storage.get_study_id_from_name(study))["owners"]
         return {driver["number"]: driver["pid"] for driver in noted["drivers"]}
 
     def drivers(self, count: int, path: Path, *arguments: str) -> list[Popen[str]]:
@@ -89,10 +92,11 @@ def shared(server: str, tmp_path: Path) -> Iterator[SharedPlace]:
     for driver in place.started:
         driver.kill()
         driver.communicate()
-    storage = open_database(server)
-    for study in storage.get_all_studies():
-        storage.delete_study(study._study_id)
-    storage.engine.dispose()
+    place.url = server
+    for study in place.storage.get_all_studies():
+        place.storage.delete_study(study._study_id)
+    for storage in place.opened.values():
+        storage.engine.dispose()
 
 
 def ends(drivers: list[Popen[str]]) -> list[tuple[int, str, str]]:
@@ -210,6 +214,12 @@ def test_a_driver_that_slept_too_long_stops_without_another_write(shared: Shared
     path = write(shared, "slow", 16)
     sleeper = shared.driver(path)
     shared.wait_for(1)
+
+    def in_a_trial() -> bool:
+        running = [trial for trial in shared.trials() if not trial.state.is_finished()]
+        return any(0 < len(trial.intermediate_values) < 7 for trial in running)
+
+    wait_for(in_a_trial, "a trial in its midst")  # between two it may be about to write, having seen that it may
     os.kill(sleeper.pid, signal.SIGSTOP)
     storage = open_database(shared.url)
     wait_for(lambda: not in_transaction(storage.engine), "the server to end a transaction that the driver sleeps in")

@@ -43,6 +43,12 @@ def has_all_tables(engine: Engine) -> bool:
     return bool(_utils()._all_tables_exist(engine))
 
 
+def remember_schema_version() -> None:
+    """Have MLflow work out the version of its schema once in this process: it loads each of its migrations for that,
+    some 70, whenever it opens a database. For processes of our own."""
+    _utils()._get_latest_schema_revision = cache(_utils()._get_latest_schema_revision)
+
+
 def schema_versions(engine: Engine) -> tuple[str | None, str]:
     """Return the version of a database's schema (None: it has none), and the one that this release works with."""
     return _utils()._get_schema_version(engine), _latest_version()

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import keep_imports, quick_imports
+from hpo.ledger.mirror import compat
 from hpo.ledger.mirror.health import is_damage
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, unpacked
@@ -100,6 +101,7 @@ def _load_mlflow() -> None:
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # not to be found
     with quick_imports():
         importlib.import_module("hpo.ledger.mirror.book")
+        compat.remember_schema_version()
 
 
 class OrderWriter:

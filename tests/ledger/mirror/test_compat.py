@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
+from mlflow import MlflowClient, MlflowException
+from mlflow.store.db import utils
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import NullPool, create_engine, text
 
@@ -29,3 +30,14 @@ def test_a_database_from_nothing_to_whole(tmp_path: Path) -> None:
         connection.execute(text("DELETE FROM alembic_version"))
     assert not compat.has_all_tables(engine)
     assert compat.schema_versions(engine) == (None, wanted)
+
+
+def test_the_version_of_the_schema_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what MLflow asks for it, when it opens a database, is the name that was replaced."""
+    asked: list[str] = []
+    monkeypatch.setattr(utils, "_get_latest_schema_revision", lambda: asked.append("again") or "the latest")
+    compat.remember_schema_version()
+    for _ in range(2):
+        with pytest.raises(MlflowException, match="but expected the latest"):
+            utils._verify_schema(create_engine("sqlite://"))
+    assert asked == ["again"]
