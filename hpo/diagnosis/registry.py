@@ -157,6 +157,7 @@ _ALL = (
         "the metric was still getting better when the epochs were spent",
         from_curves.still_improving,
         ("more epochs", "a larger learning_rate, or a schedule such as one_cycle that suits so few epochs"),
+        explains=("underfit",),
     ),
 )
 KINDS: Mapping[str, DiagnosisKind] = {kind.name: kind for kind in _ALL}

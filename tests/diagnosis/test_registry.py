@@ -99,6 +99,7 @@ def test_causes_hide_their_symptoms() -> None:
     dead = layers("dead", [1.0] * 3) | layers("gradient_norm", [1e-9] * 3, [0.1] * 3)
     assert names(deaf | dead) == ["dead units"]
     assert names(deaf, diverged=3) == ["diverged"]
+    assert names(deaf | SHOWN[-1][1]) == ["still improving"]  # it has had too little time
     assert names(deaf | layers("gradient_norm", [1e9], [1e9]), diverged=1) == ["exploding gradient", "diverged"]
 
 
