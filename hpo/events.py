@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its weights, so that no other is taken for it
+DIVERGED_HEALTH = "health"  # in a trial's `info`: figures of health of the epoch in which it diverged
 OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
 
 
@@ -66,6 +67,7 @@ class TrialSpec:
     epochs: int | None = None  # None: the objective itself knows when it is done
     checkpoint: str = ""  # the file in which a long trial keeps how far it is; "": it keeps nothing
     weights: WeightsOrder | None = None  # None: nobody wants them
+    health: bool = False  # whether the health of its training is measured, which changes none of its numbers
 
 
 @dataclass(frozen=True)

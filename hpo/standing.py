@@ -21,6 +21,7 @@ class Counts:
     diverged: int = 0  # of the pruned ones
     running: int = 0
     ended_here: int = 0  # complete or pruned since this driver began
+    diagnoses: Counter[str] = field(default_factory=Counter)  # of complete and pruned trials, `healthy` among them
     errors: Counter[str] = field(default_factory=Counter)  # failures by error, numbers in it left out
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -23,8 +25,10 @@ from hpo.cli.options import home_options
 def command(study: str, form: str, home_folder: str, storage: str | None) -> None:
     """Show the best trial of a study.
 
-    And how sure it is: how many others lie within the noise of it, and what references reach beside it.
+    And how sure it is: how many others lie within the noise of it, and what references reach beside it; and whether it
+    trained well, as its diagnoses and those of the other trials say.
     """
+    from hpo.diagnosis.words import count, health_lines
     from hpo.ledger.study.home import make_home
     from hpo.review.certainty import certainty_of
     from hpo.review.references import compared, reference_lines, references_json
@@ -40,7 +44,9 @@ def command(study: str, form: str, home_folder: str, storage: str | None) -> Non
     if form == "yaml":
         click.echo(rerun_file(home, study, recorded.config, trial), nl=False)
     elif form == "json":
-        facts = {"number": trial.number, "value": trial.value, "params": dict(trial.params), "seed": trial.seed}
+        found = trial.diagnoses
+        facts: dict[str, Any] = {"number": trial.number, "value": trial.value, "params": dict(trial.params)}
+        facts |= {"seed": trial.seed, "diagnoses": None if found is None else [asdict(each) for each in found]}
         facts |= {"certainty": certainty_of(recorded).plain()}
         facts |= {"references": references_json(recorded.references, rows)}
         click.echo(json.dumps(facts))
@@ -50,6 +56,8 @@ def command(study: str, form: str, home_folder: str, storage: str | None) -> Non
         for name, value in trial.params.items():
             click.echo(f"  {name:<{width}}  {show(value)}")
         for line in reference_lines(rows, target.name, trial.value):
+            click.echo(line)
+        for line in health_lines(trial.diagnoses, count(recorded.diagnoses)):
             click.echo(line)
         click.echo(f"how sure: {certainty_of(recorded).words}")
         if successor := recorded.successor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpo.diagnosis.words import count
 from hpo.driver.breaker import without_numbers
 from hpo.ledger.study.records import TrialRecord
 from hpo.spec.conditions import same_params
@@ -31,6 +32,7 @@ class Tally:
         standing.counts.complete += record.state == "complete"
         standing.counts.pruned += record.state == "pruned"
         standing.counts.failed += record.state == "failed"
+        standing.counts.diagnoses += count([record.diagnoses])
         standing.counts.diverged += record.diverged is not None
         if record.state == "failed":
             standing.counts.errors[without_numbers(record.error)] += 1

@@ -69,9 +69,10 @@ class RunningTrials:
             return None
         self._backlog.begin(proposal)
         self._searcher.begin(proposal.key, record.number, record.retry_of)
-        passed, files = self._sweep.passed(proposal.params), self._ledger.files
+        sweep, files = self._sweep, self._ledger.files
+        passed = sweep.passed(proposal.params)
         checkpoint, weights = files.checkpoint_of(record), files.weights_of(record)
-        spec = TrialSpec(record.number, passed, record.seed, record.epochs, checkpoint, weights)
+        spec = TrialSpec(record.number, passed, record.seed, record.epochs, checkpoint, weights, sweep.health)
         self._running[record.number] = RunningTrial(proposal.key, spec, record)
         return self._running[record.number]
 

@@ -24,6 +24,7 @@ from hpo.ledger.sharing.others import Refusal as Refusal
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.stopwatch import Stopwatch
 from hpo.ledger.study.book import StudyBook, StudyGone, ended_copy, facts_of
+from hpo.ledger.study.diagnosed import diagnosed
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord, finite, record_of
 from hpo.ledger.study.restored import origin_of, sweep_record_of
@@ -299,6 +300,7 @@ class Ledger:
         self.membership.heartbeat.stay_owner()
         record = self._records[number]
         record.outcome, record.ended = outcome, self._clock()
+        record.diagnoses = diagnosed(record, self.sweep.metric.name, self.sweep.metric.goal)
         with self.together(), self.membership.heartbeat.unless_settled():
             self._ends.end(record)
             del self._records[number]

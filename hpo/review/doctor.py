@@ -19,7 +19,7 @@ from hpo.spec.sweep import Sweep
 
 
 @dataclass
-class Diagnosis:
+class Checkup:
     """What was found, what was done about it, and what is left."""
 
     study: str
@@ -32,7 +32,7 @@ class Diagnosis:
     done: list[str] | None = None  # None: nothing was to be repaired
 
 
-def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
+def diagnose(home: Home, name: str, fix: bool) -> Checkup:
     """Compare a study's records and, if told so, repair them. Raises UserError if there is no such study, or if
     somebody runs it."""
     restrain_mlflow()
@@ -53,10 +53,10 @@ def diagnose(home: Home, name: str, fix: bool) -> Diagnosis:
             found = audit(home, name, storage)
     command = "hpo confirm" if sweep.confirms else "hpo sweep"
     notes = list(dict.fromkeys([*first.notes, *found.notes]))
-    return Diagnosis(name, first.findings, found.findings, len(found.trials), len(found.again), command, notes, done)
+    return Checkup(name, first.findings, found.findings, len(found.trials), len(found.again), command, notes, done)
 
 
-def diagnose_all(home: Home, name: str, fix: bool) -> list[Diagnosis]:
+def diagnose_all(home: Home, name: str, fix: bool) -> list[Checkup]:
     """Compare a study's records and those of its confirmations, each a study of its own. Raises as `diagnose`."""
     storage, study = find_study(home, name)
     confirming = [
@@ -79,7 +79,7 @@ def _summary(sweep: Sweep, ended: Sequence[TrialRecord], seconds: float) -> Mapp
     return tally.summary(seconds)
 
 
-def lines_of(diagnosis: Diagnosis, home: Home) -> list[str]:
+def lines_of(diagnosis: Checkup, home: Home) -> list[str]:
     """Return the lines to print; the last one says what to do."""
     lines = list(diagnosis.before.lines())
     if diagnosis.done is not None:
@@ -89,7 +89,7 @@ def lines_of(diagnosis: Diagnosis, home: Home) -> list[str]:
     return [*lines, *notes, last] if lines else ["; ".join([last, *notes])]
 
 
-def _last_line(diagnosis: Diagnosis, home: Home) -> str:
+def _last_line(diagnosis: Checkup, home: Home) -> str:
     left = diagnosis.after
     waiting = _waiting(diagnosis.waiting, diagnosis.command)
     if not len(left):
@@ -111,7 +111,7 @@ def _waiting(count: int, command: str) -> str:
     return f"; {counted(count, 'interrupted trial')} will be run again by the next {command}"
 
 
-def json_of(diagnosis: Diagnosis) -> dict[str, Any]:
+def json_of(diagnosis: Checkup) -> dict[str, Any]:
     """Return the object that `hpo doctor --json` prints."""
     return {
         "study": diagnosis.study,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from hpo.diagnosis.figures import is_health
 from hpo.events import Diverged, TrialSpec
 from hpo.ledger.study import provenance
 from hpo.ledger.study.home import Home
@@ -72,7 +73,14 @@ class _Chosen:
 
     @property
     def spec(self) -> TrialSpec:
-        return TrialSpec(self.trial.number, self.trial.params, self.trial.seed, self.trial.epochs)
+        return TrialSpec(
+            self.trial.number, self.trial.params, self.trial.seed, self.trial.epochs, health=self.is_examined
+        )
+
+    @property
+    def is_examined(self) -> bool:
+        """Whether its reports hold figures of health, which are then compared as all metrics are."""
+        return any(is_health(name) for metrics in self.trial.steps.values() for name in metrics)
 
     @property
     def threads(self) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from hpo.diagnosis import Diagnosis
 from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.confirmations import CONFIRMATION, CONFIRMS, Confirmation, latest_in
 from hpo.ledger.study.home import Home, open_storage
@@ -66,6 +67,11 @@ class RecordedStudy:
         sign = -1.0 if self.sweep.metric.goal == "maximize" else 1.0
         found = [record_of(trial, history=False) for trial in self.trials if trial.state.name == "COMPLETE"]
         return sorted(found, key=lambda record: (sign * (record.value or 0.0), record.number))
+
+    @property
+    def diagnoses(self) -> list[Sequence[Diagnosis] | None]:
+        """What is wrong with the training of each trial that ended; None where nothing is known of it."""
+        return [record_of(trial, history=False).diagnoses for trial in self.trials]
 
     @property
     def references(self) -> References | None:

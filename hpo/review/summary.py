@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hpo.diagnosis.words import health_lines
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked
 from hpo.review.display import duration, states_text
@@ -63,7 +64,7 @@ def outcome_lines(sweep: Sweep, standing: Standing, home: Home) -> list[str]:
         lines.append(f"ended early: {standing.reason}")
     lines += standing.remarks
     if standing.best is None:
-        lines.append("no trial finished")
+        lines += ["no trial finished", *health_lines(None, standing.counts.diagnoses)]
     else:
         lines += _best_lines(standing)
     return [
@@ -105,4 +106,5 @@ def _best_lines(standing: Standing) -> list[str]:
     width = max(len(name) for name in best.params) if best.params else 0
     lines += [f"  {name:<{width}}  {show(value)}" for name, value in best.params.items()]
     rows = compared(standing.references, standing.metric, standing.goal, best.value)
+    lines += health_lines(best.diagnoses, standing.counts.diagnoses)
     return lines + reference_lines(rows, standing.metric, best.value)

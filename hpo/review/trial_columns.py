@@ -33,6 +33,7 @@ FACTS: Mapping[str, Fact] = {
     "state": Fact("str", "complete, pruned, failed, interrupted (cut off, and run again as another trial) or running"),
     "value": Fact("float64", "the value of the sweep's metric that counts; of complete trials only"),
     "reason": Fact("str", "why it was stopped or failed, in words"),
+    "diagnoses": Fact("str", "what is wrong with its training, or `healthy`"),
     "seed": Fact("int64", "the seed that it was trained with"),
     "epochs_trained": Fact("Int64", "the last step that it reported; of a Torch task: epochs completed"),
     "duration": Fact("float64", "seconds from start to end"),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpo.diagnosis.figures import is_health
+from hpo.diagnosis.words import names_of
 from hpo.lazy import lazy_import
 from hpo.ledger.study.records import INTERRUPTED, TrialRecord, record_of, reported
 from hpo.review.studies import RecordedStudy
@@ -25,7 +27,7 @@ _LARGEST = 2**63
 
 @dataclass(frozen=True)
 class TrialTable:
-    """A study's trials.
+    """A study's trials. Figures of health, a few for each layer, have no columns.
 
     frame: a row a trial, in the order of their numbers; a column for each of `columns`, under its name. Facts have the
         types that hpo.review.trial_columns.FACTS says. Metrics are float64. A parameter is Int64, float64, boolean or
@@ -64,7 +66,7 @@ def table_of(study: RecordedStudy) -> TrialTable:
     rows = [_row(trial, study, metric.name) for trial in study.trials]
     names = dict.fromkeys(study.sweep.space.names()) | dict.fromkeys(name for row in rows for name in row.params)
     metrics = dict.fromkeys([metric.name]) if any(metric.name in row.series for row in rows) else {}
-    metrics |= dict.fromkeys(name for row in rows for name in row.series)
+    metrics |= dict.fromkeys(name for row in rows for name in row.series if not is_health(name))
     goals = goals_of(metrics, metric.name, metric.goal)
     columns = columns_of(names, metrics, goals)
     frame = pd.DataFrame({column.name: _series(column, rows, goals) for column in columns})
@@ -102,6 +104,7 @@ def _facts(record: TrialRecord, steps: Sequence[int]) -> dict[str, Any]:
         "state": "interrupted" if record.interrupted else record.state,
         "value": record.value if record.state == "complete" else None,
         "reason": reason_of(record, last) or None,
+        "diagnoses": None if record.diagnoses is None else names_of(record.diagnoses),
         "seed": record.seed,
         "epochs_trained": last,
         "duration": record.seconds if record.ended is not None else None,

@@ -222,6 +222,9 @@ class PlainKeys:
         Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],
         says("scikit-learn's models with their defaults, measured beside the trials of a table task"),
     ] = "auto"
+    health: Annotated[
+        bool, says("measure gradients, updates and activations of a Torch task's layers, to diagnose its trainings")
+    ] = False
     stack: Annotated[Stack | None, says("trains one configuration exactly as it was trained among others")] = None
 
 

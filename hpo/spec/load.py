@@ -140,6 +140,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         faults += rules.check_keep(keys["data"], contract)
     if "references" in source.data and not faults and metric is not None:
         faults += rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
+    faults += rules.check_health(keys["health"], contract) if not faults else ()
     faults += rules.check_repeats(keys["repeats"], space, contract) if not faults else ()
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]

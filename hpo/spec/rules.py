@@ -299,6 +299,17 @@ def check_keep(data: Mapping[str, Any], contract: Contract | None) -> Iterator[F
         yield Fault(why, ("keep",), remedy="leave 'keep' out")
 
 
+def check_health(health: bool, contract: Contract | None) -> Iterator[Fault]:
+    """A trial has layers that can be looked at while it trains."""
+    if health and contract is None:
+        message = "'health' needs a Torch task: nobody else can look into the model of a function or a program"
+        remedy = (
+            "leave 'health' out: what curves show is diagnosed without it; or report health/LAYER/gradient_norm "
+            "and the like yourself"
+        )
+        yield Fault(message, ("health",), remedy=remedy)
+
+
 def check_references(
     references: Any, is_table: bool, data: Mapping[str, Any], metric: str, notes: list[str]
 ) -> Iterator[Fault]:

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpo.events import Decision, Diverged, Finished, Paused, Reported, Stopped
+from hpo.events import DIVERGED_HEALTH, Decision, Diverged, Finished, Paused, Reported, Stopped
 from hpo.training.leaving import leave_weights
-from hpo.training.members import averaged
+from hpo.training.members import averaged, averaged_health
 
 if TYPE_CHECKING:
     from hpo.training.checkpoint import Keeper
@@ -52,6 +52,11 @@ class Trainee(Protocol):
 
     def validate(self) -> Measured:
         """Return the runs' `val_*` metrics of the current weights."""
+        ...
+
+    def examined(self) -> Sequence[Mapping[str, float]]:
+        """Return the runs' figures of health (hpo.diagnosis.figures) of the epoch that was trained and validated last,
+        {} where it was not measured. Measuring them changes no number of the training."""
         ...
 
     def state_of(self, run: Run) -> Mapping[str, Any]:
@@ -102,15 +107,18 @@ def _train_epoch(trainee: Trainee, clock: Callable[[], float]) -> list[EpochEven
         found[run] = None
         if train_metrics is not None and val_metrics is not None:
             found[run] = {**train_metrics, **val_metrics}
+    examined = dict(zip(trainee.runs, trainee.examined(), strict=True))
     events: list[EpochEvent] = []
     for number, runs in _trials(trainee).items():
+        health = averaged_health([examined[run] for run in runs])
         own = [metrics for metrics in map(found.__getitem__, runs) if metrics is not None]
         if len(own) < len(runs):
             lost = [run.member.index + 1 for run in runs if found[run] is None]
-            info = {"diverged_members": lost} if len(runs) > 1 else {}
+            info: dict[str, Any] = {"diverged_members": lost} if len(runs) > 1 else {}
+            info |= {DIVERGED_HEALTH: health} if health else {}
             events.append(Diverged(number, runs[0].completed + 1, {**trainee.info, **info}))
             continue
-        report = Reported(number, runs[0].completed + 1, averaged(own), clock())
+        report = Reported(number, runs[0].completed + 1, averaged(own) | health, clock())
         for run in runs:
             run.record(report)
         events.append(report)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from hpo.events import Decision, TrialSpec
 from hpo.lazy import lazy_import
 from hpo.training.epochs import EpochEvent, Measured, train_epochs
 from hpo.training.evaluation import all_metrics, check_shape, predict
+from hpo.training.health import Examination, is_due
 from hpo.training.run import NotFinite, Run, start, steps_in_epoch
 from hpo.training.seeding import derive_seed, global_seed
 from hpo.training.task import Splits, TorchTask
@@ -85,12 +87,21 @@ class Loops:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = list(runs)
+        self._examinations = {run: Examination(run.model) for run in runs if run.trial.health}
 
     def train_epoch(self) -> Measured:
-        return [_unless_not_finite(partial(train_epoch, run, run.completed + 1)) for run in self.runs]
+        for run, examination in self._examinations.items():
+            examination.begin(is_due(run))
+        return [
+            _unless_not_finite(partial(train_epoch, run, run.completed + 1, self._examinations.get(run)))
+            for run in self.runs
+        ]
 
     def validate(self) -> Measured:
-        return [_unless_not_finite(partial(validate, run)) for run in self.runs]
+        return [_unless_not_finite(partial(validate, run, self._examinations.get(run))) for run in self.runs]
+
+    def examined(self) -> Sequence[Mapping[str, float]]:
+        return [self._examinations[run].figures() if run in self._examinations else {} for run in self.runs]
 
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
@@ -109,8 +120,11 @@ def _unless_not_finite(measure: Callable[[], dict[str, float]]) -> dict[str, flo
         return None
 
 
-def train_epoch(run: Run, epoch: int) -> dict[str, float]:
-    """Take one pass over the training split. Returns the `train_*` metrics. Raises NotFinite."""
+def train_epoch(run: Run, epoch: int, examination: Examination | None = None) -> dict[str, float]:
+    """Take one pass over the training split. Returns the `train_*` metrics. Raises NotFinite.
+
+    examination: takes in the first step.
+    """
     train = run.train
     batches = draw_batches(len(train), run.batch_size, run.streams.order, run.batching.skip_single, run.device)
     outputs: list[Tensor] = []
@@ -118,7 +132,8 @@ def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     run.model.train()
     with global_seed(derive_seed(run.seed, f"epoch {epoch}"), run.device):  # for layers that take no generator
         for step, rows in enumerate(batches, start=(epoch - 1) * len(batches)):
-            output, loss = train_step(run, rows, step)
+            wanted = examination is not None and examination.wants_step
+            output, loss = train_step(run, rows, step, examination if wanted else None)
             outputs.append(output)
             if step % CHECK_EVERY == 0 and not loss.isfinite():
                 raise NotFinite
@@ -126,8 +141,8 @@ def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     return finite_metrics(run, "train", torch.cat(outputs), train.y[torch.cat(batches)])
 
 
-def train_step(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """Take one optimizer step. rows: of the training split; step: from 0, over all epochs.
+def train_step(run: Run, rows: Tensor, step: int, examination: Examination | None = None) -> tuple[Tensor, Tensor]:
+    """Take one optimizer step. rows: of the training split; step: from 0, over all epochs; examination: takes it in.
 
     Returns the outputs and the loss of the batch, of the weights before the step.
     """
@@ -139,11 +154,16 @@ def train_step(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
         loss.backward()  # type: ignore[no-untyped-call]
     else:
         output, loss = _in_parts(run, rows)
+    if examination is not None:
+        examination.before()
+        examination.gradients()
     if clip_value is not None:
         torch.nn.utils.clip_grad_value_(run.model.parameters(), clip_value)
     if clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
     run.optimizer.step()
+    if examination is not None:
+        examination.after()
     return output.detach(), loss.detach()
 
 
@@ -186,9 +206,10 @@ def set_learning_rate(run: Run, step: int) -> None:
             group["lr"] = rate
 
 
-def validate(run: Run) -> dict[str, float]:
-    """Return the `val_*` metrics of the current weights. Raises NotFinite."""
-    outputs = predict(run.task, run.model, run.validation.x, run.params)
+def validate(run: Run, examination: Examination | None = None) -> dict[str, float]:
+    """Return the `val_*` metrics of the current weights. Raises NotFinite. examination: takes in the activations."""
+    with examination.watching() if examination is not None else nullcontext():
+        outputs = predict(run.task, run.model, run.validation.x, run.params)
     check_shape(outputs, len(run.validation), run.data.classes)
     return finite_metrics(run, "val", outputs, run.validation.y)
 

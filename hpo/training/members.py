@@ -76,6 +76,13 @@ def averaged(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
+def averaged_health(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return each figure of health as its mean over the members that have it: one of them may have diverged, or be
+    made of other layers. Neither deviation nor each member's own is reported: there are many figures."""
+    names = dict.fromkeys(name for figures in members for name in figures)
+    return {name: mean([figures[name] for figures in members if name in figures]) for name in names}
+
+
 def mean(values: Sequence[float]) -> float:
     """Return the mean; of equal values exactly that value."""
     return values[0] + math.fsum(value - values[0] for value in values) / len(values)

@@ -32,6 +32,9 @@ class Together:
     def validate(self) -> Measured:
         return [metrics for part in self._parts for metrics in part.validate()]
 
+    def examined(self) -> Sequence[Mapping[str, float]]:
+        return [figures for part in self._parts for figures in part.examined()]
+
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return self._part_of(run).state_of(run)
 

@@ -32,6 +32,7 @@ _TUNES = {
     "confirm": "nothing",
     "keep": "RunConfig(checkpoint_config=...)",
     "references": "nothing",
+    "health": "the Tuner's trainable",
 }
 _TUNES_BUDGET = {
     "epochs": "RunConfig(stop={'training_iteration': ...})",

@@ -15,6 +15,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,25 +35,29 @@ CPU = torch.device("cpu")
 TASK = Binary()
 SPLITS = TASK.splits({"source": "synthetic"}).without_test()
 SIZES, BATCH_SIZES = (1, 8, 32, 128, 256), (32, 64, 128)
+HEALTH_SIZES = (8, 32, 128)
 SINGLES = 32  # trials that the loops train: they take seconds each
 PLAIN, BARE = "plain loop", "bare PyTorch loop"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this suite's own options."""
-    parser.add_argument("--part", choices=("stack", "cifar"), help="one part only")
+    parser.add_argument("--part", choices=("stack", "cifar", "health"), help="one part only")
 
 
 def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     """Measure, print, and leave the raw numbers in `results`."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, whatever the threads
     settle_process()
-    if options.part != "cifar":
+    if options.part in (None, "stack"):
         batch_sizes, sizes = ((32,), (1, 8)) if options.quick else (BATCH_SIZES, SIZES)
         epochs, singles = (2, 8) if options.quick else (4, SINGLES)
         for batch_size in batch_sizes:
             results[f"batch {batch_size}"] = measure(batch_size, sizes, epochs, singles, options.repeats)
-    if options.part != "stack":
+    if options.part in (None, "health"):
+        sizes, epochs, count = ((8,), 5, 8) if options.quick else (HEALTH_SIZES, 20, SINGLES)
+        results["health"] = measure_health(sizes, epochs, count, options.repeats)
+    if options.part in (None, "cifar"):
         results["cifar"] = cifar.measure(options.repeats, options.quick)
 
 
@@ -78,6 +83,32 @@ def measure(batch_size: int, sizes: Sequence[int], epochs: int, singles: int, re
     title = f"training, batch size {batch_size}: median (range) of {repeats} repeats, {steps} steps a trial each"
     print_table(title, columns, rows)
     return micros
+
+
+def measure_health(sizes: Sequence[int], epochs: int, singles: int, repeats: int) -> dict[str, list[float]]:
+    """Measure what `health: true` costs, print the table; return seconds a trial by program and repeat."""
+    members = draw(max(*sizes, singles), 32, epochs)
+    programs = {}
+    for health in (False, True):
+        trials = [replace(trial, health=health) for trial in members]
+        told = " with health" if health else ""
+        programs[PLAIN + told] = partial(_plain, trials[:singles])
+        programs |= {f"stack, K = {size}{told}": partial(_stack, trials[: max(size, singles)], size) for size in sizes}
+    say("health")
+    for program in programs.values():
+        program(0)
+    seconds = interleaved(programs, repeats)
+    rows = []
+    for name in [name for name in programs if not name.endswith("health")]:
+        off, on = seconds[name], seconds[f"{name} with health"]
+        rows.append([name, Stat(tuple(off)), Stat(tuple(on)), ratios(on, off)])
+    columns = ["one core", "seconds a trial", "with health", "times as many"]
+    print_table(f"health of training, batch size 32, {epochs} epochs: {repeats} repeats", columns, rows)
+    return seconds
+
+
+def _plain(trials: Sequence[TrialSpec], repeat: int) -> float:
+    return plain_seconds(trials) / len(trials)
 
 
 def draw(count: int, batch_size: int, epochs: int) -> list[TrialSpec]:

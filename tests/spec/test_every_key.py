@@ -15,8 +15,10 @@ from hpo.spec.sweep import Sweep
 
 DOCS = Path(__file__).parents[2] / "docs" / "sweep-files.md"
 SCHEMA = json_schema()
-# What can't be told from a key's type; `parameters`, `stack` (tests/e2e/test_replay.py), and the keys of Torch tasks,
-# `repeats` (tests/spec/test_rules.py) and `keep` (tests/e2e/test_kept_models.py), have tests of their own.
+# `repeats` (tests/spec/test_rules.py), `keep` (tests/e2e/test_kept_models.py) and `health` (tests/e2e/test_health.py)
+# have tests of their own, as have `parameters` and `stack` (tests/e2e/test_replay.py).
+OF_TASKS = ("repeats", "keep", "health")
+# What can't be told from a key's type.
 VALUES: dict[str, Any] = {
     "objective": "other",
     "program": "train.py",
@@ -52,7 +54,7 @@ def sections(part: dict[str, Any]) -> list[dict[str, Any]]:
 def keys() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield each key's path, its part of the schema, and what must stand beside it."""
     for name, part in SCHEMA["properties"].items():
-        if name in ("project", "entity", "controller", "job", "image_uri", "parameters", "stack", "repeats", "keep"):
+        if name in ("project", "entity", "controller", "job", "image_uri", "parameters", "stack", *OF_TASKS):
             continue
         found = sections(part)
         if not found:

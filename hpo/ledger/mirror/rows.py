@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from hpo.diagnosis.words import in_words, names_of
+from hpo.events import DIVERGED_HEALTH
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.spec.choices import LONGEST_TEXT, text_of
 from hpo.spec.yaml_text import dump_source
@@ -131,6 +133,11 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         for step, moment in ((step, milliseconds(record.times[step])) for step in sorted(record.steps))
         for name, value in record.steps[step].items()
     ]
+    keyed = keys_of(record.info.get(DIVERGED_HEALTH, {}))
+    points += [
+        Point(keyed[name], float(value), end, record.diverged or 0)
+        for name, value in record.info.get(DIVERGED_HEALTH, {}).items()
+    ]
     if record.value is not None and math.isfinite(record.value) and not record.series(sweep.metric):
         points.append(Point(keys[sweep.metric], float(record.value), end, 0))
     points += [Point(own_key(name), value, end, 0) for name, value in _summary(sweep, record).items()]
@@ -209,15 +216,21 @@ def _end_tags(record: TrialRecord) -> dict[str, str]:
         tags["hpo.attempts"] = str(record.attempts)
     if record.stopped_by:
         tags["hpo.stopped_by"] = record.stopped_by
+    if record.diagnoses is not None:
+        tags["hpo.diagnosis"] = names_of(record.diagnoses)
+    if record.diagnoses:
+        tags["hpo.diagnosis_evidence"] = in_words(record.diagnoses)
     return tags
 
 
 def _summary(sweep: SweepRecord, record: TrialRecord) -> dict[str, float]:
     """Return what to sort the runs table by: the trial's value (of complete trials only, as in the study), the best
-    and the last value of the sweep's metric over the epochs, and the duration."""
+    and the last value of the sweep's metric over the epochs, the duration, and how many diagnoses it has."""
     name = sweep.metric
     series = record.series(name)
     summary = {"duration_seconds": record.seconds}
+    if record.diagnoses is not None:
+        summary["diagnoses"] = len(record.diagnoses)
     if series:
         summary[f"best_{name}"] = max(series) if sweep.goal == "maximize" else min(series)
         summary[f"last_{name}"] = series[-1]

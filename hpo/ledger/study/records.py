@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from hpo.diagnosis import Diagnosis
+
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
 
@@ -66,6 +68,7 @@ class TrialRecord:
     attempts: int = 1
     info: dict[str, Any] = field(default_factory=dict)  # worker, host, device, ...
     run_id: str = ""
+    diagnoses: tuple[Diagnosis, ...] | None = None  # of how it trained; (): healthy; None: nothing can be told of it
 
     @property
     def state(self) -> State:
@@ -191,6 +194,8 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
         "info": record.info,
     }
     known |= {key: value for key, value in optional.items() if value not in (None, "", {})}
+    if record.diagnoses is not None:
+        known["diagnoses"] = [{"name": each.name, "evidence": each.evidence} for each in record.diagnoses]
     return known | {"outcome": {"state": record.state, "value": record.value, "ended": record.ended}}
 
 
@@ -279,7 +284,13 @@ def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
         attempts=attributes.get("attempts", 1),
         info=attributes.get("info", {}),
         run_id=attributes.get("mlflow_run_id", ""),
+        diagnoses=_diagnoses(attributes),
     )
+
+
+def _diagnoses(attributes: Mapping[str, Any]) -> tuple[Diagnosis, ...] | None:
+    noted = attributes.get("diagnoses")  # older trials have none
+    return None if noted is None else tuple(Diagnosis(each["name"], each["evidence"]) for each in noted)
 
 
 def reported(trial: FrozenTrial) -> tuple[Sequence[int], Mapping[str, Sequence[float | None]]]:

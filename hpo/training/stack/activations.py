@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpo.training.health import judged, shares
 from hpo.training.stack.slot import Ragged, Slot, stacked
 
 
@@ -94,6 +95,9 @@ class ActivationSlot(Slot):
 
     def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
         return self._by_hand(x, own, keep=True) if self._kinds.derivatives else super().record(x, ragged, own)
+
+    def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
+        return shares(path, made, [judged(module) for module in self.modules])
 
     def _by_hand(self, x: Tensor, own: bool, keep: bool) -> Tensor:
         out = x if own else torch.empty_like(x)

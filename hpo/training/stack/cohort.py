@@ -20,10 +20,12 @@ from torch import Tensor
 
 from hpo.training.epochs import EpochEvents, Measured, train_epochs
 from hpo.training.evaluation import CHUNK, check_shape
+from hpo.training.health import ROWS
 from hpo.training.loop import CHECK_EVERY
 from hpo.training.run import Run
 from hpo.training.stack.batches import Batch, draw_epoch, padded
 from hpo.training.stack.compiled import compiled
+from hpo.training.stack.health import StackExamination
 from hpo.training.stack.inputs import all_at_once, is_plain, stack_input
 from hpo.training.stack.keeping import state_of, take_over
 from hpo.training.stack.losses import StackedLoss, mean, of_mean
@@ -76,6 +78,7 @@ class Cohort:
         self._differentiable = compiled(self._evaluate) if compile else None
         self._replays = not compile and (self.device.type == "cuda" if replay is None else replay)
         self._replayed: ReplayedSteps | None = None
+        self._examination = StackExamination(self.model)
         take_over(self.runs, self.model, self.optimizer)
         self._began = company(self.runs)
         # Of the training split every run uses all rows, or its `kept_rows`.
@@ -112,6 +115,7 @@ class Cohort:
         looks = self._looks()
         outputs, targets = [], []
         self.model.begin_epoch()
+        self._examination.begin(self.runs)
         for step, (batch, output) in enumerate(self._steps_of_epoch()):
             outputs.append(output)
             targets.append(batch.targets)
@@ -126,7 +130,7 @@ class Cohort:
         if self._replays and self._replayed is None and self._can_replay():
             self._replayed = ReplayedSteps(self.step, self.model, self.optimizer, len(rates))
         if self._replayed is not None:
-            yield from self._replayed.epoch(order, rates)
+            yield from self._replayed.epoch(order, rates, first_apart=self._examination.wants_step)
             return
         for batch, its in zip(order.batches(), rates.tolist(), strict=True):
             yield batch, self.step(batch, its)
@@ -154,7 +158,12 @@ class Cohort:
             if gradient is None and not idle:
                 raise CannotStack("some of their weights have no part in the output")
             gradients.append(torch.zeros_like(parameter) if gradient is None else gradient)
+        is_measured = self._examination.wants_step
+        if is_measured:
+            self._examination.before(gradients)
         self.optimizer.step(gradients, rates, ragged)
+        if is_measured:
+            self._examination.after()
         return output
 
     def _gradients(self, x: Tensor, batch: Batch) -> tuple[Tensor, Sequence[Tensor | None]]:
@@ -188,7 +197,11 @@ class Cohort:
         for start in range(0, longest, step):
             stop = min(start + step, longest)
             x = self._input(rows.chunk(start, stop), training=False, ragged=rows.ragged(start, stop))
-            parts.append(self.model.infer(x))
+            examination = self._examination
+            if examination.wants_activations and start == 0:
+                parts.append(self.model.infer(x, examination.activations, min(ROWS, *rows.counts)))
+            else:
+                parts.append(self.model.infer(x))
         outputs = torch.cat(parts, 1)
         self._check(outputs, longest)
         y = [run.validation.y for run in self.runs]
@@ -196,6 +209,9 @@ class Cohort:
         targets = y[0].expand(len(self), longest) if shared else padded(y, longest)
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         return self._measured("val", outputs, targets, rows.counts, bad)
+
+    def examined(self) -> Sequence[Mapping[str, float]]:
+        return self._examination.figures()
 
     def settle(self, run: Run) -> None:
         """Give a run's model the weights that the stack has for it by now."""
@@ -221,6 +237,7 @@ class Cohort:
         self.model.select(rows)
         self.loss.select(rows)
         self.optimizer.select(rows, self.model.flat)
+        self._examination = StackExamination(self.model)
 
     def _input(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
         """Return rows [K, B, ...] as the models take them."""

@@ -8,6 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from hpo.training.health import units_of, watched
 from hpo.training.layers import SeededDropout
 from hpo.training.stack.slot import CannotStack, Ragged, Slot
 
@@ -48,6 +49,19 @@ class MappedSlot(Slot):
         self._seen.add(training)
         self.kept = changed
         return out
+
+    def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
+        """The activations inside the module, by a pass of its own over these rows."""
+        units = units_of(self._like, f"{path}." if path else "")
+
+        def call(tensors: dict[str, Tensor], row: Tensor) -> dict[str, Tensor]:
+            with watched(self._like, units) as found:
+                torch.func.functional_call(self._like, tensors, (row,))
+            return found
+
+        self._like.train(False)
+        found: dict[str, Tensor] = torch.vmap(call)(self.trained | self.kept, given)
+        return {name: shares.squeeze(1) for name, shares in found.items()}
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
         below, found = super().backward(gradient, needed)

@@ -29,6 +29,11 @@ class Columns:
     name: str
     where: slice
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether one member's part has two dimensions or more (hpo.training.health.weights_of)."""
+        return self.slot.trained[self.name].dim() > 2
+
 
 class StackedModel:
     """K models as one function on [K, B, ...].
@@ -96,12 +101,17 @@ class StackedModel:
             below, found[index] = self.slots[index].backward(below, needed=index > first)
         return [each for several in found for each in several]
 
-    def infer(self, x: Tensor) -> Tensor:
-        """Return the outputs for evaluation. Called without autograd."""
+    def infer(self, x: Tensor, activations: dict[str, Tensor] | None = None, rows: int = 0) -> Tensor:
+        """Return the outputs for evaluation. Called without autograd.
+
+        activations: is given what health says of those of the first `rows` rows (Slot.examined).
+        """
         own = False
-        for slot in self.slots:
-            x = slot.infer(x, own)
+        for name, slot in zip(self._names, self.slots, strict=True):
+            given, x = x, slot.infer(x, own)
             own = slot.fresh
+            if activations is not None:
+                activations |= slot.examined(name, given[:, :rows], x[:, :rows])
         return x
 
     def begin_epoch(self) -> None:

@@ -156,17 +156,20 @@ class ReplayedSteps:
         """How many kinds of steps are replayed."""
         return self._graphs.recorded
 
-    def epoch(self, order: EpochOrder, rates: NDArray[np.float64]) -> Iterator[tuple[Batch, Tensor]]:
+    def epoch(
+        self, order: EpochOrder, rates: NDArray[np.float64], first_apart: bool = False
+    ) -> Iterator[tuple[Batch, Tensor]]:
         """Take an epoch's steps; yield each batch with its outputs. rates: the members' at each step, [steps, K].
 
         Batches in which members have different numbers of rows come last in an epoch, and are not replayed.
+        first_apart: the first step is neither replayed nor recorded, as more is done in it than in the others.
         """
         self._begin(order, rates)
         planned = taken = start = 0
         for batch in order.batches():
             rows = batch.rows.shape[1]
             if batch.ragged is None:
-                self._take(rows)
+                self._take(rows, apart=first_apart and taken == 0)
                 planned += 1
                 assert self._outputs is not None
                 yield batch, self._outputs[:, start : start + rows]
@@ -191,11 +194,14 @@ class ReplayedSteps:
         outputs = [] if self._outputs is None else [self._outputs]
         return [*self._optimizer.tensors(), *self._model.running(), *outputs, self._timetable.at]
 
-    def _take(self, rows: int) -> None:
+    def _take(self, rows: int, apart: bool) -> None:
         if self._timetable.grown:
             assert not self.recorded, "numbers get other places than recorded steps look for them in"
             self._timetable.lay_out()
-        self._graphs.run(rows, partial(self._body, rows))
+        if apart:
+            self._body(rows)
+        else:
+            self._graphs.run(rows, partial(self._body, rows))
 
     def _body(self, rows: int) -> None:
         """Take the step whose turn it is, with so many rows."""

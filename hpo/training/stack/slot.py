@@ -88,6 +88,14 @@ class Slot:
         found: list[Tensor | None] = list(torch.autograd.grad(out, wanted, gradient, allow_unused=True))
         return (found.pop(0) if needed and x.requires_grad else None), found
 
+    def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
+        """Return what health says of activations, each metric [K], NaN for members that lack it.
+
+        path: of the layer in its model. given, made: input and output [K, B, ...] of an `infer`, which may have
+        written over its input.
+        """
+        return {}
+
     def select(self, rows: list[int]) -> None:
         """Keep only the members in these rows. `trained` is taken care of by whoever owns its memory."""
         self.modules = [self.modules[row] for row in rows]

@@ -25,7 +25,7 @@ from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
-from hpo.review.doctor import Diagnosis, diagnose, json_of, lines_of
+from hpo.review.doctor import Checkup, diagnose, json_of, lines_of
 from hpo.spec.faults import UserError
 from hpo.spec.load import Inspection, load_sweep
 from hpo.spec.sweep import Sweep
@@ -112,7 +112,7 @@ def home(made: Home, tmp_path: Path) -> Home:
     return home
 
 
-def look(home: Home, fix: bool = False) -> tuple[str, Diagnosis]:
+def look(home: Home, fix: bool = False) -> tuple[str, Checkup]:
     diagnosis = diagnose(home, "small", fix)
     return "\n".join(lines_of(diagnosis, home)), diagnosis
 

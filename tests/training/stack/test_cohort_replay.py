@@ -6,6 +6,7 @@ Without CUDA a stand-in records them (taping.py); scripts/gpu-check runs all of 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import random
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hpo.diagnosis.figures import is_health
 from hpo.events import Reported
 from hpo.training.run import start
 from hpo.training.stack import replay as replay_module
@@ -25,7 +27,7 @@ from hpo.training.task import Kind, TorchTask
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
 
-from ..tiny import DEVICE, KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of, trials_of
+from ..tiny import DEVICE, KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of, together, trials_of
 from .taping import recorder
 from .test_cohort_equality import BASE, OUTLIER_PARAMS, ROWS, Augmenting, conv_net, mixture, ragged_splits, values_of
 
@@ -81,6 +83,24 @@ def test_optimizers(optimizer: str, seen: list[int], taped: list[Graphs]) -> Non
     assert_equal_to_alone(task_of("regression"), splits, params[:1] * 2, epochs=3, replay=True)
     assert taped[-1].recorded == 2
     assert len(seen) == 6  # by Python, of 9: each of the two kinds once, and twice while it was recorded
+
+
+def test_a_step_whose_health_is_measured_is_not_recorded(taped: list[Graphs]) -> None:
+    """It is each epoch's first, and all others are replayed as ever, with the same numbers."""
+    params = [{**BASE, "optimizer": optimizer, "activation": "relu"} for optimizer in ("adam", "sgd")]
+    splits, task = splits_of("regression", 5 * ROWS), task_of("regression")
+    off = trials_of(params, 3)
+    on = [dataclasses.replace(trial, health=True) for trial in off]
+    told = {}
+    for name, trials, replay in (("off", off, True), ("on", on, True), ("as ever", on, False)):
+        found = together(task, splits, trials, replay=replay)
+        told[name] = [event.metrics for events, _ in found.values() for event in events if isinstance(event, Reported)]
+    assert [each.recorded > 0 for each in taped] == [True, True]
+    bare = [{key: value for key, value in metrics.items() if not is_health(key)} for metrics in told["on"]]
+    assert bare == told["off"]
+    assert all("health/0/gradient_norm" in metrics for metrics in told["on"])
+    for replayed, ever in zip(told["on"], told["as ever"], strict=True):
+        assert replayed == pytest.approx(ever, rel=1e-9)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.names())

@@ -1,0 +1,38 @@
+"""What the health of training is measured by: figures of a layer in an epoch, and the metrics that hold them.
+
+health/0/gradient_norm    of the layer that its model calls `0`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+Figure = Literal["gradient_norm", "update_ratio", "dead", "saturated"]
+FIGURES: tuple[Figure, ...] = get_args(Figure)
+"""gradient_norm: the norm of the loss of one batch derived by the layer's weights, before clipping, without biases.
+update_ratio: the norm of what one step changed of the weights, over the norm of the weights. dead: the share of a
+layer's ReLU units that are 0 for all of the rows looked at. saturated: the share of sigmoid or tanh units whose
+derivative is, in the mean of these rows, below a tenth of the largest that it can be."""
+HEALTH = "health/"  # what the names of these metrics begin with
+_MODEL = "model"  # the layer's name where the model is one layer itself
+
+
+def metric_of(layer: str, figure: Figure) -> str:
+    """Return the name of the metric that holds a figure. layer: the module's path in its model."""
+    return f"{HEALTH}{layer or _MODEL}/{figure}"
+
+
+def is_health(metric: str) -> bool:
+    """Whether a metric of a report is one of these figures, and none of the user's own."""
+    return metric.startswith(HEALTH) and metric.rpartition("/")[2] in FIGURES
+
+
+def by_figure(curves: Mapping[str, Sequence[float]]) -> dict[Figure, dict[str, Sequence[float]]]:
+    """Return {figure: {layer: its values by epoch}} of a trial's metrics; layers in the order of the first report."""
+    found: dict[Figure, dict[str, Sequence[float]]] = {figure: {} for figure in FIGURES}
+    for metric, values in curves.items():
+        if is_health(metric) and len(values):
+            layer, _, figure = metric.removeprefix(HEALTH).rpartition("/")
+            found[figure][layer] = values  # type: ignore[index]
+    return found

@@ -1,0 +1,214 @@
+"""The health of one run's training: what one step and one pass over validation rows tell of each layer.
+
+Nothing that is measured here changes a number of the training: no generator is drawn from, no tensor written to. The
+stack measures the same of all members at once (stack/health.py), by the functions of this module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hpo.diagnosis.figures import Figure, metric_of
+from hpo.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hpo.training.run import Run
+else:
+    torch = lazy_import("torch")
+
+SPAN = 16  # steps from one measured epoch to the next, at least: measuring takes about half a step's time
+ROWS = 64  # of the validation split, by whose activations units are judged
+_SATURATED = 0.1  # of the largest derivative: what a unit passes on in the mean of the rows, or else it is saturated
+_LARGEST = 3e38  # stands for what is more than float32 holds: charts break on infinity
+
+Found = dict[str, "Tensor"]  # of each metric the members' values [K]
+
+
+def is_due(run: Run) -> bool:
+    """Whether the epoch after those that a run has completed is measured: the first, the last, and of the others each
+    that completes a further SPAN of steps."""
+    if not run.trial.health:
+        return False
+    epoch, steps = run.completed, run.steps_per_epoch
+    return epoch == 0 or epoch + 1 == run.epochs or epoch * steps // SPAN < (epoch + 1) * steps // SPAN
+
+
+class Examination:
+    """What is measured of one run in each epoch that is due: of its first step, then of its first validation rows.
+
+    begin: an epoch begins. before, gradients, after: called around its first step. watching: a context for the
+    validation. figures: what was found in the epoch.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._weights = weights_of(model)
+        self._units = units_of(model)
+        self._before: list[Tensor] = []
+        self._norms: dict[Figure, list[Tensor]] = {}
+        self._activations: Found = {}
+        self.wants_step = False  # whether the step to be measured has not been taken
+
+    def begin(self, due: bool) -> None:
+        self.wants_step = due
+        self._norms, self._activations = {}, {}
+
+    def before(self) -> None:
+        """Take in the weights before the step."""
+        self._before = [weight.detach().clone() for weight in self._weights.values()]
+
+    def gradients(self) -> None:
+        """Take in the gradients, before they are clipped."""
+        weights = self._weights.values()
+        self._norms["gradient_norm"] = _norms(
+            [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
+        )
+
+    def after(self) -> None:
+        """Take in the weights after the step."""
+        moved = torch._foreach_sub([each.detach() for each in self._weights.values()], self._before)
+        pairs = zip(_norms(list(moved)), _norms(self._before), strict=True)
+        self._norms["update_ratio"] = [change / size for change, size in pairs]
+        self._before, self.wants_step = [], False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take in the activations of the first call of the model inside the block, if the epoch is measured."""
+        if not self._norms:
+            yield
+            return
+        with watched(self._model, self._units) as found:
+            yield
+        self._activations = found
+
+    def figures(self) -> dict[str, float]:
+        """Return what was found, as numbers; what is not a number is left out."""
+        return rows_of(self._of_layers() | self._activations, 1)[0]
+
+    def _of_layers(self) -> Found:
+        """Return the norms by layer. One with several weights (a recurrent one) has the first's."""
+        found: Found = {}
+        for figure, norms in self._norms.items():
+            for path, norm in zip(self._weights, norms, strict=True):
+                found.setdefault(metric_of(layer_of(path), figure), norm.unsqueeze(0))
+        return found
+
+
+def layer_of(path: str) -> str:
+    """Return the path of the layer whose tensor has this path."""
+    return path.rpartition(".")[0]
+
+
+def weights_of(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return what health looks at, by path: of each layer the first trained tensor of two dimensions and more. Biases
+    and the scales of norms begin at 0 or 1, and say little of how a layer learns."""
+    found: dict[str, tuple[str, nn.Parameter]] = {}
+    for path, each in model.named_parameters():
+        if each.requires_grad and each.dim() > 1:
+            found.setdefault(layer_of(path), (path, each))
+    return dict(found.values())
+
+
+def _norms(tensors: list[Tensor]) -> list[Tensor]:
+    return list(torch._foreach_norm(tensors)) if tensors else []
+
+
+@dataclass(frozen=True)
+class UnitKind:
+    """How the units of an activation are judged. A bounded one has the derivative constant + slope * y - y * y of its
+    output y."""
+
+    figure: Figure
+    constant: float = 0.0
+    slope: float = 0.0
+    least: float = 0.0  # mean derivative, below which a unit is saturated
+
+
+def judged(module: nn.Module) -> UnitKind | None:
+    """Return how the units of a module are judged; None: it is no such activation."""
+    if type(module) in (torch.nn.ReLU, torch.nn.ReLU6):
+        return UnitKind("dead")
+    if type(module) is torch.nn.Sigmoid:
+        return UnitKind("saturated", slope=1.0, least=_SATURATED / 4)
+    return UnitKind("saturated", constant=1.0, least=_SATURATED) if type(module) is torch.nn.Tanh else None
+
+
+def shares(path: str, out: Tensor, units: Sequence[UnitKind | None]) -> Found:
+    """Return the members' shares of dead and of saturated units, NaN for members whose activation has no such units.
+
+    path: of the layer. out: activations [K, N, units, ...]; a channel is one unit, at all its places. units: how each
+    member's are judged; of one alone: how all are.
+    """
+    found: Found = {}
+    if any(each is not None and each.figure == "dead" for each in units):
+        idle = (_reduced(out, "amax") <= 0).mean(1, dtype=torch.float64)
+        found[metric_of(path, "dead")] = _for(idle, "dead", units)
+    if any(each is not None and each.figure == "saturated" for each in units):
+        of = [each or UnitKind("saturated") for each in units]
+        constant, slope, least = out.new_tensor([[each.constant, each.slope, each.least] for each in of]).T.unsqueeze(2)
+        derivative = constant + slope * _reduced(out, "mean") - _reduced(out.square(), "mean")
+        found[metric_of(path, "saturated")] = _for(
+            (derivative < least).mean(1, dtype=torch.float64), "saturated", units
+        )
+    return found
+
+
+def _reduced(out: Tensor, how: str) -> Tensor:
+    """[K, N, units, ...] -> [K, units]."""
+    if out.dim() == 2:
+        out = out.unsqueeze(-1)
+    reduce: Callable[..., Tensor] = getattr(out, how)
+    return reduce((1, *range(3, out.dim())))
+
+
+def _for(share: Tensor, figure: Figure, units: Sequence[UnitKind | None]) -> Tensor:
+    """Return the shares [K] of members that have such units, NaN elsewhere."""
+    has = [each is not None and each.figure == figure for each in units]
+    return share if all(has) else torch.where(torch.tensor(has, device=share.device), share, torch.nan)
+
+
+def units_of(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module, UnitKind]]:
+    """Return the path and the module of each activation whose units are judged. prefix: of the paths."""
+    found = ((path, module, judged(module)) for path, module in model.named_modules())
+    return [(prefix + path, module, units) for path, module, units in found if units is not None]
+
+
+@contextmanager
+def watched(model: nn.Module, units: Sequence[tuple[str, nn.Module, UnitKind]]) -> Iterator[Found]:
+    """Take down the shares [1] of the activations in the first ROWS rows of the first call of the model, as the largest
+    of several calls of one module."""
+    found: Found = {}
+    calls = [0]
+
+    def count(*_: Any) -> None:
+        calls[0] += 1
+
+    def take(path: str, its: UnitKind, _module: nn.Module, _given: Any, out: Tensor) -> None:
+        if calls[0] <= 1:
+            for name, value in shares(path, out.detach()[:ROWS].unsqueeze(0), [its]).items():
+                found[name] = torch.maximum(found[name], value) if name in found else value
+
+    hooks = [model.register_forward_pre_hook(count)]
+    hooks += [module.register_forward_hook(partial(take, path, its)) for path, module, its in units]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def rows_of(found: Mapping[str, Tensor], members: int) -> list[dict[str, float]]:
+    """Return each member's figures as numbers, from tensors [K]; NaN is left out."""
+    if not found:
+        return [{} for _ in range(members)]
+    table = torch.stack([each.double() for each in found.values()])  # one copy from the device
+    rows = table.nan_to_num(math.nan, _LARGEST).clamp(max=_LARGEST).T.tolist()
+    return [{name: value for name, value in zip(found, row, strict=True) if value == value} for row in rows]

@@ -1,0 +1,242 @@
+"""The health of training: it changes no number, a stack measures what each member does alone, and networks that are
+known to be ill are found to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hpo.diagnosis import diagnoses_of
+from hpo.diagnosis.figures import is_health
+from hpo.events import Diverged, Reported, TrialSpec
+from hpo.training.epochs import Trainee, train_epochs
+from hpo.training.health import SPAN, Examination
+from hpo.training.loop import Loops
+from hpo.training.members import Member
+from hpo.training.run import Run, start
+from hpo.training.stack.cohort import Cohort
+from objectives.binary import Binary
+
+from .tiny import CPU, alone, splits_of, task_of, together, trials_of
+
+MIXED = [
+    {"activation": "relu", "optimizer": "adam", "dropout": 0.3},
+    {"activation": "tanh", "optimizer": "sgd", "grad_clip_norm": 0.01},
+    {"activation": "sigmoid", "optimizer": "adamw"},
+    {"activation": "relu", "optimizer": "rmsprop"},
+    {"activation": "gelu", "optimizer": "adam"},
+    {"activation": "prelu", "optimizer": "adam"},
+]
+SHAPE = {"hidden_layers": [6, 4], "batch_size": 8}
+
+
+class Own(nn.Module):
+    """A model that no stack has slots for, with an activation that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.act = nn.Linear(4, 5), nn.Linear(5, 1), nn.ReLU()
+        self.inner = nn.Sequential(nn.Linear(5, 5), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.act(self.inner(self.act(self.first(x))))).squeeze(-1)
+        return out
+
+
+def pictures(self: Any, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+    from hpo.training.layers import SqueezeLast
+
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(12, 1), SqueezeLast()
+    )
+
+
+def figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if is_health(name)}
+
+
+def reports(events: Sequence[Any]) -> list[Mapping[str, float]]:
+    return [event.metrics for event in events if isinstance(event, Reported)]
+
+
+def check(task: Any, splits: Any, trials: Sequence[TrialSpec], replay: bool | None = None) -> None:
+    """Training with health gives the same numbers as without, alone and as a stack, and both measure the same."""
+    examined = [replace(trial, health=True) for trial in trials]
+    plain, stacked = together(task, splits, trials, replay=replay), together(task, splits, examined, replay=replay)
+    for trial in examined:
+        events, weights = stacked[trial.number]
+        before, weights_before = plain[trial.number]
+        own, own_weights = alone(task, splits, trial)
+        own_before, own_weights_before = alone(task, splits, replace(trial, health=False))
+        for with_it, without in ((events, before), (own, own_before)):
+            told = [{k: v for k, v in each.items() if not is_health(k)} for each in reports(with_it)]
+            assert told == reports(without)
+        assert all(torch.equal(weights[name], weights_before[name]) for name in weights)
+        assert all(torch.equal(own_weights[name], own_weights_before[name]) for name in own_weights)
+        assert len(reports(own)) == trial.epochs
+        for ours, theirs in zip(reports(events), reports(own), strict=True):
+            assert list(figures(ours)) == list(figures(theirs))
+            assert figures(ours) == pytest.approx(figures(theirs), rel=1e-3, abs=1e-7)
+            assert figures(theirs)
+
+
+@pytest.mark.parametrize("replay", [None, True])
+def test_it_changes_no_number_and_is_the_same_in_a_stack(replay: bool | None) -> None:
+    trials = trials_of([{**SHAPE, **each} for each in MIXED], [3, 4, 3, 2, 3, 3])
+    check(task_of("binary"), splits_of("binary", 130, 60), trials, replay)
+
+
+def test_modules_of_ones_own_and_pictures() -> None:
+    own = task_of("binary", model=lambda self, params, features, outputs: Own())
+    check(own, splits_of("binary", 130, 60), trials_of([{"batch_size": 8}, {"batch_size": 8, "optimizer": "sgd"}]))
+    convolution = task_of("binary", model=pictures)
+    splits = splits_of("binary", 130, 60, shape=(1, 3, 3))
+    check(convolution, splits, trials_of([{"batch_size": 8}, {"batch_size": 8, "optimizer": "sgd"}]))
+
+
+def test_what_the_figures_are() -> None:
+    clipped = {"optimizer": "sgd", "learning_rate": 0.1, "grad_clip_norm": 1e-3}
+    run = examined_run({**SHAPE, "activation": "relu", **clipped})
+    first = run.model.get_submodule("0")
+    assert isinstance(first, nn.Linear)
+    with torch.no_grad():
+        first.bias[:3] = -1e3
+    size = float(first.weight.detach().norm())
+    trainee = Loops([run])
+    trainee.train_epoch()
+    trainee.validate()
+    (found,) = trainee.examined()
+    measured = [f"health/{at}/{figure}" for figure in ("gradient_norm", "update_ratio") for at in (0, 3, 6)]
+    assert list(found) == [*measured, "health/1/dead", "health/4/dead"]
+    assert found["health/1/dead"] == 0.5
+    total = sum(value**2 for name, value in found.items() if name.endswith("gradient_norm")) ** 0.5
+    assert total > 1e-2, "it is not the clipped gradients that are looked at"
+    # A step of plain gradient descent along gradients clipped to 0.001 moves all weights together by 0.1 * 0.001.
+    assert 0 < found["health/0/update_ratio"] * size <= 1e-4 * 1.01
+
+
+def examined_run(params: Mapping[str, Any], number: int = 0, epochs: int = 3, health: bool = True) -> Run:
+    trial = TrialSpec(number, params, number, epochs, health=health)
+    return start(task_of("binary"), splits_of("binary", 130, 60), trial, CPU)
+
+
+def test_saturation_is_of_the_units_mean_derivative() -> None:
+    model = nn.Sequential(nn.Linear(1, 2), nn.Tanh())
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[100.0], [0.1]]))  # type: ignore[union-attr]
+        model[0].bias.zero_()  # type: ignore[union-attr]
+    examination = Examination(model)
+    examination.begin(True)
+    examination.before()
+    examination.gradients()
+    examination.after()
+    with examination.watching():
+        model(torch.linspace(-1, 1, 200).unsqueeze(1))  # the first unit is flat at both ends, and steep at hardly a row
+    found = examination.figures()
+    assert found["health/1/saturated"] == 0.5
+    assert found["health/0/gradient_norm"] == 0.0
+
+
+def test_few_steps_are_not_measured_in_each_epoch() -> None:
+    """An epoch of 4 steps is measured now and then, the first and the last always; one without `health` never."""
+    for trainee in (Loops, Cohort):
+        params = {**SHAPE, "batch_size": 33}
+        on, off = [examined_run(params, number, 11) for number in (1, 2)], examined_run(params, 3, 11, health=False)
+        told = curves_of(trainee([*on, off]))[0]
+        lengths = {number: len(curves.get("health/0/update_ratio", [])) for number, curves in told.items()}
+        assert SPAN == 16
+        assert lengths == {1: 4, 2: 4, 3: 0}  # after 1, 4, 8 and 11 epochs
+
+
+def curves_of(trainee: Trainee) -> tuple[dict[int, dict[str, list[float]]], dict[int, int]]:
+    """Train to the end; return each trial's curves, and when those diverged that did."""
+    curves: dict[int, dict[str, list[float]]] = {}
+    diverged: dict[int, int] = {}
+    for events in train_epochs(trainee, clock=lambda: 0.0):
+        for event in events:
+            found: Mapping[str, float] = event.metrics if isinstance(event, Reported) else {}
+            if isinstance(event, Diverged):
+                diverged[event.number] = event.epoch
+                found = event.info["health"]
+            for name, value in found.items():
+                curves.setdefault(event.number, {}).setdefault(name, []).append(value)
+    return curves, diverged
+
+
+DEEP, BASELINE = [24] * 6, [64, 32]
+Ill = tuple[str, dict[str, Any], float, float | None]  # its diagnosis, how it trains, factor of its weights, its biases
+COHORTS: dict[str, tuple[list[int], int, list[Ill]]] = {
+    "deep": (
+        DEEP,
+        14,
+        [
+            ("vanishing gradient", {"activation": "sigmoid"}, 0.5, None),
+            ("exploding gradient", {"activation": "linear"}, 8.0, None),
+            ("exploding gradient", {"activation": "linear", "optimizer": "sgd", "learning_rate": 0.1}, 8.0, None),
+            ("dead units", {"activation": "relu"}, 1.0, -30.0),
+            ("", {"activation": "relu", "initializer": "he_normal"}, 1.0, None),
+        ],
+    ),
+    "baseline": (
+        BASELINE,
+        20,
+        [
+            ("", {"activation": "relu", "learning_rate": 0.001}, 1.0, None),
+            ("", {"activation": "relu", "learning_rate": 0.01, "optimizer": "sgd", "momentum": 0.9}, 1.0, None),
+            ("dead units", {"activation": "relu"}, 1.0, -30.0),
+            ("saturated", {"activation": "tanh", "learning_rate": 0.001}, 40.0, None),
+            ("learning rate too low", {"activation": "relu", "learning_rate": 1e-6}, 1.0, None),
+        ],
+    ),
+}
+
+
+def ill_runs(hidden: list[int], epochs: int, ill: Sequence[Ill]) -> list[Run]:
+    task, splits = Binary(), Binary().splits({"source": "synthetic"}).without_test()
+    runs = []
+    for number, (_, params, scale, bias) in enumerate(ill):
+        trial = TrialSpec(number, {"hidden_layers": hidden, **params}, number, epochs, health=True)
+        runs.append(start(task, splits, trial, CPU))
+        with torch.no_grad():
+            for module in runs[-1].model.modules():
+                if isinstance(module, nn.Linear):
+                    module.weight.mul_(scale)
+                    if bias is not None:
+                        module.bias.fill_(bias)
+    return runs
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+@pytest.mark.parametrize("trainee", [Loops, Cohort])
+def test_ill_networks_are_diagnosed_also_in_one_mixed_cohort(trainee: type[Loops] | type[Cohort], cohort: str) -> None:
+    """Six layers: sigmoids with small weights, a linear network with large ones, ReLUs with a large negative bias, and
+    one as it should be. Two layers: what ships as baselines, among ill ones."""
+    curves, diverged = curves_of(trainee(ill_runs(*COHORTS[cohort])))
+    for number, (name, _, _, _) in enumerate(COHORTS[cohort][2]):
+        end, complete = diverged.get(number), number not in diverged
+        found = diagnoses_of(curves[number], metric="val_accuracy", goal="maximize", diverged=end, complete=complete)
+        names = [each.name for each in found]
+        if name:
+            assert names[0] == name
+            assert ("diverged" in names) == (number in diverged)
+        else:
+            assert names == []
+    assert set(diverged) == ({2} if cohort == "deep" else set())
+
+
+def test_a_trial_of_several_members_reports_their_mean() -> None:
+    task, splits = task_of("binary"), splits_of("binary", 130, 60)
+    trial = TrialSpec(5, {**SHAPE, "activation": "relu"}, 5, 2, health=True)
+    runs = [start(task, splits, trial, CPU, member=Member(index, 2)) for index in range(2)]
+    singles = [curves_of(Loops([start(task, splits, replace(trial, seed=run.seed), CPU)]))[0][5] for run in runs]
+    curves = curves_of(Cohort(runs))[0][5]
+    name = "health/0/gradient_norm"
+    means = [(first + second) / 2 for first, second in zip(*(each[name] for each in singles), strict=True)]
+    assert curves[name] == pytest.approx(means, rel=1e-4)
+    assert not [each for each in curves if is_health(each.removesuffix("_sd")) and each.endswith("_sd")]
+    assert not [each for each in curves if each.startswith(f"{name}.")]
