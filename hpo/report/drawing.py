@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 INK, FAINT, LINE = "#1f2328", "#8a9199", "#d5dae0"
@@ -23,7 +24,6 @@ PALETTE: Mapping[str, str] = {  # by the variables of style.css
     INK: "--ink", FAINT: "--faint", LINE: "--line",
     BLUE: "--blue", ORANGE: "--orange", RED: "--red", GREEN: "--green", GREY: "--grey",
 }  # fmt: skip
-COLOURS = "viridis"  # of values: read by people who don't tell red from green, on light and on dark
 WIDTH = 8.6  # inches: its text is readable at 800 pixels
 MANY = 800  # marks: more of them are one picture within the SVG
 _FAR = 6.0  # times as far below the median as the best is above it: values that are drawn outside of a plot
@@ -66,6 +66,17 @@ def new_figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.flat)
+
+
+def colours_of_values(sign: float) -> Colormap:
+    """Return the colours of values, the best ones the brightest: viridis, which people read who don't tell red from
+    green, without its ends, which can't be seen on dark or on light. sign: 1 where more is better, else -1."""
+    import matplotlib
+    import numpy as np
+    from matplotlib.colors import ListedColormap
+
+    found = matplotlib.colormaps["viridis"](np.linspace(0.2, 0.94, 256))
+    return ListedColormap(found if sign > 0 else found[::-1])
 
 
 def svg_of(figure: Figure, name: str) -> str:

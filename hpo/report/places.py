@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from hpo.decision.refine.positions import position, value_at
 from hpo.spec.space import Categorical, Parameter, Range, show
 
@@ -81,6 +83,12 @@ class ParameterAxis:
             axes.set_ylim(-0.02, 1.02)
             axes.set_yticks(places, texts)
             axes.set_ylabel(f"{self.name}{', log scale' if self.is_log else ''}")
+
+    def spread(self, places: np.ndarray) -> np.ndarray:
+        """Return places with those of one choice beside one another, so that all are seen; always the same."""
+        if self.is_range:
+            return places
+        return places + np.random.default_rng(0).uniform(-0.25, 0.25, len(places)) / self.choices
 
     def value_text(self, place: float) -> str:
         """Return the number at a place of a range, short."""

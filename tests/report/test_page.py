@@ -88,14 +88,23 @@ def test_names_are_no_formulas(written: tuple[str, dict[str, bytes]]) -> None:
     assert written[0].count(">$x_1$ &amp; 50%</text>") >= 3 and "Lernrate η, log scale" in written[0]
 
 
-def test_the_best_at_an_end_is_to_be_widened_there(facts: StudyFacts, tmp_path: Path) -> None:
+def test_an_end_at_which_trials_diverge_is_not_to_be_widened(facts: StudyFacts) -> None:
     body = bounds.tell(facts)
-    assert body is not None and body.lead.startswith("Yes: ")
+    assert body is not None and "Lernrate" not in body.lead.partition(";")[0].partition("Yes: ")[2]
     ends = {end.name: end for axis in facts.axes for end in bounds.at_ends(facts, axis)}
-    assert ends["Lernrate η"].way.startswith("upwards, to ") and "upper end" in ends["Lernrate η"].place
+    assert "upper end" in ends["Lernrate η"].place and not ends["Lernrate η"].way
+    assert re.search(r"where \d+ trials failed or diverged", ends["Lernrate η"].says)
+
+
+def test_the_best_at_an_end_is_to_be_widened_there(tmp_path: Path) -> None:
+    rising = facts_of(tmp_path, [complete(x, x=x) for x in (0.25, 0.5, 0.795)], {"x": {"min": 0.2, "max": 0.8}})
+    body = bounds.tell(rising)
+    assert body is not None
+    assert body.lead == "Yes: the best trial's x 0.795 is at the upper end of 0.2 to 0.8: widen it upwards, to 0.9 say."
+    (tmp_path / "inside").mkdir()
     rng = random.Random(1)
     trials = [complete(1 - abs(x - 0.5), x=x) for x in (rng.random() for _ in range(30))]
-    inside = facts_of(tmp_path, trials, {"x": {"min": -1.0, "max": 2.0}}, metric="score")
+    inside = facts_of(tmp_path / "inside", trials, {"x": {"min": -1.0, "max": 2.0}}, metric="score")
     body = bounds.tell(inside)
     assert body is not None and body.lead.startswith("No: the best trial ")
 
@@ -103,7 +112,7 @@ def test_the_best_at_an_end_is_to_be_widened_there(facts: StudyFacts, tmp_path: 
 def test_a_natural_end_is_not_to_be_widened(tmp_path: Path) -> None:
     found = facts_of(tmp_path, [complete(1 - x, x=x) for x in (0.0, 0.1, 0.3)], {"x": {"min": 0.0, "max": 0.4}})
     body = bounds.tell(found)
-    assert body is not None and body.lead == "Yes, but none of these can be widened there."
+    assert body is not None and body.lead == "Yes, of x; but nothing speaks for a wider range."
 
 
 def test_the_region_that_diverges_is_found_and_chance_is_none(facts: StudyFacts, tmp_path: Path) -> None:

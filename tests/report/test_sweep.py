@@ -34,6 +34,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
+def no_luck(trial: hpo.Trial) -> float:
+    raise ValueError(f"no luck with {trial.number}")
+
+
+def test_of_a_sweep_that_failed_there_is_one_too(tmp_path: Path) -> None:
+    """And hpo.run writes it before it raises."""
+    with pytest.raises(hpo.SweepFailed) as failed:
+        hpo.run(
+            objective=no_luck, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="score", budget={"failures": 2},
+            trials=4, workers=0, report=True, progress=False, home=Place(tmp_path).home.path,
+        )  # fmt: skip
+    page = (failed.value.result.path / "reports" / "no_luck.html").read_text()
+    assert "No trial is complete yet: the study has 3 failed trials." in page and "ValueError: no luck with 0" in page
+
+
 def logged(place: Place) -> str:
     """Return the page that MLflow has."""
     parent, _ = place.runs(NAME)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.report.drawing import COLOURS, INK, MANY, RED, focused, new_figure
+from hpo.report.drawing import INK, MANY, RED, colours_of_values, focused, new_figure
 from hpo.report.places import ParameterAxis
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def contour(
     total = weights[1] @ weights[0].T  # [y, x], summed over trials
     mean = (weights[1] * np.clip(values, low, high)) @ weights[0].T / np.maximum(total, 1e-12)
     shown = np.ma.masked_array(mean, mask=total < _FEWEST)
-    colours = COLOURS if sign > 0 else f"{COLOURS}_r"
+    colours = colours_of_values(sign)
     if not shown.mask.all():
         smooth = all(axis.is_range for axis in pair) and min(shown.count(axis=0).max(), shown.count(axis=1).max()) > 1
         drawn: ScalarMappable = (
@@ -55,7 +55,9 @@ def contour(
             else axes.pcolormesh(*grids, shown, cmap=colours, shading="nearest", rasterized=True)
         )
         figure.colorbar(drawn, ax=axes, label=metric)
-    axes.scatter(x, y, s=5, color=INK, alpha=0.35, linewidths=0, rasterized=len(x) > MANY)
+    axes.scatter(
+        pair[0].spread(x), pair[1].spread(y), s=5, color=INK, alpha=0.35, linewidths=0, rasterized=len(x) > MANY
+    )
     axes.plot(x[:1], y[:1], marker="*", markersize=11, color=RED, linestyle="none")
     pair[0].mark(axes, "x")
     pair[1].mark(axes, "y")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _CELLS = 12  # of a range, in each of which the best is marked
-_JITTER = 0.5  # of a choice's width
 
 
 def isolation(
@@ -55,14 +54,9 @@ def _panel(
     cells = parameter.choices or _CELLS
     if cells > 2 * _CELLS:
         cells = _CELLS
-    drawn = x if parameter.is_range else x + _jitter(len(x)) * _JITTER / parameter.choices
-    axes.scatter(drawn, y, s=8, color=BLUE, alpha=0.4, linewidths=0, rasterized=len(x) > MANY / 4)
+    axes.scatter(parameter.spread(x), y, s=8, color=BLUE, alpha=0.4, linewidths=0, rasterized=len(x) > MANY / 4)
     cell = np.minimum((x * cells).astype(int), cells - 1)
     found = [(place, sign * (sign * y[cell == place]).max()) for place in range(cells) if (cell == place).any()]
     for place, best in found:
         axes.plot([(place + 0.08) / cells, (place + 0.92) / cells], [best, best], color=ORANGE)
     axes.plot(x[:1], y[:1], marker="*", markersize=9, color=RED, linestyle="none")
-
-
-def _jitter(count: int) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-0.5, 0.5, count)

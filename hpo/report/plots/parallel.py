@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.report.drawing import COLOURS, LINE, focused, new_figure
+from hpo.report.drawing import LINE, colours_of_values, focused, new_figure
 from hpo.report.places import ParameterAxis
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def parallel(
         [*enumerate(_places(parameters, params)), (len(parameters), (value - low) / (high - low))]
         for (params, _), value in zip(trials, clipped, strict=True)
     ]
-    shown = LineCollection(lines[::-1], cmap=COLOURS if sign > 0 else f"{COLOURS}_r", linewidths=0.9, alpha=0.75)
+    shown = LineCollection(lines[::-1], cmap=colours_of_values(sign), linewidths=0.9, alpha=0.75)
     shown.set_array(clipped[::-1])
     shown.set_rasterized(len(lines) > 200)
     axes.add_collection(shown)

@@ -8,10 +8,12 @@ from typing import Any
 
 from hpo.decision.refine.bounds import bound_beyond
 from hpo.decision.refine.limits import natural_ends
+from hpo.decision.refine.positions import cell_of, cells
+from hpo.decision.refine.ranges import DANGEROUS
 from hpo.report.blocks import ReportTable, SectionBody
 from hpo.report.facts import StudyFacts
 from hpo.report.places import ParameterAxis
-from hpo.spec.space import Categorical, Range, show
+from hpo.spec.space import Categorical, Range, enumerated, show
 
 _NEAR = 0.05  # of the range: that near to its end is at it
 _FEWEST = 3  # choices, of which the last one is an end
@@ -44,7 +46,8 @@ def tell(facts: StudyFacts) -> SectionBody | None:
         more = f"; and {len(wider) - _SAID:,} more below" if len(wider) > _SAID else ""
         lead = f"Yes: the best trial's {'; its '.join(wider[:_SAID])}{more}."
     else:
-        lead = "Yes, but none of these can be widened there."
+        names = dict.fromkeys(each.name for each in found)
+        lead = f"Yes, of {enumerated(list(names))}; but nothing speaks for a wider range."
     rows = [(each.name, each.place, f"widen it {each.way}" if each.way else "-", each.says) for each in found]
     return SectionBody(lead, [ReportTable(("parameter", "the best trial", "so", "what the good trials say"), rows)])
 
@@ -79,12 +82,24 @@ def _of_range(facts: StudyFacts, name: str, domain: Range, value: Any, near: boo
     place = f"{show(value)} is at the {side} end of {bounds}"
     if not near:
         place = f"{show(value)} is inside of {bounds}, but many good trials are at the {side} end"
+    if (troubles := _troubles(facts, name, domain, at_top)) >= DANGEROUS:
+        return AtEnd(name, place, "", f"it is not to be widened there, where {troubles:,} trials failed or diverged")
     ends = natural_ends(name, domain, None, facts.study.config["budget"].get("epochs"))
     end = ends.high if at_top else ends.low
     beyond = bound_beyond(domain, end, at_top)
     if beyond is None:
         return AtEnd(name, place, "", f"it can't be widened there ({end.why or 'there are no larger numbers'})")
     return AtEnd(name, place, f"{'upwards' if at_top else 'downwards'}, to {show(beyond)} say", _says(facts, name))
+
+
+def _troubles(facts: StudyFacts, name: str, domain: Range, at_top: bool) -> int:
+    """Return how many trials failed or diverged at an end of a range."""
+    last = len(cells(domain)) - 1 if at_top else 0
+    records = (*facts.having("failed"), *facts.diverged)
+    return sum(
+        name in record.params and domain.holds(record.params[name]) and cell_of(domain, record.params[name]) == last
+        for record in records
+    )
 
 
 def _is_widened(facts: StudyFacts, name: str, domain: Range, at_top: bool) -> bool:

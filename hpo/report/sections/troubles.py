@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from hpo.decision.refine.positions import cell_of, cells, value_at
+from hpo.driver.breaker import without_numbers
 from hpo.lazy import hidden_while_unused
 from hpo.ledger.study.records import TrialRecord
 from hpo.report.blocks import ReportBlock, ReportPlot, ReportTable, SectionBody
 from hpo.report.facts import StudyFacts
 from hpo.report.plots.shares import SharesOfParts, shares_of_parts
 from hpo.spec.faults import shortened
-from hpo.spec.space import Categorical, Parameter, Range, counted, show
+from hpo.spec.space import Categorical, Domain, Parameter, Range, counted, show
 
 _FEWEST = 3  # troubles in a part
 _SURELY = 0.01  # the probability of as many by chance, of any part of any parameter
@@ -54,8 +56,10 @@ def tell(facts: StudyFacts) -> SectionBody | None:
         others = len(troubled) - first.troubles
         lead += (
             f" {first.troubles:,} of the {counted(first.trials, 'trial')} with {first.name} {first.part} did"
-            f" (of the others {others:,} of {len(ended) - first.trials:,}): leave that out, or forbid it."
+            f" (of the others {others:,} of {len(ended) - first.trials:,})"
         )
+        best_too = facts.best is not None and _part_of(facts, first.name, facts.best.params) == first.part
+        lead += "; the best trial is one of them." if best_too else ": leave that out, or forbid it."
     elif len(troubled) < len(ended):
         lead += " No parameter by itself tells where."
     blocks: list[ReportBlock] = []
@@ -90,30 +94,43 @@ def _shares(parameter: Parameter, ended: Sequence[TrialRecord], troubled: set[in
     """Return how many trials have a value in each part of a parameter's domain, and how many of these are troubled."""
     domain, name = parameter.domain, parameter.name
     having = [record for record in ended if name in record.params and domain.holds(record.params[name])]
-    if isinstance(domain, Categorical):
-        if len(domain.values) > _MOST_CHOICES:
-            return None
-        texts = list(map(show, domain.values))
-        places = [domain.place_of(record.params[name]) or 0 for record in having]
-    else:
-        assert isinstance(domain, Range)
-        texts = _texts(domain, len(cells(domain)))
-        places = [cell_of(domain, record.params[name]) for record in having]
+    if isinstance(domain, Categorical) and len(domain.values) > _MOST_CHOICES:
+        return None
+    texts, places = _texts(domain), [_place(domain, record.params[name]) for record in having]
     trials, meant = Counter(places), Counter(p for p, it in zip(places, having, strict=True) if it.number in troubled)
     order = range(len(texts))
     return SharesOfParts(name, texts, [trials[place] for place in order], [meant[place] for place in order])
 
 
-def _texts(domain: Range, count: int) -> list[str]:
+def _place(domain: Domain, value: Any) -> int:
+    """Return which part of a domain holds a value of its own."""
+    if isinstance(domain, Categorical):
+        return domain.place_of(value) or 0
+    assert isinstance(domain, Range)
+    return cell_of(domain, value)
+
+
+def _texts(domain: Domain) -> list[str]:
+    """Return the parts of a domain in words."""
+    if isinstance(domain, Categorical):
+        return list(map(show, domain.values))
+    assert isinstance(domain, Range)
+    count = len(cells(domain))
     if domain.count() == count:
         return [show(domain.own(domain.at(place))) for place in range(count)]
     edges = [value_at(domain, place / count) for place in range(count + 1)]
     return [f"{low:.2g} to {high:.2g}" for low, high in pairwise(edges)]
 
 
+def _part_of(facts: StudyFacts, name: str, params: Mapping[str, Any]) -> str:
+    """Return the part, in words, that holds a configuration's value of a parameter; "" if none does."""
+    domain = facts.study.sweep.space[name].domain
+    return _texts(domain)[_place(domain, params[name])] if name in params and domain.holds(params[name]) else ""
+
+
 def _errors(failed: Sequence[TrialRecord]) -> list[tuple[str, str]]:
-    """Return the most common errors: how many trials failed with each, and its text."""
-    common = Counter(shortened(record.error or "the error is not recorded") for record in failed).most_common()
-    rows = [(f"{count:,}", text) for text, count in common[:_MOST_ERRORS]]
+    """Return the most common errors, as one those that differ by numbers: how many trials failed with each."""
+    common = Counter(without_numbers(record.error or "the error is not recorded") for record in failed).most_common()
+    rows = [(f"{count:,}", shortened(text)) for text, count in common[:_MOST_ERRORS]]
     rest = sum(count for _, count in common[_MOST_ERRORS:])
     return rows + ([(f"{rest:,}", "other errors")] if rest else [])
