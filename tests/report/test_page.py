@@ -165,9 +165,10 @@ def test_the_time_between_two_runs_does_not_count(facts: StudyFacts) -> None:
 
 def test_what_the_best_have_in_common(tmp_path: Path) -> None:
     rng = random.Random(4)
-    space = {"a": {"values": ["good", "bad", "ugly"]}, "b": {"min": 0.0, "max": 1.0}}
-    given = [(rng.choice(space["a"]["values"]), rng.random()) for _ in range(60)]  # type: ignore[arg-type]
-    trials = [complete((a == "good") + 0.001 * rng.random(), a=a, b=b) for a, b in given]
+    space: dict[str, Any] = {"a": {"values": ["good", "bad", "ugly"]}, "b": {"min": 0.0, "max": 1.0}}
+    space["usual"] = {"values": ["yes", "no"]}  # which all trials have in common, so it is nothing of the best ones
+    given = [(rng.choice(space["a"]["values"]), rng.random(), "no" if n % 20 == 0 else "yes") for n in range(60)]
+    trials = [complete((a == "good") + 0.001 * rng.random(), a=a, b=b, usual=c) for a, b, c in given]
     body = together.tell(facts_of(tmp_path, trials, space, metric="score"))
     assert body is not None and body.lead == "What the 10 best trials have in common: a good (10 of 10)."
 

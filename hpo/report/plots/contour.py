@@ -58,7 +58,7 @@ def contour(
     axes.scatter(
         pair[0].spread(x), pair[1].spread(y), s=5, color=INK, alpha=0.35, linewidths=0, rasterized=len(x) > MANY
     )
-    axes.plot(x[:1], y[:1], marker="*", markersize=11, color=RED, linestyle="none")
+    axes.plot(x[:1], y[:1], marker="*", markersize=11, color=RED, linestyle="none", markeredgecolor="white")
     pair[0].mark(axes, "x")
     pair[1].mark(axes, "y")
     axes.grid(visible=False)

@@ -59,4 +59,4 @@ def _panel(
     found = [(place, sign * (sign * y[cell == place]).max()) for place in range(cells) if (cell == place).any()]
     for place, best in found:
         axes.plot([(place + 0.08) / cells, (place + 0.92) / cells], [best, best], color=ORANGE)
-    axes.plot(x[:1], y[:1], marker="*", markersize=9, color=RED, linestyle="none")
+    axes.plot(x[:1], y[:1], marker="*", markersize=9, color=RED, linestyle="none", markeredgecolor="white")
