@@ -69,7 +69,7 @@ def tell(facts: StudyFacts) -> SectionBody | None:
         rows = [(it.name, it.part, f"{it.troubles:,} of {it.trials:,}", f"{it.chance:.1g}") for it in parts]
         blocks.append(ReportTable(("parameter", "values", "diverged or failed", "probability by chance"), rows))
     if failed:
-        blocks.append(ReportTable(("trials", "why they failed"), _errors(failed)))
+        blocks.append(ReportTable(("trials", "why they failed (#: a number)"), _errors(failed)))
     return SectionBody(lead, blocks)
 
 
