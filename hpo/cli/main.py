@@ -29,6 +29,7 @@ _ORDER = (
     "model",
     "predict",
     "refine",
+    "report",
     "doctor",
     "ui",
     "study",

@@ -45,8 +45,8 @@ def command(
 ) -> int:
     """Run a sweep file, or go on with its study up to the budget.
 
-    Exit code 0: done; 1: no trial is complete, or the file's `confirm` came to no verdict; 2: bad input; 3: done, but
-    MLflow lacks some of it; 130: interrupted.
+    Exit code 0: done; 1: no trial is complete, or the file's `confirm` or `report` came to nothing; 2: bad input; 3:
+    done, but MLflow lacks some of it; 130: interrupted.
     """
     from hpo.lazy import quick_imports
     from hpo.objective.build import inspect
@@ -82,6 +82,8 @@ def command(
     code, confirmation = 0, None
     if sweep.confirm is not None and not no_confirm:
         code, confirmation = _confirm(sweep, standing, home, join, stream, quiet)
+    if sweep.report:
+        code = max(code, _report(sweep, standing, home, join, stream, quiet))
     if as_json:
         print(json.dumps(summary_json(standing, home) | {"confirmation": confirmation}), file=out)
     if standing.unmirrored:  # last of all, and always
@@ -113,6 +115,28 @@ def _confirm(
     except UserError as error:  # the sweep itself is done
         print(f"hpo: {sweep.name} is not confirmed: {error}", file=sys.stderr)
         return 1, None
+
+
+def _report(sweep: Sweep, standing: Standing, home: Home, join: bool, stream: IO[str], quiet: bool) -> int:
+    """Write the page that the file asks for; return the exit code: 1 if it can't be, 3 if MLflow lacks it."""
+    from hpo.report.report import write_report
+    from hpo.spec.faults import UserError
+
+    if standing.interrupted:
+        return 0
+    if join:
+        print(f"note: with --join, report when all drivers have ended: hpo report {sweep.name}", file=stream)
+        return 0
+    try:
+        done = write_report(home, sweep.name)
+    except UserError as error:  # the sweep itself is done
+        print(f"hpo: {sweep.name} has no report: {error}", file=sys.stderr)
+        return 1
+    if not quiet:
+        print("\n".join(["", *done.lines()]), file=stream)
+    for text in done.troubles():
+        print(f"hpo: {text}", file=sys.stderr)
+    return 3 if done.unlogged else 0
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ result.plot_history()
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +168,21 @@ class Result:
         from hpo.scripting.confirming import latest
 
         return latest(self._study)
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write one page on the study as it is now, as `hpo report` does, and log it to the sweep's run in MLflow;
+        return its path. One that is there is replaced.
+
+        output: the page's file; None: one in the home. Its plots are PNG files in a folder beside it.
+        Raises hpo.UserError if it can't be written; warns (RuntimeWarning) if MLflow does not have it.
+        """
+        from hpo.report.report import write_report
+
+        check_path("report", "output", output)
+        done = write_report(self._home, self.name, Path(output) if output is not None else None)
+        for text in done.troubles():
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return done.page
 
     def plot_history(self, *, backend: Backend | None = None) -> Any:
         """Draw the value of each complete trial by its number, and the best so far."""

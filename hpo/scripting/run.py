@@ -78,7 +78,8 @@ def run(
     trial is complete); KeyboardInterrupt after Ctrl-C, once the running trials have ended or kept a checkpoint (at once
     after a second one): the same call goes on with the study. Only in the main thread can Ctrl-C be heard, and where
     the program doesn't ignore it. OSError, of a full disk, say: what is recorded is safe. Warns (RuntimeWarning) of a
-    sweep that ended early by an error, if MLflow lacks some of it, and if the sweep's `confirm` came to nothing.
+    sweep that ended early by an error, if MLflow lacks some of it, and if the sweep's `confirm` or `report` came to
+    nothing.
     """
     refuse_while_imported(CALL)
     check_truth(CALL, "join", join)
@@ -112,14 +113,21 @@ def run(
             text = f"{done}: the same call of {CALL} goes on with it, hpo.load has what there is"
             pass_on(standing.interrupted, text)
         result = Result(where, read_study(where, ready.sweep.name), _object(given))
-    _judge(standing, result)
-    if ready.sweep.confirm is None or standing.interrupted or standing.error:
-        return result
+    wants_report = ready.sweep.report and not join
+    try:
+        _judge(standing, result)
+    except SweepFailed:
+        if wants_report:
+            _reported(result, progress)
+        raise
+    confirms = ready.sweep.confirm is not None and not standing.interrupted and not standing.error
     if join:
-        text = f"{result.name!r} is not confirmed: it may have other drivers; call confirm() when all have ended"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
-        return result
-    return _confirmed(result, progress)
+        _warn_of_drivers(result.name, confirms, ready.sweep.report)
+    elif confirms:
+        result = _confirmed(result, progress)
+    if wants_report and not standing.interrupted:
+        _reported(result, progress)
+    return result
 
 
 def _object(given: Given) -> Any:
@@ -139,6 +147,25 @@ def _judge(standing: Standing, result: Result) -> None:
         raise SweepFailed(f"{text}: {why}" if why else text, result)
     for text in filter(None, (stopped, standing.unmirrored)):
         warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _warn_of_drivers(name: str, confirms: bool, reports: bool) -> None:
+    """Warn of what the sweep asks for and one of several drivers does not do."""
+    for wanted, lacks, call in (confirms, "is not confirmed", "confirm"), (reports, "has no report", "report"):
+        if wanted:
+            text = f"{name!r} {lacks}: it may have other drivers; call {call}() when all have ended"
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _reported(result: Result, progress: bool) -> None:
+    """Write the page that the sweep asks for."""
+    try:
+        page = result.report()
+    except UserError as error:  # the sweep itself is done
+        warnings.warn(f"{result.name!r} has no report: {error}", RuntimeWarning, stacklevel=3)
+        return
+    if progress:
+        print(f"report    {page}")
 
 
 def _confirmed(result: Result, progress: bool) -> Result:

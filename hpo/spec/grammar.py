@@ -217,6 +217,7 @@ class PlainKeys:
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)
     confirm: Confirm | None = None
+    report: Annotated[bool, says("write a page on the sweep when it ends, as `hpo report` does")] = False
     keep: Annotated[Keep | None, says("what of a Torch task's trials stays when they have ended")] = None
     references: Annotated[
         Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],

@@ -30,6 +30,7 @@ _TUNES = {
     "checkpoint_seconds": "RunConfig(checkpoint_config=...)",
     "repeats": "the Tuner's trainable",
     "confirm": "nothing",
+    "report": "nothing",
     "keep": "RunConfig(checkpoint_config=...)",
     "references": "nothing",
     "health": "the Tuner's trainable",

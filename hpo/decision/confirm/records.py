@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.mirror.mirror import Mirror
+from hpo.ledger.mirror.aside import carry_out
 from hpo.ledger.mirror.process import Notice
 from hpo.ledger.outputs import KeptOutputs
 from hpo.ledger.sharing.ownership import owned
@@ -97,9 +97,4 @@ def describe(home: Home, studies: Sequence[str], hurry: Callable[[], bool] = lam
     """Have the parent runs of studies in MLflow say what is recorded of their confirmations. Returns what the user
     should know."""
     known = all_studies(open_storage(home))
-    mirror = Mirror(home)
-    mirror.start()
-    for name in studies:
-        mirror.order("describe", sweep_record_of(name, known[name], 0.0))
-    # Twice the patience: it has just begun to load MLflow, and nothing else goes on meanwhile.
-    return [*mirror.wait(hurry), *mirror.close("", {}, hurry)]
+    return carry_out(home, [("describe", sweep_record_of(name, known[name], 0.0)) for name in studies], hurry)

@@ -37,7 +37,7 @@ def refined_parameters(
         elif parameter.name in fixed:
             found.append(fixed[parameter.name])
         else:
-            found.append(_refined(evidence, parameter, contract, most_epochs))
+            found.append(refined_parameter(evidence, parameter, contract, most_epochs))
     return found
 
 
@@ -53,9 +53,10 @@ def _unmet(parameter: Parameter, before: list[RefinedParameter]) -> str | None:
     return None
 
 
-def _refined(
+def refined_parameter(
     evidence: TrialEvidence, parameter: Parameter, contract: Contract | None, most_epochs: int | None
 ) -> RefinedParameter:
+    """Return one searched parameter as the refined sweep has it, whether it matters or not."""
     domain, sightings = parameter.domain, evidence.sightings(parameter.name)
     anchor = evidence.best_with(parameter.name)
     good = evidence.good_with(parameter.name)

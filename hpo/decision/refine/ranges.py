@@ -23,7 +23,7 @@ _NARROWEST = 0.25  # of the range: a noisy metric does not tell more from some d
 _WORTHWHILE = 0.8  # of the range: what is hardly narrower stays as it was
 _PILED = 1 / 3  # of the good trials in the last cell: they lie at that end ...
 _SURELY = 0.01  # ... unless that many would be there by chance with this probability
-_DANGEROUS = 3  # trials in the last cell that failed or diverged: it is not widened there
+DANGEROUS = 3  # trials in the last cell that failed or diverged: it is not widened there
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _beyond(view: RangeView, at_top: bool) -> tuple[float | None, list[str]]:
     side, bound = ("upper", domain.high) if at_top else ("lower", domain.low)
     piled = f"{good} of the {total} good trials lie at the {side} end, near {show(bound)}"
     troubles = sum(cell_of(domain, value) == cell for value in view.troubles)
-    if troubles >= _DANGEROUS:
+    if troubles >= DANGEROUS:
         return None, [f"{piled}; it is not widened there, where {troubles} trials failed or diverged"]
     end = view.ends.high if at_top else view.ends.low
     widened = bound_beyond(domain, end, at_top)

@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from mlflow.entities import Metric, RunTag
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
-from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, parent_of, write_parent_files
+from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, parent_of, write_files, write_parent_files
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
@@ -220,8 +220,11 @@ class MlflowBook:
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         write_parent_files(client, self.parent_id, sweep)
 
-    def describe(self, sweep: SweepRecord) -> list[str]:
-        """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user."""
+    def describe(self, sweep: SweepRecord, files: Mapping[str, bytes] | None = None) -> list[str]:
+        """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user.
+
+        files: further artefacts by their paths, in place of those that are there.
+        """
         client = self._mlflow.client
         parent = parent_of(client, sweep, find_experiment(client, self._home, sweep))
         if not parent:
@@ -229,6 +232,7 @@ class MlflowBook:
         for key, value in confirmation_tags(sweep).items():
             client.set_tag(parent, key, value)
         write_parent_files(client, parent, sweep)
+        write_files(client, parent, files or {})
         return []
 
     def write(self, trials: Sequence[tuple[TrialRecord, bool]], best: Sequence[tuple[int, float, float]]) -> None:

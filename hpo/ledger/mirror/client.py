@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from mlflow import MlflowClient
@@ -30,6 +32,18 @@ def write_parent_files(client: MlflowClient, parent_id: str, sweep: SweepRecord)
         client.log_text(parent_id, text, name)
     if points := parent_points(sweep):
         client.log_batch(parent_id, metrics=_metrics(points))
+
+
+def write_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Write files, by their paths, among a run's artefacts, in place of those that are there."""
+    if not files:
+        return
+    with tempfile.TemporaryDirectory(prefix="hpo-files-") as folder:
+        for name, content in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        client.log_artifacts(run_id, folder)
 
 
 def search_runs(client: MlflowClient, experiment: str, condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:

@@ -80,6 +80,11 @@ class Home:
         return self.path.resolve() / "test_outputs"
 
     @property
+    def reports(self) -> Path:
+        """Pages on studies (`hpo report`)."""
+        return self.path / "reports"
+
+    @property
     def locks(self) -> Path:
         return self.path / "locks"
 
