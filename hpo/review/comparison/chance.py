@@ -36,6 +36,7 @@ LEVEL = 0.05
 Z = 1.959963984540054  # of a 95 % interval
 _FEW = 15  # trials of the rarer choice below which permutations are drawn
 _BESIDE_FEW = 300  # trials of the other choice that are looked at then
+MOST_COMPARED = 800  # trials of a choice that are compared with all of another one's; of more, evenly chosen ones
 _PERMUTATIONS = 1999
 _EXACT = 200  # pairs up to which the signed ranks' distribution is worked out
 _SEED = 20061128
@@ -152,7 +153,7 @@ def _least_unpaired(labels: np.ndarray, is_left: np.ndarray) -> float:
 def representatives(count: int, beside: int) -> np.ndarray:
     """Return which of a choice's trials are looked at, beside so many of another choice: all, or evenly chosen ones
     of many."""
-    most = _BESIDE_FEW if beside < _FEW else 1500
+    most = _BESIDE_FEW if beside < _FEW else MOST_COMPARED
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
 
 
@@ -189,8 +190,8 @@ def paired(differences: np.ndarray) -> Effect:
     """Return the effect of differences in pairs, left minus right; at least one."""
     count = len(differences)
     won = float((differences > 0).sum() + (differences == 0).sum() / 2)
-    first, second = np.triu_indices(min(count, 1500))
-    some = differences[:1500]
+    some = differences[representatives(count, count)]
+    first, second = np.triu_indices(len(some))
     finite = np.clip(some, -1e300, 1e300)  # two infinite ones of different signs make 0
     averages = finite[first] / 2 + finite[second] / 2
     averages = np.select([averages > 4e299, averages < -4e299], [np.inf, -np.inf], averages)

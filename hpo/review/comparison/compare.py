@@ -9,16 +9,16 @@ from typing import Any
 
 from hpo.ledger.study.records import record_of
 from hpo.review.comparison.blocks import parts_of_choice
-from hpo.review.comparison.courses import TrialCourse, courses_of
+from hpo.review.comparison.courses import TrialCourse, courses_of, is_comparable
 from hpo.review.comparison.differences import differences_of
 from hpo.review.comparison.figures import choice_of
-from hpo.review.comparison.grouping import by_parameter, by_study
+from hpo.review.comparison.grouping import TrialGroup, by_parameter, by_study
 from hpo.review.comparison.values import ChoiceDifference, Comparison
 from hpo.review.studies import RecordedStudy
 from hpo.spec.conditions import identity_of, same_params
 from hpo.spec.faults import UserError
 from hpo.spec.methods import METHODS
-from hpo.spec.space import counted
+from hpo.spec.space import counted, enumerated
 from hpo.spec.sweep import Target
 
 _PARTS = 4  # of a sweep whose sampler learns, within which its trials are compared
@@ -54,6 +54,8 @@ def compare(
     aim, aim_from = _target(studies, courses, target)
     own = parts_of_choice([study.sweep.space for study in studies], by)
     differences = differences_of(groups, sign, own, by is None)
+    if thinned := [group.label for group in groups if _is_thinned(group, differences)]:
+        remarks.append(f"differences: evenly chosen trials stand for the many of {enumerated(thinned)}")
     return Comparison(
         by=by,
         studies=tuple(names),
@@ -65,6 +67,14 @@ def compare(
         differences=differences,
         remarks=(*remarks, *_remarks(studies, courses, differences, by)),
     )
+
+
+def _is_thinned(group: TrialGroup, differences: Sequence[ChoiceDifference]) -> bool:
+    """Whether a choice has more trials than were compared with those of another one."""
+    count = sum(map(is_comparable, group.courses))
+    sides = ((each.trials[side], each) for each in differences for side, label in enumerate((each.left, each.right))
+             if label == group.label)  # fmt: skip
+    return any(used < count for used, each in sides if each.pairing == "none")
 
 
 def _checked(studies: Sequence[RecordedStudy], by: str | None, bins: int | None) -> Target:

@@ -93,7 +93,7 @@ def _tested(
     some = [[side[place] for place in places] for side, places in ((left, first), (right, second))]
     strata = [np.array([_stratum(course, across) for course in side], dtype=int) for side in some]
     both = RankedCourses.joined(arrays[0][first], arrays[1][second])
-    return _Tested(labels, (len(left), len(right)), unpaired(advantages(both, both), *strata), None)
+    return _Tested(labels, (len(first), len(second)), unpaired(advantages(both, both), *strata), None)
 
 
 def _stratum(course: TrialCourse, across: bool) -> int:

@@ -177,3 +177,12 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
     assert [text.get_text().split(" ")[0] for text in axes.get_legend().get_texts()][:2] == ["relu", "tanh"]
     with pytest.raises(UserError, match="no learning curves"):
         draw_curves(compare([study_of(tmp_path, [complete(1.0, kind="relu", lr=0.1)], "two")], "kind"))
+
+
+def test_of_many_trials_evenly_chosen_ones_are_compared(tmp_path: Path) -> None:
+    many = [complete(index % 7, kind="relu", lr=index / 400) for index in range(350)]
+    few = [complete(20 + index, kind="tanh", lr=index / 400) for index in range(8)]
+    found = compare([study_of(tmp_path, [*many, *few])], "kind")
+    assert finding(found)[:3] == ("tanh", "relu", "better") and found.differences[0].trials == (8, 300)
+    assert "differences: evenly chosen trials stand for the many of relu" in found.remarks
+    assert found.choices[0].trials.complete == 350
