@@ -17,10 +17,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-_DRAWS = 9
+_DRAWS, _FEWER = 31, 9  # that the median is taken of; with many assignments fewer
+_MANY = 300  # assignments
 _MOST = 500  # assignments that are dealt out one by one; the rest at their mean
 _SEED = 20
-_MEANT = 100.0  # assignments that the stopping rule's own word counts for
+_MEANT = 150.0  # assignments that the stopping rule's own word counts for
 _APART, _FEWEST = 2.0, 5  # factor between sizes, and assignments, that tell how durations grow with the size
 _LONGER = 0.3  # of its age: so much longer lasts one that has lasted longer than any that was seen
 
@@ -37,6 +38,31 @@ class SeenAssignment:
     least: float = 0.0
 
 
+Lifetime = tuple[float, bool, float]  # a value, whether it is only known to be larger than that, and its weight
+
+
+class Lifetimes:
+    """Values of which some are only known to be larger (Kaplan and Meier); at least one."""
+
+    def __init__(self, known: Sequence[Lifetime]) -> None:
+        ordered = sorted(known)
+        above = math.fsum(weight for _, _, weight in ordered)
+        self.largest = ordered[-1][0]
+        self._ends: list[float] = []
+        self._lost = [0.0]  # the share that is no larger than each end, before the first one: none
+        for value, larger, weight in ordered:
+            if not larger:
+                self._ends.append(value)
+                self._lost.append(self._lost[-1] + (1 - self._lost[-1]) * min(1.0, weight / above))
+            above = max(above - weight, 1e-9)
+
+    def draw(self, lot: random.Random, beyond: float = 0.0) -> float | None:
+        """Return one of those that are larger than `beyond`; None: one that is larger than all that are known."""
+        before = self._lost[bisect_right(self._ends, beyond)]
+        place = bisect_left(self._lost, before + (1 - before) * (1 - lot.random()))
+        return self._ends[place - 1] if place < len(self._lost) else None
+
+
 class Durations:
     """How long assignments last, by those that ended and those that run: the time that a whole one takes, and which
     part of that time it lasts until the last of its trials is over. Where the whole is not known, that part is the
@@ -46,44 +72,45 @@ class Durations:
         """meant: parts of the whole after which the stopping rule stops trials, and the share that goes on."""
         self._known = any(each.whole is not None for each in seen)
         self.growth = _growth(seen, self._known)
-        self._wholes = [each.whole / each.trials**self.growth for each in seen if each.whole is not None] or [1.0]
-        self._typical = statistics.median(self._wholes)
-        items = [(each.seconds / self._whole(each), not each.ended, 1.0) for each in seen]
+        wholes = [
+            ((each.whole or each.least) / each.trials**self.growth, each.whole is None, 1.0)
+            for each in seen
+            if each.whole or each.least
+        ]
+        self._wholes = Lifetimes(wholes if self._known else [(1.0, False, 1.0)])
+        self._typical = statistics.median(whole for whole, larger, _ in wholes if not larger) if self._known else 1.0
+        parts = [(each.seconds / self._whole(each), not each.ended, 1.0) for each in seen]
         if self._known and meant:
-            items += _meant(meant, round(statistics.fmean(each.trials for each in seen)))
-        scaled = sorted(items)
-        above = math.fsum(weight for _, _, weight in scaled)
-        self._ends: list[float] = []
-        self._lost = [0.0]  # the share that lasts no longer than each end, before the first one: none
-        for part, runs, weight in scaled:
-            if not runs:
-                self._ends.append(part)
-                self._lost.append(self._lost[-1] + (1 - self._lost[-1]) * min(1.0, weight / above))
-            above = max(above - weight, 1e-9)
-        self._most = 1.0 if self._known else scaled[-1][0]
+            parts += _meant(meant, round(statistics.fmean(each.trials for each in seen)))
+        self._parts = Lifetimes(parts)
 
     def _whole(self, seen: SeenAssignment) -> float:
-        return seen.whole or max(seen.least, float(self._typical * seen.trials**self.growth))
+        """Return the seconds that one takes as a whole, or about that."""
+        return seen.whole or max(seen.least, self._typical * float(seen.trials**self.growth))
 
     def draw(self, lot: random.Random, trials: int) -> float:
         """Return the seconds that an assignment of so many trials takes."""
-        return float(lot.choice(self._wholes) * trials**self.growth) * self._part(lot, 0.0)
+        return self._drawn_whole(lot, 0.0) * float(trials**self.growth) * self._part(lot, 0.0)
 
     def draw_rest(self, lot: random.Random, running: SeenAssignment) -> float:
         """Return the seconds that one still takes that runs."""
-        whole = self._whole(running)
+        scale = float(running.trials**self.growth)
+        whole = running.whole or self._drawn_whole(lot, running.least / scale) * scale
         return max(0.0, whole * self._part(lot, running.seconds / whole) - running.seconds)
+
+    def _drawn_whole(self, lot: random.Random, least: float) -> float:
+        drawn = self._wholes.draw(lot, least)
+        return max(self._wholes.largest, least) * (1 + _LONGER) if drawn is None else drawn
 
     def _part(self, lot: random.Random, beyond: float) -> float:
         """Return a part of the whole that is larger than one that has passed."""
-        before = self._lost[bisect_right(self._ends, beyond)]
-        place = bisect_left(self._lost, before + (1 - before) * (1 - lot.random()))
-        if place < len(self._lost):
-            return self._ends[place - 1]
-        return max(self._most, beyond if self._known else beyond * (1 + _LONGER))
+        drawn = self._parts.draw(lot, beyond)
+        if drawn is not None:
+            return drawn
+        return max(1.0, beyond) if self._known else max(self._parts.largest, beyond * (1 + _LONGER))
 
 
-def _meant(meant: Sequence[tuple[float, float]], trials: int) -> list[tuple[float, bool, float]]:
+def _meant(meant: Sequence[tuple[float, float]], trials: int) -> list[Lifetime]:
     """Return when assignments of so many trials end if the stopping rule does as it is meant to, as if so many had been
     seen. The first trials of a sweep have nothing to be worse than, so more of them go on than later ones."""
     left = 1.0
@@ -129,7 +156,8 @@ def seconds_left(
         return None
     durations = Durations([*ended, *remaining.running], meant)
     lot = random.Random(_SEED)
-    return statistics.median(_drawn(remaining, durations, lot) for _ in range(_DRAWS))
+    draws = _FEWER if len(remaining.running) + remaining.trials > _MANY else _DRAWS
+    return statistics.median(_drawn(remaining, durations, lot) for _ in range(draws))
 
 
 def _drawn(remaining: Remaining, durations: Durations, lot: random.Random) -> float:
