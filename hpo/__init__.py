@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.model.loaded import load_model as load_model
     from hpo.objective.base import Pruned as Pruned
+    from hpo.scripting.comparing import CompareResult as CompareResult
     from hpo.scripting.confirming import ConfirmResult as ConfirmResult
     from hpo.scripting.result import Best as Best
     from hpo.scripting.result import Result as Result
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
 
 _EXPORTS = {
     "Best": "hpo.scripting.result",
+    "CompareResult": "hpo.scripting.comparing",
     "ConfirmResult": "hpo.scripting.confirming",
     "Cut": "hpo.training.cuts",
     "Fault": "hpo.spec.faults",

@@ -9,6 +9,8 @@ from typing import Protocol
 from hpo.ledger.study.records import TrialRecord
 from hpo.ledger.study.references import References
 
+MOST_LEADERS, MOST_BUSY = 3, 8  # that are kept to be shown
+
 
 @dataclass
 class Counts:
@@ -26,6 +28,37 @@ class Counts:
 
 
 @dataclass
+class Leaders:
+    """The best complete trials so far, and how the sweep came to them."""
+
+    top: list[TrialRecord] = field(default_factory=list)  # at most MOST_LEADERS, the best first; of equals the earlier
+    course: list[tuple[int, float]] = field(default_factory=list)  # each new best: trials done by then, and its value
+
+
+@dataclass(frozen=True)
+class BusyWorker:
+    """What one worker has. first: the lowest number of its trials; trials: how many; step: the latest that they
+    reported, 0: none; epochs: that they train, None: not known; seconds: since it got them."""
+
+    first: int
+    trials: int
+    step: int
+    epochs: int | None
+    seconds: float
+
+
+@dataclass
+class Activity:
+    """What goes on at the moment."""
+
+    phase: str = "starting workers"  # what is waited for; "" while trials run
+    workers: int = 0
+    working: int = 0  # of them
+    busy: list[BusyWorker] = field(default_factory=list)  # at most MOST_BUSY, the longest first
+    left: float | None = None  # seconds until the sweep ends; None: not known
+
+
+@dataclass
 class Standing:
     """How the sweep stands: what is shown while it runs and returned in the end."""
 
@@ -34,11 +67,11 @@ class Standing:
     goal: str
     trials: int  # the budget
     counts: Counts = field(default_factory=Counts)
-    best: TrialRecord | None = None
+    leaders: Leaders = field(default_factory=Leaders)
     baseline: TrialRecord | None = None
     references: References | None = None  # what models of scikit-learn reach on the same split
     seconds: float = 0.0
-    phase: str = "starting workers"  # what is waited for; "" while trials run
+    activity: Activity = field(default_factory=Activity)
     reason: str = ""  # why the sweep ended before its budget was spent
     error: str = ""  # the error that ended it
     interrupted: int = 0  # by this signal; 0: it was not
@@ -49,6 +82,11 @@ class Standing:
     def done(self) -> int:
         """Trials that count against the budget."""
         return self.counts.complete + self.counts.pruned
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best complete trial; None while there is none."""
+        return self.leaders.top[0] if self.leaders.top else None
 
 
 class SweepListener(Protocol):

@@ -25,6 +25,7 @@ _ORDER = (
     "list",
     "trials",
     "best",
+    "compare",
     "confirm",
     "model",
     "predict",

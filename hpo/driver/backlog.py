@@ -51,6 +51,15 @@ class Backlog:
         return len(self._planner) - self._planner.new + len(self._alone)
 
     @property
+    def new(self) -> int:
+        """How many wait here that have not begun."""
+        return self._planner.new + len(self._held)
+
+    def share(self, ended: int, left: int) -> int:
+        """Return how many trials of one shape a worker gets at once, when so many have ended and so many are left."""
+        return self._planner.share(ended, left)
+
+    @property
     def proposed(self) -> bool:
         """Whether proposals wait here that have not begun."""
         return bool(self._planner.new or self._held)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from hpo.driver.backlog import Backlog, RunningTrial
 from hpo.driver.interrupts import Interrupts
+from hpo.driver.pace import Pace
 from hpo.driver.termination import Termination
 from hpo.driver.trials import RunningTrials
 from hpo.driver.watchdog import Watchdog
@@ -34,6 +36,7 @@ class Dispatcher:
         termination: Termination,
         watchdog: Watchdog,
         interrupts: Interrupts,
+        pace: Pace,
     ) -> None:
         self._sweep = sweep
         self._ledger = ledger
@@ -45,6 +48,7 @@ class Dispatcher:
         self._termination = termination
         self._watchdog = watchdog
         self._interrupts = interrupts
+        self._pace = pace
         self._ids = itertools.count()  # of assignments
 
     def fill(self) -> None:
@@ -69,6 +73,20 @@ class Dispatcher:
         if backlog.used_up and not backlog.proposed and not self._ledger.membership.elsewhere:
             self._termination.stop("every configuration was tried (duplicates: replicate trains them again)")
 
+    def look(self, limit: float | None) -> None:
+        """Bring up to date what is known of the workers and of the time that is left. limit: seconds that the sweep has
+        at most."""
+        counts = self._standing.counts
+        here, elsewhere = counts.ended_here, self._standing.done - counts.earlier - counts.ended_here
+        share = (here + 1) / (here + elsewhere + 1)  # of what is left, as far as other drivers take some
+        more = self._backlog.new if self._backlog.used_up else max(0, self._trials.room)
+        waiting = self._backlog.begun + math.ceil(more * share)
+        self._pace.look(self._engine.workers, waiting, lambda left: self._size(left, waiting), limit)
+
+    def _size(self, left: int, waiting: int) -> int:
+        """Return how many trials an assignment gets, as far as shapes allow, when so many are left to begin."""
+        return self._backlog.share(self._standing.done + waiting - left, left)
+
     def _submit(self, group: Sequence[RunningTrial]) -> None:
         assignment = Assignment(
             next(self._ids),
@@ -83,6 +101,8 @@ class Dispatcher:
         )
         numbers = [running.spec.number for running in group]
         self._watchdog.begin(assignment.id, numbers)
+        left = len(group) + max(0, self._trials.room)
+        self._pace.begin(assignment.id, assignment.trials, self._backlog.share(self._standing.done, left))
         self._engine.submit(assignment)
         # What was said to all while these waited to run again.
         if stopped := [running.spec.number for running in group if running.stopped_by]:

@@ -32,6 +32,11 @@ class TimeLimits:
         self._listener = listener
         self._spent = False
 
+    @property
+    def left(self) -> float | None:
+        """The seconds until the sweep's time is spent; None: it has no limit."""
+        return None if self._seconds is None else max(0.0, self._seconds - self._ledger.seconds)
+
     def check_sweep(self, trials: RunningTrials | None = None) -> None:
         """End the sweep when its time is spent; also one that has asked for its last trials before.
 

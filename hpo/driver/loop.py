@@ -14,6 +14,7 @@ from hpo.driver.dispatcher import Dispatcher
 from hpo.driver.interrupts import Interrupts
 from hpo.driver.limits import TimeLimits
 from hpo.driver.others import OtherDrivers
+from hpo.driver.pace import Pace
 from hpo.driver.references import ReferenceRun
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
@@ -26,7 +27,7 @@ from hpo.ledger.study.book import StudyGone
 from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
-from hpo.standing import Standing, SweepListener
+from hpo.standing import Activity, Standing, SweepListener
 
 _TICK = 0.2  # seconds between looks at the clock, the display and MLflow's answers
 
@@ -37,6 +38,7 @@ class _OpenStudy:
 
     trials: RunningTrials
     dispatcher: Dispatcher
+    pace: Pace
     others: OtherDrivers | None  # None: the study is not shared
 
 
@@ -137,15 +139,16 @@ class Driver:
         trials = RunningTrials(
             sweep, ledger, searcher, backlog, steps, tally, termination, self._interrupts, self._listener
         )
+        pace = Pace(sweep, self.standing, self._clock)
         dispatcher = Dispatcher(
             sweep, ledger, self._engine, backlog, trials, steps, self.standing, termination, self._watchdog,
-            self._interrupts,
+            self._interrupts, pace,
         )  # fmt: skip
         others = None
         if ledger.membership.joined:
             others = OtherDrivers(ledger, searcher, backlog, trials, tally, termination, self._listener, self._clock)
-        self.standing.phase = ""
-        return _OpenStudy(trials, dispatcher, others)
+        self.standing.activity.phase = ""
+        return _OpenStudy(trials, dispatcher, pace, others)
 
     def _work(self, study: _OpenStudy, began: float) -> None:
         """Ask, plan, train and tell, until there is nothing left to do."""
@@ -156,6 +159,7 @@ class Driver:
                 self._references.order()
             self._take_in(self._engine.poll(_TICK))
             self.standing.seconds = self._clock() - began
+            study.dispatcher.look(self._limits.left)
             self._listener.tick(self.standing)
         if self._interrupts and (self._running or self._wants_more()):  # twice at once, so that nobody saw it
             self.standing.interrupted = self._interrupts.signal
@@ -164,7 +168,7 @@ class Driver:
         """Wait for what models of scikit-learn reach beside the trials, if not for long, and record it."""
         try:
             while not self._interrupts and self._references.wait():
-                self.standing.phase = "measuring references"
+                self.standing.activity.phase = "measuring references"
                 self._references.order()
                 self._take_in(self._engine.poll(_TICK))
                 self._tell(self._ledger.pump())
@@ -189,7 +193,7 @@ class Driver:
             self._study.trials.interrupt_all()
         if self._ledger.membership.joined:
             self._leave()
-        self.standing.phase, self.standing.counts.running = "writing MLflow", 0
+        self.standing.activity, self.standing.counts.running = Activity("writing MLflow"), 0
         self._listener.tick(self.standing)
         status = "FAILED" if self.standing.error else "KILLED" if self._interrupts else "FINISHED"
         summary, hurry = self._tally.summary(self._ledger.seconds), self._interrupts.another()
@@ -245,10 +249,13 @@ class Driver:
         elif isinstance(message, Done):
             self._references.done(message.assignment)
             self._watchdog.done(message.assignment)
+            if self._study is not None:
+                self._study.pace.done(message.assignment)
         elif isinstance(message, TrialEvents):
             assert self._study is not None, "nothing is trained before the study is open"
             ended = [event.number for event in message.events if not isinstance(event, Reported)]
             self._watchdog.heard(message.assignment, ended)
+            self._study.pace.heard(message.assignment, message.events)
             return self._study.trials.take_in(message.events)
         return {}
 

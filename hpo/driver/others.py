@@ -50,7 +50,7 @@ class OtherDrivers:
         waits = asks and not len(self._trials) and (self._backlog.used_up or self._trials.room <= 0)
         number = self._ledger.membership.elsewhere
         what = f"waiting for {number} trial{'s' if number != 1 else ''} of other drivers"
-        self._tally.standing.phase = what if waits and number else ""
+        self._tally.standing.activity.phase = what if waits and number else ""
 
     def take_news(self) -> None:
         """Take in what they have done since the last time."""

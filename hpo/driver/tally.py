@@ -10,7 +10,7 @@ from hpo.ledger.study.records import TrialRecord
 from hpo.spec.conditions import same_params
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
-from hpo.standing import Standing
+from hpo.standing import MOST_LEADERS, Standing
 
 
 class Tally:
@@ -44,13 +44,15 @@ class Tally:
         is_baseline = bool(self._sweep.baselines) and same_params(record.params, self._sweep.baselines[0])
         if is_baseline and (standing.baseline is None or record.number < standing.baseline.number):
             standing.baseline = record
-        best = standing.best
-        if best is None or best.value is None or self._sweep.metric.better(record.value, best.value):
-            standing.best = record
-            return True
-        if record.value == best.value and record.number < best.number:  # whichever ended first, as for `hpo best`
-            standing.best = record
-        return False
+        before, leaders = standing.best, standing.leaders
+        sign = -1.0 if self._sweep.metric.goal == "maximize" else 1.0
+        leaders.top.append(record)  # the earlier of equals is first, whichever ended first, as for `hpo best`
+        leaders.top.sort(key=lambda each: (sign * (each.value or 0.0), each.number))
+        del leaders.top[MOST_LEADERS:]
+        improved = before is None or before.value is None or self._sweep.metric.better(record.value, before.value)
+        if improved:
+            leaders.course.append((standing.done, record.value))
+        return improved
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """Return what MLflow's parent run says of the sweep in the end. seconds: of all the times that it was run."""

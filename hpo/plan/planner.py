@@ -105,6 +105,10 @@ class Planner(Generic[Item]):
         self._rounds += bool(groups)
         return groups
 
+    def share(self, ended: int, left: int) -> int:
+        """Return how many trials of one shape a worker gets at once, when so many have ended and so many are left."""
+        return max(1, min(self._most, -(-min(left, self._opening.at(ended)) // self._workers)))
+
     def drop_new(self) -> None:
         """Forget those that have not begun."""
         kept = {shape: [entry for entry in waiting if not entry.new] for shape, waiting in self._waiting.items()}

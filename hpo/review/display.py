@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -15,10 +16,17 @@ from rich.text import Text
 
 from hpo.ledger.study.records import TrialRecord
 from hpo.ledger.study.urls import masked
+from hpo.review.sparkline import BLOCKS, blocks_for, sparkline
 from hpo.spec.space import show
-from hpo.standing import Standing
+from hpo.standing import Activity, BusyWorker, Standing
 
-_LINE_SECONDS = 5.0  # between progress lines when piped
+_LINE_SECONDS, _LINE_MOST = 5.0, 600.0  # between progress lines when piped, at least and at most
+_LINE_SHARE = 0.05  # of the time that has passed, in between: a day has some 250 lines
+_BESTS = 20  # new best trials that get a line of their own; later ones are in the next progress line
+_FAILURES = 20  # kinds of failures that are shown
+_CURVE = 30  # characters
+_NAME = 20  # characters of a study's name that the panel shows
+_WORKERS = 3  # that are shown with what they do
 
 
 def make_display(stream: IO[str], quiet: bool) -> Display:
@@ -53,24 +61,30 @@ class Display:
 
 
 class PlainDisplay(Display):
-    """One line for each new best, each new kind of failure, and every few seconds."""
+    """One line for each new best, each new kind of failure, and every few seconds: the longer it takes, the fewer."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._shown = time.monotonic()
+        self._began = self._shown = time.monotonic()
+        self._bests = 0
 
     def note(self, text: str, warning: bool = False) -> None:
         self._print(f"{'warning' if warning else 'note'}: {masked(text)}")
 
     def trial(self, record: TrialRecord, standing: Standing) -> None:
         if standing.best is record:
-            self._line(f"{progress_text(standing)}  best {best_text(standing)}")
+            self._bests += 1
+            if self._bests <= _BESTS:
+                self._line(f"{progress_text(standing)}  best {best_text(standing)}")
         elif failure := new_failure(record, standing):
             self._line(failure)
 
     def tick(self, standing: Standing) -> None:
-        if time.monotonic() - self._shown >= _LINE_SECONDS:
-            self._line(f"{progress_text(standing)}  {rate_text(standing)}")
+        now = time.monotonic()
+        wait = min(_LINE_MOST, max(_LINE_SECONDS, _LINE_SHARE * (now - self._began)))
+        if now - self._shown >= wait:
+            best = f", best {show(standing.best.value)}" if standing.best is not None else ""
+            self._line(f"{progress_text(standing)}  {rate_text(standing)}{best}")
 
     def _line(self, text: str) -> None:
         self._shown = time.monotonic()
@@ -106,27 +120,73 @@ class LiveDisplay(Display):
             self._console.print(Text(failure, style="red"))
 
     def tick(self, standing: Standing) -> None:
-        self._live.update(panel(standing))
+        self._live.update(panel(standing, blocks=blocks_for(self._console.file)))
 
 
 def new_failure(record: TrialRecord, standing: Standing) -> str:
     """Return what to say of a trial that failed as none before it; "" of any other."""
     errors = standing.counts.errors
-    if record.state != "failed" or record.interrupted or errors.total() != len(errors):
+    known = errors.total() != len(errors) or len(errors) > _FAILURES
+    if record.state != "failed" or record.interrupted or known:
         return ""
-    return f"trial {record.number} failed: {record.error}"
+    last = " (other kinds of failures that may follow are not shown here)" if len(errors) == _FAILURES else ""
+    return f"trial {record.number} failed: {record.error}{last}"
 
 
-def panel(standing: Standing, ended: bool = False) -> RenderableType:
-    """Return how a sweep stands, in three lines. ended: nothing is waited for any more."""
+def panel(standing: Standing, ended: bool = False, blocks: str = BLOCKS) -> RenderableType:
+    """Return how a sweep stands, a few lines that are cut where the terminal ends. ended: nothing is waited for any
+    more; blocks: what a curve is drawn with (hpo.review.sparkline)."""
+    name = Text(standing.study, style="bold")
+    name.truncate(_NAME, overflow="ellipsis")
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
-        Text(standing.study, style="bold"),
-        ProgressBar(total=standing.trials, completed=standing.done, width=30),
+        name,
+        ProgressBar(total=standing.trials, completed=standing.done, width=_NAME),
         Text(f"{standing.done}/{standing.trials}"),
-        Text(duration(standing.seconds) if ended else rate_text(standing), style="dim"),
+        Text(duration(standing.seconds) if ended else rate_text(standing), style="dim", no_wrap=True),
     )
-    return Group(bar, Text(states_text(standing)), Text(f"best  {best_text(standing)}", style="green"))
+    lines = [_line_of(states_text(standing))]
+    if curve := curve_text(standing, blocks):
+        lines.append(_line_of(f"so far  {curve}"))
+    lines.append(_line_of(f"best  {best_text(standing)}", "green"))
+    for place, record in zip(("2nd", "3rd"), standing.leaders.top[1:], strict=False):
+        lines.append(_line_of(f"{place}   {show(record.value)} (trial {record.number}): {params_text(record.params)}"))
+    if not ended and (doing := workers_text(standing.activity)):
+        lines.append(_line_of(doing, "dim"))
+    return Group(bar, *lines)
+
+
+def _line_of(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def curve_text(standing: Standing, blocks: str = BLOCKS) -> str:
+    """Return the best so far over the trials as a small curve with its ends; "" while there are not two bests."""
+    course = standing.leaders.course
+    if len(course) < 2:
+        return ""
+    first, last = course[0][0], max(standing.done, course[-1][0])
+    count = min(_CURVE, last - first + 1)
+    marks = [first + place * (last - first) / max(1, count - 1) for place in range(count)]
+    values = [course[bisect_right(course, mark, key=lambda each: each[0]) - 1][1] for mark in marks]
+    return f"{sparkline(values, _CURVE, blocks=blocks)} {show(course[0][1])} to {show(course[-1][1])}"
+
+
+def workers_text(activity: Activity) -> str:
+    """Return what the workers do, those first that have had their trials the longest."""
+    if not activity.busy:
+        return ""
+    doing = [_busy_text(worker) for worker in activity.busy[:_WORKERS]]
+    more = activity.working - len(doing)
+    rest = f"; {more} more" if more > 0 else ""
+    return f"{activity.working} of {activity.workers} workers: {'; '.join(doing)}{rest}"
+
+
+def _busy_text(worker: BusyWorker) -> str:
+    which = f"trial {worker.first}" if worker.trials == 1 else f"{worker.trials} trials from {worker.first}"
+    of = f"/{worker.epochs}" if worker.epochs is not None else ""
+    step = f"step {worker.step}{of}, " if worker.step else ""
+    return f"{which} ({step}{duration(worker.seconds)})"
 
 
 def progress_text(standing: Standing) -> str:
@@ -156,15 +216,15 @@ def params_text(params: Mapping[str, Any]) -> str:
 
 
 def rate_text(standing: Standing) -> str:
-    """Return the rate and the time that is left at this rate, or what is waited for."""
-    if standing.phase:
-        return standing.phase
+    """Return the rate and the time that is left (hpo/driver/forecast.py), or what is waited for."""
+    if standing.activity.phase:
+        return standing.activity.phase
     if not standing.counts.ended_here or standing.seconds <= 0:
-        return "starting"
+        return "the first trials run" if standing.activity.working else "starting"
     rate = standing.counts.ended_here / standing.seconds
-    left = (standing.trials - standing.done) / rate
     speed = f"{rate:.1f} trials/s" if rate >= 1 else f"{60 * rate:.1f} trials/min"
-    return f"{speed}, {duration(left)} left"
+    left = standing.activity.left
+    return speed if left is None else f"{speed}, about {duration(left)} left"
 
 
 def duration(seconds: float) -> str:

@@ -40,7 +40,7 @@ of threads, a GPU or another release of Torch changes the last bits of each step
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Likeness:
     """A trial's metrics now, beside those that its study has.
 
     verdict: `equal` (every metric of every epoch, to the last digit), `rounding` (the last epoch's, within ROUNDING),
@@ -57,7 +57,7 @@ class MadeModel:
 
     folder: Path | None
     trial: TrialRecord
-    comparison: Comparison
+    comparison: Likeness
     remarks: tuple[str, ...]
     config: Mapping[str, Any]
     kept: bool = False  # whether its weights were kept by the sweep; else it was trained again
@@ -100,7 +100,7 @@ class _Made:
 
     found: Retrained
     splits: Splits
-    comparison: Comparison
+    comparison: Likeness
     remarks: tuple[str, ...]
     kept: bool = False
     in_stack: bool = False
@@ -273,15 +273,15 @@ def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[
     return found, splits
 
 
-def _compared(chosen: _Chosen, found: Retrained) -> Comparison:
+def _compared(chosen: _Chosen, found: Retrained) -> Likeness:
     trial, metric = chosen.trial, chosen.study.sweep.metric.name
     if chosen.on != "train":
         told = "trained on the rows of training and validation: nothing has measured this model"
-        return Comparison("none", f"{told} (without the latter, {metric} was {show(trial.value)})")
+        return Likeness("none", f"{told} (without the latter, {metric} was {show(trial.value)})")
     if trial.steps and all(found.reports.get(step) == metrics for step, metrics in trial.steps.items()):
         count = len(trial.steps)
         what = f"all {count} epochs" if count > 1 else "its epoch"
-        return Comparison("equal", f"every metric of {what} is the study's, to the last digit")
+        return Likeness("equal", f"every metric of {what} is the study's, to the last digit")
     last = found.reports[max(found.reports)] if found.reports else {}
     then = trial.steps[max(trial.steps)] if trial.steps else {metric: trial.value or 0.0}
     away = {name: _away(last.get(name), value) for name, value in then.items()}
@@ -289,26 +289,26 @@ def _compared(chosen: _Chosen, found: Retrained) -> Comparison:
     if away[worst] > ROUNDING:
         why = f"have the data or the objective's code changed since?{_changes(chosen)}"
         told = f"{worst} is {show(last.get(worst))} now, but {show(then[worst])} in the study ({why})"
-        return Comparison("different", told)
+        return Likeness("different", told)
     if away[worst] == 0:
-        return Comparison("rounding", "the last epoch's metrics are the study's; earlier ones differ by rounding")
+        return Likeness("rounding", "the last epoch's metrics are the study's; earlier ones differ by rounding")
     told = f"the furthest is {worst}, {last[worst]!r} now and {then[worst]!r} in the study"
-    return Comparison("rounding", f"the metrics are the study's to rounding: {told}")
+    return Likeness("rounding", f"the metrics are the study's to rounding: {told}")
 
 
-def _measured_again(chosen: _Chosen, found: Retrained) -> Comparison:
+def _measured_again(chosen: _Chosen, found: Retrained) -> Likeness:
     """Compare what kept weights give on the validation rows. One model measures with other roundings than a stack."""
     now, last = found.reports[max(found.reports)], _own_last(chosen, found)
     away = {name: _away(now.get(name), value) for name, value in last.items() if name.startswith("val_")}
     worst = max(away, key=lambda name: away[name], default="")
     if not worst or away[worst] == 0:
-        return Comparison("equal", "the weights that it left give the study's validation metrics, to the last digit")
+        return Likeness("equal", "the weights that it left give the study's validation metrics, to the last digit")
     if away[worst] > ROUNDING:
         why = f"have the data or the objective's code changed since?{_changes(chosen)}"
         told = f"the weights that it left give {worst} {show(now.get(worst))} now, but {show(last[worst])} in the study"
-        return Comparison("different", f"{told} ({why})")
+        return Likeness("different", f"{told} ({why})")
     told = f"the furthest is {worst}, {now[worst]!r} now and {last[worst]!r} in the study"
-    return Comparison("rounding", f"the weights that it left give the study's validation metrics to rounding: {told}")
+    return Likeness("rounding", f"the weights that it left give the study's validation metrics to rounding: {told}")
 
 
 def _own_last(chosen: _Chosen, found: Retrained) -> dict[str, float]:

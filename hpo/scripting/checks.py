@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from os import PathLike, fspath
 from typing import Any
 
@@ -16,6 +17,13 @@ def check_whole(call: str, name: str, value: Any, least: int, most: int | None =
     if value is not None and (wrong or value < least or (most is not None and value > most)):
         bounds = f"{least} or more" if most is None else f"{least} to {most:,}"
         raise UserError(f"{call}: {name} must be a whole number, {bounds}, but got {shown(value)}")
+
+
+def check_number(call: str, name: str, value: Any) -> None:
+    """Raise UserError if a value is neither None nor a finite number."""
+    wrong = isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+    if value is not None and wrong:
+        raise UserError(f"{call}: {name} must be a number, but got {shown(value)}")
 
 
 def check_truth(call: str, name: str, value: Any) -> None:

@@ -22,6 +22,7 @@ from hpo.scripting import plots
 from hpo.scripting.checks import check_path, check_text, check_truth, check_whole, home_of
 from hpo.scripting.plots import Backend
 from hpo.spec.faults import UserError
+from hpo.spec.plain import shown
 
 if TYPE_CHECKING:
     import optuna
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from hpo.model.loaded import LoadedModel
     from hpo.review.make_model import Rows
+    from hpo.scripting.comparing import CompareResult
     from hpo.scripting.confirming import ConfirmResult
 
 
@@ -183,6 +185,27 @@ class Result:
         for text in done.troubles():
             warnings.warn(text, RuntimeWarning, stacklevel=2)
         return done.page
+
+    def compare(
+        self,
+        *others: Result,
+        by: str | None = None,
+        target: float | None = None,
+        bins: int | None = None,
+    ) -> CompareResult:
+        """Compare the choices of a parameter, or without `by` this study with others, as `hpo compare` does: what each
+        came to, and which differences are larger than the noise.
+
+        others: results of further studies with the same metric; their trials count with this one's where `by` is
+        given. target: time is taken to this value of the metric; None: the sweep's target, else the first baseline's
+        value, else the median. bins: parts of a range, 2 to 20; None: 4.
+        Raises hpo.UserError if there is nothing to compare.
+        """
+        from hpo.scripting.comparing import compared
+
+        if wrong := [other for other in others if not isinstance(other, Result)]:
+            raise UserError(f"compare: further studies are results (hpo.load(...)), but got {shown(wrong[0])}")
+        return compared([self._study, *(other._study for other in others)], by, target, bins)
 
     def plot_history(self, *, backend: Backend | None = None) -> Any:
         """Draw the value of each complete trial by its number, and the best so far."""

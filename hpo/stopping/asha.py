@@ -59,6 +59,9 @@ class AshaKeys(HalvingKeys):
     def first_rung(self) -> int:
         return self.min_iter
 
+    def lasting(self, max_epochs: int) -> list[tuple[int, float]]:
+        return [(step, self.eta ** -(rung + 1)) for rung, step in enumerate(self.rungs(max_epochs))]
+
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
         return AshaRule(self.first_rung, self.eta)
 

@@ -73,6 +73,11 @@ class StoppingKeys(Section, ABC):
         """
         return DecisionSteps(every=True)
 
+    def lasting(self, max_epochs: int) -> list[tuple[int, float]]:
+        """Return the epochs after which trials are stopped, each with the share of all trials that go on from there, as
+        the rule means it; [] if it means none."""
+        return []
+
     def remarks(self, max_epochs: int | None) -> list[str]:
         """Return what the user should know of keys that have less effect than they may expect."""
         return []

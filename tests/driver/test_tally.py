@@ -33,3 +33,6 @@ def test_the_standing_is_the_same_in_whatever_order_trials_end(goal: str) -> Non
         improved = [tally.take(record) for record in order]
         assert improved[0] and sum(improved) <= 2  # an equal value is no improvement
         assert (tally.standing.best, tally.standing.baseline) == (records[best], records[1])
+        numbers = [0, 1, 2] if goal == "maximize" else [3, 0, 1]
+        assert [record.number for record in tally.standing.leaders.top] == numbers
+        assert len(tally.standing.leaders.course) == sum(improved)

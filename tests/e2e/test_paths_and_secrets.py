@@ -61,7 +61,7 @@ def test_no_password_is_shown_or_logged(tmp_path: Path):
         run("sweep", path, "--extend", "1")
         for command, arguments in (
             ("list", ()), ("trials", ("small",)), ("best", ("small",)), ("confirm", ("small",)), ("model", ("small",)),
-            ("refine", ("small",)), ("report", ("small",)),
+            ("refine", ("small",)), ("report", ("small",)), ("compare", ("small", "--by", "x")),
             ("doctor", ("small",)), ("doctor", ("none",)),
             ("study export", ("small", tmp_path / "small.tar.gz")), ("study export", ("none", tmp_path / "none.gz")),
             ("study import", (tmp_path / "small.tar.gz",)),  # there is such a study

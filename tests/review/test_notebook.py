@@ -42,8 +42,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str]]]:
 
 def standing() -> Standing:
     standing = Standing("a study", "score", "maximize", 20)
-    standing.best = TrialRecord(3, {"x": "<b>"}, 1, outcome=Outcome("complete", value=0.5))
-    standing.counts.complete, standing.phase, standing.seconds = 5, "writing MLflow", 90.0
+    standing.leaders.top = [TrialRecord(3, {"x": "<b>"}, 1, outcome=Outcome("complete", value=0.5))]
+    standing.counts.complete, standing.activity.phase, standing.seconds = 5, "writing MLflow", 90.0
     return standing
 
 

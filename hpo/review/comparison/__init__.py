@@ -1,0 +1,1 @@
+"""Choices of a parameter, or studies, compared: `hpo compare`."""
