@@ -132,8 +132,8 @@ def test_a_command_that_is_new(folder: Path) -> None:
     assert run(folder, "-m", "hpo", "greet") == "hello\n"
     commands = run(folder, "-m", "hpo", "--help").partition("Commands:")[2]
     assert [line.split()[0] for line in commands.strip().splitlines()] == [
-        "sweep", "check", "list", "trials", "best", "compare", "confirm", "model", "predict", "refine", "report", "doctor",
-        "ui",
+        "sweep", "check", "list", "trials", "best", "compare", "confirm", "model", "predict", "refine", "report",
+        "doctor", "ui",
         "study", "data", "schema", "greet",
     ]  # fmt: skip
     assert "greet    Say hello." in commands
