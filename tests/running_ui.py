@@ -47,7 +47,7 @@ class Ui:
         self.family = psutil.Process(self.process.pid).children(recursive=True)
 
     def address(self, name: str) -> str:
-        found = re.search(rf"^{name} +(http://127\.0\.0\.1:\d+)$", self.said, re.MULTILINE)
+        found = re.search(rf"^{name} +(http://127\.0\.0\.1:\d+)(?:/dashboard)?$", self.said, re.MULTILINE)
         assert found, self.said
         return found.group(1)
 

@@ -26,6 +26,7 @@ from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, paren
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
+from hpo.ledger.mirror.links import VIEW
 from hpo.ledger.mirror.mending import see_to_database
 from hpo.ledger.mirror.rows import (
     STATUS,
@@ -44,7 +45,6 @@ from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
 
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
-VIEW = "hpo"  # the name of the shared view of the runs table
 
 
 @dataclass(frozen=True)
