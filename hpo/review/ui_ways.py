@@ -20,6 +20,8 @@ _FIRST_VISIT = {
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
 }
 _HEAD = b"<head>"
+# Who is logged in: the page asks on each visit. Without a login MLflow answers 404, an error in the browser's console.
+_NOBODY = ("/ajax-api/2.0/mlflow/users/current", b"{}")
 _LEFT_OUT = b"The Optuna dashboard is left out (--no-dashboard), so this link leads nowhere.\n"
 _Send = Callable[[Message], Awaitable[None]]
 
@@ -41,6 +43,8 @@ def with_ways(application: Asgi, dashboard: str) -> Asgi:
         looks = scope["type"] == "http" and scope["method"] == "GET"
         if looks and scope["path"] == OPEN:
             await _lead(dashboard, scope, send)
+        elif looks and scope["path"] == _NOBODY[0]:
+            await _answer(200, "application/json", _NOBODY[1], send)
         elif looks and scope["path"] == "/":
             await application(_plain(scope), receive, _begun(send))
         else:
@@ -50,11 +54,15 @@ def with_ways(application: Asgi, dashboard: str) -> Asgi:
 
 
 async def _lead(dashboard: str, scope: Message, send: _Send) -> None:
-    body, status = (b"", 302) if dashboard else (_LEFT_OUT, 404)
-    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-    if dashboard:
-        place = open_at(dashboard, scope["query_string"].decode("latin-1"))
-        headers.append((b"location", place.encode("latin-1", "replace")))
+    if not dashboard:
+        await _answer(404, "text/plain", _LEFT_OUT, send)
+        return
+    place = open_at(dashboard, scope["query_string"].decode("latin-1"))
+    await _answer(302, "text/plain", b"", send, (b"location", place.encode("latin-1", "replace")))
+
+
+async def _answer(status: int, kind: str, body: bytes, send: _Send, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -8,7 +8,6 @@ databases, client.py for servers.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -26,8 +25,8 @@ from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, paren
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
-from hpo.ledger.mirror.links import VIEW
 from hpo.ledger.mirror.mending import see_to_database
+from hpo.ledger.mirror.notes import NOTE, WRITTEN, Leading, digest_of_note, parent_note
 from hpo.ledger.mirror.rows import (
     STATUS,
     RunOrder,
@@ -36,10 +35,10 @@ from hpo.ledger.mirror.rows import (
     best_point,
     confirmation_tags,
     ended_rows,
-    keys_of,
     milliseconds,
     own_key,
 )
+from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
@@ -89,6 +88,7 @@ class MlflowBook:
 
     def _open(self, sweep: SweepRecord, experiment: str) -> _OpenSweep:
         client, slow = self._mlflow.client, self._mlflow.reason
+        sweep = replace(sweep, linked=is_database(self._home.tracking_uri))  # a server's pages are not ours
         return _OpenSweep(sweep, experiment, (ClientWriter if slow else BulkWriter)(client, experiment))
 
     def new_run_ids(self) -> dict[int, str]:
@@ -212,13 +212,20 @@ class MlflowBook:
             kind = "confirmation" if sweep.decision.get("confirms") else "sweep"
             run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} ({kind})")
             self.parent_id = run.info.run_id
-        client.set_experiment_tag(self._at.experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
+        client.set_experiment_tag(self._at.experiment, VIEW_TAG, table_view(sweep, self.parent_id))
+        client.set_experiment_tag(self._at.experiment, *KIND_TAG)
         tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
-        tags |= {"mlflow.user": sweep.origin.user, "mlflow.note.content": _description(sweep)}
+        tags |= {"mlflow.user": sweep.origin.user, **self._description(parent_note(self._at.sweep))}
         tags |= confirmation_tags(sweep)
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         write_parent_files(client, self.parent_id, sweep)
+
+    def _description(self, text: str) -> dict[str, str]:
+        """Return the tags with the parent run's description; none if somebody has written another one."""
+        tags = self._mlflow.client.get_run(self.parent_id).data.tags
+        ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+        return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}
 
     def describe(self, sweep: SweepRecord) -> list[str]:
         """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user."""
@@ -283,7 +290,8 @@ class MlflowBook:
         moment = milliseconds(time.time())
         metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
-        tags.append(RunTag("mlflow.note.content", f"{_description(self._at.sweep)}\n\n{summary['outcome']}"))
+        note = parent_note(self._at.sweep, summary["outcome"], [Leading(*trial) for trial in summary.get("top", ())])
+        tags += [RunTag(key, value) for key, value in self._description(note).items()]
         self._mlflow.client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._mlflow.client.set_terminated(self.parent_id, status)
 
@@ -331,22 +339,6 @@ def _ended_trials(home: Home, study: str) -> list[TrialRecord]:
     trials = storage.get_all_trials(storage.get_study_id_from_name(study), deepcopy=False)
     records = [record_of(trial, history=False) for trial in trials if not is_surplus(trial)]
     return [record for record in records if record.state != "running"]
-
-
-def _description(sweep: SweepRecord) -> str:
-    """Return what the parent run's page says of the sweep."""
-    text = f"{sweep.goal} **{sweep.metric}** of `{sweep.objective}` ({sweep.origin.source})"
-    return f"{sweep.origin.description}\n\n{text}" if sweep.origin.description else text
-
-
-def _table_view(sweep: SweepRecord) -> str:
-    """Return MLflow's view of the runs table in which the study reads best: the best trials first, with what varies."""
-    searched = [name for name, domain in sweep.config["parameters"].items() if domain["type"] != "constant"]
-    value, keys = f"metrics.`{own_key('value')}`", keys_of(sweep.config["parameters"])
-    columns = [f"metrics.`{keys_of([sweep.metric])[sweep.metric]}`", value, "tags.`hpo.state`"]
-    columns += [f"params.`{keys[name]}`" for name in searched[:6]]
-    order = {"orderByKey": value, "orderByAsc": sweep.goal == "minimize"}
-    return json.dumps({"selectedColumns": columns, **order})
 
 
 def _chunks(records: Iterable[TrialRecord]) -> Iterable[list[TrialRecord]]:

@@ -31,6 +31,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, select, upd
 from hpo.ledger.mirror.client import Child
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import spare_fsyncs, tell_sizes
+from hpo.ledger.mirror.notes import NOTE
 from hpo.ledger.mirror.rows import Point, RunOrder, latest_points
 
 TESTED = ((3, 17),)  # releases of MLflow
@@ -107,7 +108,11 @@ class BulkWriter:
         new = [order for order in orders if not order.exists]
         old = [order for order in orders if order.exists]
         points = {order.run_id: list(dict.fromkeys(order.rows.points)) for order in orders}
-        tags = [_keyed(order, {**order.rows.tags, "mlflow.runName": order.rows.name}) for order in orders]
+        told = self._descriptions(orders, old)
+        tags = [
+            _keyed(order, {**order.rows.tags, "mlflow.runName": order.rows.name} | told.get(order.run_id, {}))
+            for order in orders
+        ]
         rows = {
             _RUNS: [self._run(order) for order in new],
             _TAGS: [row for rows in tags for row in rows],
@@ -135,6 +140,21 @@ class BulkWriter:
         if self._new >= self._told_next:
             tell_sizes(self._store.engine)
             self._told_next = 2 * self._new
+
+    def _descriptions(self, orders: Sequence[RunOrder], old: Sequence[RunOrder]) -> dict[str, dict[str, str]]:
+        """Return the tag with each run's description; none of a run to which somebody has written another one."""
+        found: dict[str, str] = {}
+        if old:
+            query = select(_TAGS.c.run_uuid, _TAGS.c.value).where(
+                _TAGS.c.key == NOTE, _TAGS.c.run_uuid.in_([order.run_id for order in old])
+            )
+            with self._store.ManagedSessionMaker() as session:
+                found = {str(run_id): str(text) for run_id, text in session.execute(query)}
+        return {
+            order.run_id: {NOTE: order.rows.notes[-1]}
+            for order in orders
+            if order.rows.notes and found.get(order.run_id, order.rows.notes[-1]) in order.rows.notes
+        }
 
     def _run(self, order: RunOrder) -> dict[str, Any]:
         """Return a run's row, as MLflow's store makes it."""

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from hpo.ledger.mirror.notes import NOTE
 from hpo.ledger.mirror.rows import Point, RunOrder, parent_files, parent_points
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord
@@ -101,7 +102,8 @@ class ClientWriter:
             made = not order.exists
             if made:
                 rows = order.rows
-                run = self._client.create_run(self._experiment, rows.start, dict(rows.tags), rows.name)
+                tags = {**rows.tags, **({NOTE: rows.notes[-1]} if rows.notes else {})}
+                run = self._client.create_run(self._experiment, rows.start, tags, rows.name)
                 order.run_id, order.exists = run.info.run_id, True
             self._fill(order, with_tags=not made)
 
@@ -109,6 +111,9 @@ class ClientWriter:
         rows = order.rows
         params = [Param(key, value) for key, value in rows.params.items()]
         tags = [RunTag(key, value) for key, value in rows.tags.items()] if with_tags else []
+        if with_tags and rows.notes:
+            found = self._client.get_run(order.run_id).data.tags.get(NOTE, rows.notes[-1])
+            tags += [RunTag(NOTE, rows.notes[-1])] if found in rows.notes else []  # somebody may have written another
         try:
             try:
                 self._client.log_batch(order.run_id, metrics=_metrics(rows.points), params=params, tags=tags)

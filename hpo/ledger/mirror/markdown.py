@@ -21,6 +21,6 @@ def code_block(text: str, language: str = "") -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table. Its cells are texts of people."""
-    lines = [list(map(escaped, heads)), ["---"] * len(heads), *([escaped(cell) for cell in row] for row in rows)]
+    """Return a table. heads: texts of people. rows: Markdown, in one line a cell."""
+    lines = [list(map(escaped, heads)), ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from hpo.ledger.mirror.notes import begun_note, ended_note
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.spec.choices import LONGEST_TEXT, text_of
 from hpo.spec.yaml_text import dump_source
@@ -44,6 +45,7 @@ class RunRows:
     end: int | None = None
     points: list[Point] = field(default_factory=list)
     traceback: str = ""
+    notes: tuple[str, ...] = ()  # the descriptions that a sweep writes one after the other, the latest last
 
 
 @dataclass
@@ -118,6 +120,7 @@ def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         start=milliseconds(record.started),
         tags={key: _storable(value) for key, value in _tags(sweep, parent_id, record).items()},
         params=_params(sweep, record),
+        notes=(_storable(begun_note(sweep, record.number)),),
     )
 
 
@@ -143,6 +146,7 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         end=end,
         points=points,
         traceback=_storable(record.traceback),
+        notes=(_storable(begun_note(sweep, record.number)), _storable(ended_note(sweep, record))),
     )
 
 
