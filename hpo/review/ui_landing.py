@@ -10,7 +10,7 @@ import html
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from hpo.ledger.mirror.links import OPEN, link_to
+from hpo.ledger.mirror.links import OPEN, Where, link_to
 from hpo.review.studies import StudyLine, lines_of
 from hpo.review.ui_links import Pages, asked_in
 from hpo.review.ui_origin import Wsgi
@@ -100,7 +100,8 @@ def _row(line: StudyLine, mlflow: bool) -> str:
     best = "-" if line.best is None else f"{text(show(line.best))}<small>trial {line.best_trial}</small>"
     links = [(link_to("dashboard", line.name), "Optuna dashboard")]
     if mlflow and line.ours:
-        links += [(link_to("mlflow", line.name), "MLflow"), (link_to("runs", line.name), "MLflow's runs")]
+        pages: tuple[tuple[Where, str], ...] = (("mlflow", "MLflow"), ("runs", "runs"), ("charts", "charts"))
+        links += [(link_to(where, line.name), name) for where, name in pages]
     counts = (("complete", line.complete), ("pruned", line.pruned), ("failed", line.failed), ("running", line.running))
     trials = ", ".join(f"{count:,} {what}" for what, count in counts if count) or "none"
     return (

@@ -57,9 +57,10 @@ class Pages:
         parent = str(study.user_attrs.get("mlflow_run_id", ""))
         experiment = self._experiment(parent)
         run = parent if asked.trial is None else self._run_of(study, asked.trial, experiment)
-        if experiment and asked.where == "runs":
+        if experiment and asked.where in ("runs", "charts"):
+            mode = "&compareRunsMode=CHART" if asked.where == "charts" else ""
             view = f"{MACHINE_LEARNING}&viewStateShareKey={VIEW}"
-            return f"{self.mlflow}/#/experiments/{experiment}/runs?{view}", ""
+            return f"{self.mlflow}/#/experiments/{experiment}/runs?{view}{mode}", ""
         if run and (experiment or self._remote):
             place = f"experiments/{experiment}/runs/{run}" if experiment else f"runs/{run}"
             return f"{self.mlflow}/#/{place}?{MACHINE_LEARNING}", ""

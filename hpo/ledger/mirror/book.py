@@ -8,6 +8,7 @@ databases, client.py for servers.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -21,7 +22,7 @@ from mlflow.entities import Metric, RunTag
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
-from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, parent_of, write_parent_files
+from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, log_dataset, parent_of, write_parent_files
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
@@ -34,6 +35,7 @@ from hpo.ledger.mirror.rows import (
     best_curve,
     best_point,
     confirmation_tags,
+    dataset_rows,
     ended_rows,
     milliseconds,
     own_key,
@@ -212,7 +214,7 @@ class MlflowBook:
             kind = "confirmation" if sweep.decision.get("confirms") else "sweep"
             run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} ({kind})")
             self.parent_id = run.info.run_id
-        client.set_experiment_tag(self._at.experiment, VIEW_TAG, table_view(sweep, self.parent_id))
+        client.set_experiment_tag(self._at.experiment, VIEW_TAG, table_view(sweep))
         client.set_experiment_tag(self._at.experiment, *KIND_TAG)
         tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
@@ -220,6 +222,7 @@ class MlflowBook:
         tags |= confirmation_tags(sweep)
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         write_parent_files(client, self.parent_id, sweep)
+        log_dataset(client, self.parent_id, dataset_rows(sweep, math.inf))
 
     def _description(self, text: str) -> dict[str, str]:
         """Return the tags with the parent run's description; none if somebody has written another one."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from hpo.ledger.mirror.notes import NOTE
-from hpo.ledger.mirror.rows import Point, RunOrder, parent_files, parent_points
+from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, parent_files, parent_points
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord
 
@@ -31,6 +31,13 @@ def write_parent_files(client: MlflowClient, parent_id: str, sweep: SweepRecord)
         client.log_text(parent_id, text, name)
     if points := parent_points(sweep):
         client.log_batch(parent_id, metrics=_metrics(points))
+
+
+def log_dataset(client: MlflowClient, run_id: str, data: DatasetRows | None) -> None:
+    """Write on what data a run trains; one that it has is not doubled."""
+    if data is not None:
+        found = Dataset(data.name, data.digest, data.source_type, data.source, profile=data.profile or None)
+        client.log_inputs(run_id, [DatasetInput(found, [InputTag(*DATA_CONTEXT)])])
 
 
 def search_runs(client: MlflowClient, experiment: str, condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
@@ -105,6 +112,7 @@ class ClientWriter:
                 tags = {**rows.tags, **({NOTE: rows.notes[-1]} if rows.notes else {})}
                 run = self._client.create_run(self._experiment, rows.start, tags, rows.name)
                 order.run_id, order.exists = run.info.run_id, True
+                log_dataset(self._client, order.run_id, rows.data)
             self._fill(order, with_tags=not made)
 
     def _fill(self, order: RunOrder, with_tags: bool) -> None:

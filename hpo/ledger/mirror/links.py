@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlencode
 
-Where = Literal["dashboard", "mlflow", "runs"]  # runs: MLflow's table of a study's trials
+Where = Literal["dashboard", "mlflow", "runs", "charts"]  # runs, charts: MLflow's table of a study's trials, its charts
 OPEN = "/hpo/open"
 VIEW = "hpo"  # the name of MLflow's shared view of the runs table
 

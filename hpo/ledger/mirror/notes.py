@@ -66,7 +66,8 @@ def _links(sweep: SweepRecord, number: int | None = None) -> str:
         return "`hpo ui` shows it in the Optuna dashboard."
     study = f"[the sweep in the Optuna dashboard]({link_to('dashboard', sweep.study)})"
     if number is None:
-        return f"{study} · [its runs, the best first]({link_to('runs', sweep.study)})"
+        runs, charts = link_to("runs", sweep.study), link_to("charts", sweep.study)
+        return f"{study} · [its runs, the best first]({runs}) · [charts]({charts})"
     trial = f"[trial {number} in the Optuna dashboard]({link_to('dashboard', sweep.study, number)})"
     return f"{trial} · {study} · [the sweep's run]({link_to('mlflow', sweep.study)})"
 

@@ -21,6 +21,7 @@ from hpo.spec.choices import LONGEST_TEXT, text_of
 from hpo.spec.yaml_text import dump_source
 
 _OWN = "hpo/"  # what the names begin with of metrics that the sweep writes of its own accord
+DATA_CONTEXT = ("mlflow.data.context", "training")  # the tag of a run's data set
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
@@ -31,6 +32,16 @@ class Point(NamedTuple):
     value: float
     timestamp: int  # milliseconds since the Unix epoch
     step: int
+
+
+class DatasetRows(NamedTuple):
+    """A data set, as MLflow keeps it. profile: JSON, "" where nothing is known of it."""
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    profile: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ class RunRows:
     end: int | None = None
     points: list[Point] = field(default_factory=list)
     traceback: str = ""
+    data: DatasetRows | None = None  # what it trained on, where that is known
     notes: tuple[str, ...] = ()  # the descriptions that a sweep writes one after the other, the latest last
 
 
@@ -121,6 +133,7 @@ def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         tags={key: _storable(value) for key, value in _tags(sweep, parent_id, record).items()},
         params=_params(sweep, record),
         notes=(_storable(begun_note(sweep, record.number)),),
+        data=dataset_rows(sweep, record.started),
     )
 
 
@@ -147,7 +160,18 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         points=points,
         traceback=_storable(record.traceback),
         notes=(_storable(begun_note(sweep, record.number)), _storable(ended_note(sweep, record))),
+        data=dataset_rows(sweep, record.started),
     )
+
+
+def dataset_rows(sweep: SweepRecord, started: float) -> DatasetRows | None:
+    """Return the data that a trial had which started then, in seconds since the Unix epoch; None if nobody knows it."""
+    data = sweep.origin.data
+    if not data or started < data["since"]:
+        return None
+    profile = json.dumps({"num_rows": data["rows"]}) if data["rows"] is not None else ""
+    source = json.dumps(data["source"], ensure_ascii=False)
+    return DatasetRows(_storable(data["name"]), data["digest"], data["type"], _storable(source), profile)
 
 
 def best_point(sweep: SweepRecord, step: int, value: float, moment: float) -> Point:

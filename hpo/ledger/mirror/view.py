@@ -21,9 +21,9 @@ _MOST_AXES = 8
 _SECTION = "hpo-sweep"
 
 
-def table_view(sweep: SweepRecord, parent_id: str) -> str:
-    """Return the view in which a sweep reads best: the sweep's own run, then the best trials first, with what varies;
-    charts of the best value so far, of the best trials' learning curves, and of the values by parameters."""
+def table_view(sweep: SweepRecord) -> str:
+    """Return the view in which a sweep reads best: the best trials first, with what varies; charts of the best
+    value so far (where the sweep's own run is made visible), of the best trials' learning curves, and of all values."""
     parameters = sweep.config["parameters"]
     keys = keys_of(parameters)
     searched = [keys[name] for name, domain in parameters.items() if domain["type"] != "constant"]
@@ -31,7 +31,7 @@ def table_view(sweep: SweepRecord, parent_id: str) -> str:
     columns = [f"metrics.`{metric}`", f"metrics.`{value}`", "tags.`hpo.state`"]
     columns += [f"params.`{key}`" for key in searched[:_MOST_COLUMNS]]
     view: dict[str, Any] = {"selectedColumns": columns, "orderByKey": f"metrics.`{value}`"}
-    view |= {"orderByAsc": sweep.goal == "minimize", "runsPinned": [parent_id]}
+    view |= {"orderByAsc": sweep.goal == "minimize"}
     whole = json.dumps(view | _charts(sweep, metric, value, searched[:_MOST_AXES]))
     return whole if len(whole) <= _LONGEST else json.dumps(view)
 

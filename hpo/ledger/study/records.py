@@ -144,6 +144,7 @@ class Origin:
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str = ""
     user: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)  # as hpo.ledger.study.dataset has it
 
 
 @dataclass(frozen=True)
