@@ -30,11 +30,12 @@ a:hover, a:focus { text-decoration: underline; }
 table { border-collapse: collapse; width: 100%; }
 th { color: var(--quiet); font-size: .8rem; font-weight: 600; text-align: left; }
 th, td { border-bottom: 1px solid var(--line); padding: .5rem .7rem .5rem 0; vertical-align: top; }
-td:first-child { font-weight: 600; overflow-wrap: anywhere; }
+td:first-child { font-weight: 600; min-width: 9rem; overflow-wrap: break-word; }
 td.below { font-weight: 400; padding-left: 1.2rem; }
 small { color: var(--quiet); display: block; font-weight: 400; }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .links a { margin-right: .8rem; white-space: nowrap; }
+td.latest { min-width: 6rem; }
 .running { color: light-dark(#0a7a2f, #5fd38a); }
 """
 _PAGE = """<!doctype html>
@@ -42,7 +43,7 @@ _PAGE = """<!doctype html>
 <title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>
 <body>{body}</body></html>
 """
-# Nothing is loaded, run or sent from this page.
+# Nothing is loaded, run or sent from this page. Each answer gets a list of its own: the server adds to it.
 _HEADERS = [
     ("Content-Type", "text/html; charset=utf-8"),
     ("Cache-Control", "no-store"),
@@ -61,7 +62,7 @@ def with_landing(dashboard: Wsgi, storage: BaseStorage, pages: Pages, where: str
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD") or path not in ("", "/", OPEN):
             return dashboard(environ, start_response)
         if path != OPEN:
-            start_response("200 OK", _HEADERS)
+            start_response("200 OK", list(_HEADERS))
             return [_landing(storage, bool(pages.mlflow), where).encode("utf-8", "replace")]
         return _lead(pages, environ, start_response)
 
@@ -74,7 +75,7 @@ def _lead(pages: Pages, environ: dict[str, Any], start_response: Callable[..., A
     if not fault:
         start_response("302 Found", [("Location", place), ("Cache-Control", "no-store")])
         return []
-    start_response("404 Not Found", _HEADERS)
+    start_response("404 Not Found", list(_HEADERS))
     body = f'<h1>There is no such page</h1><p>{html.escape(fault)}</p><a href="/">All studies</a>'
     return [_page("hpo: there is no such page", body).encode("utf-8", "replace")]
 
@@ -97,18 +98,19 @@ def _row(line: StudyLine, mlflow: bool) -> str:
     text = html.escape
     confirms = f"<small>confirms {text(line.confirms)}</small>" if line.confirms else ""
     goal = f"{line.goal} {line.metric}" if line.goal else line.metric
-    best = "-" if line.best is None else f"{text(show(line.best))}<small>trial {line.best_trial}</small>"
+    nothing = line.best is None or bool(line.confirms)  # the best of a confirmation means nothing
+    best = "-" if nothing else f"{text(show(line.best))}<small>trial {line.best_trial}</small>"
     links = [(link_to("dashboard", line.name), "Optuna dashboard")]
     if mlflow and line.ours:
         pages: tuple[tuple[Where, str], ...] = (("mlflow", "MLflow"), ("runs", "runs"), ("charts", "charts"))
         links += [(link_to(where, line.name), name) for where, name in pages]
     counts = (("complete", line.complete), ("pruned", line.pruned), ("failed", line.failed), ("running", line.running))
-    trials = ", ".join(f"{count:,} {what}" for what, count in counts if count) or "none"
+    trials = ", ".join(f"{count:,}&nbsp;{what}" for what, count in counts if count) or "none"
     return (
         f'<tr id="{text(line.name)}"><td class="{"below" if line.confirms else ""}">{text(line.name)}'
         f"<small>{text(goal)}</small>{confirms}</td>"
         f'<td class="{"running" if line.running else ""}">{text(line.state)}</td>'
         f'<td class="number">{best}</td><td>{trials}</td>'
-        f'<td class="number">{f"{line.latest:%Y-%m-%d %H:%M}" if line.latest else "-"}</td>'
+        f'<td class="latest">{f"{line.latest:%Y-%m-%d %H:%M}" if line.latest else "-"}</td>'
         f'<td class="links">{" ".join(f"""<a href="{text(place)}">{name}</a>""" for place, name in links)}</td></tr>'
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.mirror.links import link_to
@@ -67,7 +69,10 @@ class StudyNotes:
         if verdict := self._verdict():
             lines.append(verdict)
         lines.append(f"[The sweep in MLflow]({link_to('mlflow', self._name)}) · [all studies](/)")
-        lines.append("How to go on:\n\n" + code_block("\n".join(self._next_steps())))
+        lines.append(
+            "How to go on (a sweep with the `-o` that it was started with, if any):\n\n"
+            + code_block("\n".join(self._next_steps()))
+        )
         if text := str(self._attributes.get("sweep_file", "")):
             lines.append("The sweep file:\n\n" + code_block(text, "yaml"))
         return "\n\n".join(lines)
@@ -94,7 +99,7 @@ class StudyNotes:
         result, (low, high) = found.result, found.result.interval
         interval = f"{100 * result.level:.3g} % interval {low:+.4g} to {high:+.4g}"
         over = counted(len(found.seeds), "seed")
-        by = f"better than the baseline by {result.difference:+.4g}"
+        by = f"{result.difference:+.4g} against the baseline, positive is better"
         return f"Confirmed over {over}: **{result.verdict}** ({by}, {interval})"
 
     def _next_steps(self) -> list[str]:
@@ -102,7 +107,10 @@ class StudyNotes:
         source = str(self._attributes.get("origin", {}).get("source", ""))
         if self._attributes.get(CONFIRMS):
             return [self._command("best", name)]
-        steps = [self._command("sweep", shlex.quote(source), "--extend", "50")] if source else []
+        named = re.search(r"^name: *(.*?) *(#.*)?$", str(self._attributes.get("sweep_file", "")), re.MULTILINE)
+        own = named is not None and named[1].strip("'\"") == self._name
+        other = [] if own or Path(source).stem == self._name else ["-o", shlex.quote(f"name={self._name}")]
+        steps = [self._command("sweep", shlex.quote(source), *other, "--extend", "50")] if source else []
         if not self._ranks:
             return steps or [self._command("trials", name)]
         return [*steps, *(self._command(verb, name) for verb in ("best", "confirm", "refine", "model"))]

@@ -22,7 +22,7 @@ from . import chromium
 from .recorded import Trial, recorded, sweep_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -101,11 +101,21 @@ def page(ui: Ui) -> Iterator[Page]:
     """A browser that has never been here. In the end: no request left this machine, and no console had an error."""
     with chromium.open_page() as (page, foreign):
         errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.context.on("weberror", lambda found: errors.append(str(found.error)))
         yield page
     assert foreign == []
     assert errors == []
+
+
+def followed(page: Page, link: Locator) -> Page:
+    """Click a link; return the page to which it leads, which may be a new one."""
+    if link.get_attribute("target") != "_blank":
+        link.click()
+        return page
+    with page.context.expect_page() as opened:
+        link.click()
+    return opened.value
 
 
 def test_pages_lead_to_each_other_and_say_the_same_of_the_best_trial(
@@ -130,20 +140,20 @@ def test_pages_lead_to_each_other_and_say_the_same_of_the_best_trial(
     expect(page.get_by_text("Model training")).to_be_visible()  # its menus for machine learning
     expect(page.get_by_text("rows.csv").first).to_be_visible()
     page.get_by_text("Show more").click()
-    page.get_by_role("cell", name=str(number), exact=True).get_by_role("link").first.click()  # of the best ten
+    page = followed(page, page.get_by_role("cell", name=str(number), exact=True).get_by_role("link").first)
 
     said = f"Trial {number}: complete, score {value:.6g}"
     expect(page.get_by_text(said)).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Model training")).to_be_visible()
-    page.get_by_role("link", name=f"trial {number} in the Optuna dashboard").click()
+    page = followed(page, page.get_by_role("link", name=f"trial {number} in the Optuna dashboard"))
 
     expect(page.get_by_text(said)).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text(f"rank 1 of {TRIALS} complete trials")).to_be_visible()
-    expect(page.get_by_text("Best Trial", exact=True)).to_be_visible()
-    expect(page.get_by_text("history")).to_have_count(0)
-    page.get_by_role("link", name="MLflow run").click()
+    expect(page.get_by_text("Best Trial", exact=True).first).to_be_visible()
+    expect(page.get_by_text(re.compile("^history "))).to_have_count(0)
+    page = followed(page, page.get_by_role("link", name="MLflow run"))
     expect(page.get_by_role("heading", name=f"{NAME} {number:04d}")).to_be_visible(timeout=PATIENCE)
-    page.get_by_role("link", name="the sweep in the Optuna dashboard").click()
+    page = followed(page, page.get_by_role("link", name="the sweep in the Optuna dashboard"))
     expect(page.get_by_text(f"{NAME} (id=")).to_be_visible(timeout=PATIENCE)
 
 
