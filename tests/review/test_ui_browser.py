@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 NAME = "größte Suche 1"
 TRIALS = 6
+_BENIGN = "ResizeObserver loop"  # MLflow's charts were resized twice in one picture of a busy browser
 PATIENCE = 60_000  # milliseconds
 
 
@@ -105,7 +106,7 @@ def page(ui: Ui) -> Iterator[Page]:
         page.context.on("weberror", lambda found: errors.append(str(found.error)))
         yield page
     assert foreign == []
-    assert errors == []
+    assert [error for error in errors if _BENIGN not in error] == []
 
 
 def followed(page: Page, link: Locator) -> Page:
@@ -161,8 +162,8 @@ def test_mlflow_has_columns_charts_and_files_that_are_set_up(ui: Ui, page: Page)
     from playwright.sync_api import expect
 
     page.goto(ui.address("All studies") + f"/hpo/open?in=charts&study={NAME}")
-    expect(page.get_by_text("The sweep (3)")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Parallel Coordinates")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="score", exact=True)).to_be_visible()
     page.goto(ui.address("All studies") + f"/hpo/open?in=runs&study={NAME}")
     expect(page.get_by_text(f"{TRIALS + 1} matching runs")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("hpo.state").first).to_be_visible()

@@ -53,6 +53,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> BaseStorage:
     recorded(home, sweep_of(folder, parameters, name="empty"), [])
     recorded(home, sweep_of(folder, parameters, name="failures"), [TRIALS[4]])
     opened = open_storage(home)
+    running = opened.get_all_trials(opened.get_study_id_from_name("mixed"))[-1]
+    opened.set_trial_user_attr(running._trial_id, "mlflow_run_id", "an id")
     two = optuna.create_study(storage=opened, study_name="two metrics", directions=["minimize", "maximize"])
     domain = {"x": FloatDistribution(0, 1)}
     two.add_trial(create_trial(values=[1.0, 2.0], params={"x": 0.5}, distributions=domain, user_attrs={"info": "own"}))
@@ -76,8 +78,13 @@ def ask(application: Any, path: str, method: str = "GET", body: Any = None) -> t
     environ |= {"CONTENT_LENGTH": str(len(sent)), "CONTENT_TYPE": "application/json", "wsgi.input": io.BytesIO(sent)}
     setup_testing_defaults(environ)
     said: list[Any] = []
-    text = b"".join(application(environ, lambda *status: said.extend(status))).decode()
-    return said[0], dict(said[1]), text
+
+    def start_response(status: str, headers: list[tuple[str, str]], *more: Any) -> None:
+        said.extend((status, dict(headers)))
+        headers.append(("Content-Length", "1"))  # as a server does
+
+    text = b"".join(application(environ, start_response)).decode()
+    return said[0], said[1], text
 
 
 def detail(application: Any, storage: BaseStorage, study: str) -> Any:
@@ -158,8 +165,9 @@ def test_a_note_that_a_person_writes_takes_the_place_of_ours(tmp_path: Path) -> 
 
 
 def test_the_first_page_lists_every_study(application: Any, storage: BaseStorage) -> None:
+    ask(application, "/")
     status, headers, page = ask(application, "/")
-    assert status == "200 OK"
+    assert status == "200 OK" and "Content-Length" not in headers
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "<script" not in page and "<b>|" not in page and "Größe &amp; &lt;b&gt;| (1)" in page
     rows = dict(re.findall(r'<tr id="([^"]*)">(.*?)</tr>', page, re.DOTALL))

@@ -196,7 +196,7 @@ class BulkWriter:
         return str(row["dataset_uuid"])
 
     def _descriptions(self, orders: Sequence[RunOrder], old: Sequence[RunOrder]) -> dict[str, dict[str, str]]:
-        """Return the tag with each run's description; none of a run to which somebody has written another one."""
+        """Return the tag with each run's description: somebody's own, where there is one, as it is."""
         found: dict[str, str] = {}
         if old:
             query = select(_TAGS.c.run_uuid, _TAGS.c.value).where(
@@ -204,11 +204,13 @@ class BulkWriter:
             )
             with self._store.ManagedSessionMaker() as session:
                 found = {str(run_id): str(text) for run_id, text in session.execute(query)}
-        return {
-            order.run_id: {NOTE: order.rows.notes[-1]}
-            for order in orders
-            if order.rows.notes and found.get(order.run_id, order.rows.notes[-1]) in order.rows.notes
-        }
+        told = {}
+        for order in orders:
+            known = found.get(order.run_id)
+            if order.rows.notes:
+                ours = known is None or known in order.rows.notes
+                told[order.run_id] = {NOTE: order.rows.notes[-1] if ours else str(known)}
+        return told
 
     def _run(self, order: RunOrder) -> dict[str, Any]:
         """Return a run's row, as MLflow's store makes it."""
