@@ -18,7 +18,7 @@ MACHINE_LEARNING = "workflowType=machine_learning"  # else MLflow 3 has its menu
 
 
 @dataclass(frozen=True)
-class Asked:
+class LinkTarget:
     """What a link asks for: a page of a study's, or of a trial's."""
 
     where: str
@@ -26,13 +26,13 @@ class Asked:
     trial: int | None = None
 
 
-def asked_in(query: str) -> Asked | None:
+def asked_in(query: str) -> LinkTarget | None:
     """Return what the query of `/hpo/open` asks for; None if it is none that `link_to` makes."""
     fields = {key: values[-1] for key, values in parse_qs(query, keep_blank_values=True).items()}
     where, study, trial = fields.get("in", ""), fields.get("study", ""), fields.get("trial", "")
     if where not in get_args(Where) or not study or not (trial == "" or (trial.isascii() and trial.isdecimal())):
         return None
-    return Asked(where, study, int(trial) if trial else None)
+    return LinkTarget(where, study, int(trial) if trial else None)
 
 
 class Pages:
@@ -45,7 +45,7 @@ class Pages:
         self._experiments: dict[str, str] = {}  # by the parent run
         self.mlflow = mlflow
 
-    def find(self, asked: Asked) -> tuple[str, str]:
+    def find(self, asked: LinkTarget) -> tuple[str, str]:
         """Return an address and "", or "" and why there is no such page."""
         study = next((s for s in self._storage.get_all_studies() if s.study_name == asked.study), None)
         if study is None:

@@ -23,7 +23,7 @@ from hpo.ledger.study.records import Outcome
 from hpo.review.compat import dashboard_application
 from hpo.review.studies import lines_of
 from hpo.review.ui_landing import with_landing
-from hpo.review.ui_links import Asked, Pages, asked_in
+from hpo.review.ui_links import LinkTarget, Pages, asked_in
 from hpo.review.ui_notes import AllNotes
 from hpo.review.ui_origin import Message
 from hpo.review.ui_ways import with_ways
@@ -196,7 +196,7 @@ def test_links_lead_to_the_dashboard_s_pages_and_say_why_not(application: Any, s
 @pytest.mark.parametrize("study", [NAME, "a/b?c=d&e", "日本 x", "(a) [b]"])
 def test_a_link_asks_for_what_it_was_made_for(study: str) -> None:
     link = link_to("charts", study, 12)
-    assert asked_in(link.partition("?")[2]) == Asked("charts", study, 12)
+    assert asked_in(link.partition("?")[2]) == LinkTarget("charts", study, 12)
     assert not set("()[]<> ") & set(link)  # it stands in Markdown
     assert asked_in("in=mlflow&study=x&trial=²") is None
 

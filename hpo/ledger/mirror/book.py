@@ -218,17 +218,11 @@ class MlflowBook:
         client.set_experiment_tag(self._at.experiment, *KIND_TAG)
         tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
-        tags |= {"mlflow.user": sweep.origin.user, **self._description(parent_note(self._at.sweep))}
+        tags |= {"mlflow.user": sweep.origin.user, **_description(client, self.parent_id, parent_note(self._at.sweep))}
         tags |= confirmation_tags(sweep)
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         write_parent_files(client, self.parent_id, sweep)
         log_dataset(client, self.parent_id, dataset_rows(sweep, math.inf))
-
-    def _description(self, text: str) -> dict[str, str]:
-        """Return the tags with the parent run's description; none if somebody has written another one."""
-        tags = self._mlflow.client.get_run(self.parent_id).data.tags
-        ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
-        return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}
 
     def describe(self, sweep: SweepRecord) -> list[str]:
         """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user."""
@@ -294,7 +288,7 @@ class MlflowBook:
         metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
         note = parent_note(self._at.sweep, summary["outcome"], [Leading(*trial) for trial in summary.get("top", ())])
-        tags += [RunTag(key, value) for key, value in self._description(note).items()]
+        tags += [RunTag(key, value) for key, value in _description(self._mlflow.client, self.parent_id, note).items()]
         self._mlflow.client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._mlflow.client.set_terminated(self.parent_id, status)
 
@@ -342,6 +336,13 @@ def _ended_trials(home: Home, study: str) -> list[TrialRecord]:
     trials = storage.get_all_trials(storage.get_study_id_from_name(study), deepcopy=False)
     records = [record_of(trial, history=False) for trial in trials if not is_surplus(trial)]
     return [record for record in records if record.state != "running"]
+
+
+def _description(client: MlflowClient, parent_id: str, text: str) -> dict[str, str]:
+    """Return the tags with the parent run's description; none if somebody has written another one."""
+    tags = client.get_run(parent_id).data.tags
+    ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+    return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}
 
 
 def _chunks(records: Iterable[TrialRecord]) -> Iterable[list[TrialRecord]]:

@@ -80,7 +80,7 @@ def parent_files(sweep: SweepRecord) -> dict[str, str]:
     files |= {"references.json": json.dumps(sweep.references, indent=2, ensure_ascii=False)} if sweep.references else {}
     if found := sweep.decision.get("confirmation"):
         files["confirmation.json"] = json.dumps(found, indent=2, ensure_ascii=False)
-    return files | ({"data.txt": "\n".join(sweep.notes) + "\n"} if sweep.notes else {})
+    return files | ({"data.txt": "\n".join(sweep.origin.notes) + "\n"} if sweep.origin.notes else {})
 
 
 def reference_points(sweep: SweepRecord) -> list[Point]:

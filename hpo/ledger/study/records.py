@@ -145,6 +145,7 @@ class Origin:
     commit: str = ""
     user: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)  # as hpo.ledger.study.dataset has it
+    notes: Sequence[str] = ()  # what was done to the data
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,6 @@ class SweepRecord:
     text: str
     config: Mapping[str, Any]
     origin: Origin = field(default_factory=Origin)
-    notes: Sequence[str] = ()  # what was done to the data
     began: float = 0.0  # seconds since the Unix epoch
     shared: bool = False  # other drivers may write into the same parent run
     parent: str = ""  # the id of the parent run, as far as the study knows it
