@@ -20,6 +20,14 @@ HPO = str(Path(sys.executable).with_name("hpo"))
 ENV = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
 
 
+# Of a sweep over `x` and `kind` whose metric is `score`.
+OBJECTIVE = """
+def objective(trial):
+    for epoch in range(1, 4):
+        trial.report(epoch, score=trial.params["x"] * epoch + (trial.params["kind"] == "a"))
+"""
+
+
 class Ui:
     """`hpo ui` as a process that has said where it is."""
 

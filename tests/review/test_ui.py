@@ -9,14 +9,13 @@ import re
 import signal
 import socket
 import subprocess
-import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from running_ui import ENV, HPO, Ui, get
+from running_ui import ENV, HPO, OBJECTIVE, Ui, get
 from waiting import wait_for
 
 from hpo.review.ui_ports import PortLease
@@ -42,15 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with one finished study, made by `hpo sweep`."""
     folder = tmp_path_factory.mktemp("ui")
     objective = folder / "objective.py"
-    objective.write_text(
-        textwrap.dedent(
-            """
-            def objective(trial):
-                for epoch in range(1, 4):
-                    trial.report(epoch, score=trial.params["x"] * epoch + (trial.params["kind"] == "a"))
-            """
-        )
-    )
+    objective.write_text(OBJECTIVE)
     file = folder / "quick.yaml"
     file.write_text(SWEEP.format(objective=objective))
     subprocess.run([HPO, "sweep", str(file), "--home", str(folder / "home"), "--quiet"], env=ENV, check=True)

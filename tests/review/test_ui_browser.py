@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import optuna
 import pytest
 from optuna.trial import create_trial
-from running_ui import ENV, HPO, Ui, get
+from running_ui import ENV, HPO, OBJECTIVE, Ui, get
 
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
@@ -38,15 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chromium.require()
     folder = tmp_path_factory.mktemp("browser")
     objective = folder / "objective.py"
-    objective.write_text(
-        textwrap.dedent(
-            """
-            def objective(trial):
-                for epoch in range(1, 4):
-                    trial.report(epoch, score=trial.params["x"] * epoch + (trial.params["kind"] == "a"))
-            """
-        )
-    )
+    objective.write_text(OBJECTIVE)
     (folder / "rows.csv").write_text("a,b\n1,2\n3,4\n")
     file = folder / "quick.yaml"
     file.write_text(
