@@ -20,6 +20,14 @@ HPO = str(Path(sys.executable).with_name("hpo"))
 ENV = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
 
 
+# Of a sweep over `x` and `kind` whose metric is `score`.
+OBJECTIVE = """
+def objective(trial):
+    for epoch in range(1, 4):
+        trial.report(epoch, score=trial.params["x"] * epoch + (trial.params["kind"] == "a"))
+"""
+
+
 class Ui:
     """`hpo ui` as a process that has said where it is."""
 
@@ -47,7 +55,7 @@ class Ui:
         self.family = psutil.Process(self.process.pid).children(recursive=True)
 
     def address(self, name: str) -> str:
-        found = re.search(rf"^{name} +(http://127\.0\.0\.1:\d+)$", self.said, re.MULTILINE)
+        found = re.search(rf"^{name} +(http://127\.0\.0\.1:\d+)(?:/dashboard)?$", self.said, re.MULTILINE)
         assert found, self.said
         return found.group(1)
 

@@ -6,7 +6,7 @@ tests/review/test_ui.py and test_ui_study.py fail if one of them is gone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import quick_imports
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
+    from hpo.review.ui_notes import StudyNotes
     from hpo.review.ui_study import Common
 
 _PRIVATE = "_MLFLOW_SERVER_"
@@ -43,34 +44,56 @@ def mlflow_application(tracking: str, artifacts: str | None, environment: Mutabl
     return app
 
 
-def dashboard_application(storage: BaseStorage) -> Any:
+Notes = Callable[[int], "StudyNotes | None"]  # of a study, by its number; None: it is not hpo's
+
+
+def dashboard_application(storage: BaseStorage, notes: Notes = lambda study: None) -> Any:
     """Return the WSGI application of an Optuna dashboard, which answers with what its page shows of a study.
 
-    Two functions of the dashboard's are replaced: the one that makes the answer of a study, by one that yields it in
+    What is asked for is read through a storage that hides what the platform keeps for itself (ui_shown.py); what is
+    written goes to the storage itself. A note that a person wrote stands in place of ours.
+
+    Three functions of the dashboard's are replaced: the two that make the answers of a study, by ones that yield it in
     pieces (hpo/review/ui_study.py), and the one that finds what its trials have in common, which looks at each of them
     in each answer, with 60 parameters at 7,200 pairs. Raises AttributeError if the dashboard has no such functions.
     """
-    import optuna_dashboard
-    from optuna_dashboard import _app, _importance, _serializer
+    from optuna_dashboard import _app, _importance, _note, _serializer
 
+    from hpo.review.ui_shown import ShownStorage
     from hpo.review.ui_study import Commons, pieces
 
     commons = Commons()
     head_of, trial_of = _serializer.serialize_study_detail, _serializer.serialize_frozen_trial
     # What is replaced has to be there: a new name would have no effect.
     _ = _app.serialize_study_detail, _app.get_cached_extra_study_property, _importance.get_cached_extra_study_property
+    version_of = _note.note_ver_key
 
     def detail(
         study: Any, best_trials: Sequence[FrozenTrial], trials: Sequence[FrozenTrial], *more: Any
     ) -> Iterable[str]:
         system = study.system_attrs
         head = head_of(study, [], [], *more)
-        lists = {"best_trials": best_trials, "trials": trials}
-        return pieces(head, lists, lambda trial: trial_of(study._study_id, trial, system))
+        ours = notes(study._study_id)
+        if ours is not None and version_of(None) not in system:
+            head["note"] = {"version": 0, "body": ours.of_study()}
+
+        def shown(trial: FrozenTrial) -> dict[str, Any]:
+            told: dict[str, Any] = trial_of(study._study_id, trial, system)
+            if ours is not None and version_of(trial._trial_id) not in system:
+                told["note"] = {"version": 0, "body": ours.of_trial(trial.number)}
+            return told
+
+        return pieces(head, {"best_trials": best_trials, "trials": trials}, shown)
 
     def common(_cache: Any, study_id: int, trials: Sequence[FrozenTrial]) -> Common:
         return commons.of(study_id, trials)
 
     _app.serialize_study_detail = detail
     _app.get_cached_extra_study_property = _importance.get_cached_extra_study_property = common
-    return optuna_dashboard.wsgi(storage)
+    reading, writing = _app.create_app(ShownStorage(storage)), _app.create_app(storage)
+
+    def asked(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        reads = environ.get("REQUEST_METHOD") in ("GET", "HEAD")
+        return (reading if reads else writing)(environ, start_response)
+
+    return asked

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.diagnosis import Diagnosis
 from hpo.ledger.study.compat import study_id_of
-from hpo.ledger.study.confirmations import CONFIRMATION, CONFIRMS, Confirmation, latest_in
+from hpo.ledger.study.confirmations import CONFIRMS, Confirmation, latest_in, latest_plain
 from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.records import TrialRecord, is_surplus, record_of
+from hpo.ledger.study.records import OPTUNA_NAMES, TrialRecord, is_ours, is_surplus, record_of
 from hpo.ledger.study.references import References, references_of
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.spec.faults import UserError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from hpo.ledger.study.compat import FrozenStudy
+
+
+_STATES = {theirs: ours for ours, theirs in OPTUNA_NAMES.items()} | {"WAITING": "waiting"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,24 @@ class StudyLine:
     latest: datetime | None
     confirms: str = ""  # the study that it confirms; "": it is a sweep's
     verdict: str = ""  # of the confirmation, once there is one
+    goal: str = ""  # maximize or minimize; "": it has several metrics
+    best_trial: int | None = None
+    ours: bool = True  # whether it was made by hpo
+    budget: int | None = None  # trials; None: it has no such limit, or is not hpo's
+
+    @property
+    def state(self) -> str:
+        """How the study stands, in words."""
+        if self.verdict:
+            return self.verdict if self.confirms else f"confirmed: {self.verdict}"
+        done = self.complete + self.pruned
+        if self.running:
+            return f"{self.running:,} running" + (f", {done:,} of {self.budget:,} done" if self.budget else "")
+        if not done:
+            return "only failures" if self.failed else "no trial yet"
+        if self.budget and done < self.budget:
+            return f"ended at {done:,} of {self.budget:,} trials"
+        return "done"
 
 
 @dataclass(frozen=True)
@@ -97,29 +118,42 @@ def list_studies(home: Home) -> list[StudyLine]:
     """Return the studies of a home, the latest first. A home that does not exist has none."""
     if not home.exists():
         return []
-    storage = open_storage(home)
-    lines = []
-    for study in storage.get_all_studies():
-        trials = [t for t in storage.get_all_trials(study_id_of(study), deepcopy=False) if not is_surplus(t)]
-        records = [record_of(trial) for trial in trials]
-        states = Counter(record.state for record in records if not record.interrupted)
-        best = _best(study, trials)
-        moments = [trial.datetime_complete or trial.datetime_start for trial in trials]
-        lines.append(
-            StudyLine(
-                name=study.study_name,
-                metric=_config(study).get("metric", {}).get("name", "value"),
-                complete=states["complete"],
-                pruned=states["pruned"],
-                failed=states["failed"],
-                running=states["running"],
-                best=best.value if best else None,
-                latest=max((moment for moment in moments if moment), default=None),
-                confirms=str(study.user_attrs.get(CONFIRMS, {}).get("study", "")),
-                verdict=str(study.user_attrs.get(CONFIRMATION, {}).get("result", {}).get("verdict", "")),
-            )
-        )
-    return _in_order(lines)
+    return lines_of(open_storage(home))
+
+
+def lines_of(storage: BaseStorage) -> list[StudyLine]:
+    """Return the studies of a storage, the latest first."""
+    studies = storage.get_all_studies()
+    return _in_order([_line(study, storage.get_all_trials(study_id_of(study), deepcopy=False)) for study in studies])
+
+
+def _line(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> StudyLine:
+    trials = [trial for trial in trials if not is_surplus(trial)]
+    attributes, ours = study.user_attrs, is_ours(study.user_attrs)
+    if ours:
+        records = [record_of(trial, history=False) for trial in trials]
+        states = Counter(str(record.state) for record in records if not record.interrupted)
+    else:
+        states = Counter(_STATES[trial.state.name] for trial in trials)
+    best = _best(study, trials) if len(study.directions) == 1 else None
+    moments = [trial.datetime_complete or trial.datetime_start for trial in trials]
+    budget = _config(study).get("budget", {}).get("trials")
+    return StudyLine(
+        name=study.study_name,
+        metric=_config(study).get("metric", {}).get("name", "value"),
+        complete=states["complete"],
+        pruned=states["pruned"],
+        failed=states["failed"],
+        running=states["running"],
+        best=best.value if best else None,
+        latest=max((moment for moment in moments if moment), default=None),
+        confirms=str(attributes.get(CONFIRMS, {}).get("study", "")),
+        verdict=str(latest_plain(attributes).get("result", {}).get("verdict", "")),
+        goal=study.direction.name.lower() if len(study.directions) == 1 else "",
+        best_trial=best.number if best else None,
+        ours=ours,
+        budget=budget,
+    )
 
 
 def _in_order(lines: Sequence[StudyLine]) -> list[StudyLine]:

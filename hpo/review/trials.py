@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hpo.diagnosis.figures import is_health
 from hpo.diagnosis.words import names_of
 from hpo.lazy import lazy_import
-from hpo.ledger.study.records import INTERRUPTED, TrialRecord, record_of, reported
+from hpo.ledger.study.records import TrialRecord, record_of, reported
+from hpo.ledger.study.words import reason_of, state_of
 from hpo.review.studies import RecordedStudy
 from hpo.review.trial_columns import FACTS, Column, columns_of, goals_of
 from hpo.search.distributions import decode_params
@@ -101,7 +102,7 @@ def _facts(record: TrialRecord, steps: Sequence[int]) -> dict[str, Any]:
     info = record.info
     return {
         "number": record.number,
-        "state": "interrupted" if record.interrupted else record.state,
+        "state": state_of(record),
         "value": record.value if record.state == "complete" else None,
         "reason": reason_of(record, last) or None,
         "diagnoses": None if record.diagnoses is None else names_of(record.diagnoses),
@@ -117,18 +118,6 @@ def _facts(record: TrialRecord, steps: Sequence[int]) -> dict[str, Any]:
         "retry_of": record.retry_of,
         "run_id": record.run_id or None,
     }
-
-
-def reason_of(record: TrialRecord, last_step: int | None) -> str:
-    """Return why a trial was stopped or failed, in words; "" if it was neither. last_step: that it reported."""
-    if record.interrupted or record.state == "failed":
-        return record.error or (INTERRUPTED if record.interrupted else "the error is not recorded")
-    if record.diverged is not None:
-        return f"diverged: a value was not finite at step {record.diverged}"
-    if record.state != "pruned":
-        return ""
-    after = f"after step {last_step}" if last_step is not None else "before its first report"
-    return f"stopped by {record.stopped_by}, {after}" if record.stopped_by else f"stopped early, {after}"
 
 
 def _series(column: Column, rows: Sequence[_Row], goals: Mapping[str, Goal]) -> pd.Series[Any]:

@@ -1,4 +1,4 @@
-"""The MLflow UI and the Optuna dashboard, both on this machine only, until Ctrl-C."""
+"""The page of all studies, the MLflow UI and the Optuna dashboard, on this machine only, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import signal
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
 from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.restored import find_study
 from hpo.ledger.study.urls import masked
-from hpo.review.ui_plans import Plan, dashboard_plan, mlflow_plan, unheeded
+from hpo.review.ui_plans import Plan, addresses, dashboard_plan, mlflow_plan, unheeded
 from hpo.review.ui_ports import LOOPBACK, PortLease
 from hpo.review.ui_process import Server, ServerGroup
 from hpo.review.ui_web import answers, mlflow_page, why_silent, without_credentials
@@ -25,8 +26,12 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class UiRequest:
-    """What to show. Ports: the next free one is taken in place of one in use, 0 is any; None leaves that UI out."""
+    """What to show. Ports: the next free one is taken in place of one in use, 0 is any; None leaves that UI out.
 
+    study: whose pages are told and opened; "": all studies.
+    """
+
+    study: str = ""
     mlflow_port: int | None = 5000
     dashboard_port: int | None = 8080
     open_browser: bool = False
@@ -38,14 +43,15 @@ class _RunningServer:
     address: str
     server: Server
     announced: bool = False
+    page: str = ""  # where it shows the study that was asked for, or else all
 
 
 def serve(home: Home, wanted: UiRequest) -> int:
     """Run the UIs until SIGINT, SIGTERM or SIGHUP; return the exit code: 0 then, 1 if one of them ended by itself.
 
-    Raises UserError if there is no study, or nothing to serve.
+    Raises UserError if there is no (such) study, or nothing to serve.
     """
-    studies = _studies(home)
+    studies = _studies(home, wanted.study)
     home.prepare()
     home.logs.mkdir(exist_ok=True)
     remote = masked(without_credentials(home.tracking or "")) if _is_web(home.tracking) else ""
@@ -64,11 +70,15 @@ def serve(home: Home, wanted: UiRequest) -> int:
     with _stop_signals() as stopped, contextlib.ExitStack() as stack:
         leases = [(plan, stack.enter_context(PortLease(plan.port))) for plan in plans]
         group = stack.enter_context(ServerGroup())
-        running = [_start(home, plan, lease.port, group) for plan, lease in leases]
+        at = {plan.slug: f"http://{LOOPBACK}:{lease.port}" for plan, lease in leases}
+        ways = addresses(at.get("mlflow", remote if show_remote else ""), at.get("dashboard", ""), show_remote)
+        running = [_start(home, plan, lease.port, group, ways) for plan, lease in leases]
         if show_remote:
             _announce_remote(remote, studies)
-        failure = _announce(running, studies, wanted.open_browser, stopped)
+        failure = _announce(running, studies, stopped)
         if not failure and not stopped():
+            if wanted.open_browser:
+                _open(running, wanted.study)
             _say(f"Ctrl-C ends {'both' if len(plans) == 2 else 'it'}")
         while not failure and not stopped():
             time.sleep(0.1)
@@ -80,7 +90,11 @@ def serve(home: Home, wanted: UiRequest) -> int:
     return 1 if failure else 0
 
 
-def _studies(home: Home) -> list[str]:
+def _studies(home: Home, study: str) -> list[str]:
+    """Return the studies whose pages are told: the one that was asked for, or all."""
+    if study:
+        find_study(home, study)
+        return [study]
     names = [study.study_name for study in open_storage(home).get_all_studies()] if home.exists() else []
     if not names:
         raise UserError(
@@ -93,25 +107,24 @@ def _is_web(tracking: str | None) -> bool:
     return tracking is not None and tracking.startswith(("http://", "https://"))
 
 
-def _start(home: Home, plan: Plan, port: int, group: ServerGroup) -> _RunningServer:
+def _start(home: Home, plan: Plan, port: int, group: ServerGroup, ways: Mapping[str, str]) -> _RunningServer:
     if port != plan.port and plan.port != 0:
         _say(f"port {plan.port} is in use: the {plan.name} takes {port}")
     log = home.logs / f"ui-{plan.slug}-{port}.log"  # with the port: two `hpo ui` on one home never share it
-    return _RunningServer(plan, f"http://{LOOPBACK}:{port}", group.start(plan.name, plan.argv(port), plan.env, log))
+    server = group.start(plan.name, plan.argv(port), {**plan.env, **ways}, log)
+    return _RunningServer(plan, f"http://{LOOPBACK}:{port}", server)
 
 
-def _announce(
-    running: list[_RunningServer], studies: list[str], open_browser: bool, stopped: Callable[[], bool]
-) -> str:
+def _announce(running: list[_RunningServer], studies: list[str], stopped: Callable[[], bool]) -> str:
     """Print each address as soon as it answers. Returns what went wrong, or ""."""
     deadline = time.monotonic() + _START_PATIENCE
     while not stopped():
         for ui in running:
             if not ui.announced and answers(ui.address, ui.plan.health) and ui.server.alive:
                 ui.announced = True
-                page = _say_address(ui.plan.name, ui.address, studies, ui.plan.page)
-                if open_browser:
-                    webbrowser.open(page)
+                if ui.plan.front:
+                    _say(f"{ui.plan.front:<20}{ui.address}")
+                ui.page = _say_address(ui.plan.name, ui.address, studies, ui.plan.page, ui.plan.path)
         silent = [ui for ui in running if not ui.announced]
         if failure := _failure(running):
             return failure
@@ -132,13 +145,22 @@ def _announce_remote(address: str, studies: list[str]) -> None:
         _say_address("MLflow UI", address, studies, mlflow_page)
 
 
+def _open(running: list[_RunningServer], study: str) -> None:
+    """Open in the web browser what was asked for: a study's pages, or the page of all studies."""
+    fronts = [ui.address for ui in running if ui.plan.front]
+    for page in [ui.page for ui in running] if study or not fronts else fronts:
+        webbrowser.open(page)
+
+
 def _failure(running: list[_RunningServer]) -> str:
     return next((ui.server.obituary() for ui in running if not ui.server.alive), "")
 
 
-def _say_address(name: str, address: str, studies: list[str], page: Callable[[str, str | None], str]) -> str:
+def _say_address(
+    name: str, address: str, studies: list[str], page: Callable[[str, str | None], str], path: str = ""
+) -> str:
     """Print an address and, below it, where the study is. Returns the latter, or else the address."""
-    _say(f"{name:<20}{address}")
+    _say(f"{name:<20}{address}{path}")
     if not (found := page(address, studies[0] if len(studies) == 1 else None)):
         return address
     _say(f"  {f'study {studies[0]}' if len(studies) == 1 else 'studies'}: {found}")

@@ -1,4 +1,5 @@
-"""The Optuna dashboard's own process: `python -m hpo.review.ui_dashboard PORT`, the storage in HPO_UI_STORAGE.
+"""The process of the first page and the Optuna dashboard: `python -m hpo.review.ui_dashboard PORT`, the storage in
+HPO_UI_STORAGE, MLflow's address in HPO_UI_MLFLOW ("": there is none), what to type for a command in HPO_UI_COMMAND.
 
 One storage object for all requests: it keeps what it has read, so that thousands of trials refresh in a quarter second.
 The storage is not an argument, since a database URL may hold a password and arguments are there for everyone to see.
@@ -6,6 +7,7 @@ The storage is not an argument, since a database URL may hold a password and arg
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,14 +15,18 @@ from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.urls import mask_output
+from hpo.ledger.study.urls import mask_output, masked
 from hpo.review.compat import dashboard_application
 from hpo.review.ui_compressed import compressed
+from hpo.review.ui_landing import with_landing
+from hpo.review.ui_links import Pages
+from hpo.review.ui_notes import AllNotes
 from hpo.review.ui_origin import local_wsgi
 from hpo.review.ui_ports import LOOPBACK
 from hpo.spec.faults import UserError
 
-STORAGE_VARIABLE = "HPO_UI_STORAGE"
+STORAGE_VARIABLE, COMMAND_VARIABLE = "HPO_UI_STORAGE", "HPO_UI_COMMAND"
+MLFLOW_VARIABLE, REMOTE_VARIABLE = "HPO_UI_MLFLOW", "HPO_UI_MLFLOW_IS_REMOTE"
 
 
 class _DashboardServer(ThreadingMixIn, WSGIServer):
@@ -38,7 +44,12 @@ def main(port: int) -> None:
     """Serve until the process is ended."""
     mask_output()
     storage = open_storage(Home(Path(), os.environ[STORAGE_VARIABLE]))
-    application = local_wsgi(compressed(dashboard_application(storage)))
+    hpo, options = json.loads(os.environ[COMMAND_VARIABLE])
+    notes = AllNotes(storage, lambda *words: f"{hpo} {' '.join(words)}{options}")
+    pages = Pages(storage, os.environ[MLFLOW_VARIABLE], remote=bool(os.environ[REMOTE_VARIABLE]))
+    dashboard = dashboard_application(storage, notes.of)
+    where = masked(os.environ[STORAGE_VARIABLE])
+    application = local_wsgi(compressed(with_landing(dashboard, storage, pages, where)))
     make_server(LOOPBACK, port, application, server_class=_DashboardServer, handler_class=_Handler).serve_forever()
 
 

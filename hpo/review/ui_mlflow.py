@@ -1,4 +1,5 @@
-"""The MLflow UI's own process: `python -m hpo.review.ui_mlflow PORT`, its database in HPO_UI_TRACKING.
+"""The MLflow UI's own process: `python -m hpo.review.ui_mlflow PORT`, its database in HPO_UI_TRACKING, the Optuna
+dashboard's address in HPO_UI_DASHBOARD ("": there is none).
 
 MLflow's own `mlflow server` lets every page of this machine's ask, whatever its port; so its application is served from
 here, behind the check that the Optuna dashboard has. The database is not an argument, since its address may hold a
@@ -14,8 +15,10 @@ from hpo.ledger.study.urls import mask_output
 from hpo.review.compat import mlflow_application
 from hpo.review.ui_origin import local_asgi
 from hpo.review.ui_ports import LOOPBACK
+from hpo.review.ui_ways import with_ways
 
 TRACKING_VARIABLE, ARTIFACTS_VARIABLE = "HPO_UI_TRACKING", "HPO_UI_ARTIFACTS"
+DASHBOARD_VARIABLE = "HPO_UI_DASHBOARD"
 
 
 def main(port: int) -> None:
@@ -27,7 +30,8 @@ def main(port: int) -> None:
     application = mlflow_application(tracking, os.environ.get(ARTIFACTS_VARIABLE))
     _tell_sizes(tracking)
     # Proxy headers would let a request say that it came from somewhere else.
-    uvicorn.run(local_asgi(application), host=LOOPBACK, port=port, access_log=False, proxy_headers=False)
+    asked = local_asgi(with_ways(application, os.environ.get(DASHBOARD_VARIABLE, "")))
+    uvicorn.run(asked, host=LOOPBACK, port=port, access_log=False, proxy_headers=False)
 
 
 def _tell_sizes(tracking: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo.ledger.study.home import Home
-from hpo.review.ui_dashboard import STORAGE_VARIABLE
-from hpo.review.ui_mlflow import ARTIFACTS_VARIABLE, TRACKING_VARIABLE
+from hpo.review.summary import home_options, hpo_command
+from hpo.review.ui_dashboard import COMMAND_VARIABLE, MLFLOW_VARIABLE, REMOTE_VARIABLE, STORAGE_VARIABLE
+from hpo.review.ui_mlflow import ARTIFACTS_VARIABLE, DASHBOARD_VARIABLE, TRACKING_VARIABLE
 from hpo.review.ui_web import dashboard_page, mlflow_page
 
 # What would make MLflow's server another than the one meant here.
@@ -42,6 +44,8 @@ class Plan:
     argv: Callable[[int], list[str]]  # from the port that it gets
     env: dict[str, str]
     page: Callable[[str, str | None], str]  # (address, study; None: all studies) -> address, "" if there is none
+    path: str = ""  # of its own first page
+    front: str = ""  # what the page at its root is called, if that is another one
 
 
 def mlflow_plan(home: Home, port: int) -> Plan:
@@ -60,8 +64,18 @@ def mlflow_plan(home: Home, port: int) -> Plan:
 
 
 def dashboard_plan(home: Home, port: int) -> Plan:
-    """Return the plan of an Optuna dashboard over the home's studies."""
+    """Return the plan of an Optuna dashboard over the home's studies, with the first page before it."""
     env = {**os.environ, STORAGE_VARIABLE: home.storage_url, "PYTHONSAFEPATH": "1"}
+    env[COMMAND_VARIABLE] = json.dumps([hpo_command(), home_options(home)])
     argv = [sys.executable, "-m", "hpo.review.ui_dashboard"]
     name, health = "Optuna dashboard", "/api/meta"
-    return Plan(name, "dashboard", port, health, lambda port: [*argv, str(port)], env, dashboard_page)
+    return Plan(
+        name, "dashboard", port, health, lambda port: [*argv, str(port)], env, dashboard_page,
+        path="/dashboard", front="All studies",
+    )  # fmt: skip
+
+
+def addresses(mlflow: str, dashboard: str, remote: bool) -> dict[str, str]:
+    """Return what the UIs are told of each other. An address is "" where there is none; remote: MLflow is a server that
+    was there before."""
+    return {MLFLOW_VARIABLE: mlflow, REMOTE_VARIABLE: "1" if remote else "", DASHBOARD_VARIABLE: dashboard}

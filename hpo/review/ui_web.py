@@ -46,7 +46,7 @@ def mlflow_page(address: str, study: str | None) -> str:
     # Without the workflow type MLflow 3 shows its menus for language models, and a run as an "evaluation".
     if study is None:
         return f"{address}/#/experiments?workflowType=machine_learning"
-    found = _json(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study, safe='')}")
+    found = ask_json(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study, safe='')}")
     experiment = found.get("experiment", {}).get("experiment_id")
     return (
         f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=hpo"
@@ -59,21 +59,23 @@ def dashboard_page(address: str, study: str | None) -> str:
     """Return where the Optuna dashboard shows a study; "" if it is not there, or without a study."""
     if study is None:
         return ""
-    studies = _json(f"{address}/api/studies").get("study_summaries", [])
+    studies = ask_json(f"{address}/api/studies").get("study_summaries", [])
     numbers = [entry["study_id"] for entry in studies if entry["study_name"] == study]
     return f"{address}/dashboard/studies/{numbers[0]}" if numbers else ""
 
 
-def _json(url: str) -> dict[str, Any]:
+def ask_json(url: str, body: Any = None) -> dict[str, Any]:
+    """Return the object that a server answers; {} if it answers none. body: to be posted as JSON."""
     try:
-        with _open(url) as answer:
+        with _open(url, None if body is None else json.dumps(body).encode()) as answer:
             return dict(json.load(answer))
     except _FAILURES:
         return {}
 
 
-def _open(url: str) -> http.client.HTTPResponse:
+def _open(url: str, body: bytes | None = None) -> http.client.HTTPResponse:
     here = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
     opener = _DIRECT.open if here else urllib.request.urlopen  # no proxy stands before the own machine
-    answer: http.client.HTTPResponse = opener(url, timeout=5.0)
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body is not None else {})
+    answer: http.client.HTTPResponse = opener(request, timeout=5.0)
     return answer

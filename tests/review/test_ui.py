@@ -9,19 +9,16 @@ import re
 import signal
 import socket
 import subprocess
-import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from running_ui import ENV, HPO, Ui, get
+from running_ui import ENV, HPO, OBJECTIVE, Ui, get
 from waiting import wait_for
 
 from hpo.review.ui_ports import PortLease
-
-from . import chromium
 
 pytestmark = pytest.mark.slow
 
@@ -44,15 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with one finished study, made by `hpo sweep`."""
     folder = tmp_path_factory.mktemp("ui")
     objective = folder / "objective.py"
-    objective.write_text(
-        textwrap.dedent(
-            """
-            def objective(trial):
-                for epoch in range(1, 4):
-                    trial.report(epoch, score=trial.params["x"] * epoch + (trial.params["kind"] == "a"))
-            """
-        )
-    )
+    objective.write_text(OBJECTIVE)
     file = folder / "quick.yaml"
     file.write_text(SWEEP.format(objective=objective))
     subprocess.run([HPO, "sweep", str(file), "--home", str(folder / "home"), "--quiet"], env=ENV, check=True)
@@ -132,31 +121,6 @@ def test_refuses_what_other_sites_send(ui: Ui, name: str) -> None:
     for origin in ("https://evil.example", "http://localhost:3000", f"http://127.0.0.1:{port + 1}", "null"):
         assert ask(delete, Origin=origin) == ask(("OPTIONS", look[1]), Origin=origin) == 403
     assert ask(look) == ask(look, Origin=f"http://127.0.0.1:{port}") == 200
-
-
-@pytest.mark.browser
-def test_in_a_browser(ui: Ui) -> None:
-    chromium.require()
-    from playwright.sync_api import expect
-
-    pages = re.findall(r"^  study quick: (\S+)$", ui.said, re.MULTILINE)
-    mlflow = next(page for page in pages if "experiments" in page)
-    dashboard = next(page for page in pages if "dashboard" in page)
-    with chromium.open_page() as (page, foreign):
-        page.goto(mlflow)
-        expect(page.get_by_text(f"{TRIALS + 1} matching runs")).to_be_visible(timeout=60_000)
-        for number in range(TRIALS):
-            expect(page.get_by_role("link", name=f"quick {number:04d}")).to_be_visible(timeout=30_000)
-        page.get_by_role("link", name="quick (sweep)").click()
-        page.get_by_role("tab", name="Artifacts").click()
-        page.get_by_text("sweep.yaml").first.click()
-        expect(page.get_by_text("method: random")).to_be_visible(timeout=30_000)
-
-        page.goto(dashboard)
-        expect(page.get_by_text("quick (id=0)")).to_be_visible(timeout=60_000)
-        expect(page.get_by_text("Best Trial (number=")).to_be_visible(timeout=30_000)
-        expect(page.locator(".js-plotly-plot .scatterlayer path").first).to_be_visible(timeout=30_000)
-    assert foreign == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

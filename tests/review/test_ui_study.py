@@ -80,7 +80,7 @@ def expected(trial: FrozenTrial, study: int) -> dict[str, Any]:
     """Return what the dashboard itself would say of a trial, without what its page does not read."""
     whole = json.loads(json.dumps(_serializer.serialize_frozen_trial(study, trial, {})))
     whole["params"] = [{key: each[key] for key in each.keys() - LEFT_OUT} for each in whole["params"]]
-    hidden = {"history", "params", "outcome"}
+    hidden = {"history", "params", "outcome", "info"}
     whole["user_attrs"] = [each for each in whole["user_attrs"] if each["key"] not in hidden]
     return dict(whole)
 
@@ -101,7 +101,7 @@ def test_a_study_with_long_lists_is_answered_in_little(storage: JournalStudies) 
     assert spaces.keys() == DOMAINS.keys()
     assert [choice["value"] for choice in spaces["mixture"]["choices"]] == [str(choice) for choice in CHOICES]
     assert answer["intersection_search_space"] == answer["union_search_space"]
-    assert {entry["key"] for entry in answer["union_user_attrs"]} == {"seed", "seconds", "info"}
+    assert {entry["key"] for entry in answer["union_user_attrs"]} == {"seed", "seconds"}
 
     rest = json.loads(ask(application, f"/api/studies/0?after={TRIALS - 1}")[1])
     assert [trial["number"] for trial in rest["trials"]] == [TRIALS - 1]

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from hpo.ledger.doctor.compare import differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
-from hpo.ledger.mirror.rows import RunRows, best_curve, best_point, ended_rows, parent_files, parent_points
+from hpo.ledger.mirror.rows import (
+    RunRows,
+    best_curve,
+    best_point,
+    dataset_rows,
+    ended_rows,
+    parent_files,
+    parent_points,
+)
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.output import PROGRAM_LOG
 
@@ -164,10 +172,19 @@ class _MlflowAudit:
             numbers = [record.number for record in ended[start : start + _AT_ONCE]]
             rows = {number: ended_rows(self._sweep, self.state.parent, whole(number)) for number in numbers}
             self._compare(rows)
+        self._look_for_data(ended)
         told = {record.number for record in records if record.state == "failed" and record.traceback}
         runs = {self._own[number].run_id: number for number in sorted(told & self._own.keys())}
         for run_id in runs.keys() - self._reader.texts(runs, "traceback.txt"):
             self._findings.add("disk.traceback", "its run in MLflow has no traceback.txt", runs[run_id])
+            self.state.write.add(runs[run_id])
+
+    def _look_for_data(self, ended: Sequence[TrialRecord]) -> None:
+        """See that runs tell on what data they trained, where the study knows it."""
+        known = (record for record in ended if dataset_rows(self._sweep, record.started) is not None)
+        runs = {self._own[record.number].run_id: record.number for record in known}
+        for run_id in sorted(runs.keys() - self._reader.with_data(runs)) if runs else ():
+            self._findings.add("mlflow.data", "its run in MLflow does not tell its data set", runs[run_id])
             self.state.write.add(runs[run_id])
 
     def _compare(self, rows: Mapping[int, RunRows]) -> None:

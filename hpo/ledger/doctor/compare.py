@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hpo.ledger.doctor.readers import Content, Values
+from hpo.ledger.mirror.notes import NOTE
 from hpo.ledger.mirror.rows import RunRows, latest_points, own_key
 
 # What the study keeps of the sweep only as it was run last, while runs have what was so when they ran.
@@ -30,6 +31,8 @@ def differences(rows: RunRows, status: str, found: Content) -> Iterator[Differen
     yield from _texts("param", rows.params, found.params)
     tags = {key: value for key, value in rows.tags.items() if key not in _OF_THEIR_TIME}
     yield from _texts("tag", tags, found.tags)
+    if rows.notes and NOTE not in found.tags:  # another one is somebody's own
+        yield Difference("tag", "the run has no description", False)
     yield from _metrics(rows, found)
 
 

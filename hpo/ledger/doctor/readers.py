@@ -57,5 +57,8 @@ class Reader(Protocol):
     def texts(self, run_ids: Iterable[str], name: str) -> set[str]:
         """Return those of these runs that have an artifact of this name; all of them if nobody can tell."""
 
+    def with_data(self, run_ids: Iterable[str]) -> set[str]:
+        """Return those of these runs of which it is written on what data they trained."""
+
     def compared(self) -> str:
         """Return what was not compared, "" if all was."""

@@ -71,6 +71,10 @@ class RemoteReader:
             found.add(run_id)
         return found
 
+    def with_data(self, run_ids: Iterable[str]) -> set[str]:
+        inputs = {run_id: run.inputs for run_id, run in self._runs.items()}
+        return {run_id for run_id in run_ids if (found := inputs.get(run_id)) is not None and found.dataset_inputs}
+
     def compared(self) -> str:
         if not self._unread:
             return ""

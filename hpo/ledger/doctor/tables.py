@@ -19,6 +19,7 @@ from hpo.ledger.mirror.rows import RunRows
 
 _AT_ONCE = 500  # runs in one condition; databases limit them
 _RUNS = table("runs", *map(column, ("run_uuid", "status", "lifecycle_stage", "experiment_id", "artifact_uri")))
+_INPUTS = table("inputs", *map(column, ("source_type", "destination_type", "destination_id")))
 _EXPERIMENTS = table("experiments", *map(column, ("experiment_id", "name", "lifecycle_stage")))
 _TAGS, _PARAMS = (table(name, column("run_uuid"), column("key"), column("value")) for name in ("tags", "params"))
 _METRICS, _LATEST = (
@@ -94,6 +95,15 @@ class TablesReader:
             some = listed[start : start + _AT_ONCE]
             query = select(_RUNS.c.run_uuid, _RUNS.c.artifact_uri).where(_among(_RUNS, some))
             found |= {run_id for run_id, uri in self._rows(query) if _is_there(uri, name)}
+        return found
+
+    def with_data(self, run_ids: Iterable[str]) -> set[str]:
+        listed, found = list(run_ids), set()
+        of_data = (_INPUTS.c.destination_type == "RUN", _INPUTS.c.source_type == "DATASET")
+        for start in range(0, len(listed), _AT_ONCE):
+            some = listed[start : start + _AT_ONCE]
+            query = select(_INPUTS.c.destination_id).where(*of_data, _INPUTS.c.destination_id.in_(some))
+            found |= {run_id for (run_id,) in self._rows(query)}
         return found
 
     def compared(self) -> str:

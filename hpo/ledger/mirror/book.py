@@ -8,7 +8,7 @@ databases, client.py for servers.
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -22,11 +22,20 @@ from mlflow.entities import Metric, RunTag
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
-from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, parent_of, write_files, write_parent_files
+from hpo.ledger.mirror.client import (
+    Child,
+    ClientWriter,
+    find_experiment,
+    log_dataset,
+    parent_of,
+    write_files,
+    write_parent_files,
+)
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
 from hpo.ledger.mirror.mending import see_to_database
+from hpo.ledger.mirror.notes import NOTE, WRITTEN, Leading, digest_of_note, parent_note
 from hpo.ledger.mirror.rows import (
     STATUS,
     RunOrder,
@@ -34,17 +43,17 @@ from hpo.ledger.mirror.rows import (
     best_curve,
     best_point,
     confirmation_tags,
+    dataset_rows,
     ended_rows,
-    keys_of,
     milliseconds,
     own_key,
 )
+from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
 
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
-VIEW = "hpo"  # the name of the shared view of the runs table
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,7 @@ class MlflowBook:
 
     def _open(self, sweep: SweepRecord, experiment: str) -> _OpenSweep:
         client, slow = self._mlflow.client, self._mlflow.reason
+        sweep = replace(sweep, linked=is_database(self._home.tracking_uri))  # a server's pages are not ours
         return _OpenSweep(sweep, experiment, (ClientWriter if slow else BulkWriter)(client, experiment))
 
     def new_run_ids(self) -> dict[int, str]:
@@ -212,13 +222,15 @@ class MlflowBook:
             kind = "confirmation" if sweep.decision.get("confirms") else "sweep"
             run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} ({kind})")
             self.parent_id = run.info.run_id
-        client.set_experiment_tag(self._at.experiment, f"mlflow.sharedViewState.{VIEW}", _table_view(sweep))
+        client.set_experiment_tag(self._at.experiment, VIEW_TAG, table_view(sweep))
+        client.set_experiment_tag(self._at.experiment, *KIND_TAG)
         tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
         tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
-        tags |= {"mlflow.user": sweep.origin.user, "mlflow.note.content": _description(sweep)}
+        tags |= {"mlflow.user": sweep.origin.user, **_description(client, self.parent_id, parent_note(self._at.sweep))}
         tags |= confirmation_tags(sweep)
         client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
         write_parent_files(client, self.parent_id, sweep)
+        log_dataset(client, self.parent_id, dataset_rows(sweep, math.inf))
 
     def describe(self, sweep: SweepRecord, files: Mapping[str, bytes] | None = None) -> list[str]:
         """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user.
@@ -287,7 +299,8 @@ class MlflowBook:
         moment = milliseconds(time.time())
         metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
         tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
-        tags.append(RunTag("mlflow.note.content", f"{_description(self._at.sweep)}\n\n{summary['outcome']}"))
+        note = parent_note(self._at.sweep, summary["outcome"], [Leading(*trial) for trial in summary.get("top", ())])
+        tags += [RunTag(key, value) for key, value in _description(self._mlflow.client, self.parent_id, note).items()]
         self._mlflow.client.log_batch(self.parent_id, metrics=metrics, tags=tags)
         self._mlflow.client.set_terminated(self.parent_id, status)
 
@@ -337,20 +350,11 @@ def _ended_trials(home: Home, study: str) -> list[TrialRecord]:
     return [record for record in records if record.state != "running"]
 
 
-def _description(sweep: SweepRecord) -> str:
-    """Return what the parent run's page says of the sweep."""
-    text = f"{sweep.goal} **{sweep.metric}** of `{sweep.objective}` ({sweep.origin.source})"
-    return f"{sweep.origin.description}\n\n{text}" if sweep.origin.description else text
-
-
-def _table_view(sweep: SweepRecord) -> str:
-    """Return MLflow's view of the runs table in which the study reads best: the best trials first, with what varies."""
-    searched = [name for name, domain in sweep.config["parameters"].items() if domain["type"] != "constant"]
-    value, keys = f"metrics.`{own_key('value')}`", keys_of(sweep.config["parameters"])
-    columns = [f"metrics.`{keys_of([sweep.metric])[sweep.metric]}`", value, "tags.`hpo.state`"]
-    columns += [f"params.`{keys[name]}`" for name in searched[:6]]
-    order = {"orderByKey": value, "orderByAsc": sweep.goal == "minimize"}
-    return json.dumps({"selectedColumns": columns, **order})
+def _description(client: MlflowClient, parent_id: str, text: str) -> dict[str, str]:
+    """Return the tags with the parent run's description; none if somebody has written another one."""
+    tags = client.get_run(parent_id).data.tags
+    ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+    return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}
 
 
 def _chunks(records: Iterable[TrialRecord]) -> Iterable[list[TrialRecord]]:

@@ -23,7 +23,16 @@ from typing import Any, cast
 import mlflow
 from mlflow import MlflowClient
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric, SqlParam, SqlRun, SqlTag
+from mlflow.store.tracking.dbmodels.models import (
+    SqlDataset,
+    SqlInput,
+    SqlInputTag,
+    SqlLatestMetric,
+    SqlMetric,
+    SqlParam,
+    SqlRun,
+    SqlTag,
+)
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
@@ -31,7 +40,8 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, select, upd
 from hpo.ledger.mirror.client import Child
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import spare_fsyncs, tell_sizes
-from hpo.ledger.mirror.rows import Point, RunOrder, latest_points
+from hpo.ledger.mirror.notes import NOTE
+from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, latest_points
 
 TESTED = ((3, 17),)  # releases of MLflow
 
@@ -40,6 +50,7 @@ _KEYS_AT_ONCE = 500  # names in one condition; databases limit them
 _RUNS, _TAGS, _PARAMS, _METRICS, _LATEST = (
     cast(Table, model.__table__) for model in (SqlRun, SqlTag, SqlParam, SqlMetric, SqlLatestMetric)
 )
+_DATASETS, _INPUTS, _INPUT_TAGS = (cast(Table, model.__table__) for model in (SqlDataset, SqlInput, SqlInputTag))
 _METRIC_COLUMNS = {"key", "value", "timestamp", "step", "is_nan", "run_uuid"}
 _COLUMNS = {
     "runs": {
@@ -50,6 +61,12 @@ _COLUMNS = {
     "params": {"key", "value", "run_uuid"},
     "metrics": _METRIC_COLUMNS,
     "latest_metrics": _METRIC_COLUMNS,
+    "datasets": {
+        *("dataset_uuid", "experiment_id", "name", "digest", "dataset_source_type", "dataset_source"),
+        *("dataset_schema", "dataset_profile"),
+    },
+    "inputs": {"input_uuid", "source_type", "source_id", "destination_type", "destination_id", "step"},
+    "input_tags": {"input_uuid", "name", "value"},
 }
 
 
@@ -64,7 +81,7 @@ def untested() -> str:
     """Return why no database is written in bulk with this release of MLflow; "" if they are."""
     if tuple(int(part) for part in mlflow.__version__.split(".")[:2]) not in TESTED:
         return f"MLflow {mlflow.__version__} was not tested for it"
-    for table in (_RUNS, _TAGS, _PARAMS, _METRICS, _LATEST):
+    for table in (_RUNS, _TAGS, _PARAMS, _METRICS, _LATEST, _DATASETS, _INPUTS, _INPUT_TAGS):
         if {column.name for column in table.columns} != _COLUMNS[table.name]:
             return f"MLflow's table {table.name} has other columns"
     return ""
@@ -107,7 +124,11 @@ class BulkWriter:
         new = [order for order in orders if not order.exists]
         old = [order for order in orders if order.exists]
         points = {order.run_id: list(dict.fromkeys(order.rows.points)) for order in orders}
-        tags = [_keyed(order, {**order.rows.tags, "mlflow.runName": order.rows.name}) for order in orders]
+        told = self._descriptions(orders, old)
+        tags = [
+            _keyed(order, {**order.rows.tags, "mlflow.runName": order.rows.name} | told.get(order.run_id, {}))
+            for order in orders
+        ]
         rows = {
             _RUNS: [self._run(order) for order in new],
             _TAGS: [row for rows in tags for row in rows],
@@ -129,12 +150,67 @@ class BulkWriter:
             for table, its_rows in rows.items():
                 if its_rows:
                     connection.execute(insert(table), its_rows)
+            self._add_inputs(connection, orders)
         for order in orders:
             order.exists = True
         self._new += len(new)
         if self._new >= self._told_next:
             tell_sizes(self._store.engine)
             self._told_next = 2 * self._new
+
+    def _add_inputs(self, connection: Connection, orders: Sequence[RunOrder]) -> None:
+        """Write which data runs had, as MLflow's store does; what they have of it is not doubled."""
+        sets = dict.fromkeys(order.rows.data for order in orders if order.rows.data is not None)
+        if not sets:
+            return
+        ids = {data: self._dataset(connection, data) for data in sets}
+        run_ids = [order.run_id for order in orders]
+        query = select(_INPUTS.c.destination_id, _INPUTS.c.source_id).where(
+            _INPUTS.c.destination_type == "RUN",
+            _INPUTS.c.source_type == "DATASET",
+            _INPUTS.c.destination_id.in_(run_ids),
+        )
+        there = {(run_id, source) for run_id, source in connection.execute(query)}
+        wanted = [(order.run_id, ids[order.rows.data]) for order in orders if order.rows.data is not None]
+        new = [(run_id, source, uuid.uuid4().hex) for run_id, source in wanted if (run_id, source) not in there]
+        if not new:
+            return
+        rows = [
+            {"input_uuid": own, "source_type": "DATASET", "source_id": source, "destination_type": "RUN"}
+            | {"destination_id": run_id}
+            for run_id, source, own in new
+        ]
+        connection.execute(insert(_INPUTS), rows)
+        name, value = DATA_CONTEXT
+        connection.execute(insert(_INPUT_TAGS), [{"input_uuid": own, "name": name, "value": value} for *_, own in new])
+
+    def _dataset(self, connection: Connection, data: DatasetRows) -> str:
+        """Return the id of a data set of this experiment, which is made if there is none."""
+        here = (_DATASETS.c.experiment_id == self._experiment, _DATASETS.c.name == data.name)
+        query = select(_DATASETS.c.dataset_uuid).where(*here, _DATASETS.c.digest == data.digest)
+        if (found := connection.execute(query).scalar()) is not None:
+            return str(found)
+        row = {"dataset_uuid": uuid.uuid4().hex, "experiment_id": self._experiment, "name": data.name}
+        row |= {"digest": data.digest, "dataset_source_type": data.source_type, "dataset_source": data.source}
+        connection.execute(insert(_DATASETS), [row | {"dataset_schema": None, "dataset_profile": data.profile or None}])
+        return str(row["dataset_uuid"])
+
+    def _descriptions(self, orders: Sequence[RunOrder], old: Sequence[RunOrder]) -> dict[str, dict[str, str]]:
+        """Return the tag with each run's description: somebody's own, where there is one, as it is."""
+        found: dict[str, str] = {}
+        if old:
+            query = select(_TAGS.c.run_uuid, _TAGS.c.value).where(
+                _TAGS.c.key == NOTE, _TAGS.c.run_uuid.in_([order.run_id for order in old])
+            )
+            with self._store.ManagedSessionMaker() as session:
+                found = {str(run_id): str(text) for run_id, text in session.execute(query)}
+        told = {}
+        for order in orders:
+            known = found.get(order.run_id)
+            if order.rows.notes:
+                ours = known is None or known in order.rows.notes
+                told[order.run_id] = {NOTE: order.rows.notes[-1] if ours else str(known)}
+        return told
 
     def _run(self, order: RunOrder) -> dict[str, Any]:
         """Return a run's row, as MLflow's store makes it."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo.ledger.mirror.rows import Point, RunOrder, parent_files, parent_points
+from hpo.ledger.mirror.notes import NOTE
+from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, parent_files, parent_points
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord
 
@@ -44,6 +45,13 @@ def write_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         client.log_artifacts(run_id, folder)
+
+
+def log_dataset(client: MlflowClient, run_id: str, data: DatasetRows | None) -> None:
+    """Write on what data a run trains; one that it has is not doubled."""
+    if data is not None:
+        found = Dataset(data.name, data.digest, data.source_type, data.source, profile=data.profile or None)
+        client.log_inputs(run_id, [DatasetInput(found, [InputTag(*DATA_CONTEXT)])])
 
 
 def search_runs(client: MlflowClient, experiment: str, condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
@@ -115,14 +123,19 @@ class ClientWriter:
             made = not order.exists
             if made:
                 rows = order.rows
-                run = self._client.create_run(self._experiment, rows.start, dict(rows.tags), rows.name)
+                tags = {**rows.tags, **({NOTE: rows.notes[-1]} if rows.notes else {})}
+                run = self._client.create_run(self._experiment, rows.start, tags, rows.name)
                 order.run_id, order.exists = run.info.run_id, True
+                log_dataset(self._client, order.run_id, rows.data)
             self._fill(order, with_tags=not made)
 
     def _fill(self, order: RunOrder, with_tags: bool) -> None:
         rows = order.rows
         params = [Param(key, value) for key, value in rows.params.items()]
         tags = [RunTag(key, value) for key, value in rows.tags.items()] if with_tags else []
+        if with_tags and rows.notes:
+            found = self._client.get_run(order.run_id).data.tags.get(NOTE, rows.notes[-1])
+            tags += [RunTag(NOTE, rows.notes[-1])] if found in rows.notes else []  # somebody may have written another
         try:
             try:
                 self._client.log_batch(order.run_id, metrics=_metrics(rows.points), params=params, tags=tags)

@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 
 from hpo.diagnosis.words import in_words, names_of
 from hpo.events import DIVERGED_HEALTH
+from hpo.ledger.mirror.notes import begun_note, ended_note
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.spec.choices import LONGEST_TEXT, text_of
 from hpo.spec.yaml_text import dump_source
 
 _OWN = "hpo/"  # what the names begin with of metrics that the sweep writes of its own accord
+DATA_CONTEXT = ("mlflow.data.context", "training")  # the tag of a run's data set
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
@@ -32,6 +34,16 @@ class Point(NamedTuple):
     value: float
     timestamp: int  # milliseconds since the Unix epoch
     step: int
+
+
+class DatasetRows(NamedTuple):
+    """A data set, as MLflow keeps it. profile: JSON, "" where nothing is known of it."""
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    profile: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ class RunRows:
     end: int | None = None
     points: list[Point] = field(default_factory=list)
     traceback: str = ""
+    data: DatasetRows | None = None  # what it trained on, where that is known
+    notes: tuple[str, ...] = ()  # the descriptions that a sweep writes one after the other, the latest last
 
 
 @dataclass
@@ -68,7 +82,7 @@ def parent_files(sweep: SweepRecord) -> dict[str, str]:
     files |= {"references.json": json.dumps(sweep.references, indent=2, ensure_ascii=False)} if sweep.references else {}
     if found := sweep.decision.get("confirmation"):
         files["confirmation.json"] = json.dumps(found, indent=2, ensure_ascii=False)
-    return files | ({"data.txt": "\n".join(sweep.notes) + "\n"} if sweep.notes else {})
+    return files | ({"data.txt": "\n".join(sweep.origin.notes) + "\n"} if sweep.origin.notes else {})
 
 
 def reference_points(sweep: SweepRecord) -> list[Point]:
@@ -120,6 +134,8 @@ def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         start=milliseconds(record.started),
         tags={key: _storable(value) for key, value in _tags(sweep, parent_id, record).items()},
         params=_params(sweep, record),
+        notes=(_storable(begun_note(sweep, record.number)),),
+        data=dataset_rows(sweep, record.started),
     )
 
 
@@ -150,7 +166,19 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         end=end,
         points=points,
         traceback=_storable(record.traceback),
+        notes=(_storable(begun_note(sweep, record.number)), _storable(ended_note(sweep, record))),
+        data=dataset_rows(sweep, record.started),
     )
+
+
+def dataset_rows(sweep: SweepRecord, started: float) -> DatasetRows | None:
+    """Return the data that a trial had which started then, in seconds since the Unix epoch; None if nobody knows it."""
+    data = sweep.origin.data
+    if not data or started < data["since"]:
+        return None
+    profile = json.dumps({"num_rows": data["rows"]}) if data["rows"] is not None else ""
+    source = json.dumps(data["source"], ensure_ascii=False)
+    return DatasetRows(_storable(data["name"]), data["digest"], data["type"], _storable(source), profile)
 
 
 def best_point(sweep: SweepRecord, step: int, value: float, moment: float) -> Point:

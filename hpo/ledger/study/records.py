@@ -25,7 +25,17 @@ OPTUNA_NAMES: Mapping[State, str] = {
     "failed": "FAIL",
 }  # of optuna.trial.TrialState
 _END_KEYS = {"state", "value", "ended"}  # of the attribute `outcome`
-_FOR_RECORDS = {"params", "history", "outcome"}
+# What a trial's attributes hold for the platform itself: what Optuna's own fields say again, and what is no number or
+# text to look at. Its note says the rest (hpo/review/ui_notes.py).
+_FOR_RECORDS = frozenset(
+    {"params", "history", "outcome", "info", "traceback", "interrupted", "mlflow_run_id", "driver", "surplus"}
+    | {"copied_from"}
+)
+# The same of a study; of these there are texts too, which are long or say nothing to people.
+_STUDY_FOR_RECORDS = frozenset(
+    {"identity", "sweep", "sweep_file", "origin", "id", "quoted", "owners", "extension", "data_notes", "mlflow_run_id"}
+    | {"references", "confirms", "confirmation", "confirmations", "test_looks", "models"}
+)
 _NO_HISTORY: Mapping[str, Any] = {"steps": [], "times": [], "metrics": {}}
 INTERRUPTED = "the sweep was interrupted"  # the error of a trial that is to be run again as a new one
 
@@ -137,6 +147,8 @@ class Origin:
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str = ""
     user: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)  # as hpo.ledger.study.dataset has it
+    notes: Sequence[str] = ()  # what was done to the data
 
 
 @dataclass(frozen=True)
@@ -151,13 +163,13 @@ class SweepRecord:
     text: str
     config: Mapping[str, Any]
     origin: Origin = field(default_factory=Origin)
-    notes: Sequence[str] = ()  # what was done to the data
     began: float = 0.0  # seconds since the Unix epoch
     shared: bool = False  # other drivers may write into the same parent run
     parent: str = ""  # the id of the parent run, as far as the study knows it
     references: Mapping[str, Any] = field(default_factory=dict)  # as the study has them (References.attribute)
     decision: Mapping[str, Any] = field(default_factory=dict)  # `confirms` and `confirmation`, as studies have them
     quoted: Sequence[str] = ()  # parameters that runs write as JSON, since texts of two choices would be the same
+    linked: bool = True  # runs are shown by `hpo ui`, so that links to the Optuna dashboard lead somewhere
 
 
 def start_attributes(record: TrialRecord, named: bool) -> dict[str, Any]:
@@ -199,13 +211,28 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
     return known | {"outcome": {"state": record.state, "value": record.value, "ended": record.ended}}
 
 
-def shown_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a trial's user attributes without those that say again, for `record_of`, what Optuna's own fields of the
-    trial say, and the metrics of each step. attributes: of any trial; one that is no sweep's keeps all."""
+def shown_attributes(attributes: Mapping[str, Any], ours: bool = False) -> Mapping[str, Any]:
+    """Return a trial's user attributes without those that the platform keeps for itself.
+
+    attributes: of any trial; one that is no sweep's keeps all. ours: the trial is a sweep's, ended or not; else it is
+    taken for one if it has a sweep's end.
+    """
     end = attributes.get("outcome")
-    if not isinstance(end, dict) or end.keys() != _END_KEYS:
+    if not ours and (not isinstance(end, dict) or end.keys() != _END_KEYS):
         return attributes
     return {key: value for key, value in attributes.items() if key not in _FOR_RECORDS}
+
+
+def is_ours(attributes: Mapping[str, Any]) -> bool:
+    """Whether a study is a sweep's or a confirmation's. attributes: the study's."""
+    return "identity" in attributes
+
+
+def shown_study_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a study's user attributes without those that the platform keeps for itself; another's keeps all."""
+    if not is_ours(attributes):
+        return attributes
+    return {key: value for key, value in attributes.items() if key not in _STUDY_FOR_RECORDS}
 
 
 def value_in_study(record: TrialRecord, last: float | None) -> float | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study import provenance
 from hpo.ledger.study.confirmations import CONFIRMATION, CONFIRMS, latest_plain
+from hpo.ledger.study.dataset import dataset_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Origin, SweepRecord
 from hpo.ledger.study.references import REFERENCES
@@ -33,14 +34,20 @@ def find_study(home: Home, name: str) -> tuple[BaseStorage, FrozenStudy]:
     return storage, studies[name]
 
 
-def origin_of(sweep: Sweep) -> dict[str, Any]:
-    """Return what MLflow's parent run says of a sweep and nothing else in the study tells."""
+def origin_of(sweep: Sweep, now: float = 0.0, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what MLflow's parent run says of a sweep and nothing else in the study tells.
+
+    now: seconds since the Unix epoch. earlier: what the study has of it so far.
+    """
+    known = (earlier or {}).get("data", {})
+    data = dataset_of(sweep.data, sweep.objective or sweep.program or "", now, known)
     return {
         "source": str(sweep.source),
         "description": sweep.description,
         "versions": provenance.versions(),
         "commit": provenance.git_commit(),
         "user": provenance.user(),
+        **({"data": data} if data else {}),
     }
 
 
@@ -55,8 +62,7 @@ def sweep_record_of(name: str, attributes: Mapping[str, Any], began: float) -> S
         objective=identity["objective"] or identity["program"] or "",
         text=attributes.get("sweep_file", ""),
         config=attributes["sweep"],
-        origin=Origin(**attributes.get("origin", {})),
-        notes=tuple(attributes.get("data_notes", ())),
+        origin=Origin(**attributes.get("origin", {}), notes=tuple(attributes.get("data_notes", ()))),
         began=began,
         parent=str(attributes.get("mlflow_run_id", "")),
         references=attributes.get(REFERENCES, {}),

@@ -1,0 +1,59 @@
+"""Which data a sweep trains on, as far as its file says it: name, digest, number of rows."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpo.ledger.study.urls import masked
+
+_DIGEST = 32  # characters; MLflow takes 36
+_LONGEST = 2_000  # characters of what says where data comes from
+
+
+def dataset_of(data: Mapping[str, Any], objective: str, now: float, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the study keeps of the data: plain JSON types; {} where the sweep file says nothing of them.
+
+    A CSV file's digest is its content's, SHA-256; that of other data is of what the file says of them, and nobody knows
+    their rows. data: the section, its paths absolute. earlier: what the study has so far; `since` says from when on
+    trials are known to have had this data, in seconds since the Unix epoch.
+    """
+    if not data:
+        return {}
+    found = _csv_file(data) or _described(data, objective)
+    same = earlier.get("digest") == found["digest"] and earlier.get("name") == found["name"]
+    return {**found, "since": earlier["since"] if same else now}
+
+
+def _csv_file(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what there is to say of a CSV file; None if there is none that can be read here."""
+    if not isinstance(data.get("csv"), str):
+        return None
+    path = Path(data["csv"]).expanduser()
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = sum(1 for row in csv.reader(file, delimiter=str(data.get("separator", ","))) if row)
+    except (OSError, ValueError, csv.Error, TypeError):  # checked elsewhere, where it can be read
+        return None
+    return {
+        "name": path.name,
+        "digest": digest,
+        "rows": max(lines - 1, 0),
+        "type": "local",
+        "source": {"uri": str(path)},
+    }
+
+
+def _described(data: Mapping[str, Any], objective: str) -> dict[str, Any]:
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
+    source = data.get("source")
+    name = source if isinstance(source, str) else objective or "data"
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_DIGEST]
+    described = {"data": masked(text)[:_LONGEST]}
+    return {"name": masked(name)[:200], "digest": digest, "rows": None, "type": "code", "source": described}

@@ -1,0 +1,156 @@
+"""What the Optuna dashboard's notes say, as Markdown, of a trial and of a study. Nothing of it is kept in the study."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.ledger.mirror.links import link_to
+from hpo.ledger.mirror.markdown import code_block, escaped
+from hpo.ledger.study.confirmations import CONFIRMS, latest_in
+from hpo.ledger.study.records import TrialRecord, is_ours, is_surplus, record_of
+from hpo.ledger.study.words import result_of, state_of
+from hpo.spec.space import counted, show
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+Command = Callable[..., str]  # (words of a command) -> what to type for it, options for the home included
+
+
+class StudyNotes:
+    """The notes of one study, as its trials are when this is made.
+
+    attributes: the study's. trials: all of them, by number. command: how `hpo` is called for this home, with the
+    options that lead to it.
+    """
+
+    def __init__(
+        self, name: str, attributes: Mapping[str, Any], trials: Sequence[FrozenTrial], command: Command
+    ) -> None:
+        self._name = name
+        self._attributes = attributes
+        self._trials = trials
+        self._command = command
+        self._metric: Mapping[str, str] = attributes["identity"]["metric"]
+        self._ranks = _ranks(trials, self._metric["goal"])
+
+    def of_trial(self, number: int) -> str:
+        """Return a trial's note: its result and rank, its state and the reason for it, and where its run is.
+
+        "" of a trial that came after this was made.
+        """
+        if number >= len(self._trials):
+            return ""
+        trial = self._trials[number]
+        if is_surplus(trial):
+            return f"**Withdrawn before it ran:** {escaped(str(trial.user_attrs['surplus']))}. No trial of the sweep's."
+        record = record_of(trial, history=False)
+        step, last = max(trial.intermediate_values.items(), default=(None, None))
+        result = escaped(result_of(record, self._metric["name"], step, last))
+        rank = self._ranks.get(trial.number)
+        standing = f", rank {rank:,} of {counted(len(self._ranks), 'complete trial')}" if rank else ""
+        lines = [f"**Trial {trial.number}: {result}**{standing}", _facts(record)]
+        if earlier := trial.user_attrs.get("copied_from"):
+            lines.append(f"Copied from trial {earlier['number']} of the study {escaped(str(earlier['study']))}.")
+        run, sweep = link_to("mlflow", self._name, trial.number), link_to("mlflow", self._name)
+        lines.append(f"[MLflow run]({run}) · [the sweep in MLflow]({sweep}) · [all studies](/)")
+        return "\n\n".join(line for line in lines if line)
+
+    def of_study(self) -> str:
+        """Return the study's note: how it stands, the verdict on its winner, how to go on, and the sweep file."""
+        lines = [f"**{escaped(self._name)}: {self._metric['goal']} {escaped(self._metric['name'])}**", self._summary()]
+        lines += self._best()
+        if verdict := self._verdict():
+            lines.append(verdict)
+        lines.append(f"[The sweep in MLflow]({link_to('mlflow', self._name)}) · [all studies](/)")
+        lines.append(
+            "How to go on (a sweep with the `-o` that it was started with, if any):\n\n"
+            + code_block("\n".join(self._next_steps()))
+        )
+        if text := str(self._attributes.get("sweep_file", "")):
+            lines.append("The sweep file:\n\n" + code_block(text, "yaml"))
+        return "\n\n".join(lines)
+
+    def _summary(self) -> str:
+        states = Counter(state_of(record_of(trial, history=False)) for trial in self._trials if not is_surplus(trial))
+        order = ("complete", "pruned", "failed", "interrupted", "running")
+        return ", ".join(f"{states[state]:,} {state}" for state in order if states[state]) or "No trial has begun."
+
+    def _best(self) -> list[str]:
+        best = next((number for number, rank in self._ranks.items() if rank == 1), None)
+        if best is None:
+            return ["No trial is complete yet."]
+        record = record_of(self._trials[best], history=False)
+        params = ", ".join(f"{name}={show(value)}" for name, value in record.params.items())
+        return [f"Best: **{escaped(self._metric['name'])} {record.value:.6g}** in trial {best} ({escaped(params)})"]
+
+    def _verdict(self) -> str:
+        if confirmed := self._attributes.get(CONFIRMS):
+            return f"Confirms the study {escaped(confirmed['study'])}."
+        found = latest_in(self._attributes)
+        if found is None:
+            return "Best so far: not confirmed on fresh seeds (`hpo confirm` does that)." if self._ranks else ""
+        result, (low, high) = found.result, found.result.interval
+        interval = f"{100 * result.level:.3g} % interval {low:+.4g} to {high:+.4g}"
+        over = counted(len(found.seeds), "seed")
+        by = f"{result.difference:+.4g} against the baseline, positive is better"
+        return f"Confirmed over {over}: **{result.verdict}** ({by}, {interval})"
+
+    def _next_steps(self) -> list[str]:
+        name = shlex.quote(self._name)
+        source = str(self._attributes.get("origin", {}).get("source", ""))
+        if self._attributes.get(CONFIRMS):
+            return [self._command("best", name)]
+        named = re.search(r"^name: *(.*?) *(#.*)?$", str(self._attributes.get("sweep_file", "")), re.MULTILINE)
+        own = named is not None and named[1].strip("'\"") == self._name
+        other = [] if own or Path(source).stem == self._name else ["-o", shlex.quote(f"name={self._name}")]
+        steps = [self._command("sweep", shlex.quote(source), *other, "--extend", "50")] if source else []
+        if not self._ranks:
+            return steps or [self._command("trials", name)]
+        return [*steps, *(self._command(verb, name) for verb in ("best", "confirm", "refine", "model"))]
+
+
+class AllNotes:
+    """The notes of every study of a storage, as its trials are when they are asked for."""
+
+    def __init__(self, storage: BaseStorage, command: Command) -> None:
+        self._storage = storage
+        self._command = command
+
+    def of(self, study_id: int) -> StudyNotes | None:
+        """Return the notes of a study; None if it is not hpo's. Raises KeyError if there is no such study."""
+        attributes = self._storage.get_study_user_attrs(study_id)
+        name = self._storage.get_study_name_from_id(study_id)
+        trials = self._storage.get_all_trials(study_id, deepcopy=False)
+        return StudyNotes(name, attributes, trials, self._command) if is_ours(attributes) else None
+
+
+def _ranks(trials: Sequence[FrozenTrial], goal: str) -> dict[int, int]:
+    """Return the rank of each complete trial, 1 the best; of equal ones the earlier is first."""
+    sign = -1.0 if goal == "maximize" else 1.0
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
+    complete.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    return {trial.number: rank for rank, trial in enumerate(complete, start=1)}
+
+
+def _facts(record: TrialRecord) -> str:
+    facts = [f"seed {record.seed}"]
+    if record.ended is not None:
+        facts.append(f"{record.seconds:.3g} s")
+    if worker := record.info.get("worker"):
+        facts.append(f"worker {escaped(str(worker))}")
+    if (together := record.info.get("cohort", 1)) > 1:
+        facts.append(f"trained in a stack of {together}")
+    if (members := record.info.get("members", 1)) > 1:
+        facts.append(f"the mean of {members} trainings")
+    if record.retry_of is not None:
+        facts.append(f"repeats trial {record.retry_of}, which was interrupted")
+    if record.attempts > 1:
+        facts.append(f"begun {record.attempts} times")
+    return ", ".join(facts)

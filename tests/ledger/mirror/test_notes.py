@@ -1,0 +1,100 @@
+"""MLflow's descriptions and data sets: what they say, whose they are, and that the doctor sees to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from hpo.ledger.doctor.compare import differences
+from hpo.ledger.doctor.readers import Content
+from hpo.ledger.mirror.links import link_to
+from hpo.ledger.mirror.markdown import code_block, escaped
+from hpo.ledger.mirror.notes import NOTE, Leading, begun_note, ended_note, parent_note
+from hpo.ledger.mirror.rows import dataset_rows, ended_rows
+from hpo.ledger.study.dataset import dataset_of
+from hpo.ledger.study.records import Outcome
+
+from .test_mlflow_ways import SWEEP, Home, open_book, trial
+
+TOP = [Leading(7, 0.75, {"x": 0.25}), Leading(3, 0.5, {})]
+
+
+def test_a_run_says_its_result_and_where_the_dashboard_shows_it() -> None:
+    sweep = replace(SWEEP, study="größte [Suche]")
+    note = ended_note(sweep, replace(trial(4), outcome=Outcome("failed", error="ValueError: <b>\nno")))
+    assert note.startswith(r"**Trial 4: failed, score 4.42857: ValueError: \<b\> no**")
+    assert f"({link_to('dashboard', sweep.study, 4)})" in note and f"({link_to('dashboard', sweep.study)})" in note
+    assert r"größte \[Suche\]" in begun_note(sweep, 4)
+    assert "/hpo/open" not in ended_note(replace(sweep, linked=False), trial(4))
+
+
+def test_the_sweep_s_run_lists_the_best() -> None:
+    lines = parent_note(SWEEP, "2 complete", TOP).splitlines()
+    assert f"| 1 | [7]({link_to('mlflow', 'study', 7)}) | 0.75 | 0.25 |" in lines
+    assert f"| 2 | [3]({link_to('mlflow', 'study', 3)}) | 0.5 |  |" in lines
+    long = parent_note(replace(SWEEP, origin=replace(SWEEP.origin, description="x" * 20_000)))
+    assert len(long) < 8_000  # what MLflow takes
+
+
+def test_texts_of_people_stay_as_they_are() -> None:
+    assert escaped("a|b\n<c> `d` & *e*") == r"a\|b \<c\> \`d\` &amp; \*e\*"
+    assert code_block("x ``` y") == "````\nx ``` y\n````"
+
+
+def test_descriptions_that_people_write_stay(tmp_path: Path) -> None:
+    book = open_book(Home(tmp_path), "bulk")
+    client = MlflowClient(Home(tmp_path).tracking_uri)
+    records = [trial(number) for number in range(2)]
+    book.write([(replace(record, steps={}, times={}, outcome=Outcome()), False) for record in records], [])
+    assert client.get_run(records[0].run_id).data.tags[NOTE] == begun_note(SWEEP, 0)
+    client.set_tag(records[1].run_id, NOTE, "mine")
+    book.write([(record, True) for record in records], [])
+    notes = [client.get_run(record.run_id).data.tags[NOTE] for record in records]
+    assert notes == [ended_note(SWEEP, records[0]), "mine"]
+
+    book.close("FINISHED", {"outcome": "2 complete", "top": [tuple(TOP[0])]})
+    assert "| 1 | [7]" in client.get_run(book.parent_id).data.tags[NOTE]
+    client.set_tag(book.parent_id, NOTE, "mine, too")
+    book.close("FINISHED", {"outcome": "3 complete"})
+    assert client.get_run(book.parent_id).data.tags[NOTE] == "mine, too"
+    (data,) = client.get_run(book.parent_id).inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest, data.dataset.profile) == ("s.csv", "d1", '{"num_rows": 7}')
+
+
+def test_the_doctor_finds_a_run_without_a_description() -> None:
+    rows = ended_rows(SWEEP, "parent", trial(0))
+    values = {point.key: {(p.step, p.value) for p in rows.points if p.key == point.key} for point in rows.points}
+    found = Content(rows.params, {**rows.tags, NOTE: "somebody's own"}, values)
+    assert list(differences(rows, rows.status, found)) == []
+    (lacking,) = differences(rows, rows.status, replace(found, tags=rows.tags))
+    assert "no description" in lacking.text
+
+
+def test_a_csv_file_is_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "größe x.csv"
+    path.write_text('a,b\n1,"two\nlines"\n3,4\n\n')
+    first = dataset_of({"csv": str(path), "target": "b"}, "m", 10.0, {})
+    assert (first["name"], first["rows"], first["since"], len(first["digest"])) == ("größe x.csv", 2, 10.0, 32)
+    assert dataset_of({"csv": str(path), "target": "b"}, "m", 20.0, first) == first
+    path.write_text("a,b\n1,2\n")
+    changed = dataset_of({"csv": str(path), "target": "b"}, "m", 20.0, first)
+    assert (changed["rows"], changed["since"]) == (1, 20.0) and changed["digest"] != first["digest"]
+
+
+@pytest.mark.parametrize(
+    "data", [{"csv": "gone.csv"}, {"source": "synthetic"}, {"csv": 3}, {"csv": "/", "separator": ";;"}]
+)
+def test_other_data_is_known_by_what_the_file_says_of_it(data: dict[str, object]) -> None:
+    found = dataset_of(data, "module", 0.0, {})
+    assert found["rows"] is None and found["digest"] != dataset_of({**data, "seed": 1}, "module", 0.0, {})["digest"]
+    assert dataset_of({}, "module", 0.0, {}) == {}
+    assert "secret" not in str(dataset_of({"table": "postgresql://me:secret@host/x"}, "module", 0.0, {}))
+
+
+def test_trials_from_before_the_data_was_known_tell_none() -> None:
+    since = SWEEP.origin.data["since"]
+    assert dataset_rows(SWEEP, since - 1) is None
+    assert dataset_rows(SWEEP, since) is not None
