@@ -62,7 +62,8 @@ def test_every_section_is_there_and_each_plot_is_a_file(written: tuple[str, dict
     page, pictures = written
     assert [section.slug for section in SECTIONS] == re.findall(r'<section id="(.*?)">', page)
     names = {"best-so-far", "importance", "isolation", "parallel-coordinates", "contour", "learning-curves"}
-    assert pictures.keys() == {f"{name}.png" for name in names | {"troubles", "cost", "noise"}}
+    names |= {"choices-1", "choices-2", "troubles", "cost", "noise"}
+    assert pictures.keys() == {f"{name}.png" for name in names}
     assert all(content.startswith(b"\x89PNG") for content in pictures.values())
     assert page.count("<svg") == len(pictures)
 
@@ -258,3 +259,14 @@ def test_ten_thousand_trials_are_a_small_page(tmp_path: Path) -> None:
     page, pictures = rendered(StudyFacts(Home(tmp_path), study, 1e9 + 20_000))
     assert len(page.encode()) < 5_000_000 and sum(map(len, pictures.values())) < 5_000_000
     assert "Drawn are the best 100 and " in page and "evenly thinned" in page
+
+
+def test_what_choices_and_diagnoses_come_to(facts: StudyFacts, written: tuple[str, dict[str, bytes]]) -> None:
+    page = written[0]
+    said = lead(page, "comparisons")
+    assert "is larger than the noise" in said or "more than noise" in said, said
+    assert f"hpo compare {NAME} --by" in page
+    known = [record for record in facts.records if record.diagnoses is not None]
+    healthy = sum(record.diagnoses == () for record in known)
+    assert known and f"{healthy} of {len(known)} trials that can be judged" in lead(page, "diagnoses")
+    assert "Against diverged: a smaller learning_rate" in page and "health: true" in page

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hpo.ledger.study.book import StudyBook, facts_of
+from hpo.ledger.study.diagnosed import diagnosed
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.spec.load import Inspection, load_sweep
-from hpo.spec.sweep import Sweep
+from hpo.spec.sweep import Sweep, Target
 from hpo.spec.yaml_text import dump_source
 
 BEGAN = 1_700_000_000.0
@@ -49,21 +50,22 @@ def recorded(home: Home, sweep: Sweep, trials: Iterable[Trial]) -> Home:
     book.create(facts_of(sweep, "an id"))
     with book.together():
         for trial in trials:
-            _record(book, trial, sweep.metric.name)
+            _record(book, trial, sweep.metric)
     return home
 
 
-def _record(book: StudyBook, trial: Trial, metric: str) -> None:
+def _record(book: StudyBook, trial: Trial, metric: Target) -> None:
     record = TrialRecord(-1, trial.params, trial.seed, started=BEGAN, info=trial.info)
     record.number = book.begin(record)
     for name, values in trial.series.items():
         for step, value in enumerate(values, start=1):
             record.steps.setdefault(step, {})[name] = value
             record.times[step] = BEGAN + step
-            if name == metric:
+            if name == metric.name:
                 book.report(record.number, step, value)
     if trial.outcome is not None:
         record.outcome, record.ended = trial.outcome, BEGAN + trial.seconds
+        record.diagnoses = diagnosed(record, metric.name, metric.goal)
         record.run_id = f"run {record.number}"
         book.note_end(record)
         book.end(record)

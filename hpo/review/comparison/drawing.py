@@ -32,7 +32,7 @@ def draw_curves(comparison: Comparison) -> Figure:
     axes = figure.add_subplot()
     for place, choice in enumerate(comparison.choices):
         if choice.curve.steps:
-            _draw(axes, choice.curve, f"C{place % 10}", f"{_plain(choice.label)} ({choice.curve.trials[0]})")
+            draw_choice(axes, choice.curve, f"C{place % 10}", f"{_plain(choice.label)} ({choice.curve.trials[0]})")
     if comparison.target is not None:
         label = f"{show(comparison.target)}: {_plain(comparison.target_from)}"
         axes.axhline(comparison.target, color="gray", linewidth=1, linestyle="--", label=label)
@@ -44,11 +44,12 @@ def draw_curves(comparison: Comparison) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, curve: SpreadCurve, color: str, label: str) -> None:
+def draw_choice(axes: Axes, curve: SpreadCurve, color: str, label: str, dash: str = "-") -> None:
+    """Draw one choice's curve with its band."""
     many = [place for place, count in enumerate(curve.trials) if 2 * count >= curve.trials[0]]
     last = many[-1] + 1
     marker = "o" if last == 1 else None
-    axes.plot(curve.steps[:last], curve.median[:last], color=color, label=label, marker=marker)
+    axes.plot(curve.steps[:last], curve.median[:last], dash, color=color, label=label, marker=marker)
     axes.plot(curve.steps[last - 1 :], curve.median[last - 1 :], color=color, linestyle=":")
     axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, linewidth=0)
 
