@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(not LONG, reason="one kill of each is in tests/decision and tests/e2e (HPO_LONG=1: many)"),
 ]
 
-TIMES = 20
+TIMES = 5
 NO_COHORTS = {"workers": 2, "cohort": "off"}  # one by one: more moments to be killed in
 
 
