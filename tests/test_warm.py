@@ -16,7 +16,7 @@ from warm import Warm
 
 
 def server_of(kind: Warm) -> psutil.Process:
-    (server,) = [child for child in psutil.Process().children() if kind.module in child.cmdline()[-1]]
+    (server,) = [child for child in psutil.Process().children() if f"'{kind.module}'" in child.cmdline()[-1]]
     return server
 
 

@@ -259,6 +259,7 @@ class Ledger:
         certain = self._mirror.takes_ids
         with self.together():
             record.number = self._book.begin(record, named=certain)
+            self.membership.hold(record.number)
             if record.number != number and not retry:  # somebody else writes into the study
                 record.seed = trial_seed(sweep, record.number, params)
                 self._book.set_trial_attribute(record.number, "seed", record.seed)

@@ -198,9 +198,8 @@ class ParameterKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainKeys:
-    """The keys at the top level of a sweep file that a Sweep has as they are. One more here is validated, is in the
-    JSON schema, is an attribute of Sweep, and is in both records."""
+class TrialKeys:
+    """Keys at the top level of a sweep file that say what trials are and how they run."""
 
     objective: Annotated[str | None, says("module, module:attribute, or path/to/file.py:attribute")] = None
     program: Annotated[str | None, says("a script, run once a trial with --name=value arguments")] = None
@@ -216,6 +215,13 @@ class PlainKeys:
     seed: Annotated[int, Field(ge=0), says("seeds the sampler and, with its number, each trial")] = 0
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
     engine: Engine = field(default_factory=LocalEngineKeys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainKeys(TrialKeys):
+    """The keys at the top level of a sweep file that a Sweep has as they are. One more here, or in TrialKeys, is
+    validated, is in the JSON schema, is an attribute of Sweep, and is in both records."""
+
     confirm: Confirm | None = None
     report: Annotated[bool, says("write a page on the sweep when it ends, as `hpo report` does")] = False
     keep: Annotated[Keep | None, says("what of a Torch task's trials stays when they have ended")] = None

@@ -63,14 +63,15 @@ def contract_of(task: TorchTask) -> Contract:
         ValueError: `task.parameters` drops (None) a hyperparameter that the vocabulary does not have.
     """
     # Each trial asks, and putting it together takes longer than building a small model.
-    parameters, contract = _known.get(type(task), (None, None))
+    known = _known.setdefault(type(task), {})
+    parameters, contract = known.get(task.kind, (None, None))  # two tasks of one class may differ in kind
     if contract is None or parameters is not task.parameters:
         contract = _contract_of(task)
-        _known[type(task)] = task.parameters, contract
+        known[task.kind] = task.parameters, contract
     return contract
 
 
-_known: WeakKeyDictionary[type[TorchTask], tuple[object, Contract]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[type[TorchTask], dict[Kind, tuple[object, Contract]]] = WeakKeyDictionary()
 
 
 def _contract_of(task: TorchTask) -> Contract:

@@ -83,7 +83,7 @@ def test_best_tells_of_them_later(finished: tuple[Place, str, str]) -> None:
     place, out, err = finished
     shown = place.run("best", "churn").stdout.splitlines()
     told = [line for line in shown if line in err.splitlines()]
-    assert shown[-2].endswith("is no better than always saying 'no'") and shown[-2] in told
+    assert any(line.endswith("is no better than always saying 'no'") for line in told), shown
     assert any(line.startswith("  majority class ") and line.endswith("not beaten") for line in told)
     as_json = json.loads(place.run("best", "churn", "--format", "json").stdout)
     assert as_json["references"] == json.loads(out)["references"]

@@ -127,9 +127,12 @@ def test_what_the_platform_keeps_for_itself_is_not_shown_and_stays_recorded(
 ) -> None:
     shown = detail(application, storage, "mixed")
     for trial in shown["trials"]:
-        assert {each["key"] for each in trial["user_attrs"]} <= {"seed", "seconds", "error", "diverged"}
+        assert {each["key"] for each in trial["user_attrs"]} <= {"seed", "seconds", "error", "diverged", "diagnoses"}
     assert {each["key"] for each in shown["user_attrs"]} == {"objective", "metric", "hpo_version"}
-    assert {each["key"] for each in shown["best_trials"][0]["user_attrs"]} == {"seed", "seconds"}
+    best = {each["key"]: each["value"] for each in shown["best_trials"][0]["user_attrs"]}
+    assert best.keys() - {"diagnoses"} == {"seed", "seconds"}
+    said = {each["value"] for trial in shown["trials"] for each in trial["user_attrs"] if each["key"] == "diagnoses"}
+    assert said and not any("{" in value for value in said), said  # names, not what the record has
     summaries = json.loads(ask(application, "/api/studies")[2])["study_summaries"]
     assert not any(len(each["value"]) > 100 for summary in summaries for each in summary["user_attrs"])
     number = storage.get_study_id_from_name("mixed")

@@ -8,7 +8,7 @@ import pytest
 from hpo.spec.contract import Known
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.models import MODEL_PARAMETERS
-from hpo.training.task import Kind
+from hpo.training.task import Kind, TorchTask
 from hpo.training.vocabulary.losses import LOSSES
 
 from .tiny import KINDS, task_of
@@ -89,3 +89,12 @@ def test_a_circle_of_requirements_is_an_error() -> None:
     }
     with pytest.raises(ValueError, match="circle: chicken, egg"):
         with_defaults(contract_of(task_of("binary", parameters=own)), {})
+
+
+def test_two_tasks_of_one_class_may_differ_in_kind() -> None:
+    class Either(TorchTask):
+        def __init__(self, kind: Kind) -> None:
+            self.kind = kind  # type: ignore[misc]
+
+    for kind in (*KINDS, *KINDS):
+        assert contract_of(Either(kind)).parameters["loss"].default == LOSSES[kind].default

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
 
 from hpo.ledger.sharing.budget import StudyBudget
 from hpo.ledger.sharing.estate import Estate, Settle
 from hpo.ledger.sharing.heartbeat import Heartbeat
 from hpo.ledger.sharing.others import News, Others, Refusal
+from hpo.ledger.sharing.owners import OwnershipLost
 from hpo.ledger.sharing.ownership import Ownership
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.patience import SECONDS as PATIENCE_SECONDS
@@ -88,6 +92,19 @@ class Membership:
         once = sweep.duplicates == "skip" or sweep.method == "grid" or sweep.is_baseline(params)
         self._others.look()
         return self._others.refusal(dict(params), sweep.budget.trials, once and not repeats, repeats, number)
+
+    def hold(self, number: int) -> None:
+        """See once more that the study is this driver's, now that it has added a trial: it may have slept since it last
+        looked. A trial that came too late is withdrawn.
+
+        Raises OwnershipLost.
+        """
+        try:
+            self.heartbeat.stay_owner()
+        except OwnershipLost:
+            with suppress(UpdateFinishedTrialError):  # who took over has settled it
+                self._book.withdraw(number, "its driver had lost the study before it was added")
+            raise
 
     def all_ended(self) -> list[Any]:
         """Return the ended trials of all drivers, as the study has them now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import uuid
+import weakref
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -60,8 +61,7 @@ class PatientStorage(RDBStorage):
         logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # of a lost connection it prints two pages
         self.patience = DatabasePatience()
         super().__init__(url, options(url))
-        if self.engine.dialect.name == "postgresql":
-            _end_frozen_transactions(self.engine)
+        self._attend_to_connections()
 
     get_all_studies = _patient(RDBStorage.get_all_studies)
     get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
@@ -76,8 +76,13 @@ class PatientStorage(RDBStorage):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._attend_to_connections()
+
+    def _attend_to_connections(self) -> None:
         if self.engine.dialect.name == "postgresql":
             _end_frozen_transactions(self.engine)
+        # Whoever drops a storage closes its connections. Not at the end of the process: that may be a fork's.
+        weakref.finalize(self, self.engine.dispose).atexit = False
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         trial = self.patience.carry_out(lambda again: RDBStorage.get_trial(self, trial_id))

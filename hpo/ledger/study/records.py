@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.diagnosis import Diagnosis
+from hpo.diagnosis.words import names_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
@@ -220,7 +221,10 @@ def shown_attributes(attributes: Mapping[str, Any], ours: bool = False) -> Mappi
     end = attributes.get("outcome")
     if not ours and (not isinstance(end, dict) or end.keys() != _END_KEYS):
         return attributes
-    return {key: value for key, value in attributes.items() if key not in _FOR_RECORDS}
+    shown = {key: value for key, value in attributes.items() if key not in _FOR_RECORDS}
+    if (found := _diagnoses(attributes)) is not None:
+        shown["diagnoses"] = names_of(found)
+    return shown
 
 
 def is_ours(attributes: Mapping[str, Any]) -> bool:
@@ -328,8 +332,8 @@ def reported(trial: FrozenTrial) -> tuple[Sequence[int], Mapping[str, Sequence[f
 
 
 def is_surplus(trial: FrozenTrial) -> bool:
-    """Whether a trial was withdrawn before it ran, since a shared study's budget was spent or another driver had the
-    same one. It is no trial of the sweep's: not counted, not shown, not in MLflow."""
+    """Whether a trial was withdrawn before it ran, since a shared study's budget was spent, another driver had the same
+    one, or its own driver had lost the study. It is no trial of the sweep's: not counted, not shown, not in MLflow."""
     return "surplus" in trial.user_attrs
 
 

@@ -16,12 +16,15 @@ from postgresql import postgresql
 from warm import Warm
 
 from hpo import machine
+from hpo.ledger.ledger import Ledger
 from hpo.ledger.sharing import owners, rows
 from hpo.ledger.sharing.owner_file import FileOwnership
 from hpo.ledger.sharing.owners import Owner, OwnershipLost, SharedOwnership
 from hpo.ledger.sharing.ownership import refuse_join
+from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.home import Home, open_database
 from hpo.ledger.study.named_lock import one_at_a_time
+from hpo.ledger.study.records import TrialRecord, is_surplus
 from hpo.spec.faults import UserError
 from hpo.spec.space import Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target
@@ -283,3 +286,30 @@ def test_a_named_lock_is_held_by_one_at_a_time(tmp_path, server):
 def _hold(url: str, path: Path) -> None:
     with one_at_a_time(url, "a"):
         path.touch()
+
+
+def test_a_trial_of_a_driver_that_slept_just_before_adding_it_is_withdrawn(
+    tmp_path: Path, driver: Callable[..., SharedOwnership], url: str, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has seen that the study is its own, sleeps, and adds the trial to a study that is another's by then."""
+    elsewhere(monkeypatch)
+    ledger = Ledger(make_sweep(), Home(tmp_path / "home", storage=url), clock=lambda: now[0])
+    ledger.start()
+    first = ledger.begin({"x": 0.5})
+    assert isinstance(first, TrialRecord)
+    add, heir = StudyBook.begin, driver()
+
+    def slept(book: StudyBook, record: TrialRecord, named: bool = False) -> int:
+        now[0] += owners.OWNER_SECONDS + 1
+        heir.take()
+        return add(book, record, named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyBook, "begin", slept)
+        with pytest.raises(OwnershipLost):
+            ledger.begin({"x": 0.25})
+    ledger.abandon()
+    kept, late = optuna.load_study(study_name="s", storage=open_database(url)).trials
+    assert (kept.state.name, kept.params) == ("RUNNING", {"x": 0.5})  # the heir's to settle
+    assert late.state.name == "FAIL" and is_surplus(late)
+    heir.renew()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from hpo.ledger.ledger import Ledger
@@ -120,3 +122,15 @@ def test_a_driver_whose_clock_is_set_back_goes_on_saying_that_it_lives(tmp_path:
     assert not ledger.membership.heartbeat.while_waiting(lambda: False)()  # while it waits for MLflow
     assert beats[2:] == [996_422.0]
     ledger.abandon()
+
+
+def test_who_drops_a_storage_closes_its_connections(tmp_path: Path) -> None:
+    storage = PatientStorage(f"sqlite:///{tmp_path / 'studies.db'}")
+    closed: list[object] = []
+    event.listen(storage.engine.pool, "close", lambda connection, record: closed.append(connection))
+    storage.get_all_studies()
+    gc.collect()
+    assert not closed
+    del storage
+    gc.collect()
+    assert closed
