@@ -151,6 +151,7 @@ _ALL = (
             "fewer epochs, or early_terminate: patience",
             "smaller hidden_layers, or more data",
         ),
+        explains=("learning rate too low",),
     ),
     DiagnosisKind(
         "still improving",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -71,6 +72,20 @@ def test_the_documentations_examples_run_as_a_script(script: tuple[Place, str]) 
     assert (place.folder / "history.png").stat().st_size > 1000
     assert_records_agree(place, "objective", all_ids=False)
     assert {entry.name for entry in place.folder.iterdir()} <= {"train.py", "mlruns", "history.png", "__pycache__"}
+
+
+def test_the_documentations_notebook_runs(tmp_path: Path) -> None:
+    """Its cells one after another; what a notebook only shows is evaluated."""
+    place = InMlruns(tmp_path)
+    cells = json.loads((DOCS.parent / "notebook.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    check = 'assert verdict.verdict == "better" and activations.choices[0].trials.complete >= 20, activations\n'
+    (tmp_path / "cells.py").write_text(HEAD + "\n\n".join([*code, check]))
+    done = run_program(place, "cells.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "activations: 90 complete, 0 pruned, 0 failed" in done.stdout
+    assert (place.home.path / "reports" / "activations.html").exists()
+    assert_records_agree(place, "activations", all_ids=False)
 
 
 def test_its_records_name_the_script(script: tuple[Place, str]) -> None:

@@ -177,7 +177,9 @@ def _table(first: str | Text, *heads: str) -> Table:
 
 
 def _drawn(table: Table, width: int) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=width, color_system=None, force_terminal=False, force_jupyter=False, highlight=False
+    )
     with console.capture() as captured:
         console.print(table)
     return [line.rstrip() for line in captured.get().splitlines()]
