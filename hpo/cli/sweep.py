@@ -129,8 +129,9 @@ def _report(sweep: Sweep, standing: Standing, home: Home, join: bool, stream: IO
         return 0
     try:
         done = write_report(home, sweep.name)
-    except UserError as error:  # the sweep itself is done
-        print(f"hpo: {sweep.name} has no report: {error}", file=sys.stderr)
+    except Exception as error:  # the sweep itself is done, whatever its page meets
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        print(f"hpo: {sweep.name} has no report: {kind}{error}", file=sys.stderr)
         return 1
     if not quiet:
         print("\n".join(["", *done.lines()]), file=stream)

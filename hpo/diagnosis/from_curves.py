@@ -7,7 +7,7 @@ import statistics
 from itertools import pairwise
 
 from hpo.diagnosis.from_layers import LARGE_UPDATE, SMALL_UPDATE, USUAL_UPDATE, update_ratio
-from hpo.diagnosis.training import Curve, Training, late
+from hpo.diagnosis.training import Curve, Training, late, late_loss
 
 FEWEST = 5
 """Reports from which a course can be told from noise. Of a trial that was stopped before, and not looked into, nothing
@@ -40,9 +40,11 @@ def diverged(training: Training) -> str:
     if training.diverged is not None:
         return f"a value was not finite at step {training.diverged}"
     losses = training.train_loss
-    if len(losses) < 2 or losses[0] <= 0 or late(losses) <= BLOWN_UP * losses[0]:
+    if len(losses) < 2 or losses[0] <= 0 or late_loss(losses) <= BLOWN_UP * losses[0]:
         return ""
-    return f"the training loss ended at {late(losses):.3g}, {late(losses) / losses[0]:.1f} times its first value"
+    return (
+        f"the training loss ended at {late_loss(losses):.3g}, {late_loss(losses) / losses[0]:.1f} times its first value"
+    )
 
 
 def underfit(training: Training) -> str:
@@ -65,12 +67,12 @@ def overfit(training: Training) -> str:
     if len(val) < FEWEST or len(train) != len(val):
         return ""
     best = min(range(len(val)), key=val.__getitem__)
-    rise, won = late(val) - val[best], val[0] - val[best]
+    rise, won = late_loss(val) - val[best], val[0] - val[best]
     if rise <= RISEN * max(abs(val[best]), won) or late(train) >= train[best]:
         return ""
     return (
-        f"val_loss was lowest after {best + 1} of {len(val)} epochs, {val[best]:.3g}, and ended at {late(val):.3g}, "
-        f"while train_loss fell on from {train[best]:.3g} to {late(train):.3g}"
+        f"val_loss was lowest after {best + 1} of {len(val)} epochs, {val[best]:.3g}, and ended at "
+        f"{late_loss(val):.3g}, while train_loss fell on from {train[best]:.3g} to {late(train):.3g}"
     )
 
 
@@ -83,9 +85,9 @@ def rate_too_high(training: Training) -> str:
     if len(losses) < FEWEST or (ratio is not None and ratio < USUAL_UPDATE):
         return ""  # what goes up and down there is dropout, or other noise
     lowest = min(losses)
-    progress, lost = losses[0] - lowest, late(losses) - lowest
+    progress, lost = losses[0] - lowest, late_loss(losses) - lowest
     if lost > LOST * progress and lost > 2 * WAVES * abs(lowest):
-        return f"the training loss ended at {late(losses):.3g}, after it had been at {lowest:.3g}"
+        return f"the training loss ended at {late_loss(losses):.3g}, after it had been at {lowest:.3g}"
     rises = [after - before for before, after in pairwise(losses) if after > before]
     falls = losses[0] - losses[-1] + sum(rises)
     if rises and sum(rises) > LOST * falls and sum(rises) > WAVES * len(losses) * abs(statistics.median(losses)):
@@ -97,6 +99,9 @@ def rate_too_low(training: Training) -> str:
     """Steps are so short that the training is still on its way."""
     ratio = update_ratio(training)
     if ratio is not None:  # better evidence than the course of a curve
+        losses = training.train_loss
+        if len(losses) >= FEWEST and 0 <= late_loss(losses) < RISEN * losses[0]:
+            return ""  # it has arrived: gradients are small where the loss is
         tells = f"a step changes weights by {ratio:.1e} of their size, in the median; about 1e-3 is usual"
         return tells if ratio < SMALL_UPDATE else ""
     losses = training.train_loss

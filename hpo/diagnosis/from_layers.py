@@ -13,6 +13,7 @@ a row let at most a thousandth through (Glorot and Bengio, 2010, found such netw
 EXPLODED = 1e3
 """A layer's gradient norm. Pascanu et al. (2013) clip at norms of about 1, the usual choice since: this is a thousand
 times that, so that a single step of plain gradient descent at rate 0.001 is as long as 1."""
+LEARNED = 0.5  # of the training targets' variance: no network that is out of control explains half of it
 DEAD = 0.4
 """Share of a layer's ReLU units that are 0 for every row. A sparse layer is healthy, but Karpathy (CS231n) takes 40 per
 cent for what a learning rate that is too high does."""
@@ -49,6 +50,9 @@ def exploding(training: Training) -> str:
     layer = max(largest, key=lambda each: largest[each])
     if largest[layer] <= EXPLODED:
         return ""
+    explained = training.curves.get("train_r2", ())
+    if explained and late(explained) > LEARNED:
+        return ""  # targets in large units have large gradients, and it learned all the same
     return f"the gradient of layer {layer} had a norm of {largest[layer]:.1e}; more than {EXPLODED:g} is out of control"
 
 
@@ -72,7 +76,7 @@ def update_ratio(training: Training) -> float | None:
     """Return what a step changes of the weights, relative to them: of the layer in the middle, in the median of the
     epochs; None if it was not measured. The first step says little, since optimizers and schedules start there."""
     curves = training.figures["update_ratio"].values()
-    ratios = [statistics.median(values[1:] or values) for values in curves]
+    ratios = [statistics.median(values[1:]) for values in curves if len(values) > 1]
     return statistics.median(ratios) if ratios else None
 
 

@@ -5,13 +5,13 @@ for found in diagnoses_of(curves, metric="val_accuracy", goal="maximize"): print
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hpo.diagnosis import from_curves, from_layers
 from hpo.diagnosis.training import Curve, Training
 
+_HUGE = 1e150  # its square is no number any more
 HEALTHY = "healthy"  # in place of a name, where there is no diagnosis
 
 
@@ -158,7 +158,7 @@ _ALL = (
         "the metric was still getting better when the epochs were spent",
         from_curves.still_improving,
         ("more epochs", "a larger learning_rate, or a schedule such as one_cycle that suits so few epochs"),
-        explains=("underfit",),
+        explains=("underfit", "overfit"),  # the sweep's own metric decides
     ),
 )
 KINDS: Mapping[str, DiagnosisKind] = {kind.name: kind for kind in _ALL}
@@ -176,11 +176,11 @@ def diagnoses_of(
     """Return what is wrong with a training, causes before symptoms; nothing where it is healthy, as far as is known.
 
     curves: each metric's values in the order of the reports, figures of health (hpo.diagnosis.figures) among them.
-        What is not finite is left out.
+        What is not finite, or too large to reckon with, is left out.
     metric, goal: what the sweep optimizes, `maximize` or `minimize`. complete: it trained to its end, and was not
         stopped early. diverged: the step at which a value was not finite.
     """
-    finite = {name: [value for value in values if math.isfinite(value)] for name, values in curves.items()}
+    finite = {name: [value for value in values if abs(value) < _HUGE] for name, values in curves.items()}
     training = Training(finite, metric, goal, complete, diverged)
     evidence = {name: said for name, kind in KINDS.items() if (said := kind.find(training))}
     explained = {symptom for name in evidence for symptom in KINDS[name].explains}

@@ -57,3 +57,8 @@ class Training:
 def late(curve: Curve) -> float:
     """Return what a curve ended with: the median of its last values."""
     return statistics.median(curve[-_LATE:])
+
+
+def late_loss(losses: Curve) -> float:
+    """Return what a loss ended with; one that still falls has ended at its last value, not at one before."""
+    return min(late(losses), losses[-1])

@@ -39,7 +39,7 @@ class _Taken:
             return SeenAssignment(seconds, len(self.specs), ended)
         if not self.step:
             return SeenAssignment(seconds, len(self.specs), ended, least=seconds * epochs)
-        whole = (self.stepped - self.since) * epochs / self.step
+        whole = max(self.stepped - self.since, 1e-6) * epochs / self.step  # a clock may be set back
         return SeenAssignment(seconds, len(self.specs), ended, whole)
 
 

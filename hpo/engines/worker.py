@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -21,6 +22,7 @@ from hpo.events import (
     Diverged,
     Event,
     Failed,
+    FailureKind,
     Finished,
     Paused,
     ReferenceMeasured,
@@ -116,6 +118,7 @@ class PipeChannel:
         self._pid = os.getpid()
         self._begun = dict.fromkeys((trial.number for trial in assignment.trials), time.time())
         self.unfinished = {trial.number for trial in assignment.trials}
+        self.lacked_memory = False  # whether a trial has failed for want of it
 
     def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
         if os.getpid() != self._pid:
@@ -123,6 +126,8 @@ class PipeChannel:
         events = [self._completed(event) for event in events]
         self.unfinished -= {event.number for event in events if not isinstance(event, Reported)}
         reported = [event for event in events if isinstance(event, Reported)]
+        failed_ones = [event for event in events if isinstance(event, Failed)]
+        self.lacked_memory |= any(event.kind is FailureKind.OUT_OF_MEMORY for event in failed_ones)
         waiting = any(event.step in self._steps for event in reported)
         try:
             self._connection.send(Sent(tuple(events), waiting))
@@ -183,7 +188,11 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     try:
         connection.send(Ready(tuple(notes)))
         while (assignment := _next_assignment(connection)) is not None:
-            _run(assignment, objective, connection, _where(setup), setup.own_process)
+            lacked_memory = _run(assignment, objective, connection, _where(setup), setup.own_process)
+            if lacked_memory and setup.own_process and setup.memory is not None:
+                # What spent it may be there still, in a variable of the module's: the next trial gets a new process.
+                _flush()
+                os._exit(NO_MEMORY)
             _open_log_again(setup)
             connection.send(Idle())
     except (EOFError, OSError, DriverGone):
@@ -199,7 +208,8 @@ def _next_assignment(connection: Connection) -> Assignment | None:
 
 def _run(
     assignment: Assignment, objective: Objective, connection: Connection, info: Mapping[str, Any], own_process: bool
-) -> None:
+) -> bool:
+    """Run an assignment; return whether a trial of it failed for want of memory."""
     channel = PipeChannel(connection, assignment, info)
     failure = Failed(0, "the objective ended without a result for this trial")
     try:
@@ -211,6 +221,13 @@ def _run(
             os._exit(NO_MEMORY)  # there was not even enough to tell what happened
         failure = failed(0, error)
     channel.exchange([replace(failure, number=number) for number in sorted(channel.unfinished)])
+    return channel.lacked_memory
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(ValueError, OSError):  # the objective may have closed it
+            stream.flush()
 
 
 def _open_log_again(setup: WorkerSetup) -> None:

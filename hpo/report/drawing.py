@@ -118,4 +118,5 @@ def focused(values: Sequence[float], sign: float) -> tuple[float, float, int]:
     floor = max(turned[0], middle - _FAR * spread) if spread else turned[0]
     ends = sorted((float(sign * floor), float(sign * high)))
     margin = 0.04 * (ends[1] - ends[0]) or 0.05 * abs(ends[1]) or 0.05
-    return ends[0] - margin, ends[1] + margin, int((turned < floor).sum())
+    most = 0.9 * float(np.finfo(float).max)  # a penalty may be the largest number
+    return max(ends[0] - margin, -most), min(ends[1] + margin, most), int((turned < floor).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from hpo.ledger.study.records import TrialRecord, record_of, reported
 from hpo.report.places import ParameterAxis
 from hpo.review.certainty import Certainty, certainty_of
 from hpo.review.studies import RecordedStudy, confirmation_of
+from hpo.review.summary import home_options
 from hpo.search.distributions import decode_params
 from hpo.spec.conditions import same_params
 from hpo.spec.faults import UserError
@@ -32,6 +34,10 @@ class StudyFacts:
     home: Home
     study: RecordedStudy
     moment: float
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return what to type for this study."""
+        return " ".join(["hpo", verb, *map(shlex.quote, (self.study.name, *words))]) + home_options(self.home)
 
     @property
     def metric(self) -> str:

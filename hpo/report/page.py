@@ -31,6 +31,7 @@ def _page(facts: StudyFacts, told: Sequence[tuple[ReportSection, SectionBody]]) 
     goal = f"{facts.study.sweep.metric.goal} {facts.metric}"
     description = str(facts.study.attributes.get("origin", {}).get("description", ""))
     links = "".join(f'<a href="#{section.slug}">{shown_text(section.title)}</a>' for section, _ in told[1:])
+    again = shown_text(facts.command("report"))
     lines = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -44,7 +45,7 @@ def _page(facts: StudyFacts, told: Sequence[tuple[ReportSection, SectionBody]]) 
         *(_section(section, body) for section, body in told[:1]),
         f"<nav>{links}</nav>",
         *(_section(section, body) for section, body in told[1:]),
-        f"<footer>Written by hpo {shown_text(hpo_version())}: <code>hpo report {name}</code> writes it anew.</footer>",
+        f"<footer>Written by hpo {shown_text(hpo_version())}: <code>{again}</code> writes it anew.</footer>",
         "</body></html>",
     ]
     return "\n".join(lines) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.faults import UserError
 
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+# What reports have called their plots: a folder may hold other pictures of the user's.
+_PLOTS = re.compile(
+    r"(best-so-far|importance|isolation|parallel-coordinates|contour|choices-\d+|learning-curves|troubles|cost|noise)\.png"
+)
 IN_MLFLOW = "report.html"  # the page's path among the artefacts of the sweep's run; the plots' folder is "report"
 
 
@@ -92,6 +97,6 @@ def _write(path: Path, content: bytes, pictures: Mapping[str, bytes], makes_fold
     for file, picture in pictures.items():
         write_whole(folder / file, picture)
     for old in folder.glob("*.png"):  # of an earlier report, which had more to show
-        if old.name not in pictures:
+        if old.name not in pictures and _PLOTS.fullmatch(old.name):
             old.unlink()
     return folder

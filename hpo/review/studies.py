@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.diagnosis import Diagnosis
@@ -114,6 +117,15 @@ def read_study(home: Home, name: str) -> RecordedStudy:
     return recorded
 
 
+def name_option(name: str, attributes: Mapping[str, Any]) -> list[str]:
+    """Return the option that leads a study's sweep file to this study; none where the file is called so, or has the
+    name. attributes: the study's."""
+    text, source = str(attributes.get("sweep_file", "")), str(attributes.get("origin", {}).get("source", ""))
+    named = re.search(r"^name: *(.*?) *(#.*)?$", text, re.MULTILINE)
+    own = Path(source).stem if named is None else named[1].strip("'\"")
+    return [] if own == name else ["-o", shlex.quote(f"name={name}")]
+
+
 def list_studies(home: Home) -> list[StudyLine]:
     """Return the studies of a home, the latest first. A home that does not exist has none."""
     if not home.exists():
@@ -129,7 +141,8 @@ def lines_of(storage: BaseStorage) -> list[StudyLine]:
 
 def _line(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> StudyLine:
     trials = [trial for trial in trials if not is_surplus(trial)]
-    attributes, ours = study.user_attrs, is_ours(study.user_attrs)
+    ours = is_ours(study.user_attrs)
+    attributes = study.user_attrs if ours else {}  # another's may mean something else by the same names
     if ours:
         records = [record_of(trial, history=False) for trial in trials]
         states = Counter(str(record.state) for record in records if not record.interrupted)
@@ -178,7 +191,7 @@ def best_of(study: RecordedStudy) -> TrialRecord:
 
 
 def _config(study: FrozenStudy) -> dict[str, Any]:
-    return dict(study.user_attrs.get("sweep", {}))
+    return dict(study.user_attrs.get("sweep", {})) if is_ours(study.user_attrs) else {}
 
 
 def _best(study: FrozenStudy, trials: list[FrozenTrial]) -> FrozenTrial | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.mirror.links import link_to
@@ -14,6 +12,8 @@ from hpo.ledger.mirror.markdown import code_block, escaped
 from hpo.ledger.study.confirmations import CONFIRMS, latest_in
 from hpo.ledger.study.records import TrialRecord, is_ours, is_surplus, record_of
 from hpo.ledger.study.words import result_of, state_of
+from hpo.review.display import duration
+from hpo.review.studies import name_option
 from hpo.spec.space import counted, show
 
 if TYPE_CHECKING:
@@ -100,16 +100,14 @@ class StudyNotes:
         interval = f"{100 * result.level:.3g} % interval {low:+.4g} to {high:+.4g}"
         over = counted(len(found.seeds), "seed")
         by = f"{result.difference:+.4g} against the baseline, positive is better"
-        return f"Confirmed over {over}: **{result.verdict}** ({by}, {interval})"
+        return f"Confirmed over {over}: {escaped(found.winner.name)} is **{result.verdict}** ({by}, {interval})"
 
     def _next_steps(self) -> list[str]:
         name = shlex.quote(self._name)
         source = str(self._attributes.get("origin", {}).get("source", ""))
         if self._attributes.get(CONFIRMS):
             return [self._command("best", name)]
-        named = re.search(r"^name: *(.*?) *(#.*)?$", str(self._attributes.get("sweep_file", "")), re.MULTILINE)
-        own = named is not None and named[1].strip("'\"") == self._name
-        other = [] if own or Path(source).stem == self._name else ["-o", shlex.quote(f"name={self._name}")]
+        other = name_option(self._name, self._attributes)
         steps = [self._command("sweep", shlex.quote(source), *other, "--extend", "50")] if source else []
         if not self._ranks:
             return steps or [self._command("trials", name)]
@@ -142,7 +140,7 @@ def _ranks(trials: Sequence[FrozenTrial], goal: str) -> dict[int, int]:
 def _facts(record: TrialRecord) -> str:
     facts = [f"seed {record.seed}"]
     if record.ended is not None:
-        facts.append(f"{record.seconds:.3g} s")
+        facts.append(f"{record.seconds:.3g} s" if record.seconds < 60 else duration(record.seconds))
     if worker := record.info.get("worker"):
         facts.append(f"worker {escaped(str(worker))}")
     if (together := record.info.get("cohort", 1)) > 1:

@@ -161,8 +161,9 @@ def _reported(result: Result, progress: bool) -> None:
     """Write the page that the sweep asks for."""
     try:
         page = result.report()
-    except UserError as error:  # the sweep itself is done
-        warnings.warn(f"{result.name!r} has no report: {error}", RuntimeWarning, stacklevel=3)
+    except Exception as error:  # the sweep itself is done, whatever its page meets
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        warnings.warn(f"{result.name!r} has no report: {kind}{error}", RuntimeWarning, stacklevel=3)
         return
     if progress:
         print(f"report    {page}")

@@ -25,7 +25,10 @@ else:
     torch = lazy_import("torch")
 
 SPAN = 16  # steps from one measured epoch to the next, at least: measuring takes about half a step's time
-ROWS = 64  # of the validation split, by whose activations units are judged
+ROWS, AMONG = (
+    64,
+    256,
+)  # of the validation split, by whose activations units are judged; a large stack has no more at once
 _SATURATED = 0.1  # of the largest derivative: what a unit passes on in the mean of the rows, or else it is saturated
 _LARGEST = 3e38  # stands for what is more than float32 holds: charts break on infinity
 
@@ -69,13 +72,13 @@ class Examination:
         """Take in the gradients, before they are clipped."""
         weights = self._weights.values()
         self._norms["gradient_norm"] = _norms(
-            [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
+            [torch.zeros_like(each) if each.grad is None else each.grad.to_dense() for each in weights]
         )
 
     def after(self) -> None:
         """Take in the weights after the step."""
-        moved = torch._foreach_sub([each.detach() for each in self._weights.values()], self._before)
-        pairs = zip(_norms(list(moved)), _norms(self._before), strict=True)
+        moved = [each.detach() - before for each, before in zip(self._weights.values(), self._before, strict=True)]
+        pairs = zip(_norms(moved), _norms(self._before), strict=True)
         self._norms["update_ratio"] = [change / size for change, size in pairs]
         self._before, self.wants_step = [], False
 
@@ -177,14 +180,25 @@ def _for(share: Tensor, figure: Figure, units: Sequence[UnitKind | None]) -> Ten
 
 def units_of(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module, UnitKind]]:
     """Return the path and the module of each activation whose units are judged. prefix: of the paths."""
-    found = ((path, module, judged(module)) for path, module in model.named_modules())
+    # With a hook inside, such a layer takes another path, whose numbers differ in the last bits.
+    fused = tuple(
+        f"{path}." for path, module in model.named_modules() if isinstance(module, torch.nn.TransformerEncoderLayer)
+    )
+    found = ((path, module, judged(module)) for path, module in model.named_modules() if not path.startswith(fused))
     return [(prefix + path, module, units) for path, module, units in found if units is not None]
+
+
+def spread(rows: int) -> slice:
+    """Return which of so many validation rows are looked at: ROWS, evenly among the first AMONG, since files are often
+    sorted by class."""
+    step = max(1, min(rows, AMONG) // ROWS)
+    return slice(0, min(rows, step * ROWS), step)
 
 
 @contextmanager
 def watched(model: nn.Module, units: Sequence[tuple[str, nn.Module, UnitKind]]) -> Iterator[Found]:
-    """Take down the shares [1] of the activations in the first ROWS rows of the first call of the model, as the largest
-    of several calls of one module."""
+    """Take down the shares [1] of the activations in some rows (`spread`) of the model's first call, as the largest of
+    several calls of one module."""
     found: Found = {}
     calls = [0]
 
@@ -192,8 +206,8 @@ def watched(model: nn.Module, units: Sequence[tuple[str, nn.Module, UnitKind]]) 
         calls[0] += 1
 
     def take(path: str, its: UnitKind, _module: nn.Module, _given: Any, out: Tensor) -> None:
-        if calls[0] <= 1:
-            for name, value in shares(path, out.detach()[:ROWS].unsqueeze(0), [its]).items():
+        if calls[0] <= 1 and out.dim() > 1:  # else there are no rows: the module is used for something else
+            for name, value in shares(path, out.detach()[spread(len(out))].unsqueeze(0), [its]).items():
                 found[name] = torch.maximum(found[name], value) if name in found else value
 
     hooks = [model.register_forward_pre_hook(count)]

@@ -68,6 +68,7 @@ def test_a_sweep_that_is_killed_in_its_first_seconds_leaves_nothing_to_the_next(
     path = place.write("parabola", budget={"trials": 2})
     process = place.start("sweep", path)
     wait_for(lambda: list(place.home.path.glob("mlflow.db.new-*")), "a database that is being made", process=process)
+    process.send_signal(signal.SIGSTOP)  # or it would begin another writer in place of the one that dies
     for child in psutil.Process(process.pid).children(recursive=True):
         child.send_signal(signal.SIGKILL)
     process.kill()

@@ -271,6 +271,23 @@ def test_functions(place: Place):
     assert_no_child_is_left(place)
 
 
+def test_what_a_trial_without_memory_has_left_in_its_process_costs_no_other(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "hoard.py").write_text(
+        "HOARD = []\n"
+        "def hoard(trial):\n"
+        "    while trial.number == 0:\n"
+        "        HOARD.append(bytearray(1_000_000))\n"
+        "    return float(len(HOARD))\n"
+    )
+    engine = {"workers": 1, "memory_gb": 0.5}
+    keys: dict[str, Any] = {"objective": "hoard.py:hoard", "budget": {"trials": 2}, "retry": {"out_of_memory": 0}}
+    place.sweep(place.write("none", **keys, engine=engine))
+    spent, *others = place.trials()
+    assert how(spent) == "out_of_memory"
+    assert [trial.value for trial in others] == [0.0, 0.0]
+
+
 PROGRAM = """
 import argparse, json, os, signal, subprocess, sys, time
 parser = argparse.ArgumentParser()

@@ -133,9 +133,12 @@ class ClientWriter:
         rows = order.rows
         params = [Param(key, value) for key, value in rows.params.items()]
         tags = [RunTag(key, value) for key, value in rows.tags.items()] if with_tags else []
-        if with_tags and rows.notes:
-            found = self._client.get_run(order.run_id).data.tags.get(NOTE, rows.notes[-1])
-            tags += [RunTag(NOTE, rows.notes[-1])] if found in rows.notes else []  # somebody may have written another
+        if with_tags and (rows.notes or rows.data is not None):
+            run = self._client.get_run(order.run_id)
+            if rows.notes and run.data.tags.get(NOTE, rows.notes[-1]) in rows.notes:  # else it is somebody's own
+                tags.append(RunTag(NOTE, rows.notes[-1]))
+            if not (run.inputs and run.inputs.dataset_inputs):  # an earlier try may have been cut off
+                log_dataset(self._client, order.run_id, rows.data)
         try:
             try:
                 self._client.log_batch(order.run_id, metrics=_metrics(rows.points), params=params, tags=tags)

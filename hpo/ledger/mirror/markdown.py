@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_MEANS_SOMETHING = re.compile(r"([\\`*_\[\]<>|#~])")
+_MEANS_SOMETHING = re.compile(r"([\\`*_\[\]|#~@])")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})  # MLflow's page knows no backslash before these
 
 
 def escaped(text: str) -> str:
     """Return a text in one line, with what means something to Markdown or HTML taken literally."""
-    return _MEANS_SOMETHING.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+    return _MEANS_SOMETHING.sub(r"\\\1", " ".join(text.split())).translate(_ENTITIES)
 
 
 def code_block(text: str, language: str = "") -> str:

@@ -46,7 +46,9 @@ def parent_note(sweep: SweepRecord, outcome: str = "", leading: Sequence[Leading
     """Return the parent run's description. outcome: of the sweep, once it has ended. leading: its best trials, the best
     first."""
     lines = [sweep.origin.description] if sweep.origin.description else []
-    lines.append(f"{sweep.goal} **{sweep.metric}** of `{sweep.objective}` ({sweep.origin.source})")
+    lines.append(
+        f"{sweep.goal} **{escaped(sweep.metric)}** of {escaped(sweep.objective)} ({escaped(sweep.origin.source)})"
+    )
     lines += [escaped(outcome)] if outcome else []
     if found := sweep.decision.get(CONFIRMATION):
         lines.append(f"Confirmed: **{found['result']['verdict']}** ({escaped(found['study'])})")

@@ -11,6 +11,7 @@ from typing import Any
 
 from hpo.ledger.study.urls import masked
 
+_MOST = 200_000_000  # bytes of a file that is read for this: a sweep waits for it
 _DIGEST = 32  # characters; MLflow takes 36
 _LONGEST = 2_000  # characters of what says where data comes from
 
@@ -18,9 +19,9 @@ _LONGEST = 2_000  # characters of what says where data comes from
 def dataset_of(data: Mapping[str, Any], objective: str, now: float, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the study keeps of the data: plain JSON types; {} where the sweep file says nothing of them.
 
-    A CSV file's digest is its content's, SHA-256; that of other data is of what the file says of them, and nobody knows
-    their rows. data: the section, its paths absolute. earlier: what the study has so far; `since` says from when on
-    trials are known to have had this data, in seconds since the Unix epoch.
+    A CSV file's digest is its content's, SHA-256; that of other data, and of a very large file, is of what the sweep
+    file says of them, and nobody knows their rows. data: the section, its paths absolute. earlier: what the study has
+    so far; `since` says from when on trials are known to have had this data, in seconds since the Unix epoch.
     """
     if not data:
         return {}
@@ -35,6 +36,8 @@ def _csv_file(data: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     path = Path(data["csv"]).expanduser()
     try:
+        if path.stat().st_size > _MOST:
+            return None
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -33,7 +33,7 @@ def learning_curves(found: CurveGroups, metric: str, sign: float) -> Figure:
     figure, (axes,) = new_figure(3.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     many = len(found.others) + len(found.stopped) > MANY / 8
-    _lines(axes, found.others, GREY, "complete", many)
+    _lines(axes, found.others, GREY, "others", many)
     _lines(axes, found.stopped, ORANGE, "stopped early", many)
     _lines(axes, found.diverged, RED, "diverged", many)
     _lines(axes, found.best, BLUE, "the best", False, width=1.3, alpha=0.9)

@@ -30,7 +30,7 @@ def tell(facts: StudyFacts) -> SectionBody | None:
         blocks.append(_table(each, [*better, *(it for it in ranked if it not in better)][:_ROWS]))
         remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in each.remarks]
         blocks.extend(remark for remark in remarks if remark not in blocks)  # most hold for both
-        blocks.append(f"`hpo compare {facts.study.name} --by {each.by}` says more of {each.by}.")
+        blocks.append(f"`{facts.command('compare', '--by', str(each.by))}` says more of {each.by}.")
     return SectionBody(" ".join(map(_lead, found)), blocks)
 
 

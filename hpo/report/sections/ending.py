@@ -13,6 +13,7 @@ from hpo.spec.space import counted, show
 _BEST = 10
 _LAST = 1 / 3  # of the steps, over which the slope is looked at
 _FEWEST = 5  # reports in that part
+_MOST = 300  # reports of which each two are looked at
 _LEVEL = 0.95
 _WORTH = 0.02  # of all that the curve has gained: less is no matter, however sure
 
@@ -77,6 +78,8 @@ def last_part(facts: StudyFacts, record: TrialRecord) -> LastPart | None:
     part = [(step, facts.sign * value) for step, value in zip(steps, values, strict=True) if step >= first]
     if len(part) < _FEWEST:
         return None
+    if len(part) > _MOST:
+        part = [part[place * (len(part) - 1) // (_MOST - 1)] for place in range(_MOST)]
     slope, _, low, _ = theilslopes([value for _, value in part], [step for step, _ in part], _LEVEL)
     turned = [facts.sign * value for value in values]
     gain = float(slope) * (part[-1][0] - part[0][0])

@@ -26,8 +26,11 @@ def tell(facts: StudyFacts) -> SectionBody:
         lead += " It is the best so far: whether it is better than the baseline is not confirmed."
     else:
         lines = lines_of(facts.study, facts.confirmation)
-        verdict = next(line for line in lines if line.startswith(f"{facts.confirmation.result.verdict}: "))
-        lead += f" The verdict over fresh seeds is {verdict}."
+        verdict = next(line for line in lines[1:] if line.startswith(f"{facts.confirmation.result.verdict}: "))
+        winner = facts.confirmation.winner
+        lead += f" The verdict over fresh seeds, on {winner.name}, is {verdict}."
+        if winner.number != best.number:
+            lead += f" Trial {best.number} was not the winner there."
         blocks.append(ReportCode("\n".join(lines), "The confirmation in full"))
     rows = compared(facts.study.references, facts.metric, facts.study.sweep.metric.goal, best.value)
     if beside := reference_lines(rows, facts.metric, best.value):
@@ -60,7 +63,7 @@ def _tiles(facts: StudyFacts) -> list[tuple[str, str, str]]:
         more = f"{by.metric} {result.difference:+.4g}, {100 * result.level:.3g} % interval {low:+.4g} to {high:+.4g}"
         tiles.append(("verdict over fresh seeds", result.verdict, more))
     elif best is not None:
-        tiles.append(("verdict", "not confirmed", f"hpo confirm {facts.study.name}"))
+        tiles.append(("verdict", "not confirmed", facts.command("confirm")))
     done = sum(record.counts for record in facts.records)
     more = f"{duration(time_spent(facts))} in which trials ran"
     running = len(facts.having("running"))

@@ -31,7 +31,8 @@ def tell(facts: StudyFacts) -> SectionBody | None:
             (each.name, each.fate if each.fate == "kept" else f"{each.fate}: {each.domain}", "; ".join(each.reasons))
             for each in (facts.refined[axis.parameter.name] for axis in facts.axes)
         ]
-        blocks += ["; ".join(told(facts.evidence)[1:]).capitalize() + ".", ReportTable(_HEAD, rows)]
+        words = "; ".join(told(facts.evidence)[1:])
+        blocks += [f"{words[0].upper()}{words[1:]}.", ReportTable(_HEAD, rows)]
     return SectionBody(lead, blocks)
 
 
@@ -48,7 +49,7 @@ def _lead(facts: StudyFacts) -> str:
     parts = [f"{words} {enumerated(fates[fate])}" for fate, words in _SAID.items() if fates[fate]]
     if not parts:
         return "No range can be told to be too wide or too narrow: good values lie all over."
-    return f"The good trials speak for {', and for '.join(parts)} (`hpo refine {facts.study.name}` writes that file)."
+    return f"The good trials speak for {', and for '.join(parts)} (`{facts.command('refine')}` writes that file)."
 
 
 _SAID = {

@@ -20,6 +20,6 @@ def tell(facts: StudyFacts) -> SectionBody | None:
         return SectionBody(lead)
     values = [record.value or 0.0 for record in best]
     figure = noise_band([record.number for record in best], values, found.noise, facts.metric)
-    hint = f"`hpo confirm {facts.study.name}` trains the best ones again, over fresh seeds, and judges the winner."
+    hint = f"`{facts.command('confirm')}` trains the best ones again, over fresh seeds, and judges the winner."
     drawn = f"Drawn are the {len(best)} best of {len(facts.complete):,}; the band is the noise of the best one."
     return SectionBody(lead, [ReportPlot("noise", figure, lead), f"{drawn} {hint}"])

@@ -6,6 +6,7 @@ import shlex
 
 from hpo.report.blocks import ReportCode, ReportTable, SectionBody
 from hpo.report.facts import StudyFacts
+from hpo.review.studies import name_option
 from hpo.review.summary import home_options
 from hpo.spec.yaml_text import dump_source
 
@@ -25,7 +26,10 @@ def tell(facts: StudyFacts) -> SectionBody:
         if facts.confirmation is None:
             commands += ["# is it really better than the baseline?", f"hpo confirm {name}{option}"]
     file = shlex.quote(str(origin.get("source", "")) or "FILE")
-    commands += ["# on with the sweep; with another --home the whole again", f"hpo sweep {file}{option}"]
+    commands += [
+        "# on with the sweep; with another --home the whole again",
+        " ".join(["hpo sweep", file, *name_option(study.name, attributes)]) + option,
+    ]
     rows = [("objective", str(attributes.get("objective", "")))]
     rows += [("commit of the code", str(origin["commit"]))] if origin.get("commit") else []
     rows += [("data", ", ".join(f"{key}: {value}" for key, value in study.config.get("data", {}).items()) or "-")]

@@ -36,7 +36,8 @@ class _Tested:
         if effect is None:
             nothing = None, (None, None)
             return ChoiceDifference(left, right, "too few trials", *nothing, *nothing, None, None, "none", 0, trials)
-        if (effect.wins, effect.shift) < (0.5, 0.0) or (effect.wins == 0.5 and effect.shift < 0):
+        signs = effect.wins - 0.5, effect.shift  # the test of pairs goes by how large differences are, not how many
+        if (signs if self.blocks is None else signs[::-1]) < (0.0, 0.0):
             left, right, effect, trials = right, left, effect.turned, (trials[1], trials[0])
         return ChoiceDifference(
             left=left,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,7 +49,7 @@ def _curve(courses: Sequence[TrialCourse]) -> SpreadCurve:
     rows: list[tuple[int, int, float, float, float]] = []
     for step in steps:
         there = [
-            course.values[int(np.searchsorted(course.steps, step, side="right")) - 1]
+            course.values[bisect_right(course.steps, step) - 1]
             for course in courses
             if course.steps[0] <= step <= course.steps[-1]
         ]

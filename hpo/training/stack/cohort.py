@@ -20,7 +20,6 @@ from torch import Tensor
 
 from hpo.training.epochs import EpochEvents, Measured, train_epochs
 from hpo.training.evaluation import CHUNK, check_shape
-from hpo.training.health import ROWS
 from hpo.training.loop import CHECK_EVERY
 from hpo.training.run import Run
 from hpo.training.stack.batches import Batch, draw_epoch, padded
@@ -199,7 +198,7 @@ class Cohort:
             x = self._input(rows.chunk(start, stop), training=False, ragged=rows.ragged(start, stop))
             examination = self._examination
             if examination.wants_activations and start == 0:
-                parts.append(self.model.infer(x, examination.activations, min(ROWS, *rows.counts)))
+                parts.append(self.model.infer(x, examination.activations, min(stop, *rows.counts)))
             else:
                 parts.append(self.model.infer(x))
         outputs = torch.cat(parts, 1)

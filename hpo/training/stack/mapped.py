@@ -60,7 +60,8 @@ class MappedSlot(Slot):
             return found
 
         self._like.train(False)
-        found: dict[str, Tensor] = torch.vmap(call)(self.trained | self.kept, given)
+        kept = {name: tensor.clone() for name, tensor in self.kept.items()}  # the module may write to them
+        found: dict[str, Tensor] = torch.vmap(call)(self.trained | kept, given)
         return {name: shares.squeeze(1) for name, shares in found.items()}
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:

@@ -9,6 +9,7 @@ from types import BuiltinFunctionType, FunctionType
 import torch
 from torch import Tensor, nn
 
+from hpo.training.health import spread
 from hpo.training.layers import SeededDropout
 from hpo.training.stack.activations import ActivationSlot
 from hpo.training.stack.mapped import MappedSlot
@@ -104,14 +105,14 @@ class StackedModel:
     def infer(self, x: Tensor, activations: dict[str, Tensor] | None = None, rows: int = 0) -> Tensor:
         """Return the outputs for evaluation. Called without autograd.
 
-        activations: is given what health says of those of the first `rows` rows (Slot.examined).
+        activations: is given what health says of those of some of the first `rows` rows (Slot.examined).
         """
-        own = False
+        own, looked_at = False, spread(rows)
         for name, slot in zip(self._names, self.slots, strict=True):
             given, x = x, slot.infer(x, own)
             own = slot.fresh
             if activations is not None:
-                activations |= slot.examined(name, given[:, :rows], x[:, :rows])
+                activations |= slot.examined(name, given[:, looked_at], x[:, looked_at])
         return x
 
     def begin_epoch(self) -> None:

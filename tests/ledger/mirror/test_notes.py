@@ -40,7 +40,7 @@ def test_the_sweep_s_run_lists_the_best() -> None:
 
 
 def test_texts_of_people_stay_as_they_are() -> None:
-    assert escaped("a|b\n<c> `d` & *e*") == r"a\|b \<c\> \`d\` &amp; \*e\*"
+    assert escaped("a|b\n<c> `d` & *e*") == r"a\|b &lt;c&gt; \`d\` &amp; \*e\*"
     assert code_block("x ``` y") == "````\nx ``` y\n````"
 
 
