@@ -133,3 +133,36 @@ def test_words() -> None:
         "health of the best: healthy", "health of the trials: healthy 1, overfit 2, saturated 1"
     ]  # fmt: skip
     assert health_lines(None, count([None])) == []
+
+
+@pytest.mark.parametrize("losses", [[2.30, 2.25, 2.10, 1.80, 1.40], [0.69, 0.69, 0.69, 0.68, 0.60, 0.35]])
+def test_a_loss_that_falls_to_the_end_is_no_rate_that_is_too_high(losses: Sequence[float]) -> None:
+    found = names({"train_loss": losses, "val_loss": losses, "val_accuracy": [1 - loss / 10 for loss in losses]})
+    assert not {"learning rate too high", "diverged", "overfit"} & set(found), found
+
+
+def test_a_loss_that_went_up_and_came_down_has_not_diverged() -> None:
+    assert names({"train_loss": [1.0, 9.0, 6.0, 2.2, 0.4]}) == ["learning rate too high"]
+
+
+def test_a_training_that_has_arrived_has_no_rate_that_is_too_low() -> None:
+    losses = [0.7 * 0.8**epoch for epoch in range(40)]
+    ratios = layers("update_ratio", [1e-4 * 0.95**epoch for epoch in range(40)])
+    assert names({"train_loss": losses, "val_loss": losses} | ratios) == []
+    assert names(layers("update_ratio", [1e-5])) == []  # the first step alone says little
+
+
+def test_the_largest_numbers_are_no_end_of_a_sweep() -> None:
+    penalties = [1.7e308] * 7 + [5.0]
+    assert diagnoses_of({"score": penalties}, metric="score", goal="minimize") == []
+
+
+def test_the_sweeps_own_metric_decides_whether_more_epochs_help() -> None:
+    rising = {"val_loss": [0.25 + 0.02 * abs(epoch - 5) for epoch in EPOCHS]}
+    assert names(rising | {"val_accuracy": [0.5 + 0.02 * epoch for epoch in EPOCHS]}) == ["still improving"]
+
+
+def test_large_targets_have_large_gradients() -> None:
+    large = layers("gradient_norm", [1e5] * 3, [1e5] * 3)
+    assert names(large) == ["exploding gradient"]
+    assert names(large | {"train_r2": [0.1, 0.5, 0.8, 0.9]}) == []

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from e2e.support import Place
 
-from hpo.driver import Driver
+from hpo.driver import Driver, pace
 from hpo.driver.forecast import Remaining, SeenAssignment, seconds_left
 from hpo.engines.simulated import RandomFates, SimulatedClock, SimulatedEngine
+from hpo.events import TrialSpec
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.records import TrialRecord
 from hpo.spec.space import Categorical, Parameter, Range, Space
@@ -118,3 +119,10 @@ def test_cohorts_cost_what_they_have_cost(growth: float, expected: float) -> Non
     lot = random.Random(1)
     ended = [SeenAssignment(10.0 * size**growth * lot.uniform(0.95, 1.05), size, True) for size in (1, 2, 4, 8) * 4]
     assert left([], ended, 80, 1, size=8) == pytest.approx(expected, rel=0.1)
+
+
+def test_a_clock_that_is_set_back_ends_no_sweep() -> None:
+    spec = TrialSpec(0, {}, 1, epochs=9)
+    taken = pace._Taken((spec,), 100.0, {0}, step=3, stepped=40.0)
+    seen = taken.seen(now=41.0, ended=True, each_epoch=True)
+    assert seen.whole is not None and seen.whole > 0

@@ -104,7 +104,7 @@ def test_a_trial_s_note_says_its_result_rank_and_reason(application: Any, storag
         "**Trial 1: complete, score 0.9**, rank 1 of 2 complete trials",
         "**Trial 2: pruned, score 0.1: stopped early, after step 1**",
         "**Trial 3: pruned, score 0.3: diverged: a value was not finite at step 3**",
-        r"**Trial 4: failed: ValueError: \<b\>no\</b\> \| x**",
+        r"**Trial 4: failed: ValueError: &lt;b&gt;no&lt;/b&gt; \| x**",
         "**Trial 5: interrupted: the sweep was interrupted**",
         "**Trial 6: running, score 0.2 after step 2**",
     ]

@@ -25,7 +25,7 @@ TOP = [Leading(7, 0.75, {"x": 0.25}), Leading(3, 0.5, {})]
 def test_a_run_says_its_result_and_where_the_dashboard_shows_it() -> None:
     sweep = replace(SWEEP, study="größte [Suche]")
     note = ended_note(sweep, replace(trial(4), outcome=Outcome("failed", error="ValueError: <b>\nno")))
-    assert note.startswith(r"**Trial 4: failed, score 4.42857: ValueError: \<b\> no**")
+    assert note.startswith(r"**Trial 4: failed, score 4.42857: ValueError: &lt;b&gt; no**")
     assert f"({link_to('dashboard', sweep.study, 4)})" in note and f"({link_to('dashboard', sweep.study)})" in note
     assert r"größte \[Suche\]" in begun_note(sweep, 4)
     assert "/hpo/open" not in ended_note(replace(sweep, linked=False), trial(4))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hpo.review.comparison.blocks import PairedTrials
 from hpo.review.comparison.chance import Effect, holm, newcombe, paired, unpaired, wilson
+from hpo.review.comparison.differences import _Tested
 
 
 def compared(left: np.ndarray, right: np.ndarray) -> Effect:
@@ -123,3 +125,12 @@ def test_intervals_end_within_their_bounds() -> None:
 def test_holm() -> None:
     assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([0.6, 0.5]) == pytest.approx([1.0, 1.0])
+
+
+def test_of_pairs_the_better_one_is_whom_the_test_is_for() -> None:
+    """It goes by how large differences are: 21 small wins are less than 19 large losses."""
+    draw = np.random.default_rng(1)
+    effect = paired(np.concatenate([draw.uniform(0.005, 0.015, 21), -draw.uniform(0.1, 0.28, 19)]))
+    assert effect.wins > 0.5 and effect.shift < 0 and effect.p < 0.05
+    found = _Tested(("A", "B"), (40, 40), effect, PairedTrials("configuration", np.zeros(40), (40, 40))).told(effect.p)
+    assert (found.left, found.finding) == ("B", "better") and found.shift is not None and found.shift > 0
