@@ -9,7 +9,7 @@ from typing import Protocol
 from hpo.ledger.study.records import TrialRecord
 from hpo.ledger.study.references import References
 
-MOST_LEADERS, MOST_BUSY = 3, 8  # that are kept to be shown
+MOST_LEADERS, MOST_BUSY = 10, 8  # that are kept to be shown
 
 
 @dataclass

@@ -119,8 +119,7 @@ def _confirm(
 
 def _report(sweep: Sweep, standing: Standing, home: Home, join: bool, stream: IO[str], quiet: bool) -> int:
     """Write the page that the file asks for; return the exit code: 1 if it can't be, 3 if MLflow lacks it."""
-    from hpo.report.report import write_report
-    from hpo.spec.faults import UserError
+    from hpo.report.report import why_there_is_none, write_report
 
     if standing.interrupted:
         return 0
@@ -130,8 +129,7 @@ def _report(sweep: Sweep, standing: Standing, home: Home, join: bool, stream: IO
     try:
         done = write_report(home, sweep.name)
     except Exception as error:  # the sweep itself is done, whatever its page meets
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        print(f"hpo: {sweep.name} has no report: {kind}{error}", file=sys.stderr)
+        print(f"hpo: {sweep.name} has no report: {why_there_is_none(error)}", file=sys.stderr)
         return 1
     if not quiet:
         print("\n".join(["", *done.lines()]), file=stream)

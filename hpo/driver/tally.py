@@ -12,15 +12,12 @@ from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
 from hpo.standing import MOST_LEADERS, Standing
 
-_TOP = 10  # trials that the parent run's page lists
-
 
 class Tally:
     """Counts and ranks trials in a Standing."""
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._top: list[TrialRecord] = []  # the best complete trials, the best first; of equal ones the earlier first
         self.standing = Standing(sweep.name, sweep.metric.name, sweep.metric.goal, sweep.budget.trials)
 
     def take(self, record: TrialRecord) -> bool:
@@ -44,10 +41,6 @@ class Tally:
         standing = self.standing
         if record.state != "complete" or record.value is None:
             return False
-        sign = -1.0 if self._sweep.metric.goal == "maximize" else 1.0
-        self._top.append(record)
-        self._top.sort(key=lambda each: (sign * (each.value or 0.0), each.number))
-        del self._top[_TOP:]
         is_baseline = bool(self._sweep.baselines) and same_params(record.params, self._sweep.baselines[0])
         if is_baseline and (standing.baseline is None or record.number < standing.baseline.number):
             standing.baseline = record
@@ -72,7 +65,7 @@ class Tally:
             "sweep_seconds": round(seconds, 3),
             "ended_by": standing.reason or "the budget",
             "outcome": self._outcome(),
-            "top": [(record.number, record.value, dict(record.params)) for record in self._top],
+            "top": [(record.number, record.value, dict(record.params)) for record in standing.leaders.top],
         }
         if standing.best is not None:
             summary["best_trial"] = standing.best.number

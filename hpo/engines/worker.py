@@ -126,8 +126,9 @@ class PipeChannel:
         events = [self._completed(event) for event in events]
         self.unfinished -= {event.number for event in events if not isinstance(event, Reported)}
         reported = [event for event in events if isinstance(event, Reported)]
-        failed_ones = [event for event in events if isinstance(event, Failed)]
-        self.lacked_memory |= any(event.kind is FailureKind.OUT_OF_MEMORY for event in failed_ones)
+        self.lacked_memory |= any(
+            isinstance(event, Failed) and event.kind is FailureKind.OUT_OF_MEMORY for event in events
+        )
         waiting = any(event.step in self._steps for event in reported)
         try:
             self._connection.send(Sent(tuple(events), waiting))

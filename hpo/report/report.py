@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import re
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,8 @@ def write_report(home: Home, name: str, output: Path | None = None) -> WrittenRe
     """Write the report of a study, in place of an earlier one, and log it to the sweep's run in MLflow.
 
     output: the page's file; None: `reports/NAME.html` in the home, or `NAME.html` in the working directory, if the home
-    can't be written. The plots are in a folder beside it, with `-plots` in place of the file's ending; it is the
-    report's own.
+    can't be written. The plots are in a folder beside it, with `-plots` in place of the file's ending; what an earlier
+    report has left there is removed, other files stay.
 
     Raises UserError if there is no such study, if it is a confirmation, or if the page can't be written.
     """
@@ -84,6 +85,12 @@ def write_report(home: Home, name: str, output: Path | None = None) -> WrittenRe
         raise UserError(f"the report {path} can't be written: {error.strerror or error} ({remedy})") from None
     in_mlflow = {IN_MLFLOW: content} | {f"report/{file}": picture for file, picture in pictures.items()}
     return WrittenReport(study, path, plots, len(pictures), note, log_report(home, study, in_mlflow))
+
+
+def why_there_is_none(error: Exception) -> str:
+    """Return why a report was not written, for who has a finished sweep in hand, which must not be lost by it. With
+    its traceback, where it is no fault of the user's."""
+    return str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error)).rstrip()
 
 
 def _write(path: Path, content: bytes, pictures: Mapping[str, bytes], makes_folder: bool = False) -> Path:

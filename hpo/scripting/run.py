@@ -159,11 +159,13 @@ def _warn_of_drivers(name: str, confirms: bool, reports: bool) -> None:
 
 def _reported(result: Result, progress: bool) -> None:
     """Write the page that the sweep asks for."""
+    from hpo.report.report import why_there_is_none
+
     try:
         page = result.report()
     except Exception as error:  # the sweep itself is done, whatever its page meets
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        warnings.warn(f"{result.name!r} has no report: {kind}{error}", RuntimeWarning, stacklevel=3)
+        text = f"{result.name!r} has no report: {why_there_is_none(error)}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
         return
     if progress:
         print(f"report    {page}")

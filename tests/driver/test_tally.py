@@ -9,6 +9,7 @@ from hpo.driver.tally import Tally
 from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.spec.space import Categorical, Parameter, Space
 from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.standing import MOST_LEADERS
 
 
 def made_sweep(goal: str) -> Sweep:
@@ -33,6 +34,14 @@ def test_the_standing_is_the_same_in_whatever_order_trials_end(goal: str) -> Non
         improved = [tally.take(record) for record in order]
         assert improved[0] and sum(improved) <= 2  # an equal value is no improvement
         assert (tally.standing.best, tally.standing.baseline) == (records[best], records[1])
-        numbers = [0, 1, 2] if goal == "maximize" else [3, 0, 1]
+        numbers = [0, 1, 2, 3] if goal == "maximize" else [3, 0, 1, 2]
         assert [record.number for record in tally.standing.leaders.top] == numbers
         assert len(tally.standing.leaders.course) == sum(improved)
+
+
+def test_only_so_many_leaders_are_kept() -> None:
+    tally = Tally(made_sweep("maximize"))
+    for number in range(MOST_LEADERS + 3):
+        tally.take(ended(number, number / 100, 2))
+    assert [record.number for record in tally.standing.leaders.top] == list(range(MOST_LEADERS + 2, 2, -1))
+    assert [number for number, *_ in tally.summary(1.0)["top"]] == list(range(MOST_LEADERS + 2, 2, -1))

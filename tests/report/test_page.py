@@ -20,6 +20,7 @@ from hpo.ledger.study.records import Outcome
 from hpo.report.contents import SECTIONS
 from hpo.report.facts import StudyFacts
 from hpo.report.page import rendered
+from hpo.report.report import _PLOTS
 from hpo.report.sections import bounds, cost, curves, ending, together, troubles
 from hpo.review.studies import RecordedStudy
 
@@ -66,6 +67,7 @@ def test_every_section_is_there_and_each_plot_is_a_file(written: tuple[str, dict
     assert pictures.keys() == {f"{name}.png" for name in names}
     assert all(content.startswith(b"\x89PNG") for content in pictures.values())
     assert page.count("<svg") == len(pictures)
+    assert all(_PLOTS.fullmatch(name) for name in pictures)  # else a stale one would stay
 
 
 def test_it_needs_nothing_from_elsewhere_and_runs_nothing(written: tuple[str, dict[str, bytes]]) -> None:

@@ -49,6 +49,23 @@ def test_of_a_sweep_that_failed_there_is_one_too(tmp_path: Path) -> None:
     assert "No trial is complete yet: the study has 3 failed trials." in page and "ValueError: no luck with #" in page
 
 
+def square(trial: hpo.Trial) -> float:
+    return float(trial.params["x"]) ** 2
+
+
+def test_a_fault_of_the_report_costs_no_finished_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def falls(*arguments: object) -> None:
+        raise ZeroDivisionError("of our own")
+
+    monkeypatch.setattr("hpo.report.report.rendered", falls)
+    with pytest.warns(RuntimeWarning, match="'square' has no report: Traceback(.|\n)*ZeroDivisionError: of our own"):
+        result = hpo.run(
+            objective=square, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="score", trials=2,
+            workers=0, report=True, progress=False, home=Place(tmp_path).home.path,
+        )  # fmt: skip
+    assert result.best is not None and result.best.number in (0, 1)
+
+
 def logged(place: Place) -> str:
     """Return the page that MLflow has."""
     parent, _ = place.runs(NAME)

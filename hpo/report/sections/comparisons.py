@@ -7,6 +7,7 @@ from hpo.report.facts import StudyFacts
 from hpo.report.plots.choices import choice_curves
 from hpo.review.comparison.compare import compare
 from hpo.review.comparison.values import ChoiceDifference, Comparison
+from hpo.review.comparison.words import difference_cells
 from hpo.spec.faults import UserError
 from hpo.spec.space import counted
 
@@ -58,22 +59,7 @@ def _lead(comparison: Comparison) -> str:
 
 
 def _table(comparison: Comparison, differences: list[ChoiceDifference]) -> ReportTable:
-    head = (f"{comparison.by}: better in these trials", "than", "wins (95 %)", "by", "p (Holm)", "finding")
-    rows = [
-        (
-            each.left,
-            each.right,
-            "-" if each.wins is None else f"{each.wins:.0%} ({_interval(each.wins_interval, '.0%')})",
-            "-" if each.shift is None else f"{each.shift:.2g} ({_interval(each.shift_interval, '.2g')})",
-            "-" if each.p_holm is None else "<0.001" if each.p_holm < 0.001 else f"{each.p_holm:.2g}",
-            each.finding,
-        )
-        for each in differences
-    ]
+    head = (f"{comparison.by}: better in these trials", "than", "wins (95 %)", "by (95 %)", "p (Holm)", "finding")
+    rows = [(each.left, each.right, *difference_cells(each)) for each in differences]
     strong = frozenset(place for place, each in enumerate(differences) if each.finding == "better")
     return ReportTable(head, rows, strong)
-
-
-def _interval(interval: tuple[float | None, float | None], kind: str) -> str:
-    low, high = ("any" if bound is None else format(bound, kind) for bound in interval)
-    return f"{low} to {high}"

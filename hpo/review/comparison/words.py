@@ -110,7 +110,7 @@ def _differences(comparison: Comparison, width: int) -> list[str]:
     shown = differences[:_MOST_DIFFERENCES]
     table = _table("better", "than", "wins (95 %)", "by (95 %)", "p", "finding")
     for each in shown:
-        table.add_row(_label(each.left), _label(each.right), *_cells(each))
+        table.add_row(_label(each.left), _label(each.right), *difference_cells(each))
     found = sum(each.finding == "better" for each in differences)
     head = f"{found or 'none'} of {counted(len(differences), 'difference')} {'is' if found == 1 else 'are'}"
     lines = _drawn(table, width)
@@ -119,7 +119,8 @@ def _differences(comparison: Comparison, width: int) -> list[str]:
     return [*lines, *_wrapped(f"{head} larger than the noise. {_method(differences)}", width)]
 
 
-def _cells(each: ChoiceDifference) -> list[str]:
+def difference_cells(each: ChoiceDifference) -> list[str]:
+    """Return what a table says of a difference: wins, by how much, both with their intervals, p, and the finding."""
     if each.wins is None or each.shift is None:  # nothing could be compared
         return ["-", "-", "-", each.finding]
     wins = f"{100 * each.wins:.0f} % ({_percents(each.wins_interval)})"
