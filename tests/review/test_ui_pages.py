@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -30,7 +29,7 @@ from hpo.review.ui_notes import AllNotes
 from hpo.review.ui_origin import Message
 from hpo.review.ui_ways import with_ways
 
-from .recorded import Trial, complete, recorded, sweep_of
+from .recorded import Trial, complete, driven, recorded, sweep_of
 
 NAME = "Größe & <b>| (1)"
 RUNNING = Trial({"x": 0.7}, series={"score": [0.1, 0.2]})
@@ -82,17 +81,6 @@ def application(home: Home, storage: BaseStorage) -> Any:
 
 def command(*words: str) -> str:
     return f"hpo {' '.join(words)}"
-
-
-@contextlib.contextmanager
-def driven(home: Home, study: str) -> Iterator[None]:
-    """Run a study meanwhile, as far as others can tell."""
-    driver = FileOwnership(home.owner_file(study), study)
-    driver.take()
-    try:
-        yield
-    finally:
-        driver.give_up()
 
 
 def ask(application: Any, path: str, method: str = "GET", body: Any = None) -> tuple[str, dict[str, str], str]:
