@@ -356,6 +356,7 @@ def test_trials_that_a_dead_driver_left(tmp_path: Path):
     repaired, fixed = look(home, fix=True)
     assert "fixed: trial 7 was settled: interrupted, the next hpo sweep runs it again" in repaired
     assert "2 interrupted trials will be run again by the next hpo sweep" in repaired
+    assert sql(home, "select value from metrics where key = 'hpo/trials_complete'") == [(4.0,)]
     assert not len(fixed.after), repaired
     assert_silent(home)
     storage = open_storage(home)

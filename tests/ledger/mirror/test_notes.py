@@ -59,6 +59,7 @@ def test_a_verdict_is_added_to_what_the_description_says(server: str) -> None:
     for verdict in ("not shown", "better"):  # the later takes the place of the earlier
         ended = note_with_verdict(ended, replace(confirmed(verdict), on_server=server))
         assert ended == parent_note(replace(confirmed(verdict), on_server=server), "2 complete", TOP, {7: "a"})
+    assert ("| 1 | [7](#/experiments/3/runs/a?" in ended) == bool(server)  # the links of its own pages hold there
     assert note_with_verdict(ended, whole) == parent_note(whole, "2 complete", TOP, {7: "a"})
     assert "Confirmed: **better**" in note_with_verdict("of an older release", confirmed("better"))
 

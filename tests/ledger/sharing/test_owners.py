@@ -7,7 +7,6 @@ import fcntl
 import multiprocessing
 import os
 import subprocess
-import threading
 from collections.abc import Callable
 from multiprocessing.pool import Pool
 from pathlib import Path
@@ -333,7 +332,9 @@ def test_who_only_looks_is_told_whether_anybody_runs_it(driver, now, monkeypatch
     assert not runs_now(home, "s")
 
 
-def test_who_only_looks_at_a_lock_file_writes_nothing_and_is_not_in_the_way(tmp_path: Path):
+def test_who_only_looks_at_a_lock_file_writes_nothing_and_is_not_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     home = Home(tmp_path / "home")
     home.prepare()
     path = home.owner_file("s")
@@ -345,6 +346,6 @@ def test_who_only_looks_at_a_lock_file_writes_nothing_and_is_not_in_the_way(tmp_
         driver.give_up()
         fcntl.flock(looking, fcntl.LOCK_SH)
         assert not runs_now(home, "s")  # somebody else looks, too
-        threading.Timer(0.03, looking.close).start()
+        monkeypatch.setattr("hpo.ledger.sharing.owner_file.time.sleep", lambda seconds: looking.close())
         driver.take()  # waits for a look
     driver.give_up()
