@@ -22,7 +22,7 @@ Lines = Callable[[], Sequence[StudyLine]]
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #767676; --accent: light-dark(#0b5cad, #7ab8ff); }
 * { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1100px; padding: 1.5rem 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1360px; padding: 1.5rem 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .2rem; }
 p { color: var(--quiet); margin: 0 0 1.2rem; overflow-wrap: anywhere; }
 a { color: var(--accent); text-decoration: none; }
@@ -34,6 +34,9 @@ td:first-child { font-weight: 600; min-width: 9rem; overflow-wrap: break-word; }
 td.below { font-weight: 400; padding-left: 1.2rem; }
 small { color: var(--quiet); display: block; font-weight: 400; }
 small code { overflow-wrap: anywhere; }
+.goes-on td { border-bottom: none; padding-bottom: 0; }
+@media (max-width: 900px) { th, td { padding-right: .4rem; } .links a { margin-right: .4rem; } }
+@media (min-width: 1200px) { .links, .latest { white-space: nowrap; } }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .links a { margin-right: .8rem; white-space: nowrap; }
 td.latest { min-width: 6rem; }
@@ -99,6 +102,7 @@ def _row(line: StudyLine, mlflow: bool, command: Command) -> str:
     text = html.escape
     confirms = f"<small>confirms {text(line.confirms)}</small>" if line.confirms else ""
     goal = f"{line.goal} {line.metric}" if line.goal else line.metric
+    about = "" if line.confirms else f"<small>{text(goal)}</small>"
     nothing = line.best is None or bool(line.confirms)  # the best of a confirmation means nothing
     best = "-" if nothing else f"{text(show(line.best))}<small>trial {line.best_trial}</small>"
     links = [(link_to("dashboard", line.name), "Optuna dashboard")]
@@ -107,12 +111,14 @@ def _row(line: StudyLine, mlflow: bool, command: Command) -> str:
         links += [(link_to(where, line.name), name) for where, name in pages]
     counts = asdict(line.counts)
     trials = ", ".join(f"{count:,}&nbsp;{kind}" for kind, count in counts.items() if count) or "none"
-    go_on = f"<small>go on: <code>{text(command(*line.go_on))}</code></small>" if line.open and line.go_on else ""
+    go_on = command(*line.go_on) if line.open and line.go_on else ""
+    below = f'<tr><td colspan="6"><small>go on: <code>{text(go_on)}</code></small></td></tr>' if go_on else ""
+    row = f'<tr id="{text(line.name)}" class="goes-on">' if go_on else f'<tr id="{text(line.name)}">'
+    places = " ".join(f'<a href="{text(place)}">{name}</a>' for place, name in links)
     return (
-        f'<tr id="{text(line.name)}"><td class="{"below" if line.confirms else ""}">{text(line.name)}'
-        f"<small>{text(goal)}</small>{confirms}</td>"
-        f'<td class="{"running" if line.live else ""}">{text(line.state)}{go_on}</td>'
+        f'{row}<td class="{"below" if line.confirms else ""}">{text(line.name)}{about}{confirms}</td>'
+        f'<td class="{"running" if line.live else ""}">{text(line.state)}</td>'
         f'<td class="number">{best}</td><td>{trials}</td>'
         f'<td class="latest">{f"{line.latest:%Y-%m-%d %H:%M}" if line.latest else "-"}</td>'
-        f'<td class="links">{" ".join(f"""<a href="{text(place)}">{name}</a>""" for place, name in links)}</td></tr>'
+        f'<td class="links">{places}</td></tr>{below}'
     )

@@ -29,6 +29,7 @@ _STUDY_LINK = "[the sweep in the Optuna dashboard]"
 _NO_LINK = "`hpo ui` shows it in the Optuna dashboard"
 _TARGETS = re.compile(r"\]\([^()]*\)")
 _MOST_PARAMETERS = 6  # columns of the top ten
+_TABLE_WIDTH = 58  # characters of these and the metric: MLflow's page is cut off beside a wider table
 
 
 class Leading(NamedTuple):
@@ -110,14 +111,25 @@ def _links(sweep: SweepRecord, number: int | None = None, parent: str = "") -> s
 
 
 def _top(sweep: SweepRecord, leading: Sequence[Leading], runs: Mapping[int, str]) -> str:
-    varied = [name for name, domain in sweep.config.get("parameters", {}).items() if domain.get("type") != "constant"][
-        :_MOST_PARAMETERS
-    ]
+    names = _telling(sweep, leading)
     rows = []
     for rank, trial in enumerate(leading, start=1):
-        values = [escaped(show(trial.params[name])) if name in trial.params else "" for name in varied]
+        values = [escaped(show(trial.params[name])) if name in trial.params else "" for name in names]
         rows.append([str(rank), _number(sweep, trial.number, runs), show(trial.value), *values])
-    return table(["rank", "trial", sweep.metric, *varied], rows)
+    return table(["rank", "trial", sweep.metric, *names], rows)
+
+
+def _telling(sweep: SweepRecord, leading: Sequence[Leading]) -> list[str]:
+    """Return the parameters that have columns: in which the best trials differ, as many as a narrow window shows."""
+    known = sweep.config.get("parameters", {})
+    searched = [name for name, domain in known.items() if domain.get("type") != "constant"]
+    shown = {name: [show(trial.params[name]) if name in trial.params else "" for trial in leading] for name in searched}
+    chosen, room = [], _TABLE_WIDTH - len(sweep.metric)
+    for name in [name for name in searched if len(set(shown[name])) > 1] or searched:
+        if (width := max(map(len, [name, *shown[name]]))) <= room:
+            chosen.append(name)
+            room -= width + 1
+    return chosen[:_MOST_PARAMETERS]
 
 
 def _number(sweep: SweepRecord, number: int, runs: Mapping[int, str]) -> str:

@@ -44,6 +44,11 @@ def test_the_sweep_s_run_lists_the_best() -> None:
     assert f"| 1 | [7]({link_to('mlflow', 'study', 7)}) | 0.75 | 0.25 |" in lines
     assert f"| 2 | [3]({link_to('mlflow', 'study', 3)}) | 0.5 |  |" in lines
     long = parent_note(replace(SWEEP, origin=replace(SWEEP.origin, description="x" * 20_000)), "2 complete", TOP)
+    names = ["same", "wide", "x", "fits"]
+    params = {name: {"type": "range"} for name in names} | {"epochs": {"type": "constant"}}
+    top = [Leading(n, 0.5, {"same": 1, "wide": "w" * 60 + str(n), "x": n, "fits": -n, "epochs": 3}) for n in (1, 2)]
+    told = parent_note(replace(SWEEP, config={"parameters": params}), "", top)
+    assert "| rank | trial | score | x | fits |" in told  # in what they differ, as far as a narrow page shows it
     assert 7_000 < len(long) < 8_000  # what MLflow takes
     assert long.endswith(parent_note(replace(SWEEP, origin=replace(SWEEP.origin, description="")), "2 complete", TOP))
 
