@@ -35,12 +35,12 @@ td.below { font-weight: 400; padding-left: 1.2rem; }
 small { color: var(--quiet); display: block; font-weight: 400; }
 small code { overflow-wrap: anywhere; }
 .goes-on td { border-bottom: none; padding-bottom: 0; }
-@media (max-width: 900px) { th, td { padding-right: .4rem; } .links a { margin-right: .4rem; } }
-@media (min-width: 1200px) { .links, .latest { white-space: nowrap; } }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .links a { margin-right: .8rem; white-space: nowrap; }
 td.latest { min-width: 6rem; }
 .running { color: light-dark(#0a7a2f, #5fd38a); }
+@media (max-width: 900px) { th, td { padding-right: .4rem; } .links a { margin-right: .4rem; } }
+@media (min-width: 1200px) { .links, .latest { white-space: nowrap; } }
 """
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
