@@ -20,7 +20,14 @@ from mlflow.entities import RunTag
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
-from hpo.ledger.mirror.client import Child, ClientWriter, find_experiment, parent_of, write_files
+from hpo.ledger.mirror.client import (
+    Child,
+    ClientWriter,
+    find_experiment,
+    parent_of,
+    write_files,
+    write_parent_files,
+)
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
@@ -196,8 +203,8 @@ class MlflowBook:
     ) -> list[str]:
         """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user.
 
-        files: further artefacts by their paths, in place of those that are there. summary: as `close` has it, for a
-        parent run that has no description.
+        files: further artefacts by their paths, in place of those that are there. summary: as `close` has it, where
+        only the description is to be written, of a parent run that has none.
         """
         client = self._mlflow.client
         experiment = find_experiment(client, self._home, sweep)
@@ -206,6 +213,8 @@ class MlflowBook:
             return [f"MLflow has no parent run of {sweep.study!r}: hpo doctor says what to do"]
         opened = self._open(sweep, experiment)
         describe_parent(client, parent, experiment, opened.sweep, summary or {}, self._runs)
+        if summary is None:  # the doctor sees to files by itself
+            write_parent_files(client, parent, sweep)
         write_files(client, parent, files or {})
         return []
 

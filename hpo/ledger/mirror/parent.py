@@ -69,7 +69,6 @@ def describe_parent(
         _set_view(client, experiment, sweep)
     note = _closing_note(sweep, summary, runs) if known is None else note_with_verdict(known, sweep)
     client.log_batch(parent, tags=_listed({**confirmation_tags(sweep), **_description(client, parent, note)}))
-    write_parent_files(client, parent, sweep)
 
 
 def close_parent(
