@@ -20,6 +20,7 @@ SUITES = {
     "overhead": "wall time a trial of an objective that does nothing but report, logged in both stores",
     "ledger": "seconds to open, continue and check a study of 10,000 trials",
     "dashboards": "seconds of a sweep beside open dashboards that are reloaded, and without them",
+    "pages": "seconds until each page of `hpo ui` over a study of 10,000 trials is seen, in Chromium",
     "memory": "memory and threads of a sweep of 2,000 trials",
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
     "asking": "time of an ask: this project's TPE and Optuna's, which proposes the same",
