@@ -223,8 +223,27 @@ def rate_text(standing: Standing) -> str:
         return "the first trials run" if standing.activity.working else "starting"
     rate = standing.counts.ended_here / standing.seconds
     speed = f"{rate:.1f} trials/s" if rate >= 1 else f"{60 * rate:.1f} trials/min"
-    left = standing.activity.left
-    return speed if left is None else f"{speed}, about {duration(left)} left"
+    left = left_text(standing.activity)
+    return f"{speed}, {left}" if left else speed
+
+
+def left_text(activity: Activity) -> str:
+    """Return the time that is left, two numbers where one would say too little; "" while it is not known."""
+    if activity.left is None:
+        return ""
+    if activity.left_between is None:
+        return f"about {duration(activity.left)} left"
+    (low, low_unit), (high, high_unit) = (_roughly(each) for each in activity.left_between)
+    if low == high and low_unit == high_unit:
+        return f"about {low} {low_unit} left"
+    return f"{low}{f' {low_unit}' if low_unit != high_unit else ''} to {high} {high_unit} left"
+
+
+def _roughly(seconds: float) -> tuple[str, str]:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f}", unit
+    return f"{seconds:.0f}", "s"
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.review import display as module
-from hpo.review.display import PlainDisplay, curve_text, make_display, panel, workers_text
+from hpo.review.display import PlainDisplay, curve_text, left_text, make_display, panel, workers_text
 from hpo.review.sparkline import PLAIN, blocks_for, sparkline
 from hpo.standing import Activity, BusyWorker, Counts, Standing
 
@@ -47,6 +47,23 @@ def test_the_panel_has_a_line_each(width: int) -> None:
     assert [line.split()[0] for line in lines[3:6]] == ["best", "2nd", "3rd"]
     assert lines[4].startswith("2nd   0.93 (trial 9): größe=0.125 activation=leaky_relu note=")
     assert lines[6].startswith("4 of 5 workers: trial 31 (step 4/20, 12 s); 8 trials from 32 (1 min 05 s); tria")
+
+
+@pytest.mark.parametrize(
+    ("left", "between", "text"),
+    [
+        (None, None, ""),
+        (14.2, None, "about 14 s left"),
+        (200.0, (100.0, 400.0), "2 to 7 min left"),
+        (100.0, (20.0, 400.0), "20 s to 7 min left"),
+        (9000.0, (3000.0, 20000.0), "50 min to 6 h left"),
+        (3.0, (2.6, 3.4), "about 3 s left"),
+    ],
+)
+def test_the_time_that_is_left_has_two_ends_where_one_number_says_too_little(
+    left: float | None, between: tuple[float, float] | None, text: str
+) -> None:
+    assert left_text(Activity(left=left, left_between=between)) == text
 
 
 def test_the_end_waits_for_nothing() -> None:
