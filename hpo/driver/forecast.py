@@ -29,7 +29,7 @@ _LONGER = 0.3  # of its age: so much longer lasts one that has lasted longer tha
 # What no number of draws from what was seen tells, as logarithms (scripts/benchmark forecast): assignments to come are
 # of other kinds than the few that were seen, and a stopping rule becomes stricter still.
 _OTHER_KINDS = 0.5  # over the root of how many were seen
-_STRICTER, _STRICTER_BY = 0.15, 0.3  # mean and deviation
+_STRICTER, _STRICTER_BY = 0.15, 0.4  # mean and deviation
 _FEW_JUDGED = 1.5  # more of the deviation, over the root of how many were judged
 _SURE = 1.3  # between the median and either end of what most draws are: beyond, there are two numbers
 
@@ -185,7 +185,7 @@ def seconds_left(remaining: Remaining, ended: Sequence[SeenAssignment], lasting:
         _Rest(remaining, Durations(seen, lasting, lot, pair), lasting.awaited, lot).take()
         for pair in zip(doubts, others, strict=True)
     )
-    return TimeLeft(statistics.median(drawn), drawn[draws // 13], drawn[-1 - draws // 13])
+    return TimeLeft(statistics.median(drawn), drawn[draws // 16], drawn[-1 - draws // 16])
 
 
 class _Rest:
