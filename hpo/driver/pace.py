@@ -121,7 +121,8 @@ class Pace:
         if self._is_stale(now):
             running = [taken.seen(now, False, self._each_epoch) for taken in self._taken.values()]
             failed, ended = self._ends.failures, self._ends.results
-            failing = min(0.9, (failed + 1) / (failed + ended + 2)) if failed else 0.0
+            known = failed + ended + sum(len(taken.open) for taken in self._taken.values())  # a cohort fails together
+            failing = min(0.9, (failed + 1) / (known + 2)) if failed else 0.0
             lasting = Lasting(self._lives.seen(now), self._meant, self._lives.awaited, self._stops)
             left = Remaining(running, trials, workers, self._fitted(size), failing)
             self._forecast = seconds_left(left, self._ends.seen, lasting)
