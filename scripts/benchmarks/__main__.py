@@ -24,6 +24,7 @@ SUITES = {
     "memory": "memory and threads of a sweep of 2,000 trials",
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
     "asking": "time of an ask: this project's TPE and Optuna's, which proposes the same",
+    "forecast": "the time that is left as it is said under way, against what came: simulated sweeps",
     "calibration": "verdicts of a confirmation: how often wrong on pure noise, and how large a difference is shown",
     "refine": "is the best of a refined sweep, with half the budget, as good as the first sweep's?",
     "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",
