@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import optuna
 import pytest
+from e2e.support import Place
 from optuna.trial import create_trial
 from running_ui import ENV, HPO, OBJECTIVE, Ui, get
 
@@ -57,7 +58,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             """
         )
     )
-    subprocess.run([HPO, "sweep", str(file), "--home", str(folder / "home"), "--quiet"], env=ENV, check=True)
+    Place(folder).sweep(file)
     place, parameters = Home(folder / "home"), {"x": {"min": 0.0, "max": 1.0}}
     failed = Trial({"x": 0.1}, Outcome("failed", error="ValueError: no"))
     recorded(place, sweep_of(folder, parameters, name="empty"), [])
@@ -71,13 +72,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def best(home: Path) -> dict[str, float]:
     """The best trial's number and value, as the study has them."""
-    said = subprocess.run(
-        [HPO, "best", NAME, "--format", "json", "--home", str(home)],
-        env=ENV,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    said = Place(home.parent).run("best", NAME, "--format", "json")
+    assert said.returncode == 0, said.stderr
     return dict(json.loads(said.stdout))
 
 
