@@ -6,14 +6,13 @@ import compileall
 import gc
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+import shared
 
 import hpo
 from hpo.lazy import quick_imports
@@ -48,9 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
     else:
         compileall.compile_dir(Path(hpo.__file__).parent, quiet=2)
-        os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
-        os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))  # not the user's
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        config.add_cleanup(shared.begin())
+        os.environ["XDG_CACHE_HOME"] = str(shared.folder() / "cache")  # not the user's
 
 
 @pytest.hookimpl(wrapper=True)
