@@ -6,10 +6,12 @@ import compileall
 import gc
 import os
 import secrets
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import shared
@@ -49,6 +51,13 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(Path(hpo.__file__).parent, quiet=2)
         config.add_cleanup(shared.begin())
         os.environ["XDG_CACHE_HOME"] = str(shared.folder() / "cache")  # not the user's
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Have workers begin with what tests import, loaded once for all of them (tests/forked_worker.py)."""
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, str(Path(__file__).with_name("forked_worker.py"))])
 
 
 @pytest.hookimpl(wrapper=True)
