@@ -6,14 +6,15 @@ import compileall
 import gc
 import os
 import secrets
-import shutil
+import shlex
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import shared
 
 import hpo
 from hpo.lazy import quick_imports
@@ -48,9 +49,15 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
     else:
         compileall.compile_dir(Path(hpo.__file__).parent, quiet=2)
-        os.environ["HPO_TESTS_SHARED"] = folder = tempfile.mkdtemp(prefix="hpo-tests-")
-        os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))  # not the user's
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        config.add_cleanup(shared.begin())
+        os.environ["XDG_CACHE_HOME"] = str(shared.folder() / "cache")  # not the user's
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Have workers begin with what tests import, loaded once for all of them (tests/forked_worker.py)."""
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, str(Path(__file__).with_name("forked_worker.py"))])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import atexit
 import importlib
-import json
 import os
 import pkgutil
 import select
-import signal
-import socket
 import subprocess
 import sys
 import threading
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from forks import ask, hear, serve
+from shared import server
+
 _AT_START = ("PYTHON", "LC_", "LANG", "OMP_")  # what is read when a process starts, or loads its libraries
-_ASKING = threading.Lock()
 
 
 def can_fork(changes: dict[str, str]) -> bool:
@@ -40,8 +38,9 @@ class ForkedCommand(subprocess.Popen[str]):
 
     def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], torch: bool = False) -> None:
         """torch: of a server that has Torch loaded, too, for commands that train or use a model."""
-        self._torch = torch
-        self._asked, self._theirs = socket.socketpair()
+        self._server = server(
+            "torch-commands" if torch else "commands", [__file__, "warm_workers" if torch else ""], piped=True
+        )
         super().__init__(
             arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -49,18 +48,15 @@ class ForkedCommand(subprocess.Popen[str]):
     def _execute_child(self, arguments: list[str], *settings: Any) -> None:
         folder, environment = settings[4:6]
         output, errors = settings[12], settings[14]
-        with self._theirs, _ASKING:
-            socket.send_fds(_server(self._torch), [b"!"], [self._theirs.fileno(), output, errors])
+        self._asked = ask(self._server, arguments, folder, environment, {1: output, 2: errors})
         os.close(output)
         os.close(errors)
-        request = json.dumps([arguments, str(folder), environment]).encode()
-        self._asked.sendall(len(request).to_bytes(8, "big") + request)
-        self.pid = int(self._hear())
+        self.pid = hear(self._asked)
         self._child_created = True
 
     def _internal_poll(self, *_: Any, **__: Any) -> int | None:
         if self.returncode is None and select.select([self._asked], [], [], 0)[0]:
-            self.returncode = int(self._hear())
+            self.returncode = hear(self._asked)
             self._asked.close()
         return self.returncode
 
@@ -70,11 +66,6 @@ class ForkedCommand(subprocess.Popen[str]):
         code = self.poll()
         assert code is not None
         return code
-
-    def _hear(self) -> str:
-        answer = self._asked.recv(20)
-        assert answer, "the server of commands has ended"
-        return answer.decode()
 
 
 def run_forked(
@@ -90,26 +81,11 @@ def run_forked(
     return subprocess.CompletedProcess(["hpo", *arguments], process.returncode, output, errors)
 
 
-@cache
-def _server(torch: bool) -> socket.socket:
-    """Start the server, which ends with this process; return the way to it."""
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, __file__, str(theirs.fileno()), *(["warm_workers"] if torch else [])]
-    with theirs:
-        process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # as its forks' are
-        )  # fmt: skip
-    atexit.register(process.communicate)
-    atexit.register(ours.close)  # first
-    return ours
-
-
-def _load(first: list[str]) -> None:
-    """Import these modules, and what commands do. MLflow stays out, and Torch where it isn't among these: most commands
-    never load them."""
-    for name in first:
-        importlib.import_module(name)
+def _load(first: str) -> None:
+    """Import this module, and what commands do. MLflow stays out, and Torch where it isn't loaded by the first: most
+    commands never load them."""
+    if first:
+        importlib.import_module(first)
     from sqlalchemy.orm import configure_mappers
 
     import hpo.cli
@@ -125,45 +101,6 @@ def _load(first: list[str]) -> None:
         importlib.import_module("psycopg")
     configure_mappers()  # of Optuna's tables
     keep_imports()
-
-
-def _serve(requests: socket.socket) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-    while True:
-        word, descriptors, _, _ = socket.recv_fds(requests, 1, 3)
-        if not word:
-            os._exit(0)
-        if os.fork() == 0:
-            requests.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            return _answer(*descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _answer(connection: int, *streams: int) -> None:
-    """Run a command in a process below this one; send its process id, and its exit code when it has ended."""
-    asked = socket.socket(fileno=connection)
-    size = int.from_bytes(asked.recv(8, socket.MSG_WAITALL), "big")
-    arguments, folder, environment = json.loads(asked.recv(size, socket.MSG_WAITALL))
-    if (driver := os.fork()) == 0:
-        asked.close()
-        for number, stream in enumerate(streams, 1):
-            os.dup2(stream, number)
-            os.close(stream)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.argv[1:] = arguments
-        return
-    for stream in streams:
-        os.close(stream)
-    with suppress(OSError):  # who asked has ended
-        asked.sendall(str(driver).encode())
-    _, status = os.waitpid(driver, 0)
-    with suppress(OSError):
-        asked.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
 
 
 def _run() -> None:
@@ -187,6 +124,6 @@ def _run() -> None:
 
 
 if __name__ == "__main__":
-    _load(sys.argv[2:])
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _load(sys.argv[1])
+    sys.argv[1:] = serve(*map(int, sys.argv[2:]))
     _run()

@@ -1,20 +1,18 @@
 """Processes of a sweep without the seconds in which each loads MLflow or Torch, the largest part of a short sweep.
 
-A server process loads the library once, and each process is a fork of it (multiprocessing's own `forkserver` in place
-of `spawn`): still a process of its own, which is given the same pickled arguments, answers, is killed, and ends with
-its driver. What differs: it is no child of its driver's, and it is there at once. Where either may matter, as in the
-tests of faults and engines, processes start cold, as users' do.
+A server process loads the library once in a run of tests (tests/shared.py), and each process is a fork of it
+(multiprocessing's own `forkserver` in place of `spawn`): still a process of its own, which is given the same pickled
+arguments, answers, is killed, and ends with its driver. What differs: it is no child of its driver's, and it is there
+at once. Where either may matter, as in the tests of faults and engines, processes start cold, as users' do.
 
-    Warm.WRITERS.serve()                         start a server, for commands that have its address in `variable`
+    Warm.WRITERS.serve()                         the server's address, for commands that have it in `variable`
     python tests/warm.py sweep FILE ...          such a command, else as `python -m hpo sweep FILE ...`
     Warm.WRITERS.use_here()                      for processes of this process, too
 """
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +24,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+from shared import server
 
 
 class Warm(Enum):
@@ -47,35 +47,40 @@ class Warm(Enum):
 
     @cache
     def serve(self) -> str:
-        """Start the server, which ends with this process; return its address, for `variable`."""
-        server = forkserver.ForkServer()
-        server.set_forkserver_preload([__name__, self.module])  # this one, too: it knows what it is sent
-        path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-        with mock.patch.dict(os.environ, PYTHONPATH=path):
-            server.ensure_running()
-        atexit.register(os.kill, server._forkserver_pid, signal.SIGKILL)  # by itself it would unload all for long
-        return str(server._forkserver_address)
+        """Return the address of the server, for `variable`."""
+        return server(self.module, ["-c", _SERVE, self.module])
 
     @cache
     def use_here(self, address: str = "") -> None:
-        """Have processes of this kind be forks of a server: this process's own, or that of another with an address."""
+        """Have processes of this kind be forks of the server; address: where it is known already."""
         client = forkserver.ForkServer()
         client._forkserver_address = address or self.serve()
-        client._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # it lives as long as who started it
+        client._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # it lives as long as the run of tests
         client.ensure_running = lambda: None
         _clients[self] = client
         SpawnProcess._Popen = staticmethod(_start)
 
     @contextmanager
     def lent_here(self) -> Iterator[None]:
-        """Have processes of this kind be forks of this process's server inside the block: those of tests that come
-        later in this process are not."""
+        """Have processes of this kind be forks of the server inside the block: those of tests that come later in this
+        process are not."""
         with mock.patch.dict(_clients):
             self.use_here.__wrapped__(self)
             yield
 
 
+NOTES = "HPO_TESTS_FORKS"  # the environment variable with a file in which forks write their names
 _clients: dict[Warm, forkserver.ForkServer] = {}
+# A server's program. By itself it would unload all for long when it ends. It knows this module, too, as it is sent it.
+_SERVE = """
+import os, sys
+from multiprocessing import forkserver
+module, listener, alive = sys.argv[1:]
+try:
+    forkserver.main(int(listener), int(alive), ["warm", module])
+except SystemExit:
+    os._exit(0)
+"""
 
 
 def _start(process: BaseProcess) -> Any:
@@ -105,6 +110,9 @@ class _WithEnvironment:
 def _inherit(environment: dict[str, str], process: BaseProcess) -> BaseProcess:
     os.environ.clear()
     os.environ.update(environment)
+    if file := environment.get(NOTES):
+        with Path(file).open("a") as notes:
+            notes.write(f"{process.name}\n")
     return process
 
 

@@ -31,7 +31,8 @@ _LONGER = 0.3  # of its age: so much longer lasts one that has lasted longer tha
 _OTHER_KINDS = 0.5  # over the root of how many were seen
 _STRICTER, _STRICTER_BY = 0.15, 0.4  # mean and deviation
 _FEW_JUDGED = 1.5  # more of the deviation, over the root of how many were judged
-_SURE = 1.3  # between the median and either end of what most draws are: beyond, there are two numbers
+_WIDER = 1.5  # power of what lies between the median and either end of most draws: these are too sure of themselves
+_SURE = 1.5  # between the median and either end: beyond, there are two numbers
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Remaining:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """Seconds. median: of what was drawn; low, high: between them are nine of ten draws."""
+    """Seconds. median: of what was drawn; low, high: between them the time lies in nine of ten cases, about."""
 
     median: float
     low: float
@@ -185,7 +186,10 @@ def seconds_left(remaining: Remaining, ended: Sequence[SeenAssignment], lasting:
         _Rest(remaining, Durations(seen, lasting, lot, pair), lasting.awaited, lot).take()
         for pair in zip(doubts, others, strict=True)
     )
-    return TimeLeft(statistics.median(drawn), drawn[draws // 16], drawn[-1 - draws // 16])
+    low, median, high = drawn[draws // 16], statistics.median(drawn), drawn[-1 - draws // 16]
+    if low <= 0.0:
+        return TimeLeft(median, low, high)
+    return TimeLeft(median, median * (low / median) ** _WIDER, median * (high / median) ** _WIDER)
 
 
 class _Rest:

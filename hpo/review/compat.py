@@ -57,7 +57,8 @@ def dashboard_application(storage: BaseStorage, notes: Notes = lambda study: Non
     pieces (hpo/review/ui_study.py), and the one that finds what its trials have in common, which looks at each of them
     in each answer, with 60 parameters at 7,200 pairs. Raises AttributeError if the dashboard has no such functions.
     """
-    from optuna_dashboard import _app, _importance, _note, _serializer
+    with quick_imports():
+        from optuna_dashboard import _app, _importance, _note, _serializer
 
     from hpo.review.ui_shown import ShownStorage
     from hpo.review.ui_study import Commons, pieces

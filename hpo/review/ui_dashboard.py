@@ -44,6 +44,9 @@ class _Handler(WSGIRequestHandler):
 def main(port: int) -> None:
     """Serve until the process is ended."""
     mask_output()
+    # Not to be found: only measures of importance that the dashboard doesn't offer need it, and loading it for them
+    # would take two thirds of the start.
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     home = Home(Path(), os.environ[STORAGE_VARIABLE])
     storage = open_storage(home)
     hpo, options = json.loads(os.environ[COMMAND_VARIABLE])

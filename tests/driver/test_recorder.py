@@ -139,6 +139,7 @@ def test_what_mlflow_lacks_in_the_end_is_said(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr("hpo.ledger.mirror.mirror._CLOSING_PATIENCE", 3.0)
     with answering(http("500 Oops", "Oops")) as server:
         recorder = open_recorder(Tune.SWEEP, replace(place.home, tracking=f"http://{server}"))
         assert isinstance(recorder.suggest("a"), TrialRecord)

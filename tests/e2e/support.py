@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import functools
 import json
 import os
 import select
@@ -19,6 +17,7 @@ from command import run_here
 from forked_command import ForkedCommand, can_fork, run_forked
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from shared import once
 from waiting import wait_for
 from warm import Warm
 
@@ -92,17 +91,9 @@ def always_dies(trial):
 """
 
 
-@functools.cache
-def _empty_mlflow() -> Path:
+def empty_mlflow() -> Path:
     """Return an MLflow database without runs, made once in a run of tests: MLflow takes seconds to make each."""
-    shared = Path(os.environ["HPO_TESTS_SHARED"])  # tests/conftest.py
-    database, unfinished = shared / "mlflow.db", shared / "unfinished.db"
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not database.exists():
-            make_database(unfinished)
-            unfinished.rename(database)
-    return database
+    return once("mlflow.db", make_database)
 
 
 @dataclass
@@ -124,7 +115,7 @@ class Place:
         Warm.WRITERS.use_here()  # for writers of this process
         if not self.fresh and not self.home.path.exists():
             self.home.path.mkdir(parents=True)
-            shutil.copy(_empty_mlflow(), self.home.path)
+            shutil.copy(empty_mlflow(), self.home.path)
 
     @property
     def home(self) -> Home:

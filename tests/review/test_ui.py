@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from e2e.support import Place
 from running_ui import ENV, HPO, OBJECTIVE, Ui, get
 from waiting import wait_for
 
@@ -44,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     objective.write_text(OBJECTIVE)
     file = folder / "quick.yaml"
     file.write_text(SWEEP.format(objective=objective))
-    subprocess.run([HPO, "sweep", str(file), "--home", str(folder / "home"), "--quiet"], env=ENV, check=True)
+    Place(folder).sweep(file)
     return folder / "home"
 
 
@@ -83,6 +84,13 @@ def test_both_answer_and_links_lead_to_the_study(ui: Ui) -> None:
     assert re.search(r"^  study quick: http://127.0.0.1:\d+/#/experiments/\d+/runs", ui.said, re.MULTILINE)
     assert re.search(r"^  study quick: http://127.0.0.1:\d+/dashboard/studies/\d+$", ui.said, re.MULTILINE)
     assert ui.said.endswith("Ctrl-C ends both\n")
+
+
+def test_the_dashboard_measures_importance_without_scikit_learn(ui: Ui) -> None:
+    status, answer = get(ui.address("Optuna dashboard") + "/api/studies/0/param_importances?evaluator=ped_anova")
+    assert status == 200 and {each["name"] for (found,) in [json.loads(answer)["param_importances"]] for each in found}
+    (dashboard,) = [process for process in ui.family if "hpo.review.ui_dashboard" in process.cmdline()]
+    assert "sklearn" not in Path(f"/proc/{dashboard.pid}/maps").read_text()
 
 
 def test_listens_on_loopback_only(ui: Ui) -> None:
@@ -242,7 +250,6 @@ def test_sees_trials_that_come_later(home: Path) -> None:
         return len(json.loads(get(address)[1])["trials"])
 
     assert trials() == TRIALS
-    file = str(home.parent / "quick.yaml")
-    subprocess.run([HPO, "sweep", file, "--home", str(home), "--extend", "2", "--quiet"], env=ENV, check=True)
+    Place(home.parent).sweep(home.parent / "quick.yaml", "--extend", "2")
     wait_for(lambda: trials() == TRIALS + 2, "the trials that came later")
     running.stop()

