@@ -11,6 +11,7 @@ from hpo.training.contract import LOOP_PARAMETERS
 from hpo.training.models import MODEL_PARAMETERS
 from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.metrics import METRICS
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
@@ -35,6 +36,8 @@ def vocabulary_page() -> str:
     registries += [
         ("Outliers in regression targets", OUTLIERS),
         ("Transforms of regression targets", TARGET_TRANSFORMS),
+        ("Doubtful labels", SUSPECT_LABELS),
+        ("Order of rows", CURRICULA),
     ]
     for title, registry in registries:
         aliases = "".join(f" `{alias}` is `{name}`." for alias, name in registry.aliases.items())

@@ -14,6 +14,7 @@ from hpo.training.models import MODEL_PARAMETERS
 from hpo.training.task import Kind, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.metrics import known_metrics
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
@@ -56,6 +57,11 @@ def target_registries(kind: Kind) -> list[Registry[Any]]:
     return [OUTLIERS, TARGET_TRANSFORMS] if kind == "regression" else []
 
 
+def label_registries(kind: Kind) -> list[Registry[Any]]:
+    """Return the registries of what is done about wrong labels; none for a regression, which has no labels."""
+    return [] if kind == "regression" else [SUSPECT_LABELS, CURRICULA]
+
+
 def contract_of(task: TorchTask) -> Contract:
     """Return what the task understands: the vocabulary, overridden and extended by `task.parameters`.
 
@@ -78,6 +84,7 @@ def _contract_of(task: TorchTask) -> Contract:
     targets = target_registries(task.kind)
     losses = LOSSES[task.kind]
     registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]
+    registries += label_registries(task.kind)
     vocabulary = dict(LOOP_PARAMETERS)
     for registry in registries:
         vocabulary |= {name: replace(known, mixes=True) for name, known in registry.known().items()}

@@ -61,4 +61,5 @@ def to_device(split: Split, device: torch.device) -> Split:
     """Return the split on the device (itself, if it is there already)."""
     if split.x.device == split.y.device == device:
         return split
-    return Split(split.x.to(device), split.y.to(device))
+    weight = None if split.weight is None else split.weight.to(device)
+    return Split(split.x.to(device), split.y.to(device), weight)

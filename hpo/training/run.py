@@ -15,6 +15,7 @@ from hpo.training.members import ALONE, Member
 from hpo.training.seeding import Streams, global_seed, streams
 from hpo.training.task import Split, Splits, TorchTask
 from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
+from hpo.training.vocabulary.labels import RowWeights, row_weights
 from hpo.training.vocabulary.losses import Bound, LossChoice, bind_loss
 from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
 from hpo.training.vocabulary.schedules import Progress, ScheduleChoice, make_schedule
@@ -41,6 +42,7 @@ class RunData:
     units: Units
     whole_x: Tensor  # the rows of the training split before outliers were dropped
     kept_rows: Tensor | None  # which of them `train` has; None: all
+    weights: RowWeights | None = None  # of the rows of `train`; None: all count alike
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,11 @@ class Run:
         """The learning rate before the schedule."""
         return float(self.rates.optimizer_defaults["lr"])
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch."""
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the mean loss of a batch. weights: of its rows, by which their losses are multiplied."""
         choice, bound = self.loss_choice
-        return choice.function(outputs, targets, **bound).mean()
+        losses = choice.function(outputs, targets, **bound)
+        return (losses if weights is None else losses * weights).mean()
 
     def rate(self, step: int) -> float:
         """Return the schedule's learning rate of a step, from 0 over all epochs."""
@@ -163,6 +166,7 @@ def start(
         training, kept_rows = prepared.train, prepared.rows
         units = Units(prepared.forward, prepared.inverse, prepared.transform)
         validation = Split(validation.x, units.forward(validation.y))
+    weights = row_weights(task.kind, training, params)
     random = streams(seed, device)
     model = build_model(task, params, training.x.shape[1:], splits.outputs, random)
     if device.type != "cpu":
@@ -176,7 +180,7 @@ def start(
         params=params,
         device=device,
         streams=random,
-        data=RunData(training, validation, splits.outputs, units, whole_x, kept_rows),
+        data=RunData(training, validation, splits.outputs, units, whole_x, kept_rows, weights),
         model=model,
         loss_choice=bind_loss(task.kind, params, training, splits.outputs),
         rates=Rates(optimizer_defaults(params), schedule, factor),

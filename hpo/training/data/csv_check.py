@@ -16,7 +16,14 @@ from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, closest, did_you_mean, shortened
 from hpo.spec.paths import expanded
 from hpo.training.data.options import check_options, fill_options
-from hpo.training.data.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares, shared_out
+from hpo.training.data.splitting import (
+    MINIMUM_ROWS,
+    MINIMUM_ROWS_PER_CLASS,
+    SCALE_OPTIONS,
+    SPLIT_OPTIONS,
+    check_shares,
+    shared_out,
+)
 from hpo.training.task import Kind
 
 # A field that says nothing. As pandas.read_csv has it, and "?" as in the UCI repository's files.
@@ -26,6 +33,7 @@ MISSING = frozenset(
 _SEPARATORS = (",", ";", "\t", "|")
 CSV_OPTIONS: dict[str, Known] = {
     **SPLIT_OPTIONS,
+    **SCALE_OPTIONS,
     "separator": Known("choice", ",", "what stands between two fields", choices=_SEPARATORS),
 }
 _LETTERS = 40  # of a field or a name shown in a message: it may have megabytes
@@ -79,7 +87,7 @@ def class_labels(values: Iterable[str]) -> dict[str, str]:
 def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     """Return what is wrong with `data: {csv: path, target: column}` for a task of this kind.
 
-    data: also `validation`, `test`, `split_seed` and `separator` (see CSV_OPTIONS). A relative path starts at the
+    data: also `weight` (a column: how much a row counts in training), and CSV_OPTIONS. A relative path starts at the
     working directory. Rows whose target is missing are dropped on loading, and are a fault only if nothing is left.
     Each fault's path is relative to `data`: ("csv",) or ("target",).
     """
@@ -147,7 +155,9 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
         elif not isinstance(data[key], str) or not data[key]:
             what = "a path" if key == "csv" else "the name of a column"
             faults.append(Fault(f"must be {what}, but got {data[key]!r}", (key,)))
-    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target")}}
+    if "weight" in data and not (isinstance(data["weight"], str) and data["weight"]):
+        faults.append(Fault(f"must be the name of a column, but got {data['weight']!r}", ("weight",)))
+    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target", "weight")}}
     strays = [key for key in data if key not in known and key != "source"]
     faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]
     own = {key: value for key, value in data.items() if key in CSV_OPTIONS}
@@ -160,7 +170,9 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     header = [name.strip() for name in next(reader, [])]
     if not header:
         return [Fault(f"must have a header and rows, but {data['csv']!r} is empty", ("csv",))]
+    weight = data["weight"] if isinstance(data.get("weight"), str) else None
     faults = _check_header(header, separator, target)
+    faults += _check_weight_name(header, target, weight) if not faults else []
     if faults or target is None:
         return faults
     found = _read_target(reader, header, target)
@@ -175,6 +187,9 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     faults = _check_target(found, target, kind)
     faults += _check_folds(found, target, kind, fill_options(data, SPLIT_OPTIONS)) if not faults else []
     column = header.index(target)
+    if weight is not None and not faults:
+        file.seek(0)
+        faults += _check_weights(_Rows(file, separator), header.index(weight), column, weight)
     if kind != "regression":
         found.large.pop(column, None)
     if found.large:
@@ -259,6 +274,36 @@ def _check_header(
     elif target is not None and len(header) == 1:
         faults.append(Fault(f"there must be a column besides the target {target!r} to learn from", ("csv",)))
     return faults
+
+
+def _check_weight_name(header: list[str], target: str | None, weight: str | None) -> list[Fault]:
+    if weight is None:
+        return []
+    if weight not in header:
+        close = closest(weight, header)
+        remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
+        return [Fault(f"there is no column {weight!r}", ("weight",), remedy=remedy)]
+    if weight == target:
+        return [Fault(f"{weight!r} can't be both target and weight", ("weight",))]
+    if len(header) == 2:
+        return [Fault(f"there must be a column besides target and weight ({weight!r}) to learn from", ("csv",))]
+    return []
+
+
+def _check_weights(reader: _Rows, column: int, target: int, name: str) -> list[Fault]:
+    """Return a fault if a row that has a target has a weight that is no number of at least 0, or if all are 0."""
+    next(reader)
+    total = 0.0
+    for row in reader:
+        if row[target].strip() in MISSING:
+            continue
+        value = number(row[column].strip())
+        if value is None or value < 0:
+            told = f"must be a number of at least 0 in every row, but line {reader.line} has {clip(row[column])!r}"
+            remedy = "fill the column: 1 counts as usual, 0 not at all"
+            return [Fault(f"the weight {name!r} {told}", ("weight",), remedy=remedy)]
+        total += value
+    return [] if total > 0 else [Fault(f"some weight must be above 0, but {name!r} is 0 in every row", ("weight",))]
 
 
 def _read_target(reader: _Rows, header: list[str], target: str) -> _TargetColumn:
@@ -346,7 +391,10 @@ def _check_folds(found: _TargetColumn, target: str, kind: Kind, options: Mapping
     counts: Counter[str] = Counter()
     for text, label in class_labels(found.values).items():
         counts["the rows" if kind == "regression" else label] += found.values[text]
-    rest = {label: rows - shared_out(rows, options["validation"], options["test"])[1] for label, rows in counts.items()}
+    rest = {
+        label: rows - shared_out(rows, options["validation"], options["test"], options["split"])[1]
+        for label, rows in counts.items()
+    }
     few = {label: rows for label, rows in rest.items() if rows < options["folds"]}
     if not few:
         return []

@@ -27,7 +27,7 @@ from hpo.training.stack.compiled import compiled
 from hpo.training.stack.health import StackExamination
 from hpo.training.stack.inputs import all_at_once, is_plain, stack_input
 from hpo.training.stack.keeping import state_of, take_over
-from hpo.training.stack.losses import StackedLoss, mean, of_mean
+from hpo.training.stack.losses import StackedLoss, mean, of_mean, weighted
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
 from hpo.training.stack.rates import rates_of_epoch
@@ -169,23 +169,23 @@ class Cohort:
         """Return the outputs [K, B, ...] of a batch, and each run's mean loss derived by each parameter."""
         if self._differentiable is not None and batch.ragged is None:
             with torch.enable_grad():
-                output, losses = self._differentiable(x, batch.targets)
+                output, losses = self._differentiable(x, batch.targets, batch.weights)
                 total = losses.sum()
             return output.detach(), torch.autograd.grad(total, self.model.parameters, allow_unused=True)
         output = self.model.record(x, batch.ragged)
         self._check(output, x.shape[1])
-        derivatives = self.loss.derivative(output, batch.targets)
+        derivatives = weighted(self.loss.derivative(output, batch.targets), batch.weights)
         return output, self.model.backward(of_mean(derivatives, batch.ragged))
 
-    def _evaluate(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, x: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return outputs [K, B, ...] and mean losses [K] of a training batch, by differentiable operations."""
         output = self.model(x)
         self._check(output, x.shape[1])
-        return output, mean(self.loss(output, targets), None)
+        return output, mean(weighted(self.loss(output, targets), weights), None)
 
     def _losses(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss [K] of a batch."""
-        return mean(self.loss(output, batch.targets), batch.ragged)
+        return mean(weighted(self.loss(output, batch.targets), batch.weights), batch.ragged)
 
     @torch.no_grad()
     def validate(self) -> Measured:

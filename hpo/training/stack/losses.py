@@ -88,6 +88,11 @@ class StackedLoss:
         return columns
 
 
+def weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return values of rows, [K, B] or [K, B, C], times the rows' weights [K, B]; None: as they are."""
+    return values if weights is None else values * weights.view(*weights.shape, *(1,) * (values.dim() - 2))
+
+
 def mean(losses: Tensor, ragged: Ragged | None) -> Tensor:
     """Return each member's mean [K] over the rows that count of losses [K, B]."""
     if ragged is None:

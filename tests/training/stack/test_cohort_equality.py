@@ -16,10 +16,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hpo.spec.contract import Known
 from hpo.training.layers import SqueezeLast
 from hpo.training.task import Kind, Split, Splits, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
@@ -69,6 +71,11 @@ VALUES: dict[str, list[Any]] = {
     "iqr_factor": [0.2, 0.5, 1.0, 0.3, 0.7],
     "winsorize_share": [0.05, 0.1, 0.2, 0.15, 0.01],
     "contamination": [0.1, 0.05, 0.2, 0.3, 0.15],
+    # what is done about labels
+    "suspect_below": [0.2, 0.5, 0.4, 0.7, 0.6],
+    "suspect_weight": [0.0, 0.5, 0.1, 0.0, 0.9],
+    "curriculum_start": [0.5, 0.1, 0.3, 1.0, 0.8],
+    "curriculum_epochs": [2, 3, 1, 5, 2],
 }
 ROWS, BASE = 41, {"hidden_layers": [6], "batch_size": 16}  # the last of three batches has 9 rows
 
@@ -303,6 +310,38 @@ def ragged_splits(rows: int = 120) -> Splits:
     y = splits.train.y.clone()
     y[::11] *= 6
     return Splits(Split(splits.train.x, y), splits.validation, splits.test)
+
+
+def weighted_splits(kind: Kind) -> Splits:
+    """Splits with a weight for each training row, of which some are 0 and some labels are wrong."""
+    splits = splits_of(kind, ROWS)
+    y = splits.train.y.clone()
+    y[::7] = 1 - y[::7] if kind != "multiclass" else (y[::7] + 1) % 3
+    weight = torch.arange(ROWS).remainder(5).to(splits.train.x.dtype)
+    return Splits(Split(splits.train.x, y, weight), splits.validation, splits.test, splits.outputs)
+
+
+@DTYPES
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", [0, 1])
+def test_weights_of_rows(kind: Kind, loss: int, dtype: torch.dtype) -> None:
+    """A column of weights, with what is done about labels beside it, differently in each member."""
+    rules = {**SUSPECT_LABELS.known(), **CURRICULA.known()} if kind != "regression" else {}
+    takes = tuple(name for name in rules if name not in ("suspect_labels", "curriculum"))
+    chosen = [{}, {"suspect_labels": "downweight"}, {"curriculum": "easy_first"}]
+    chosen.append({**chosen[1], **chosen[2]})
+    params = [
+        {**BASE, "loss": LOSSES[kind].names()[loss], **(each if rules else {}),
+         **{name: value for name, value in values_of(takes, member).items() if _needed(rules[name], each)}}
+        for member, each in enumerate(chosen)
+    ]  # fmt: skip
+    assert_equal_to_alone(task_of(kind), weighted_splits(kind), params, epochs=4)
+    plain = splits_of(kind, ROWS)
+    assert_equal_to_alone(task_of(kind), plain, params, epochs=3)  # some members have no weights at all
+
+
+def _needed(known: Known, params: Mapping[str, Any]) -> bool:
+    return all(params.get(name, "none") in values for name, values in known.requires.items())
 
 
 @DTYPES
