@@ -8,7 +8,7 @@ from typing import Any
 from hpo.spec.contract import Known
 from hpo.spec.space import show
 from hpo.training.contract import LOOP_PARAMETERS
-from hpo.training.models import MODEL_PARAMETERS
+from hpo.training.models import MODEL_PARAMETERS, RECURRENT_PARAMETERS
 from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.initializers import INITIALIZERS
 from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
@@ -44,6 +44,8 @@ def vocabulary_page() -> str:
         parts.append(f"\n## {title}\n{_table(registry.known())}{aliases and chr(10) + aliases.strip() + chr(10)}")
     parts.append(f"\n## Training\n{_table(LOOP_PARAMETERS)}")
     parts.append(f"\n## Networks (`hpo.mlp`)\n{_table(MODEL_PARAMETERS)}")
+    own = {name: known for name, known in RECURRENT_PARAMETERS.items() if known is not None}
+    parts.append(f"\n## Networks (`hpo.recurrent`)\n\nIn place of those of `hpo.mlp`.\n{_table(own)}")
     parts.append(
         "\n## Metrics\n\nEach epoch, with `train_` (over the epoch's batches as they were trained) and `val_`.\n\n"
     )

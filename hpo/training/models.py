@@ -89,3 +89,50 @@ def _mlp(
     if outputs == 1:
         layers.append(SqueezeLast())
     return torch.nn.Sequential(*layers)
+
+
+RECURRENT_PARAMETERS: dict[str, Known | None] = {
+    "hidden_layers": Known("layers", [32], "units of the recurrent layers, or their count, each hidden_units wide"),
+    "cell": Known("choice", "lstm", "what a recurrent layer consists of", choices=("rnn", "gru", "lstm")),
+    "forget_bias": Known(
+        "float",
+        1.0,
+        "is added to an LSTM's forget gate, so that it begins by remembering",
+        requires={"cell": ("lstm",)},
+    ),
+    "activation": Known(
+        "choice", "tanh", "of the recurrent layers, in place of tanh", choices=ACTIVATIONS.names(), mixes=False
+    ),
+    "batch_norm": None,
+}
+"""The hyperparameters of `recurrent` that `mlp` has not, or has otherwise: a task's `parameters` begin with these."""
+
+
+def recurrent(params: Mapping[str, Any], features: Sequence[int], outputs: int) -> nn.Module:
+    """Return a recurrent network: layers of `cell`, dropout after each, then a linear layer on the last step.
+
+    params: `hidden_layers`, `hidden_units`, `cell`, `forget_bias`, `activation`, `dropout`; absent ones have the
+    defaults of RECURRENT_PARAMETERS.
+    features: the shape of one row, [steps, features].
+
+    The model maps [N, steps, features] to [N] when `outputs` is 1, else to [N, outputs].
+    """
+    from hpo.training.layers import Recurrent, SqueezeLast  # loads Torch
+
+    chosen = {name: known.default for name, known in RECURRENT_PARAMETERS.items() if known is not None} | dict(params)
+    widths = layer_widths(chosen)
+    if not widths:
+        raise ValueError("hidden_layers must have a recurrent layer at least")
+    layers: list[nn.Module] = []
+    width = features[-1]
+    for index, units in enumerate(widths):
+        activation = make_activation(chosen["activation"])
+        is_last = index == len(widths) - 1
+        bias = chosen["forget_bias"] if chosen["cell"] == "lstm" else 0.0
+        layers.append(Recurrent(chosen["cell"], width, units, activation, bias, sequence=not is_last))
+        layers.append(torch.nn.Dropout(chosen.get("dropout", 0.0)))
+        width = units
+    layers.append(torch.nn.Linear(width, outputs))
+    if outputs == 1:
+        layers.append(SqueezeLast())
+    return torch.nn.Sequential(*layers)

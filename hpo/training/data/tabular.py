@@ -6,7 +6,7 @@ are then learned from the training rows alone, so that nothing of validation or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -85,20 +85,33 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
             raise UserError(f"every training row has the weight 0 (column {data['weight']!r}); another split_seed?")
         target_notes.append(f"weight {data['weight']!r}: how much a row counts in training, and no feature")
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
-    columns = _classify(table.iloc[parts[0]], options["scale"])
-    columns.dropped += [data["weight"]] if weight is not None else []
-    if not (columns.numbers or columns.truths or columns.texts):
-        raise SpecError([_nothing_left(columns)], "data")
-    fitted = fit_columns(table.iloc[parts[0]], columns, data["target"], options["separator"], options["scale"])
+    unused = [data["weight"]] if weight is not None else []
+    train_rows = table.iloc[parts[0]]
+    fitted, column_notes = fit_features(train_rows, data["target"], options["separator"], options["scale"], unused)
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
     train, validation, test = (
         to_split(part, y[rows], kind, None if weight is None else weight[rows])
         for part, rows in zip(x, parts, strict=True)
     )
-    notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *columns.notes]
+    notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
     notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
     outputs = len(classes) if kind == "multiclass" else 1
     return Splits(train, validation, test, outputs, tuple(notes), classes, fitted)
+
+
+def fit_features(
+    train: pd.DataFrame, target: str, separator: str, scale: bool = True, unused: Sequence[str] = ()
+) -> tuple[FittedColumns, list[str]]:
+    """Return what turns a table into features, fitted on training rows without their target, and what it makes of which
+    column. scale: standardise. unused: columns of the file besides.
+
+    Raises SpecError if no column is left to learn from.
+    """
+    columns = _classify(train, scale)
+    columns.dropped += unused
+    if not (columns.numbers or columns.truths or columns.texts):
+        raise SpecError([_nothing_left(columns)], "data")
+    return fit_columns(train, columns, target, separator, scale), columns.notes
 
 
 def read_table(path: str, separator: str) -> pd.DataFrame:

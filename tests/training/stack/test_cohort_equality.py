@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hpo.spec.contract import Known
 from hpo.training.layers import SqueezeLast
+from hpo.training.models import RECURRENT_PARAMETERS, recurrent
 from hpo.training.task import Kind, Split, Splits, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 from hpo.training.vocabulary.initializers import INITIALIZERS
@@ -448,3 +449,20 @@ def test_mixtures(kind: Kind, batch_norm: bool, dtype: torch.dtype) -> None:
     params = [mixture(kind, rng, batch_norm) for _ in range(20)]
     splits = ragged_splits(76) if kind == "regression" else splits_of(kind, ROWS)
     assert_equal_to_alone(task_of(kind), splits, params, [rng.choice([1, 2, 3]) for _ in params])
+
+
+@DTYPES
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_recurrent_networks(cell: str, dtype: torch.dtype) -> None:
+    """Two layers with dropout between them; members with different numbers of rows."""
+    attributes = {
+        "parameters": RECURRENT_PARAMETERS,
+        "model": lambda self, params, features, outputs: recurrent(params, features, outputs),
+    }
+    params = [
+        {"cell": cell, "hidden_layers": [5, 3], "batch_size": 8, "dropout": 0.2 * member, "grad_clip_norm": 1.0,
+         "optimizer": ["adam", "sgd"][member % 2], "initializer": INITIALIZERS.names()[member], **outliers}
+        for member, outliers in enumerate(OUTLIER_PARAMS[:3])
+    ]  # fmt: skip
+    splits = splits_of("regression", 40, shape=(6, 2))
+    assert_equal_to_alone(task_of("regression", **attributes), splits, params)
