@@ -20,7 +20,7 @@ from hpo.spec.sweep import Sweep
 from hpo.training.contract import contract_of, with_defaults
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("binary", "cifar10", "regression", "sequence")
+NAMES = ("binary", "cifar10", "multiclass", "regression", "sequence")
 
 
 @pytest.fixture
@@ -117,6 +117,8 @@ def test_defaults_obey_their_own_rules(name: str) -> None:
         ("binary", {"test": 0.6, "validation": 0.4}, "validation", "must be below 1"),
         ("binary", {"csv": "nowhere.csv", "target": "left"}, "csv", "does not exist"),
         ("binary", {"target": "left"}, "target", "needs `csv`"),
+        ("multiclass", {"source": "wines"}, "source", "did you mean 'wine'?"),
+        ("multiclass", {"label_noise": 0.1}, "label_noise", "unknown key"),
         ("regression", {"source": "freedman"}, "source", "did you mean 'friedman'?"),
         ("regression", {"outliers": 0.7}, "outliers", "must be a number in [0, 0.5], but got 0.7"),
         ("regression", {"outliers": "many"}, "outliers", "must be a number"),
@@ -141,6 +143,8 @@ def test_faults(name: str, data: dict[str, Any], path: str, message: str) -> Non
         ("binary", "separable", 1000, 20),
         ("binary", "xor", 1000, 2),
         ("binary", "breast_cancer", 569, 30),
+        ("multiclass", "digits", 1797, 64),
+        ("multiclass", "wine", 178, 13),
         ("regression", "friedman", 2000, 10),
         ("regression", "diabetes", 442, 10),
     ],
@@ -211,7 +215,7 @@ def test_the_split_of_a_script() -> None:
     assert (len(splits.train), len(splits.test)) == (800, 0)
 
 
-@pytest.mark.parametrize("name", ["binary", "regression"])
+@pytest.mark.parametrize("name", ["binary", "multiclass", "regression"])
 def test_an_own_table(name: str, tmp_path: Path) -> None:
     rows = "\n".join(f"{n % 7},{n % 5},{n % 2}" for n in range(50))
     (tmp_path / "own.csv").write_text(f"a,b,c\n{rows}\n")
@@ -318,7 +322,7 @@ def test_every_public_name_exists() -> None:
 def test_batch_norm_on_single_rows(name: str) -> None:
     """A perceptron's normalizes over rows only, and is refused with one; the network for pictures takes one."""
     task = importlib.import_module(f"objectives.{name}").objective
-    contract, outputs = contract_of(task()), 10 if name == "cifar10" else 1
+    contract, outputs = contract_of(task()), 10 if task.kind == "multiclass" else 1
     params = with_defaults(contract, {"batch_norm": True})
     shape = torch.Size((3, 32, 32) if name == "cifar10" else (5,))
     model = task().model(params, shape, outputs).train()
