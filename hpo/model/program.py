@@ -1,7 +1,8 @@
 """The whole model as one program that needs no code of the objective's: torch.export's format, PT2.
 
 It takes rows as `Split.x` has them, any number of them, and gives the logits of a classification or a regression's
-values in the target's own units: the task's `batch`, its model and the target's way back are all in it.
+values in the target's own units: the task's `batch`, its model, the output activation and the target's way back are all
+in it. (Of an output activation that makes no probabilities it gives the logits that its outputs stand for.)
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class WholeModel(nn.Module):
         super().__init__()
         self.model = run.model
         self._batch: Callable[[Tensor], Tensor] = lambda x: run.task.batch(x, run.params, None)
-        self._back = run.data.units.inverse
+        self._back = run.data.units.answer
 
     def forward(self, x: Tensor) -> Tensor:
         return self._back(self.model(self._batch(x)))

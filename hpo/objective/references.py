@@ -143,7 +143,9 @@ def _comparable_loss(task: TorchTask, splits: Splits, order: ReferenceOrder) -> 
     """Return the trials' loss, if it is the metric and says the same of these models; else None."""
     if order.loss_params is None:
         return None
-    params = with_defaults(contract_of(task), order.loss_params)
+    # These models give logits and values, whatever the trials make of their outputs.
+    own = {name: value for name, value in order.loss_params.items() if name != "output_activation"}
+    params = with_defaults(contract_of(task), own)
     choice, _ = bind_loss(task.kind, params, splits.train, splits.outputs)
     same = params.get("target_transform", "none") == "none" and (
         task.kind == "regression" or choice.name in _OF_PROBABILITIES

@@ -66,6 +66,9 @@ class Known:
         e.g. {"optimizer": ("sgd", "rmsprop")}; empty: always. A value outside is a fault, never ignored.
     excludes: values of other hyperparameters beside which this one can't be true, and why; e.g.
         {"batch_size": {1: "batch norm needs two rows"}}.
+    hints: what to write in place of words that people may try and that are no values of this one.
+    also: words under which people may look for this hyperparameter; they are no names of it.
+    part_of: a hyperparameter of the model without which this one means nothing: a task that drops it drops both.
     """
 
     kind: Literal["float", "int", "bool", "choice", "layers"]
@@ -78,6 +81,9 @@ class Known:
     nullable: bool = False  # None is allowed and means "off"
     mixes: bool = False  # trials that differ in it can train in one cohort; it changes no tensor's shape
     default_where: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    part_of: str = ""
 
     def __post_init__(self) -> None:
         """Have defaults as a sweep file would: they are recorded. Raises TypeError for what none could have."""

@@ -37,6 +37,7 @@ LOOP_PARAMETERS: dict[str, Known] = {
         within="(0, inf)",
         nullable=True,
         mixes=True,
+        also=("clipnorm", "clip_norm", "gradient_clipping", "max_grad_norm", "global_clipnorm"),
     ),
     "grad_clip_value": Known(
         "float",
@@ -45,6 +46,16 @@ LOOP_PARAMETERS: dict[str, Known] = {
         within="(0, inf)",
         nullable=True,
         mixes=True,
+        also=("clipvalue", "clip_value"),
+    ),
+    "l1_penalty": Known(
+        "float",
+        0.0,
+        "times the sum of absolute weights (no biases, no scales of norms) is added to the training loss, and takes "
+        "weights to exactly 0; train_loss is without it",
+        within="[0, inf)",
+        mixes=True,
+        also=("l1", "l1_lambda", "l1_reg"),
     ),
     "seed": Known(
         "int", None, "fixes the trial's seed; absent: derived from the sweep's", within="[0, inf)", mixes=True
@@ -93,7 +104,7 @@ def _contract_of(task: TorchTask) -> Contract:
         parameters=parameters,
         metrics=known_metrics(
             task.kind,
-            loss_parameters=frozenset(losses.known()),
+            loss_parameters=frozenset(losses.known()) - {"output_activation"},  # one scale, whatever it is taken of
             target_parameters=frozenset(name for registry in targets for name in registry.known()),
         ),
         aliases={registry.kind: registry.aliases for registry in registries if registry.aliases},
@@ -135,7 +146,11 @@ def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]
     own = {name: known for name, known in task.parameters.items() if known is not None}
     parameters = {name: known for name, known in (vocabulary | own).items() if name not in dropped}
     # What required a dropped hyperparameter goes with it, unless the task describes it anew.
-    return {name: known for name, known in parameters.items() if name in own or not dropped & known.requires.keys()}
+    return {
+        name: known
+        for name, known in parameters.items()
+        if name in own or not dropped & {*known.requires, known.part_of}
+    }
 
 
 def _resolved(contract: Contract, name: str, value: Any) -> Any:

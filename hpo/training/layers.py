@@ -80,6 +80,47 @@ class Recurrent(nn.Module):
         return f"{self.cell}, units={self.units}, forget_bias={self.forget_bias}, sequence={self.sequence}"
 
 
+class Fork(nn.Module):
+    """Where a residual block begins: hands its input on to branch and shortcut."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Shortcut(nn.Module):
+    """The way around a branch that keeps the width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class ProjectedShortcut(nn.Linear):
+    """The way around a branch that changes the width: a linear layer without bias."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__(width, outputs, bias=False)
+
+
+class Residual(nn.Module):
+    """x -> shortcut(x) + branch(x) on [N, width] (He et al., "Deep residual learning", 2016, equations 1 and 2).
+
+    The sum is handed on as it is, with the activation in the branch: a way through all blocks on which nothing changes
+    signals and gradients (He et al., "Identity mappings in deep residual networks", 2016).
+    """
+
+    def __init__(self, branch: nn.Sequential, width: int, outputs: int) -> None:
+        """width, outputs: of the branch; where they differ the shortcut is a projection (option B of the paper)."""
+        super().__init__()
+        self.fork = Fork()
+        self.branch = branch
+        self.shortcut = Shortcut() if width == outputs else ProjectedShortcut(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fork(x)
+        out: Tensor = self.shortcut(x) + self.branch(x)
+        return out
+
+
 class UniformPool:
     """Uniform numbers in [0, 1) for K models, each model's from its own generator.
 

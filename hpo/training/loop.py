@@ -157,11 +157,15 @@ def train_step(run: Run, rows: Tensor, step: int, examination: Examination | Non
     if examination is not None:
         examination.before()
         examination.gradients()
+    if run.penalty is not None:
+        run.penalty.add()
     if clip_value is not None:
         torch.nn.utils.clip_grad_value_(run.model.parameters(), clip_value)
     if clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
     run.optimizer.step()
+    if run.penalty is not None:
+        run.penalty.settle()
     if examination is not None:
         examination.after()
     return output.detach(), loss.detach()
@@ -220,7 +224,8 @@ def finite_metrics(run: Run, prefix: str, outputs: Tensor, targets: Tensor) -> d
     """Return the metrics of one split. Raises NotFinite if an output, or their loss, is not finite."""
     if not outputs.isfinite().all():
         raise NotFinite
-    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.data.units)
+    counts = run.loss_choice[0].counts
+    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.data.units, counts)
     if f"{prefix}_loss" not in metrics:  # as_floats left it out
         raise NotFinite
     return metrics

@@ -12,11 +12,12 @@ from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, to_device
 from hpo.training.members import ALONE, Member
+from hpo.training.penalty import L1Penalty, l1_penalty
 from hpo.training.seeding import Streams, global_seed, streams
 from hpo.training.task import Split, Splits, TorchTask
 from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
 from hpo.training.vocabulary.labels import RowWeights, row_weights
-from hpo.training.vocabulary.losses import Bound, LossChoice, bind_loss
+from hpo.training.vocabulary.losses import Bound, LossChoice, answers, bind_loss
 from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
 from hpo.training.vocabulary.schedules import Progress, ScheduleChoice, make_schedule
 from hpo.training.vocabulary.targets import PreparedTargets, prepare_targets
@@ -87,6 +88,11 @@ class Run:
     def optimizer(self) -> torch.optim.Optimizer:
         """The plain loop's; a stack has its own, for all of its members."""
         return make_optimizer(self.params, self.model.parameters())
+
+    @cached_property
+    def penalty(self) -> L1Penalty | None:
+        """The plain loop's L1 penalty; None: there is none."""
+        return L1Penalty(self.model, size) if (size := l1_penalty(self.params)) else None
 
     @property
     def seed(self) -> int:
@@ -160,11 +166,12 @@ def start(
     seed = member.seed(trial.seed)
     params |= {"epochs": epochs, "seed": seed}
     training, validation = to_device(splits.train, device), to_device(splits.validation, device)
-    units, kept_rows, whole_x = Units(), None, training.x
+    activation = answers(task.kind, params)
+    units, kept_rows, whole_x = Units(activation=activation), None, training.x
     if task.kind == "regression":
         prepared = prepare(training, params)
         training, kept_rows = prepared.train, prepared.rows
-        units = Units(prepared.forward, prepared.inverse, prepared.transform)
+        units = Units(prepared.forward, prepared.inverse, prepared.transform, activation)
         validation = Split(validation.x, units.forward(validation.y))
     weights = row_weights(task.kind, training, params)
     random = streams(seed, device)
@@ -196,7 +203,8 @@ def build_model(
     """Return the task's model on the CPU, its first weights drawn from `random.weights` alone."""
     with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
         model = task.model(params, features, outputs)
-    initialize(model, params.get("initializer", INITIALIZERS.default), random.weights)
+    name, scale = params.get("initializer", INITIALIZERS.default), float(params.get("init_scale", 1.0))
+    initialize(model, name, random.weights, scale)
     return model
 
 

@@ -129,7 +129,8 @@ class TorchTask:
         """Return an untrained model for these hyperparameters (every one the contract knows is present, or inactive).
 
         features: the shape of one row of x. The model maps [N, *features] to [N] for binary (logits) and regression,
-        to [N, outputs] (logits) for multiclass. Its weights are drawn again by the platform's initializer.
+        to [N, outputs] (logits) for multiclass: raw outputs, since what `output_activation` says comes after the model.
+        Its weights are drawn again by the platform's initializer.
         """
         raise NotImplementedError
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from hpo.training.epochs import EpochEvents, Measured, train_epochs
 from hpo.training.evaluation import CHUNK, check_shape
 from hpo.training.loop import CHECK_EVERY
+from hpo.training.penalty import l1_penalty
 from hpo.training.run import Run
 from hpo.training.stack.batches import Batch, draw_epoch, padded
 from hpo.training.stack.compiled import compiled
@@ -73,7 +74,8 @@ class Cohort:
         self.task, self.device = first.task, first.device
         self.model = StackedModel([run.model for run in self.runs])
         self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
-        self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
+        settings = [_settings(run) for run in self.runs]
+        self.optimizer = StackedOptimizer(settings, self.model.flat, self.model.weights())
         self._differentiable = compiled(self._evaluate) if compile else None
         self._replays = not compile and (self.device.type == "cuda" if replay is None else replay)
         self._replayed: ReplayedSteps | None = None
@@ -270,8 +272,9 @@ class Cohort:
             for size in set(used):
                 rows = [row for row, count in enumerate(used) if count == size]
                 out, target = (outputs, targets) if ragged is None else (outputs[rows, :size], targets[rows, :size])
-                for name, values in self._in_units(out, target, rows).items():
-                    columns.setdefault(name, losses.new_zeros(len(self)))[rows] = values
+                counts = self.loss.counts(out, target, rows)
+                for name, values in (self._in_units(out, target, rows) | counts).items():
+                    columns.setdefault(name, losses.new_full((len(self),), torch.nan))[rows] = values
             table = torch.stack([healthy.double(), *columns.values()]).T.tolist()  # one copy from the device
         names = [f"{prefix}_{name}" for name in columns]
         return [
@@ -281,9 +284,10 @@ class Cohort:
 
     def _in_units(self, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
         """Return the metrics of the runs in these rows, in the target's own units."""
+        units = [self.runs[row].data.units for row in rows]
+        if self.task.kind == "regression" or any(each.activation is not None for each in units):
+            outputs = torch.stack([each.answer(output) for each, output in zip(units, outputs, strict=True)])
         if self.task.kind == "regression":
-            units = [self.runs[row].data.units for row in rows]
-            outputs = torch.stack([each.inverse(output) for each, output in zip(units, outputs, strict=True)])
             targets = torch.stack([each.inverse(target) for each, target in zip(units, targets, strict=True)])
         return measure(self.task.kind, outputs, targets)
 
@@ -300,7 +304,7 @@ def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time, keeper:
 
 def _likeness(run: Run) -> tuple[str, ...]:
     """Return what to sort runs by: first what the most numbers depend on in the forward pass."""
-    names = [str(run.params.get(name, "")) for name in ("activation", "loss", "optimizer")]
+    names = [str(run.params.get("activation", "")), run.loss_choice[0].name, str(run.params.get("optimizer", ""))]
     return (*names, f"{run.trial.number:09d}", f"{run.member.index:05d}")
 
 
@@ -310,4 +314,5 @@ def _settings(run: Run) -> Settings:
         defaults=run.rates.optimizer_defaults,
         clip_norm=run.params.get("grad_clip_norm"),
         clip_value=run.params.get("grad_clip_value"),
+        l1_penalty=l1_penalty(run.params),
     )

@@ -25,6 +25,7 @@ from hpo.training.vocabulary.initializers import INITIALIZERS
 from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
+from hpo.training.vocabulary.output_activations import known_output_activation
 from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
@@ -47,6 +48,7 @@ VALUES: dict[str, list[Any]] = {
     "eps": [1e-8, 1e-3, 1e-6, 1e-2, 1e-7],
     "alpha": [0.99, 0.0, 0.9, 0.5, 0.95],
     # losses
+    "output_activation": ["default", "default", "default", "tanh", "default"],  # see test_output_activations
     "pos_weight": [None, 3.0, 0.5, 1.0, 2.0],
     "focal_gamma": [2.0, 0.0, 0.5, 1.0, 3.0],
     "focal_alpha": [0.25, 0.5, 0.75, 0.1, 0.9],
@@ -54,6 +56,8 @@ VALUES: dict[str, list[Any]] = {
     "smoothing": [0.1, 0.0, 0.3, 0.05, 0.5],
     "huber_delta": [1.0, 0.1, 0.5, 2.0, 10.0],
     "quantile": [0.5, 0.1, 0.9, 0.25, 0.75],
+    # initializers
+    "init_scale": [1.0, 0.1, 2.0, 0.5, 3.0],
     # schedules: so short that each acts within three epochs
     "step_size": [1, 2, 1, 2, 1],
     "step_gamma": [0.1, 0.5, 0.9, 0.3, 1.0],
@@ -131,6 +135,18 @@ def test_losses_mixed(kind: Kind, dtype: torch.dtype) -> None:
     assert_equal_to_alone(task_of(kind), splits_of(kind, ROWS), params)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_activations(kind: Kind, dtype: torch.dtype) -> None:
+    """Each with each loss that takes one, twice with different parameters."""
+    params = [
+        {**BASE, "loss": choice.name, **values_of(choice.takes, member), "output_activation": activation}
+        for choice in LOSSES[kind] if "output_activation" in choice.takes
+        for activation in known_output_activation(kind).choices
+        for member in range(2)
+    ]  # fmt: skip
+    assert_equal_to_alone(task_of(kind), splits_of(kind, ROWS), params)
+
+
 @DTYPES
 @pytest.mark.parametrize("activation", ACTIVATIONS.names())
 def test_activations(activation: str, dtype: torch.dtype) -> None:
@@ -178,7 +194,11 @@ def test_a_plateau_that_happens(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("initializer", INITIALIZERS.names())
 def test_initializers(initializer: str, dtype: torch.dtype) -> None:
     others = [name for name in INITIALIZERS.names() if name != initializer]
-    params = [{**BASE, "initializer": name} for name in (initializer, initializer, *others[:2])]
+    names = (initializer, initializer, *others[:2])
+    params = [
+        {**BASE, "initializer": name, **values_of(INITIALIZERS[name].takes, member)}
+        for member, name in enumerate(names)
+    ]
     assert_equal_to_alone(task_of("multiclass"), splits_of("multiclass", ROWS), params)
 
 
@@ -225,6 +245,17 @@ def test_batch_norm(rows: int, dtype: torch.dtype) -> None:
     found = assert_equal_to_alone(task_of("multiclass"), splits_of("multiclass", rows), params)
     for _, state in found.values():
         assert state["1.num_batches_tracked"] == 2 * (rows // 16 + (rows == 41))
+
+
+@DTYPES
+@pytest.mark.parametrize("hidden", [[6, 6, 6], [6, 6, 5], [4, 4]], ids=["one", "two", "no projections"])
+def test_residual_blocks(hidden: list[int], dtype: torch.dtype) -> None:
+    params = [
+        {**BASE, "hidden_layers": hidden, "residual": True, "activation": activation, "dropout": dropout,
+         "batch_norm": hidden[0] == 4, "optimizer": optimizer, "learning_rate": 0.01}
+        for activation, dropout, optimizer in [("relu", 0.0, "adam"), ("tanh", 0.3, "sgd"), ("prelu", 0.0, "adamw")]
+    ]  # fmt: skip
+    assert_equal_to_alone(task_of("multiclass"), splits_of("multiclass", ROWS), params)
 
 
 def conv_net(params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
@@ -428,7 +459,8 @@ def mixture(kind: Kind, rng: random.Random, batch_norm: bool) -> dict[str, Any]:
     params: dict[str, Any] = {
         "optimizer": optimizer.name, "loss": loss.name, "schedule": schedule.name, "activation": rng.choice(names),
         "initializer": rng.choice(INITIALIZERS.names()), "dropout": rng.choice([0.0, 0.2, 0.5]), "batch_size": 16,
-        "batch_norm": batch_norm, "hidden_layers": [8, 6],
+        "batch_norm": batch_norm, "hidden_layers": [8, 6], "residual": batch_norm,
+        "l1_penalty": rng.choice([0.0, 0.0, 0.01]), "init_scale": rng.choice([1.0, 0.5]),
     }  # fmt: skip
     for choice in (optimizer, loss, schedule):
         params |= {name: rng.choice(VALUES[name]) for name in choice.takes if rng.random() < 0.8}
