@@ -75,7 +75,7 @@ class Cohort:
         self.model = StackedModel([run.model for run in self.runs])
         self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
         settings = [_settings(run) for run in self.runs]
-        self.optimizer = StackedOptimizer(settings, self.model.flat, self.model.weights())
+        self.optimizer = StackedOptimizer(settings, self.model.flat, self.model.weights)
         self._differentiable = compiled(self._evaluate) if compile else None
         self._replays = not compile and (self.device.type == "cuda" if replay is None else replay)
         self._replayed: ReplayedSteps | None = None

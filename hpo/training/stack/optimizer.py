@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,8 @@ class StackedOptimizer:
     in a copy of the parameters: each kind updates one contiguous slice, and one gather puts the result back.
     """
 
-    def __init__(self, settings: Sequence[Settings], flat: Tensor, weights: Tensor) -> None:
-        """weights: which of the P numbers of a member are weights that a penalty is on, [P] of bool.
+    def __init__(self, settings: Sequence[Settings], flat: Tensor, weights: Callable[[], Tensor]) -> None:
+        """weights: returns which of the P numbers of a member are weights that a penalty is on, [P] of bool.
 
         Raises CannotStack if an optimizer has no stacked form."""
         self._settings = list(settings)
@@ -97,7 +97,7 @@ class StackedOptimizer:
         )
 
     def _penalties(self, sizes: Sequence[float], flat: Tensor) -> Tensor | None:
-        return flat.new_tensor(sizes).unsqueeze(1) * self._weights if any(sizes) else None
+        return flat.new_tensor(sizes).unsqueeze(1) * self._weights() if any(sizes) else None
 
     def plan(self, timetable: Timetable, rates: NDArray[np.float64]) -> None:
         """Let a timetable say what changes from step to step, until `took`. rates: each member's learning rate at each

@@ -87,10 +87,16 @@ def answer_of(kind: Kind, link: str, activation: str) -> Map | None:
         return function
     if (kind, made) == ("multiclass", "sigmoid"):
         return lambda outputs: torch.nn.functional.logsigmoid(outputs)  # exact where the sigmoid is 1 but for rounding
-    back = _LOGITS[natural]
+    back = _sure_logit if kind == "binary" else _LOGITS[natural]
 
     def answer(outputs: Tensor) -> Tensor:
         values = function(outputs)
         return back(values) + _SLIGHTLY * (values - values.clamp(_EDGE, 1 - _EDGE))
 
     return answer
+
+
+def _sure_logit(p: Tensor) -> Tensor:
+    """As torch.logit with the same edges, but the same to the last digits wherever it is computed: 1 - (1 - 1e-7) has
+    hardly any in float32, so that other runtimes would give other logits."""
+    return p.clamp(_EDGE, 1.0).log() - (1.0 - p).clamp(_EDGE, 1.0).log()

@@ -118,6 +118,15 @@ def test_answers_say_what_was_made(kind: Kind, activation: str) -> None:
         assert metrics["accuracy"] == (made.argmax(-1) == y.numpy()).mean()
 
 
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_answers_at_the_edges_have_all_their_digits(kind: Kind) -> None:
+    """Or other runtimes (ONNX) would give other ones."""
+    answer = answers(kind, {"output_activation": "linear"})
+    assert answer is not None
+    z = torch.tensor([[-3.0, 0.0, 1e-7], [1e-6, 0.5, 0.999], [0.999999, 0.9999999, 1.0], [1.5, 40.0, -40.0]])
+    torch.testing.assert_close(answer(z), answer(z.double()).float(), rtol=1e-5, atol=1e-5)
+
+
 def test_a_sigmoid_for_each_class_is_told_apart_where_it_is_1_but_for_rounding() -> None:
     answer = answers("multiclass", {"loss": "bce"})
     assert answer is not None
