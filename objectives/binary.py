@@ -30,8 +30,8 @@ WIDE = ("synthetic", "make_classification", "separable")
 MIXED = ("synthetic", "make_classification")
 OPTIONS = {
     "source": hpo.Known("choice", "synthetic", choices=(*MADE, "breast_cancer")),
-    "rows": hpo.Known("int", 1000, "how many rows are made", within="[30, 10000000]", requires={"source": MADE}),
-    "features": hpo.Known("int", 20, "how many numbers a row has", within="[2, 10000]", requires={"source": WIDE}),
+    "rows": hpo.Known("int", 1000, "how many rows are made", within="[30, 1000000]", requires={"source": MADE}),
+    "features": hpo.Known("int", 20, "how many numbers a row has", within="[2, 1000]", requires={"source": WIDE}),
     "imbalance": hpo.Known("float", 0.5, "share of class 1", within="(0, 0.5]", requires={"source": MIXED}),
     "label_noise": hpo.Known("float", 0.0, "share of the training labels that are turned round", within="[0, 0.5]"),
 }
@@ -56,7 +56,9 @@ class Binary(hpo.TableTask):
             return separable(rows, features)
         classes = [1 - rare, rare] if rare != OPTIONS["imbalance"].default else None
         if source == "make_classification":
-            return make_classification(rows, features, weights=classes, random_state=42)  # type: ignore[no-any-return]
+            repeated = min(2, features - 2)  # scikit-learn's default, where there are so many features
+            made = make_classification(rows, features, n_redundant=repeated, weights=classes, random_state=42)
+            return made  # type: ignore[no-any-return]
         # Half of the features say something, a quarter repeat them, a quarter are noise, and one label in 40 is wrong
         # (flip_y redraws 5 per cent, and fewer of a rare class): no model is perfect, and tuning pays.
         return make_classification(  # type: ignore[no-any-return]

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 OPTIONS = {
     "source": hpo.Known("choice", "friedman", choices=("friedman", "diabetes")),
     "rows": hpo.Known(
-        "int", 2000, "how many rows are made", within="[30, 10000000]", requires={"source": ("friedman",)}
+        "int", 2000, "how many rows are made", within="[30, 1000000]", requires={"source": ("friedman",)}
     ),
     "features": hpo.Known(
-        "int", 10, "how many numbers a row has", within="[5, 10000]", requires={"source": ("friedman",)}
+        "int", 10, "how many numbers a row has", within="[5, 1000]", requires={"source": ("friedman",)}
     ),
     "outliers": hpo.Known("float", 0.05, within="[0, 0.5]"),
 }

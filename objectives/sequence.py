@@ -27,6 +27,10 @@ class Sequence(hpo.TorchTask):
     kind = "regression"
     parameters = hpo.RECURRENT_PARAMETERS
 
+    def libraries(self, data: Mapping[str, Any]) -> tuple[str, ...]:
+        table = ("pandas", "sklearn.impute", "sklearn.pipeline") if "csv" in data else ()
+        return (*super().libraries(data), *table)
+
     def check_data(self, data: Mapping[str, Any]) -> list[hpo.Fault]:
         return hpo.check_sequences(data)
 

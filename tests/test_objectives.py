@@ -109,7 +109,7 @@ def test_defaults_obey_their_own_rules(name: str) -> None:
         ("binary", {"source": "separable", "imbalance": 0.1}, "imbalance", "(leave imbalance out)"),
         ("binary", {"imbalance": 0.9}, "imbalance", "must be a number in (0, 0.5], but got 0.9"),
         ("binary", {"label_noise": 0.6}, "label_noise", "must be a number in [0, 0.5], but got 0.6"),
-        ("binary", {"rows": 20}, "rows", "must be a whole number in [30, 10000000], but got 20"),
+        ("binary", {"rows": 20}, "rows", "must be a whole number in [30, 1000000], but got 20"),
         ("binary", {"scale": "no"}, "scale", "must be true or false, but got 'no'"),
         ("binary", {"split": "grouped"}, "split", "must be one of stratified, random, but got 'grouped'"),
         ("regression", {"source": "diabetes", "features": 12}, "features", "belongs to source: friedman"),
@@ -160,6 +160,8 @@ def test_sources(name: str, source: str, rows: int, features: int) -> None:
     [
         ("binary", {"rows": 90, "features": 3}, 90, 3),
         ("binary", {"source": "xor", "rows": 60}, 60, 2),
+        ("binary", {"source": "make_classification", "rows": 60, "features": 2}, 60, 2),
+        ("binary", {"rows": 60, "features": 2}, 60, 2),
         ("binary", {"source": "separable", "rows": 60, "features": 2}, 60, 2),
         ("regression", {"rows": 60, "features": 5}, 60, 5),
     ],
@@ -333,3 +335,9 @@ def test_batch_norm_on_single_rows(name: str) -> None:
     else:
         assert name == "cifar10"
         model(torch.zeros(1, *shape))
+
+
+def test_a_recurrent_network_has_a_layer() -> None:
+    known = contract_of(task("sequence")).parameters["hidden_layers"]
+    assert known.objection([]) and known.objection(0) and not known.objection([8]) and not known.objection(2)
+    assert "in [1, inf), but got []" in known.objection([])

@@ -81,7 +81,7 @@ def _measured(task: TorchTask, splits: Splits, order: ReferenceOrder, name: str,
     (x, y), (x_validation, _) = (_arrays(split, name != "constant") for split in (splits.train, splits.validation))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it did not converge, say: these are its defaults
-        model.fit(x, y)
+        model.fit(x, y, **_weights_of(splits.train))
         outputs = torch.from_numpy(_outputs(task.kind, model, x_validation, splits.outputs))
     targets = splits.validation.y.detach().cpu()
     found = measure(task.kind, outputs, targets)
@@ -101,6 +101,11 @@ def _arrays(split: Split, features: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     if features:
         x = split.x.detach().cpu().numpy().reshape(len(split), -1).astype(np.float64)
     return x, split.y.detach().cpu().numpy().astype(np.float64)
+
+
+def _weights_of(split: Split) -> dict[str, NDArray[Any]]:
+    """Return the weights of rows as scikit-learn's models take them: as trials have them."""
+    return {} if split.weight is None else {"sample_weight": split.weight.detach().cpu().numpy().astype(np.float64)}
 
 
 def _model(kind: Kind, name: str) -> Any:

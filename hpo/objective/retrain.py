@@ -116,8 +116,10 @@ def on_both(splits: Splits) -> Splits:
     as it is. The validation rows are there still, since training measures on them; they mean nothing any more."""
     train, more = splits.train, splits.validation
     weight = None
-    if train.weight is not None and more.weight is not None:
-        weight = torch.cat([train.weight, more.weight])
+    if train.weight is not None or more.weight is not None:  # a task may weight the rows that it trains on only
+        each = [torch.ones_like(part.y, dtype=torch.float32) if part.weight is None else part.weight
+                for part in (train, more)]  # fmt: skip
+        weight = torch.cat(each)
     return replace(splits, train=Split(torch.cat([train.x, more.x]), torch.cat([train.y, more.y]), weight))
 
 

@@ -71,6 +71,9 @@ A row whose output is 0 counts as a mistake.
 """
 
 
+_RECURRENT = "`hidden_units` and `dropout` as `hpo.mlp` has them, neither `batch_norm` nor `residual`, and:"
+
+
 def vocabulary_page() -> str:
     """Return the page as Markdown."""
     parts = [_HEAD]
@@ -90,7 +93,7 @@ def vocabulary_page() -> str:
     parts.append(f"\n## Training\n{_table(LOOP_PARAMETERS)}{_PENALTY}")
     parts.append(f"\n## Networks (`hpo.mlp`)\n{_table(MODEL_PARAMETERS)}{_NETWORKS}")
     own = {name: known for name, known in RECURRENT_PARAMETERS.items() if known is not None}
-    parts.append(f"\n## Networks (`hpo.recurrent`)\n\nIn place of those of `hpo.mlp`.\n{_table(own)}")
+    parts.append(f"\n## Networks (`hpo.recurrent`)\n\n{_RECURRENT}\n{_table(own)}")
     parts.append(
         "\n## Metrics\n\nEach epoch, with `train_` (over the epoch's batches as they were trained) and `val_`.\n\n"
     )

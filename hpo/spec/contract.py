@@ -116,9 +116,12 @@ class Known:
             "bool": "must be true or false",
             "int": f"must be a whole number in {self.within}",
             "float": f"must be a number in {self.within}",
-            "layers": "must be a list of layer widths like [64, 32], or a count of layers",
+            "layers": "must be a list of layer widths like [64, 32], or a count of layers" + self._how_many(),
         }[self.kind]
         return "" if self._holds(value) else f"{rule}, but got {value!r}"
+
+    def _how_many(self) -> str:
+        return f", in {self.within}" if self.within != "(-inf, inf)" else ""
 
     def _holds(self, value: Any) -> bool:
         if self.kind == "choice":
@@ -129,8 +132,9 @@ class Known:
             return False
         if self.kind == "layers":
             if isinstance(value, list | tuple):
-                return all(isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in value)
-            return isinstance(value, int) and value >= 0
+                widths = all(isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in value)
+                return widths and len(value) in Interval(self.within)
+            return isinstance(value, int) and value >= 0 and value in Interval(self.within)
         if self.kind == "int" and not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
             return False
         return isinstance(value, int | float) and value in Interval(self.within)

@@ -116,7 +116,9 @@ def _mlp(
 
 
 RECURRENT_PARAMETERS: dict[str, Known | None] = {
-    "hidden_layers": Known("layers", [32], "units of the recurrent layers, or their count, each hidden_units wide"),
+    "hidden_layers": Known(
+        "layers", [32], "units of the recurrent layers, or their count, each hidden_units wide", within="[1, inf)"
+    ),
     "cell": Known("choice", "lstm", "what a recurrent layer consists of", choices=("rnn", "gru", "lstm")),
     "forget_bias": Known(
         "float",

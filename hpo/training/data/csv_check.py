@@ -19,6 +19,7 @@ from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.splitting import (
     MINIMUM_ROWS,
     MINIMUM_ROWS_PER_CLASS,
+    RANDOM,
     SCALE_OPTIONS,
     SPLIT_OPTIONS,
     check_shares,
@@ -136,6 +137,19 @@ def _look(path: Path, written: str, look: Callable[[TextIO], list[Fault]]) -> li
     except csv.Error as error:
         told = f"must be a CSV file, but {written!r} is not: {error}"
         return [Fault(told, ("csv",), remedy="export the table again as CSV")]
+
+
+def header_of(path: Path, separator: str) -> list[str]:
+    """Return the names of a table's columns. The file must be one in which `check_csv` finds no fault."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [name.strip() for name in next(_Rows(file, separator), [])]
+
+
+def no_column(name: str, header: list[str], key: str) -> Fault:
+    """Return the fault of a key of `data` that names a column which isn't there."""
+    close = closest(name, header)
+    remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
+    return Fault(f"there is no column {name!r}", (key,), remedy=remedy)
 
 
 def _ragged(columns: int, line: int, fields: int) -> Fault:
@@ -268,9 +282,7 @@ def _check_header(
         if count > 1
     ]
     if target is not None and target not in header:
-        close = closest(target, header)
-        remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
-        faults.append(Fault(f"there is no column {target!r}", ("target",), remedy=remedy))
+        faults.append(no_column(target, header, "target"))
     elif target is not None and len(header) == 1:
         faults.append(Fault(f"there must be a column besides the target {target!r} to learn from", ("csv",)))
     return faults
@@ -280,9 +292,7 @@ def _check_weight_name(header: list[str], target: str | None, weight: str | None
     if weight is None:
         return []
     if weight not in header:
-        close = closest(weight, header)
-        remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
-        return [Fault(f"there is no column {weight!r}", ("weight",), remedy=remedy)]
+        return [no_column(weight, header, "weight")]
     if weight == target:
         return [Fault(f"{weight!r} can't be both target and weight", ("weight",))]
     if len(header) == 2:
@@ -300,7 +310,7 @@ def _check_weights(reader: _Rows, column: int, target: int, name: str) -> list[F
         value = number(row[column].strip())
         if value is None or value < 0:
             told = f"must be a number of at least 0 in every row, but line {reader.line} has {clip(row[column])!r}"
-            remedy = "fill the column: 1 counts as usual, 0 not at all"
+            remedy = "fill the column: 1 counts as usual, 0 not in the loss"
             return [Fault(f"the weight {name!r} {told}", ("weight",), remedy=remedy)]
         total += value
     return [] if total > 0 else [Fault(f"some weight must be above 0, but {name!r} is 0 in every row", ("weight",))]
@@ -388,9 +398,10 @@ def _check_folds(found: _TargetColumn, target: str, kind: Kind, options: Mapping
     """Return a fault if there are more folds than rows for them, of a class or in all."""
     if options["resample"] != "kfold":
         return []
+    whole = kind == "regression" or options["split"] == RANDOM
     counts: Counter[str] = Counter()
     for text, label in class_labels(found.values).items():
-        counts["the rows" if kind == "regression" else label] += found.values[text]
+        counts["the rows" if whole else label] += found.values[text]
     rest = {
         label: rows - shared_out(rows, options["validation"], options["test"], options["split"])[1]
         for label, rows in counts.items()
@@ -399,7 +410,7 @@ def _check_folds(found: _TargetColumn, target: str, kind: Kind, options: Mapping
     if not few:
         return []
     told = listed(f"{clip(label)} ({rows})" for label, rows in few.items())
-    what = "there must be a row" if kind == "regression" else f"each class of {target!r} must have a row"
+    what = "there must be a row" if whole else f"each class of {target!r} must have a row"
     message = f"{what} for each of {options['folds']} folds, besides the test rows, but got {told}"
     return [Fault(message, ("resample",), remedy="fewer folds: 3, or resample: reshuffle")]
 

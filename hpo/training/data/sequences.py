@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
-from hpo.spec.faults import Fault, SpecError, UserError, did_you_mean
+from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
-from hpo.training.data.csv_check import CSV_OPTIONS, check_csv
+from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, header_of, no_column
 from hpo.training.data.options import check_options, fill_options
-from hpo.training.data.splitting import MINIMUM_ROWS, SPLIT_OPTIONS, check_shares, split_indices, split_note, to_split
+from hpo.training.data.splitting import (
+    MINIMUM_ROWS,
+    SCALE_OPTIONS,
+    SPLIT_OPTIONS,
+    check_shares,
+    split_indices,
+    split_note,
+    to_split,
+)
 from hpo.training.data.tabular import fit_features, read_table
+from hpo.training.data.windows import FittedWindows
 from hpo.training.task import Splits
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ _SHARES = {name: SPLIT_OPTIONS[name] for name in ("validation", "test")}
 _SEED = {"split_seed": SPLIT_OPTIONS["split_seed"]}
 SOURCE_OPTIONS: dict[str, Known] = {
     "source": Known("choice", "adding", choices=("adding",)),
-    "rows": Known("int", 2000, "how many sequences are made", within="[30, 10000000]"),
+    "rows": Known("int", 2000, "how many sequences are made", within="[30, 1000000]"),
     "length": Known("int", 50, "steps of a sequence", within="[2, 10000]"),
     **_SHARES,
     **_SEED,
@@ -109,6 +118,8 @@ def _check_series(data: Mapping[str, Any]) -> list[Fault]:
     if not (isinstance(data.get("time"), str) and data["time"]):
         told = f"must be the name of the column that orders the rows, but got {data.get('time')!r}"
         faults.append(Fault(told, ("time",) if "time" in data else (), remedy="e.g. time: date"))
+    elif not faults and data["time"] not in (header := header_of(expanded(data["csv"]), data.get("separator", ","))):
+        faults.append(no_column(data["time"], header, "time"))
     elif data["time"] == data.get("target"):
         faults.append(Fault(f"{data['time']!r} can't be both target and time", ("time",)))
     return faults
@@ -120,7 +131,7 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     The target's own past is among the features. Windows are split in the order of time; what fills gaps, scales and
     encodes is fitted on the rows that lie before the first target of validation.
     """
-    options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, "separator": CSV_OPTIONS["separator"]})
+    options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, **SCALE_OPTIONS, "separator": CSV_OPTIONS["separator"]})
     length, ahead, target = options["length"], options["horizon"], data["target"]
     table, notes = _in_order(read_table(data["csv"], options["separator"]), target, data["time"])
     windows = len(table) - length - ahead + 1
@@ -133,8 +144,10 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     training = windows - testing - validating
     if training < 1:
         raise UserError(f"data: validation and test leave none of the {windows} windows to train on")
-    fitted, column_notes = fit_features(table[: training + length + ahead - 1], "", options["separator"])
-    x = np.lib.stride_tricks.sliding_window_view(fitted.apply(table), length, axis=0).transpose(0, 2, 1)[:windows]
+    before = table[: training + length + ahead - 1]
+    columns, column_notes = fit_features(before, "", options["separator"], options["scale"], [data["time"]])
+    fitted = FittedWindows(columns, length)
+    x = fitted.cut(columns.apply(table))[:windows]
     y = table[target].astype(float).to_numpy(dtype=np.float64)[length + ahead - 1 :]
     edges = (0, training), (training, training + validating), (training + validating, windows)
     train, validation, test = (to_split(x[start:stop], y[start:stop], "regression") for start, stop in edges)
@@ -145,25 +158,25 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
         *column_notes,
         f"{x.shape[2]} features in all, fitted on the rows before the first target of validation",
     ]
-    return Splits(train, validation, test, 1, tuple(notes))
+    return Splits(train, validation, test, 1, tuple(notes), preprocessing=fitted)
 
 
 def _in_order(table: pd.DataFrame, target: str, time: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows that have a target, in the order of time and without that column, and what there is to say."""
-    if time not in table:
-        raise SpecError(
-            [Fault(f"there is no column {time!r}", ("time",), remedy=did_you_mean(time, list(table.columns)))], "data"
-        )
     notes = [f"read {len(table)} rows and {table.shape[1]} columns from the file"]
     kept = table.dropna(subset=[target])
     if len(kept) < len(table):
         notes.append(f"dropped {len(table) - len(kept)} rows whose target {target!r} is missing: time has a gap there")
     when = pd.to_numeric(kept[time], errors="coerce")
     if when.isna().any():
-        when = pd.to_datetime(kept[time], errors="coerce", format="mixed", utc=True)
+        # No other format: of 02/03/2024 nobody knows which is the month, and a wrong order would show what comes later.
+        when = pd.to_datetime(kept[time], errors="coerce", format="ISO8601", utc=True)
     if when.isna().any():
         odd = kept[time][when.isna()].iloc[0]
-        raise UserError(f"data.time: every row must have a date or a number in {time!r}, but one has {odd!r}")
+        raise UserError(
+            f"data.time: every row must have a number or a date in {time!r}, but one has {odd!r} "
+            "(dates are written 2024-02-13 or 2024-02-13 09:30)"
+        )
     if twice := int(when.duplicated().sum()):
         notes.append(f"{twice} rows have the same {time!r} as another: they stay in the order of the file")
     order = np.argsort(when.to_numpy(), kind="stable")
@@ -195,15 +208,18 @@ def _arrays_of(written: str) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         with np.load(expanded(written), allow_pickle=False) as file:
             x, y = file["x"], file["y"]
-    except ValueError as error:  # arrays of objects, which would be pickles
-        raise UserError(f"data.arrays: {written!r}: {error}") from error
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:  # ValueError: it has pickles
+        raise UserError(f"data.arrays: {written!r} can't be read: {error}") from error
     wrong = ""
-    if x.ndim != 3 or y.ndim != 1 or len(x) != len(y):
+    if x.ndim != 3 or y.ndim != 1 or len(x) != len(y) or not all(x.shape):
         wrong = f"x must be [N, steps, features] and y [N], but they are {list(x.shape)} and {list(y.shape)}"
-    elif not all(np.issubdtype(each.dtype, np.number) for each in (x, y)):
+    elif any(each.dtype.kind not in "biuf" for each in (x, y)):
         wrong = f"x and y must be numbers, but they are {x.dtype} and {y.dtype}"
-    elif not (np.isfinite(x).all() and np.isfinite(y).all()):
-        wrong = "x and y must be finite, but some of their numbers are not"
+    else:
+        with np.errstate(over="ignore"):
+            x, y = x.astype(np.float32), y.astype(np.float32)
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            wrong = "x and y must be finite in float32, but some of their numbers are not"
     if wrong:
         raise UserError(f"data.arrays: {written!r}: {wrong}")
     return x, y

@@ -37,7 +37,7 @@ SPLIT_OPTIONS: dict[str, Known] = {
         "choice",
         STRATIFIED,
         "stratified: each class in its own share, at random; random: the rows that scikit-learn's train_test_split "
-        "draws, first those for the test, then those to validate on, with random_state=split_seed",
+        "draws with random_state=split_seed, first those for the test, then as many to validate on",
         choices=(STRATIFIED, RANDOM),
     ),
     "split_seed": Known("int", 0, "seed of the split; the same for all trials", within="[0, inf)"),
@@ -88,7 +88,7 @@ def split_indices(
     y: [N] targets. Classes (any kind but regression) are shared out one by one, so that each is in every split in
     about its own share; scikit-learn's stratified split would let a class of three rows miss one.
     Raises UserError if a class (or, in regression, the whole) has fewer than three rows, or fewer than there are folds,
-    or if a random split leaves a class without rows to train on.
+    or if a random split leaves a class without rows to train or to validate on.
     """
     generator = np.random.default_rng(seed)
     whole = split == RANDOM or kind == "regression"
@@ -119,11 +119,14 @@ def split_indices(
         for part, chosen in zip(parts, (training[~validates], training[validates], kept), strict=True):
             part.append(chosen)
     train, validate, final = (np.sort(np.concatenate(part)) for part in parts)
-    if kind != "regression" and len(lacking := np.setdiff1d(y, y[train])):
-        raise UserError(
-            f"the random split leaves class {lacking[0]!s} no row to train on "
-            "(each class is in every split with data.split: stratified)"
-        )
+    if kind != "regression":  # only a random split, or a cut of one, can lack a class
+        needed = [("train", train), *([("validate", validate)] if cut is None else [])]
+        for what, rows_of in needed:
+            if len(lacking := np.setdiff1d(y, y[rows_of])):
+                raise UserError(
+                    f"the random split leaves class {lacking[0]!s} no row to {what} on "
+                    "(each class is in every split with data.split: stratified)"
+                )
     return train, validate, final
 
 

@@ -1,7 +1,8 @@
 """What is done about wrong labels: suspected ones count less, or easy rows come first.
 
-Both go by how probable a row's label is to a random forest that has not seen the row (its out-of-bag estimate). Only
-training rows are ever weighted; what is measured counts all rows alike.
+Both go by what a random forest says of a row that it has not seen (its out-of-bag estimate), with classes weighted so
+that a rare one is no less probable for being rare. Only training rows are ever weighted; what is measured counts all
+rows alike.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _TREES = 200  # nearly every row is out of the bag of some seventy of them
 class LabelRule:
     """What is done about labels that are probably wrong.
 
-    weights: (how probable each row's label is [N], parameters) to a factor for each row [N], at least 0.
+    weights: (which rows' labels are suspected [N], parameters) to a factor for each row [N], at least 0.
     """
 
     name: str
@@ -54,10 +55,20 @@ class Curriculum:
     aliases: tuple[str, ...] = ()
 
 
-def _downweight(probable: NDArray[Any], params: Mapping[str, Any]) -> NDArray[Any]:
-    """Rows whose label is less probable than `suspect_below` count `suspect_weight`, the others 1. (Northcutt, Jiang
-    and Chuang 2021 find wrong labels in the same way, by predictions for rows that were not trained on.)"""
-    factors: NDArray[Any] = np.where(probable < params["suspect_below"], params["suspect_weight"], 1.0)
+@dataclass(frozen=True)
+class LabelEvidence:
+    """What a forest says of the training rows' labels.
+
+    suspected: [N] of bool. ease: [N], a rank in (0, 1] among the rows of its class, by how probable its label is; the
+    easiest of each class come first.
+    """
+
+    suspected: NDArray[Any]
+    ease: NDArray[Any]
+
+
+def _downweight(suspected: NDArray[Any], params: Mapping[str, Any]) -> NDArray[Any]:
+    factors: NDArray[Any] = np.where(suspected, params["suspect_weight"], 1.0)
     return factors
 
 
@@ -74,12 +85,9 @@ SUSPECT_LABELS: Registry[LabelRule] = Registry(
     "none",
     [
         LabelRule("none"),
-        LabelRule("downweight", _downweight, ("suspect_below", "suspect_weight")),
+        LabelRule("downweight", _downweight, ("suspect_weight",)),
     ],
     {
-        "suspect_below": Known(
-            "float", 0.2, "a label is suspected if a forest finds it less probable than this", within="(0, 1)"
-        ),
         "suspect_weight": Known(
             "float", 0.0, "how much a row of a suspected label counts; others count 1", within="[0, 1)"
         ),
@@ -138,35 +146,56 @@ def row_weights(kind: Kind, train: Split, params: Mapping[str, Any]) -> RowWeigh
         return None
     base = torch.ones(len(train), device=train.y.device)
     if train.weight is not None:
-        base = train.weight.to(base)
+        base = _checked(train.weight, len(train)).to(base)
     rank = None
     if rule.weights is not None:
-        base = base * torch.from_numpy(rule.weights(train.once(label_probabilities), rule_values)).to(base)
+        base = base * torch.from_numpy(rule.weights(train.once(label_evidence).suspected, rule_values)).to(base)
     if curriculum.share is not None:
-        order = np.argsort(-train.once(label_probabilities), kind="stable")
+        order = np.argsort(train.once(label_evidence).ease, kind="stable")
         rank = torch.from_numpy(np.argsort(order, kind="stable")).to(base.device)
     if not base.sum() > 0:
-        raise ValueError("no training row has a weight above 0 (suspect_below is too high, or data.weight is all 0)")
+        raise ValueError("no training row has a weight above 0")
     how = curriculum.share or (lambda epoch, values: 1.0)
     return RowWeights(_of_mean_1(base), rank, lambda epoch: how(epoch, pace))
 
 
-def label_probabilities(train: Split) -> NDArray[Any]:
-    """Return how probable each training row's label [N] is to trees of a random forest that have not seen the row.
+def label_evidence(train: Split) -> LabelEvidence:
+    """Ask a random forest about the training rows' labels. The same rows always give the same answer.
 
-    A row that every tree has seen has the probability 1. The same rows always give the same numbers.
+    A label is suspected where another class is more probable, and at least as probable as it is for the rows of that
+    class in the mean: the rule of confident learning (Northcutt, Jiang and Chuang 2021, "Confident learning: estimating
+    uncertainty in dataset labels"). Where a forest can't tell many classes apart it suspects right labels, too.
     """
     from sklearn.ensemble import RandomForestClassifier
 
     x = train.x.detach().cpu().numpy().reshape(len(train), -1)
     classes, labels = np.unique(train.y.detach().cpu().numpy(), return_inverse=True)
+    rows = np.arange(len(labels))
     if len(classes) < 2:
-        return np.ones(len(train))
-    forest = RandomForestClassifier(_TREES, min_samples_leaf=3, max_features="sqrt", oob_score=True, random_state=0)
-    forest.fit(x, labels)
-    found: NDArray[Any] = forest.oob_decision_function_[np.arange(len(labels)), labels]
-    found[np.isnan(found)] = 1.0
-    return found
+        return LabelEvidence(np.zeros(len(labels), dtype=bool), (rows + 1) / len(labels))
+    forest = RandomForestClassifier(
+        _TREES, min_samples_leaf=3, class_weight="balanced_subsample", oob_score=True, random_state=0
+    )
+    found = forest.fit(x, labels).oob_decision_function_
+    own = found[rows, labels]
+    ease = np.empty(len(labels))
+    usual = np.empty(len(classes))
+    for label in range(len(classes)):
+        members = np.flatnonzero(labels == label)
+        usual[label] = own[members].mean()
+        ease[members[np.argsort(-own[members], kind="stable")]] = np.arange(1, len(members) + 1) / len(members)
+    others = np.where(found >= usual, found, 0.0)
+    others[rows, labels] = 0.0
+    return LabelEvidence(others.max(1) > own, ease)
+
+
+def _checked(weight: Tensor, rows: int) -> Tensor:
+    """Return a split's weights. Raises ValueError if they are no weights of its rows."""
+    if tuple(weight.shape) != (rows,):
+        raise ValueError(f"a split's weight must have the shape ({rows},), but it has {tuple(weight.shape)}")
+    if not (weight.isfinite().all() and (weight >= 0).all()):
+        raise ValueError("a split's weights must be finite and at least 0")
+    return weight
 
 
 def _of_mean_1(weights: Tensor) -> Tensor:

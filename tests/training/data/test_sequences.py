@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from hpo.model.preprocessing import features, restored
 from hpo.spec.faults import UserError, render_fault
 from hpo.training.data.sequences import adding_problem, check_sequences, load_sequences
 
@@ -53,6 +55,35 @@ def test_windows_in_the_order_of_time(series: dict[str, Any]) -> None:
     assert float(latest) == pytest.approx(36, abs=1e-3)  # two before day 38
 
 
+def test_dates_whose_month_nobody_knows_are_refused(series: dict[str, Any]) -> None:
+    """A guess that differs from row to row would show training what comes later."""
+    path = Path(series["csv"])
+    days = [np.datetime64("2024-01-01") + day for day in range(60)]
+    lines = [f"{day.astype(object):%d/%m/%Y},{number},1,x" for number, day in enumerate(days)]
+    path.write_text("\n".join(["date,a,b,c", *lines]) + "\n")
+    with pytest.raises(UserError, match="number or a date in 'date', but one has '01/01/2024'"):
+        load_sequences(series)
+
+
+def test_features_as_they_are(series: dict[str, Any]) -> None:
+    splits = load_sequences({**series, "scale": False})
+    assert splits.train.x[0, :, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_a_written_model_knows_the_windows(series: dict[str, Any]) -> None:
+    """Raw rows become what training saw."""
+    splits = load_sequences(series)
+    assert splits.preprocessing is not None
+    fitted = restored(splits.preprocessing.plain())
+    rows = pd.DataFrame({"a": range(6), "b": [day * day for day in range(6)], "c": list("xyxyxy")})
+    x, told = features(fitted, rows, [4, 4], "float32")
+    assert np.allclose(x, splits.train.x[:3], atol=1e-6) and "predictions are made at rows 4 to 6" in told[0]
+    with pytest.raises(UserError, match="looks at 4 rows in the order of time, but there are 3"):
+        features(fitted, rows[:3], [4, 4], "float32")
+    with pytest.raises(UserError, match="takes a pandas DataFrame with the columns a, b, c"):
+        features(fitted, x, [4, 4], "float32")
+
+
 def test_numbers_order_rows_too_and_rows_without_a_target_go(tmp_path: Path) -> None:
     lines = [f"{step / 2},{'' if step == 3 else step}" for step in reversed(range(40))]
     (tmp_path / "own.csv").write_text("\n".join(["t,a", *lines]) + "\n")
@@ -67,6 +98,7 @@ def test_numbers_order_rows_too_and_rows_without_a_target_go(tmp_path: Path) -> 
     ("change", "message"),
     [
         ({"time": "a"}, "time: 'a' can't be both target and time"),
+        ({"time": "dat"}, "time: there is no column 'dat' (did you mean 'date'? columns: date, a, b, c)"),
         ({"time": 3}, "time: must be the name of the column that orders the rows, but got 3 (e.g. time: date)"),
         ({"split_seed": 1}, "split_seed: 'split_seed' means nothing here: a series is split in the order of time"),
         ({"length": 0}, "length: must be a whole number in [1, 10000], but got 0"),
@@ -82,8 +114,10 @@ def test_faults_of_a_series(series: dict[str, Any], change: dict[str, Any], mess
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"time": "dat"}, r"no column 'dat' \(did you mean 'date'"),
-        ({"time": "c"}, "every row must have a date or a number in 'c', but one has 'y'|'x'"),
+        (
+            {"time": "c"},
+            "number or a date in 'c', but one has '[xy]' .dates are written 2024-02-13",
+        ),
         ({"length": 58}, "60 rows make 1 windows of 58 rows with a target 2 ahead, but at least 10 are needed"),
     ],
 )
@@ -113,11 +147,23 @@ def test_arrays_in_a_file(tmp_path: Path) -> None:
         ({"x": np.full((50, 3, 1), np.nan), "y": np.zeros(50)}, "must be finite"),
         ({"x": np.full((50, 3, 1), "a"), "y": np.zeros(50)}, "must be numbers, but they are <U1"),
         ({"x": np.full((50, 3, 1), None), "y": np.zeros(50)}, "Object arrays cannot be loaded"),
+        ({"x": np.full((50, 3, 1), 1e300), "y": np.zeros(50)}, "must be finite in float32"),
+        ({"x": np.full((50, 3, 1), 1j), "y": np.zeros(50)}, "must be numbers, but they are complex128"),
+        ({"x": np.zeros((50, 0, 1)), "y": np.zeros(50)}, r"but they are \[50, 0, 1\]"),
     ],
 )
 def test_arrays_that_are_something_else(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     np.savez(tmp_path / "own.npz", **arrays)
     with pytest.raises(UserError, match=message):
+        load_sequences({"arrays": str(tmp_path / "own.npz")})
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.ones((50, 3, 1)), y=np.ones(50))
+    whole = (tmp_path / "own.npz").read_bytes()
+    at = whole.index(np.ones(1).tobytes())
+    (tmp_path / "own.npz").write_bytes(whole[:at] + b"\0" * 64 + whole[at + 64 :])
+    with pytest.raises(UserError, match="can't be read"):
         load_sequences({"arrays": str(tmp_path / "own.npz")})
 
 

@@ -77,7 +77,6 @@ VALUES: dict[str, list[Any]] = {
     "winsorize_share": [0.05, 0.1, 0.2, 0.15, 0.01],
     "contamination": [0.1, 0.05, 0.2, 0.3, 0.15],
     # what is done about labels
-    "suspect_below": [0.2, 0.5, 0.4, 0.7, 0.6],
     "suspect_weight": [0.0, 0.5, 0.1, 0.0, 0.9],
     "curriculum_start": [0.5, 0.1, 0.3, 1.0, 0.8],
     "curriculum_epochs": [2, 3, 1, 5, 2],

@@ -11,7 +11,7 @@ import torch
 from sklearn.datasets import make_classification
 
 from hpo.training.task import Split
-from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS, label_probabilities, row_weights
+from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS, label_evidence, row_weights
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +30,29 @@ def weights_of(split: Split, epoch: int = 0, **params: Any) -> torch.Tensor:
     return weights.at(epoch)
 
 
-def test_wrong_labels_are_improbable(noisy: tuple[Split, torch.Tensor]) -> None:
+def test_wrong_labels_are_suspected(noisy: tuple[Split, torch.Tensor]) -> None:
     split, wrong = noisy
-    found = torch.from_numpy(label_probabilities(split))
-    assert found[wrong].mean() < 0.3 and found[~wrong].mean() > 0.7
-    assert np.array_equal(label_probabilities(Split(split.x, split.y)), found)
+    found = label_evidence(split)
+    assert found.suspected[wrong].mean() > 0.6 and found.suspected[~wrong].mean() < 0.05
+    again = label_evidence(Split(split.x, split.y))
+    assert np.array_equal(again.suspected, found.suspected) and np.array_equal(again.ease, found.ease)
+
+
+def test_a_rare_class_is_not_suspected_for_being_rare() -> None:
+    x, y = make_classification(1000, 10, n_informative=6, weights=[0.95], flip_y=0, class_sep=1.5, random_state=0)
+    split = Split(torch.from_numpy(x).float(), torch.from_numpy(y).float())
+    assert label_evidence(split).suspected[y == 1].mean() < 0.1
+    first = weights_of(split, curriculum="easy_first", curriculum_start=0.2)
+    assert (first[split.y == 1] > 0).float().mean().item() == pytest.approx(0.2, abs=0.03)
 
 
 def test_suspected_rows_count_less(noisy: tuple[Split, torch.Tensor]) -> None:
-    split, wrong = noisy
-    weights = weights_of(split, suspect_labels="downweight", suspect_weight=0.25, suspect_below=0.3)
+    split, _ = noisy
+    weights = weights_of(split, suspect_labels="downweight", suspect_weight=0.25)
     assert weights.mean().item() == pytest.approx(1)
     low, high = sorted(set(weights.tolist()))
     assert low == pytest.approx(high / 4)
-    caught = weights == weights.min()
-    assert caught[wrong].float().mean() > 0.7 and caught[~wrong].float().mean() < 0.1
+    assert np.array_equal((weights == weights.min()).numpy(), label_evidence(split).suspected)
 
 
 def test_easy_rows_come_first_and_all_in_the_end(noisy: tuple[Split, torch.Tensor]) -> None:
@@ -81,8 +89,11 @@ def test_what_makes_no_sense(noisy: tuple[Split, torch.Tensor]) -> None:
     split, _ = noisy
     with pytest.raises(ValueError, match="no training row has a weight above 0"):
         row_weights("binary", Split(split.x, split.y, torch.zeros(400)), {})
-    with pytest.raises(ValueError, match="takes no hyperparameters, but got suspect_below"):
-        row_weights("binary", split, {"suspect_below": 0.1})
+    with pytest.raises(ValueError, match="takes no hyperparameters, but got suspect_weight"):
+        row_weights("binary", split, {"suspect_weight": 0.1})
+    for weight in (split.y[:, None], split.y[1:], split.y - 2, split.y / 0):
+        with pytest.raises(ValueError, match=r"a split's weights? must"):
+            row_weights("binary", Split(split.x, split.y, weight), {})
     one_class = Split(split.x, torch.ones(400))
     assert weights_of(one_class, suspect_labels="downweight").unique().tolist() == [1.0]
 
