@@ -46,7 +46,7 @@ nothing for a regression. Naming what is built in (`sigmoid` with `bce`, say) gi
 | `sigmoid` | `bce` | `mse`, `mae`: hardly any gradient where an answer is sure and wrong |
 | `softmax` | `cross_entropy` | `mse`, `mae`: the same; refused where a task has one output, which would always be 1 |
 | `linear` | `mse`, `mae` in a regression | `bce`, `cross_entropy`: nothing is learned from outputs outside of (0, 1) |
-| `relu`, `softplus` | a regression of targets above 0 | others are out of reach; a `relu` of 0 in all rows stays |
+| `relu`, `softplus` | a regression of targets above 0 | others are out of reach; a `relu` of 0 for all rows stays 0 |
 | `tanh` | a regression of targets between -1 and 1 | `bce`, `cross_entropy`: nothing is learned from outputs below 0 |
 """
 _PENALTY = """
