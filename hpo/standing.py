@@ -56,6 +56,7 @@ class Activity:
     working: int = 0  # of them
     busy: list[BusyWorker] = field(default_factory=list)  # at most MOST_BUSY, the longest first
     left: float | None = None  # seconds until the sweep ends; None: not known
+    left_between: tuple[float, float] | None = None  # they most likely are; None: `left` says enough
 
 
 @dataclass

@@ -33,7 +33,8 @@ def command(study: str, form: str, home_folder: str, storage: str | None) -> Non
     from hpo.review.certainty import certainty_of
     from hpo.review.references import compared, reference_lines, references_json
     from hpo.review.rerun import rerun_file
-    from hpo.review.studies import best_of, read_study
+    from hpo.review.studies import best_of, read_study, words_to_go_on
+    from hpo.review.summary import home_options, hpo_command
     from hpo.spec.space import show
 
     home = make_home(home_folder, storage)
@@ -60,5 +61,11 @@ def command(study: str, form: str, home_folder: str, storage: str | None) -> Non
         for line in health_lines(trial.diagnoses, count(recorded.diagnoses)):
             click.echo(line)
         click.echo(f"how sure: {certainty_of(recorded).words}")
+        if recorded.live:
+            click.echo("note: a sweep runs on this study now: this is its best so far")
+        elif recorded.interrupted:
+            go_on = words_to_go_on(study, recorded.attributes)
+            how = f"; to go on: {hpo_command()} {' '.join(go_on)}{home_options(home)}" if go_on else ""
+            click.echo(f"note: the study was interrupted, and this is its best so far{how}")
         if successor := recorded.successor:
             click.echo(f"note: this study went on with another space as {successor!r}")

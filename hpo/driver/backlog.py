@@ -55,9 +55,9 @@ class Backlog:
         """How many wait here that have not begun."""
         return self._planner.new + len(self._held)
 
-    def share(self, ended: int, left: int) -> int:
-        """Return how many trials of one shape a worker gets at once, when so many have ended and so many are left."""
-        return self._planner.share(ended, left)
+    def share(self, ended: int, left: int, idle: int = 1) -> int:
+        """Return how many trials of one shape each idle worker gets, when so many have ended and so many are left."""
+        return self._planner.share(ended, left, idle)
 
     @property
     def proposed(self) -> bool:

@@ -57,7 +57,7 @@ class Dispatcher:
         backlog.resize(self._engine.workers)  # a cluster grows and shrinks
         alone = backlog.take_alone(idle)
         for running in alone:
-            self._submit([running])
+            self._submit([running], 1)
         idle -= len(alone)
         if self._termination.reason:
             backlog.drop_new()
@@ -69,7 +69,7 @@ class Dispatcher:
             ]
         for begun in groups:
             if ready := [running for running in begun if running is not None]:
-                self._submit(ready)
+                self._submit(ready, len(groups))
         if backlog.used_up and not backlog.proposed and not self._ledger.membership.elsewhere:
             self._termination.stop("every configuration was tried (duplicates: replicate trains them again)")
 
@@ -87,7 +87,8 @@ class Dispatcher:
         """Return how many trials an assignment gets, as far as shapes allow, when so many are left to begin."""
         return self._backlog.share(self._standing.done + waiting - left, left)
 
-    def _submit(self, group: Sequence[RunningTrial]) -> None:
+    def _submit(self, group: Sequence[RunningTrial], idle: int) -> None:
+        """idle: workers that get something at this moment."""
         assignment = Assignment(
             next(self._ids),
             tuple(running.spec for running in group),
@@ -102,7 +103,7 @@ class Dispatcher:
         numbers = [running.spec.number for running in group]
         self._watchdog.begin(assignment.id, numbers)
         left = len(group) + max(0, self._trials.room)
-        self._pace.begin(assignment.id, assignment.trials, self._backlog.share(self._standing.done, left))
+        self._pace.begin(assignment.id, assignment.trials, self._backlog.share(self._standing.done, left, idle))
         self._engine.submit(assignment)
         # What was said to all while these waited to run again.
         if stopped := [running.spec.number for running in group if running.stopped_by]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hpo.driver.forecast import Remaining, SeenAssignment, seconds_left
-from hpo.events import Event, Failed, Reported, TrialSpec
+from hpo.driver.forecast import Lasting, Remaining, SeenAssignment, TimeLeft, seconds_left
+from hpo.driver.lives import Lives
+from hpo.events import Event, Failed, Paused, Reported, Returned, Stopped, TrialSpec
 from hpo.spec.sweep import Sweep
 from hpo.standing import MOST_BUSY, BusyWorker, Standing
+from hpo.stopping.base import StoppingRule
 
 _REMEMBERED = 400  # assignments that ended: of a long sweep the latest ones
 _AT_MOST = 0.1  # of the time that is left, between two forecasts
@@ -35,12 +38,13 @@ class _Taken:
 
     def seen(self, now: float, ended: bool, each_epoch: bool) -> SeenAssignment:
         seconds, epochs = max(now - self.since, 1e-6), self.epochs
+        open_ = max(1, len(self.open))
         if not each_epoch or epochs is None or self.step > epochs:
-            return SeenAssignment(seconds, len(self.specs), ended)
+            return SeenAssignment(seconds, len(self.specs), ended, open=open_)
         if not self.step:
-            return SeenAssignment(seconds, len(self.specs), ended, least=seconds * epochs)
+            return SeenAssignment(seconds, len(self.specs), ended, least=seconds * epochs, open=open_)
         whole = max(self.stepped - self.since, 1e-6) * epochs / self.step  # a clock may be set back
-        return SeenAssignment(seconds, len(self.specs), ended, whole)
+        return SeenAssignment(seconds, len(self.specs), ended, whole, open=open_)
 
 
 @dataclass
@@ -53,23 +57,29 @@ class _Endings:
 class Pace:
     """Follows assignments from their begin to their end. The driver tells it what happens, and asks."""
 
-    def __init__(self, sweep: Sweep, standing: Standing, clock: Callable[[], float]) -> None:
+    def __init__(self, sweep: Sweep, standing: Standing, clock: Callable[[], float], rule: StoppingRule) -> None:
+        self._metric = sweep.metric.name
+        self._lives = Lives(rule, -1 if sweep.metric.goal == "maximize" else 1)
+        self._stops = sweep.early_terminate.type != "none"
         most = sweep.max_epochs()
         self._each_epoch = sweep.traits.reports_each_epoch  # so how far trials are is known
         self._meant = [(step / most, share) for step, share in sweep.early_terminate.lasting(most)] if most else []
         self._standing = standing
         self._clock = clock
+        self._began = clock()
         self._taken: dict[int, _Taken] = {}
         self._ends = _Endings()
         self._sizes = 0, 0  # of all assignments: trials, and how many were planned
-        self._forecast: float | None = None  # when the sweep ends, by the clock
-        self._asked = -1.0  # when that was worked out
+        self._forecast: TimeLeft | None = None  # when it was worked out last
+        self._asked = -math.inf  # when that was worked out
 
     def begin(self, assignment: int, specs: Sequence[TrialSpec], planned: int) -> None:
         """planned: how many trials it would have if all were of one shape."""
         self._sizes = self._sizes[0] + len(specs), self._sizes[1] + planned
         now = self._clock()
-        self._taken[assignment] = _Taken(tuple(specs), now, {spec.number for spec in specs}, 0, now)
+        taken = self._taken[assignment] = _Taken(tuple(specs), now, {spec.number for spec in specs}, 0, now)
+        for spec in specs:
+            self._lives.begin(spec.number, taken.epochs if self._each_epoch else None, now)
 
     def heard(self, assignment: int, events: Sequence[Event]) -> None:
         if (taken := self._taken.get(assignment)) is None:
@@ -77,7 +87,12 @@ class Pace:
         for event in events:
             if isinstance(event, Reported):
                 taken.step, taken.stepped = max(taken.step, event.step), self._clock()
+                self._lives.report(event.number, event.step, event.metrics.get(self._metric), self._clock())
             else:
+                if isinstance(event, Failed | Paused | Returned):
+                    self._lives.forget(event.number)
+                else:
+                    self._lives.end(event.number, isinstance(event, Stopped), self._clock())
                 taken.open.discard(event.number)
                 self._ends.failures += isinstance(event, Failed)
                 self._ends.results += not isinstance(event, Failed)
@@ -85,6 +100,10 @@ class Pace:
     def done(self, assignment: int) -> None:
         if (taken := self._taken.pop(assignment, None)) is not None:
             self._ends.seen.append(taken.seen(self._clock(), True, self._each_epoch))
+
+    def forget(self) -> None:
+        """Have the next look work the time that is left out anew."""
+        self._forecast, self._asked = None, -math.inf
 
     def look(self, workers: int, trials: int, size: Callable[[int], int], limit: float | None) -> None:
         """Bring the standing's activity up to date.
@@ -101,13 +120,22 @@ class Pace:
         ]
         if self._is_stale(now):
             running = [taken.seen(now, False, self._each_epoch) for taken in self._taken.values()]
-            lost = (self._ends.failures + 1) / (self._ends.failures + self._ends.results + 2)
-            begin = round(trials / (1 - lost)) if self._ends.failures else trials
-            left = seconds_left(Remaining(running, begin, workers, self._fitted(size)), self._ends.seen, self._meant)
-            self._forecast = None if left is None else now + left
+            failed, ended = self._ends.failures, self._ends.results
+            known = failed + ended + sum(len(taken.open) for taken in self._taken.values())  # a cohort fails together
+            failing = min(0.9, (failed + 1) / (known + 2)) if failed else 0.0
+            lasting = Lasting(self._lives.seen(now), self._meant, self._lives.awaited, self._stops)
+            left = Remaining(running, trials, workers, self._fitted(size), failing)
+            self._forecast = seconds_left(left, self._ends.seen, lasting)
             self._asked = now
-        left = None if self._forecast is None else max(0.0, self._forecast - now)
-        activity.left = left if limit is None or left is None else min(left, limit)
+        activity.left, activity.left_between = self._left(now - self._asked, math.inf if limit is None else limit)
+
+    def _left(self, since: float, limit: float) -> tuple[float | None, tuple[float, float] | None]:
+        """Return the seconds that are left, and between which they most likely are if one number says too little.
+        since: the forecast."""
+        if (found := self._forecast) is None:
+            return None, None
+        median, low, high = (max(0.0, min(each - since, limit)) for each in (found.median, found.low, found.high))
+        return median, None if found.sure or low >= limit else (low, high)
 
     def _fitted(self, size: Callable[[int], int]) -> Callable[[int], int]:
         """Return the sizes that assignments have as trials are of several shapes."""
@@ -115,6 +143,7 @@ class Pace:
         return lambda left: max(1, round(size(left) * min(1.0, have / max(1, planned))))
 
     def _is_stale(self, now: float) -> bool:
+        passed = abs(now - self._asked)
         if self._forecast is None:
-            return now - self._asked >= _LEAST
-        return abs(now - self._asked) >= max(_LEAST, _AT_MOST * max(0.0, self._forecast - self._asked))
+            return passed >= _LEAST
+        return passed >= max(_LEAST, _AT_MOST * min(self._forecast.median, now - self._began))

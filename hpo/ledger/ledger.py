@@ -18,6 +18,7 @@ from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
 from hpo.ledger.outputs import KeptOutputs
 from hpo.ledger.references import ReferenceBook
+from hpo.ledger.sharing.look import runs_now
 from hpo.ledger.sharing.membership import Membership
 from hpo.ledger.sharing.others import News
 from hpo.ledger.sharing.others import Refusal as Refusal
@@ -77,7 +78,7 @@ class Ledger:
         self._done = sum(record.state in ("complete", "pruned") for record in self.ended)
         self._records: dict[int, TrialRecord] = {}  # running
         self._stopwatch = Stopwatch(self._book, clock)
-        self._mirror = mirror or Mirror(home)
+        self._mirror = mirror or Mirror(home, runs_now)
         self._study_first = StudyFirst(self._book, self._mirror)
         self._ends = Ends(self._book, self._mirror, clock)
         self.study_id = str(self._book.attributes.get("id", uuid.uuid4().hex))

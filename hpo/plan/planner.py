@@ -105,9 +105,10 @@ class Planner(Generic[Item]):
         self._rounds += bool(groups)
         return groups
 
-    def share(self, ended: int, left: int) -> int:
-        """Return how many trials of one shape a worker gets at once, when so many have ended and so many are left."""
-        return max(1, min(self._most, -(-min(left, self._opening.at(ended)) // self._workers)))
+    def share(self, ended: int, left: int, idle: int = 1) -> int:
+        """Return how many trials of one shape each idle worker gets, when so many have ended and so many are left."""
+        opened = self._opening.at(ended)
+        return max(1, min(self._most, -(-min(left, opened) // max(1, idle)), -(-opened // self._workers)))
 
     def drop_new(self) -> None:
         """Forget those that have not begun."""

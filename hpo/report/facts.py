@@ -16,6 +16,7 @@ from hpo.lazy import hidden_while_unused
 from hpo.ledger.study.confirmations import Confirmation
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of, reported
+from hpo.ledger.study.settling import as_told
 from hpo.report.places import ParameterAxis
 from hpo.review.certainty import Certainty, certainty_of
 from hpo.review.studies import RecordedStudy, confirmation_of
@@ -55,7 +56,7 @@ class StudyFacts:
         for record in found:
             if record.state == "running":
                 record.params = decode_params(self.study.sweep.space, dict(record.params))
-        return found
+        return [as_told(record, self.study.live) for record in found]
 
     def having(self, state: str) -> list[TrialRecord]:
         """Return the trials of a state; `failed` without those that were cut off and run again, `interrupted` these."""

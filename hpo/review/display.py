@@ -22,6 +22,7 @@ from hpo.standing import Activity, BusyWorker, Standing
 
 _LINE_SECONDS, _LINE_MOST = 5.0, 600.0  # between progress lines when piped, at least and at most
 _LINE_SHARE = 0.05  # of the time that has passed, in between: a day has some 250 lines
+_SAME_SECONDS = 60.0  # until a line that says nothing new is said again
 _BESTS = 20  # new best trials that get a line of their own; later ones are in the next progress line
 _FAILURES = 20  # kinds of failures that are shown
 _CURVE = 30  # characters
@@ -67,6 +68,7 @@ class PlainDisplay(Display):
         self._console = console
         self._began = self._shown = time.monotonic()
         self._bests = 0
+        self._said = ""
 
     def note(self, text: str, warning: bool = False) -> None:
         self._print(f"{'warning' if warning else 'note'}: {masked(text)}")
@@ -84,10 +86,12 @@ class PlainDisplay(Display):
         wait = min(_LINE_MOST, max(_LINE_SECONDS, _LINE_SHARE * (now - self._began)))
         if now - self._shown >= wait:
             best = f", best {show(standing.best.value)}" if standing.best is not None else ""
-            self._line(f"{progress_text(standing)}  {rate_text(standing)}{best}")
+            text = f"{progress_text(standing)}  {rate_text(standing)}{best}"
+            if text != self._said or now - self._shown >= _SAME_SECONDS:
+                self._line(text)
 
     def _line(self, text: str) -> None:
-        self._shown = time.monotonic()
+        self._shown, self._said = time.monotonic(), text
         self._print(text)
 
     def _print(self, text: str) -> None:
@@ -139,11 +143,13 @@ def panel(standing: Standing, ended: bool = False, blocks: str = BLOCKS) -> Rend
     name = Text(standing.study, style="bold")
     name.truncate(_NAME, overflow="ellipsis")
     bar = Table.grid(padding=(0, 2))
+    for options in ({"no_wrap": True}, {"min_width": 4, "max_width": _NAME}, {"no_wrap": True}, {"no_wrap": True}):
+        bar.add_column(**options)  # where room is short, the bar is
     bar.add_row(
         name,
-        ProgressBar(total=standing.trials, completed=standing.done, width=_NAME),
-        Text(f"{standing.done}/{standing.trials}"),
-        Text(duration(standing.seconds) if ended else rate_text(standing), style="dim", no_wrap=True),
+        ProgressBar(total=standing.trials, completed=standing.done),
+        f"{standing.done}/{standing.trials}",
+        Text(duration(standing.seconds) if ended else rate_text(standing), style="dim"),
     )
     lines = [_line_of(states_text(standing))]
     if curve := curve_text(standing, blocks):
@@ -220,11 +226,31 @@ def rate_text(standing: Standing) -> str:
     if standing.activity.phase:
         return standing.activity.phase
     if not standing.counts.ended_here or standing.seconds <= 0:
-        return "the first trials run" if standing.activity.working else "starting"
+        begun = "the first trials run" if standing.activity.working else "starting"
+        return ", ".join(filter(None, (begun, left_text(standing.activity))))
     rate = standing.counts.ended_here / standing.seconds
     speed = f"{rate:.1f} trials/s" if rate >= 1 else f"{60 * rate:.1f} trials/min"
-    left = standing.activity.left
-    return speed if left is None else f"{speed}, about {duration(left)} left"
+    left = left_text(standing.activity)
+    return f"{speed}, {left}" if left else speed
+
+
+def left_text(activity: Activity) -> str:
+    """Return the time that is left, two numbers where one would say too little; "" while it is not known."""
+    if activity.left is None:
+        return ""
+    if activity.left_between is None:
+        return f"about {duration(activity.left)} left"
+    (low, low_unit), (high, high_unit) = (_roughly(each) for each in activity.left_between)
+    if low == high and low_unit == high_unit:
+        return f"about {low} {low_unit} left"
+    return f"{low}{f' {low_unit}' if low_unit != high_unit else ''} to {high} {high_unit} left"
+
+
+def _roughly(seconds: float) -> tuple[str, str]:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f}", unit
+    return f"{seconds:.0f}", "s"
 
 
 def duration(seconds: float) -> str:

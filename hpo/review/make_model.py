@@ -17,6 +17,7 @@ from hpo.events import Diverged, TrialSpec
 from hpo.ledger.study import provenance
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.settling import as_told
 from hpo.objective.beside import beside_of
 from hpo.objective.build import build, named_of
 from hpo.objective.failures import RAISED, one_line
@@ -174,7 +175,7 @@ def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:
     if number not in found:
         remedy = f"they are numbered from 0 to {max(found)}" if found else "it has none yet"
         raise UserError(f"the study {study.name!r} has no trial {number} ({remedy})")
-    trial = record_of(found[number])
+    trial = as_told(record_of(found[number]), study.live)
     if trial.state != "complete":
         reasons = {"running": "it has not ended yet", "failed": trial.error or "no reason is recorded"}
         why = reasons.get(trial.state, "it was stopped before its end")

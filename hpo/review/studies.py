@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.diagnosis import Diagnosis
+from hpo.ledger.sharing.look import is_run
 from hpo.ledger.study.compat import study_id_of
-from hpo.ledger.study.confirmations import CONFIRMS, Confirmation, latest_in, latest_plain
+from hpo.ledger.study.confirmations import CONFIRMS, Confirmation, is_given_up, latest_in, latest_plain
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import OPTUNA_NAMES, TrialRecord, is_ours, is_surplus, record_of
 from hpo.ledger.study.references import References, references_of
 from hpo.ledger.study.restored import find_study, sweep_of
+from hpo.ledger.study.settling import as_told, to_be_repeated
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -33,15 +35,23 @@ _STATES = {theirs: ours for ours, theirs in OPTUNA_NAMES.items()} | {"WAITING": 
 
 
 @dataclass(frozen=True)
+class StudyCounts:
+    """How many trials of a study ended how. interrupted: they were cut off, and the next run begins them again."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    interrupted: int = 0
+    running: int = 0
+
+
+@dataclass(frozen=True)
 class StudyLine:
     """One study in a list."""
 
     name: str
     metric: str
-    complete: int
-    pruned: int
-    failed: int
-    running: int
+    counts: StudyCounts
     best: float | None
     latest: datetime | None
     confirms: str = ""  # the study that it confirms; "": it is a sweep's
@@ -50,17 +60,29 @@ class StudyLine:
     best_trial: int | None = None
     ours: bool = True  # whether it was made by hpo
     budget: int | None = None  # trials; None: it has no such limit, or is not hpo's
+    live: bool = False  # whether a driver runs it now; of another's study: whether it has running trials
+    go_on: tuple[str, ...] = ()  # the words of the command that goes on with it; (): they are not known
+
+    @property
+    def open(self) -> bool:
+        """Whether the study was interrupted: nobody runs it, and trials of it are to be run again."""
+        return not self.live and self.counts.interrupted > 0
 
     @property
     def state(self) -> str:
         """How the study stands, in words."""
+        done = self.counts.complete + self.counts.pruned
+        so_far = f", {done:,} of {self.budget:,} done" if self.budget else ""
+        if self.live and self.counts.running:
+            return f"{self.counts.running:,} running{so_far}"
         if self.verdict:
             return self.verdict if self.confirms else f"confirmed: {self.verdict}"
-        done = self.complete + self.pruned
-        if self.running:
-            return f"{self.running:,} running" + (f", {done:,} of {self.budget:,} done" if self.budget else "")
+        if self.live and not (self.budget and done >= self.budget):  # it begins, or is between two trials
+            return f"running{so_far}"
+        if self.open:
+            return f"interrupted{so_far}"
         if not done:
-            return "only failures" if self.failed else "no trial yet"
+            return "only failures" if self.counts.failed else "no trial yet"
         if self.budget and done < self.budget:
             return f"ended at {done:,} of {self.budget:,} trials"
         return "done"
@@ -74,6 +96,7 @@ class RecordedStudy:
     attributes: Mapping[str, Any]  # the study's
     trials: Sequence[FrozenTrial]  # by number, without surplus ones
     storage: BaseStorage
+    live: bool = True  # whether a driver ran it then; else trials that say they run were left by a dead one
 
     @property
     def config(self) -> dict[str, Any]:
@@ -91,6 +114,13 @@ class RecordedStudy:
         sign = -1.0 if self.sweep.metric.goal == "maximize" else 1.0
         found = [record_of(trial, history=False) for trial in self.trials if trial.state.name == "COMPLETE"]
         return sorted(found, key=lambda record: (sign * (record.value or 0.0), record.number))
+
+    @property
+    def interrupted(self) -> int:
+        """How many trials were cut off, and are begun again by the next run; 0 while a driver runs the study."""
+        if self.live or is_given_up(self.attributes):
+            return 0
+        return len(to_be_repeated(as_told(record_of(trial, history=False), self.live) for trial in self.trials))
 
     @property
     def diagnoses(self) -> list[Sequence[Diagnosis] | None]:
@@ -111,8 +141,10 @@ class RecordedStudy:
 def read_study(home: Home, name: str) -> RecordedStudy:
     """Read a study. Raises UserError if there is none of this name, or if it was not made by hpo."""
     storage, study = find_study(home, name)
+    live = is_run(home, name, study.user_attrs, storage)  # first: a driver that ends now has ended its trials before
     trials = storage.get_all_trials(study_id_of(study), deepcopy=False)
-    recorded = RecordedStudy(name, study.user_attrs, [trial for trial in trials if not is_surplus(trial)], storage)
+    trials = [trial for trial in trials if not is_surplus(trial)]
+    recorded = RecordedStudy(name, study.user_attrs, trials, storage, live)
     assert recorded.sweep is not None  # raises, if it is not hpo's
     return recorded
 
@@ -126,38 +158,50 @@ def name_option(name: str, attributes: Mapping[str, Any]) -> list[str]:
     return [] if own == name else ["-o", shlex.quote(f"name={name}")]
 
 
+def words_to_go_on(name: str, attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the words of the command, after `hpo`, that goes on with a study that was interrupted: as a shell takes
+    them, but for the `-o` that it was started with, if any; () if nobody knows its sweep file. attributes: the study's.
+    """
+    if confirms := attributes.get(CONFIRMS):
+        return "confirm", shlex.quote(str(confirms["study"]))
+    source = str(attributes.get("origin", {}).get("source", ""))
+    return ("sweep", shlex.quote(source), *name_option(name, attributes)) if source else ()
+
+
 def list_studies(home: Home) -> list[StudyLine]:
     """Return the studies of a home, the latest first. A home that does not exist has none."""
     if not home.exists():
         return []
-    return lines_of(open_storage(home))
+    return lines_of(home, open_storage(home))
 
 
-def lines_of(storage: BaseStorage) -> list[StudyLine]:
-    """Return the studies of a storage, the latest first."""
-    studies = storage.get_all_studies()
-    return _in_order([_line(study, storage.get_all_trials(study_id_of(study), deepcopy=False)) for study in studies])
+def lines_of(home: Home, storage: BaseStorage) -> list[StudyLine]:
+    """Return the studies of a home, the latest first. storage: its, open."""
+    found = []
+    for study in storage.get_all_studies():
+        live = is_run(home, study.study_name, study.user_attrs, storage)  # first, as in `read_study`
+        found.append(_line(study, storage.get_all_trials(study_id_of(study), deepcopy=False), live))
+    return _in_order(found)
 
 
-def _line(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> StudyLine:
+def _line(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> StudyLine:
     trials = [trial for trial in trials if not is_surplus(trial)]
     ours = is_ours(study.user_attrs)
     attributes = study.user_attrs if ours else {}  # another's may mean something else by the same names
     if ours:
-        records = [record_of(trial, history=False) for trial in trials]
+        records = [as_told(record_of(trial, history=False), live) for trial in trials]
         states = Counter(str(record.state) for record in records if not record.interrupted)
+        interrupted = 0 if is_given_up(attributes) else len(to_be_repeated(records))
     else:
         states = Counter(_STATES[trial.state.name] for trial in trials)
+        live, interrupted = states["running"] > 0, 0
     best = _best(study, trials) if len(study.directions) == 1 else None
     moments = [trial.datetime_complete or trial.datetime_start for trial in trials]
     budget = _config(study).get("budget", {}).get("trials")
     return StudyLine(
         name=study.study_name,
         metric=_config(study).get("metric", {}).get("name", "value"),
-        complete=states["complete"],
-        pruned=states["pruned"],
-        failed=states["failed"],
-        running=states["running"],
+        counts=StudyCounts(states["complete"], states["pruned"], states["failed"], interrupted, states["running"]),
         best=best.value if best else None,
         latest=max((moment for moment in moments if moment), default=None),
         confirms=str(attributes.get(CONFIRMS, {}).get("study", "")),
@@ -166,6 +210,8 @@ def _line(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> StudyLine:
         best_trial=best.number if best else None,
         ours=ours,
         budget=budget,
+        live=live,
+        go_on=words_to_go_on(study.study_name, attributes),
     )
 
 

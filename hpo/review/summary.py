@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
             "failed": standing.counts.failed,
         },
         "best": {"number": best.number, "value": best.value, "params": dict(best.params)} if best else None,
+        "diagnoses": {
+            "best": None if best is None or best.diagnoses is None else [asdict(each) for each in best.diagnoses],
+            "trials": dict(standing.counts.diagnoses),
+        },
         "references": references_json(standing.references, rows),
         "seconds": round(standing.seconds, 3),
         "trials_per_second": round(rate, 3),

@@ -10,6 +10,7 @@ from hpo.diagnosis.figures import is_health
 from hpo.diagnosis.words import names_of
 from hpo.lazy import lazy_import
 from hpo.ledger.study.records import TrialRecord, record_of, reported
+from hpo.ledger.study.settling import as_told
 from hpo.ledger.study.words import reason_of, state_of
 from hpo.review.studies import RecordedStudy
 from hpo.review.trial_columns import FACTS, Column, columns_of, goals_of
@@ -94,7 +95,9 @@ def _row(trial: FrozenTrial, study: RecordedStudy, metric: str) -> _Row:
         params = record.params
         if record.value is not None:
             series.setdefault(metric, [record.value])  # returned, and never reported
-    return _Row(_facts(record, steps), params, {name: values for name, values in series.items() if values})
+    return _Row(
+        _facts(as_told(record, study.live), steps), params, {name: values for name, values in series.items() if values}
+    )
 
 
 def _facts(record: TrialRecord, steps: Sequence[int]) -> dict[str, Any]:

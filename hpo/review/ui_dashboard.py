@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.urls import mask_output, masked
 from hpo.review.compat import dashboard_application
+from hpo.review.studies import lines_of
 from hpo.review.ui_compressed import compressed
 from hpo.review.ui_landing import with_landing
 from hpo.review.ui_links import Pages
@@ -43,13 +44,20 @@ class _Handler(WSGIRequestHandler):
 def main(port: int) -> None:
     """Serve until the process is ended."""
     mask_output()
-    storage = open_storage(Home(Path(), os.environ[STORAGE_VARIABLE]))
+    home = Home(Path(), os.environ[STORAGE_VARIABLE])
+    storage = open_storage(home)
     hpo, options = json.loads(os.environ[COMMAND_VARIABLE])
-    notes = AllNotes(storage, lambda *words: f"{hpo} {' '.join(words)}{options}")
+
+    def command(*words: str) -> str:
+        return f"{hpo} {' '.join(words)}{options}"
+
+    notes = AllNotes(home, storage, command)
     pages = Pages(storage, os.environ[MLFLOW_VARIABLE], remote=bool(os.environ[REMOTE_VARIABLE]))
     dashboard = dashboard_application(storage, notes.of)
     where = masked(os.environ[STORAGE_VARIABLE])
-    application = local_wsgi(compressed(with_landing(dashboard, storage, pages, where)))
+    application = local_wsgi(
+        compressed(with_landing(dashboard, lambda: lines_of(home, storage), pages, where, command))
+    )
     make_server(LOOPBACK, port, application, server_class=_DashboardServer, handler_class=_Handler).serve_forever()
 
 

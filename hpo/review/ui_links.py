@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import parse_qs, urlencode
 
-from hpo.ledger.mirror.links import OPEN, VIEW, Where
+from hpo.ledger.mirror.links import MACHINE_LEARNING, OPEN, Where, run_page, runs_page
 from hpo.ledger.study.compat import FrozenStudy, study_id_of
 from hpo.review.ui_web import ask_json
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-
-MACHINE_LEARNING = "workflowType=machine_learning"  # else MLflow 3 has its menus for language models
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Pages:
 
     def find(self, asked: LinkTarget) -> tuple[str, str]:
         """Return an address and "", or "" and why there is no such page."""
-        study = next((s for s in self._storage.get_all_studies() if s.study_name == asked.study), None)
+        study = self._named(asked.study)
         if study is None:
             return "", f"There is no study {asked.study!r}; it may have been renamed or deleted."
         if asked.where == "dashboard":
@@ -58,14 +56,21 @@ class Pages:
         experiment = self._experiment(parent)
         run = parent if asked.trial is None else self._run_of(study, asked.trial, experiment)
         if experiment and asked.where in ("runs", "charts"):
-            mode = "&compareRunsMode=CHART" if asked.where == "charts" else ""
-            view = f"{MACHINE_LEARNING}&viewStateShareKey={VIEW}"
-            return f"{self.mlflow}/#/experiments/{experiment}/runs?{view}{mode}", ""
-        if run and (experiment or self._remote):
-            place = f"experiments/{experiment}/runs/{run}" if experiment else f"runs/{run}"
-            return f"{self.mlflow}/#/{place}?{MACHINE_LEARNING}", ""
+            return f"{self.mlflow}/{runs_page(experiment, asked.where == 'charts')}", ""
+        if run and experiment:
+            return f"{self.mlflow}/{run_page(experiment, run)}", ""
+        if run and self._remote:
+            return f"{self.mlflow}/#/runs/{run}?{MACHINE_LEARNING}", ""
         what = "no runs of this study" if asked.trial is None else f"no run of trial {asked.trial}"
         return "", f"MLflow has {what} (yet). If no sweep runs, hpo doctor says what it lacks."
+
+    def _named(self, name: str) -> FrozenStudy | None:
+        """Return the study of a name, or the one that had it when it was swept and that was renamed in the dashboard:
+        links in MLflow's descriptions have the name of that time."""
+        studies = self._storage.get_all_studies()
+        renamed = [study for study in studies if study.user_attrs.get("sweep", {}).get("name") == name]
+        found = [study for study in studies if study.study_name == name] or (renamed if len(renamed) == 1 else [])
+        return next(iter(found), None)
 
     def _experiment(self, parent: str) -> str:
         """Return the id of the experiment with a study's parent run, which somebody may have renamed."""

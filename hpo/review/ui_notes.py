@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.mirror.links import link_to
 from hpo.ledger.mirror.markdown import code_block, escaped
-from hpo.ledger.study.confirmations import CONFIRMS, latest_in
+from hpo.ledger.sharing.look import is_run
+from hpo.ledger.study.confirmations import CONFIRMS, is_given_up, latest_in
+from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, is_ours, is_surplus, record_of
+from hpo.ledger.study.settling import as_told, to_be_repeated
 from hpo.ledger.study.words import result_of, state_of
 from hpo.review.display import duration
-from hpo.review.studies import name_option
+from hpo.review.studies import words_to_go_on
 from hpo.spec.space import counted, show
 
 if TYPE_CHECKING:
@@ -26,16 +29,17 @@ Command = Callable[..., str]  # (words of a command) -> what to type for it, opt
 class StudyNotes:
     """The notes of one study, as its trials are when this is made.
 
-    attributes: the study's. trials: all of them, by number. command: how `hpo` is called for this home, with the
-    options that lead to it.
+    attributes: the study's. trials: all of them, by number. live: whether a driver runs it. command: how `hpo` is
+    called for this home, with the options that lead to it.
     """
 
     def __init__(
-        self, name: str, attributes: Mapping[str, Any], trials: Sequence[FrozenTrial], command: Command
+        self, name: str, attributes: Mapping[str, Any], trials: Sequence[FrozenTrial], live: bool, command: Command
     ) -> None:
         self._name = name
         self._attributes = attributes
         self._trials = trials
+        self._live = live
         self._command = command
         self._metric: Mapping[str, str] = attributes["identity"]["metric"]
         self._ranks = _ranks(trials, self._metric["goal"])
@@ -50,7 +54,7 @@ class StudyNotes:
         trial = self._trials[number]
         if is_surplus(trial):
             return f"**Withdrawn before it ran:** {escaped(str(trial.user_attrs['surplus']))}. No trial of the sweep's."
-        record = record_of(trial, history=False)
+        record = self._record(trial)
         step, last = max(trial.intermediate_values.items(), default=(None, None))
         result = escaped(result_of(record, self._metric["name"], step, last))
         rank = self._ranks.get(trial.number)
@@ -61,6 +65,9 @@ class StudyNotes:
         run, sweep = link_to("mlflow", self._name, trial.number), link_to("mlflow", self._name)
         lines.append(f"[MLflow run]({run}) · [the sweep in MLflow]({sweep}) · [all studies](/)")
         return "\n\n".join(line for line in lines if line)
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        return as_told(record_of(trial, history=False), self._live)
 
     def of_study(self) -> str:
         """Return the study's note: how it stands, the verdict on its winner, how to go on, and the sweep file."""
@@ -78,9 +85,10 @@ class StudyNotes:
         return "\n\n".join(lines)
 
     def _summary(self) -> str:
-        states = Counter(state_of(record_of(trial, history=False)) for trial in self._trials if not is_surplus(trial))
+        states = Counter(state_of(self._record(trial)) for trial in self._trials if not is_surplus(trial))
         order = ("complete", "pruned", "failed", "interrupted", "running")
-        return ", ".join(f"{states[state]:,} {state}" for state in order if states[state]) or "No trial has begun."
+        counts = ", ".join(f"{states[state]:,} {state}" for state in order if states[state]) or "No trial has begun."
+        return f"{counts} (a sweep runs now)" if self._live else counts
 
     def _best(self) -> list[str]:
         best = next((number for number, rank in self._ranks.items() if rank == 1), None)
@@ -104,11 +112,13 @@ class StudyNotes:
 
     def _next_steps(self) -> list[str]:
         name = shlex.quote(self._name)
-        source = str(self._attributes.get("origin", {}).get("source", ""))
+        go_on = words_to_go_on(self._name, self._attributes)
+        open_ones = [] if is_given_up(self._attributes) else to_be_repeated(map(self._record, self._trials))
         if self._attributes.get(CONFIRMS):
-            return [self._command("best", name)]
-        other = name_option(self._name, self._attributes)
-        steps = [self._command("sweep", shlex.quote(source), *other, "--extend", "50")] if source else []
+            again = [self._command(*go_on)] if open_ones and not self._live else []
+            return [*again, self._command("best", name)]
+        more = () if open_ones else ("--extend", "50")
+        steps = [self._command(*go_on, *more)] if go_on else []
         if not self._ranks:
             return steps or [self._command("trials", name)]
         return [*steps, *(self._command(verb, name) for verb in ("best", "confirm", "refine", "model"))]
@@ -117,7 +127,9 @@ class StudyNotes:
 class AllNotes:
     """The notes of every study of a storage, as its trials are when they are asked for."""
 
-    def __init__(self, storage: BaseStorage, command: Command) -> None:
+    def __init__(self, home: Home, storage: BaseStorage, command: Command) -> None:
+        """storage: the home's, open."""
+        self._home = home
         self._storage = storage
         self._command = command
 
@@ -125,8 +137,11 @@ class AllNotes:
         """Return the notes of a study; None if it is not hpo's. Raises KeyError if there is no such study."""
         attributes = self._storage.get_study_user_attrs(study_id)
         name = self._storage.get_study_name_from_id(study_id)
+        if not is_ours(attributes):
+            return None
+        live = is_run(self._home, name, attributes, self._storage)
         trials = self._storage.get_all_trials(study_id, deepcopy=False)
-        return StudyNotes(name, attributes, trials, self._command) if is_ours(attributes) else None
+        return StudyNotes(name, attributes, trials, live, self._command)
 
 
 def _ranks(trials: Sequence[FrozenTrial], goal: str) -> dict[int, int]:

@@ -9,6 +9,8 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from hpo.ledger.mirror.links import MACHINE_LEARNING, runs_page
+
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
@@ -43,16 +45,11 @@ def without_credentials(url: str) -> str:
 
 def mlflow_page(address: str, study: str | None) -> str:
     """Return where the MLflow UI shows a study's runs, "" if they are not there (yet); without a study, all of them."""
-    # Without the workflow type MLflow 3 shows its menus for language models, and a run as an "evaluation".
     if study is None:
-        return f"{address}/#/experiments?workflowType=machine_learning"
+        return f"{address}/#/experiments?{MACHINE_LEARNING}"
     found = ask_json(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study, safe='')}")
     experiment = found.get("experiment", {}).get("experiment_id")
-    return (
-        f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=hpo"
-        if experiment is not None
-        else ""
-    )
+    return f"{address}/{runs_page(str(experiment))}" if experiment is not None else ""
 
 
 def dashboard_page(address: str, study: str | None) -> str:

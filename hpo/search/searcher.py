@@ -20,7 +20,7 @@ from hpo.search.samplers import STARTUP_TRIALS, WeightedRandomSampler, bound_of,
 from hpo.search.working_copy import WorkingCopy
 from hpo.spec.space import Categorical
 from hpo.spec.sweep import Sweep
-from hpo.stopping.base import Course
+from hpo.stopping.base import Course, StoppingRule
 
 _ATTEMPTS = 100  # draws from the sampler before forbidden proposals are replaced by random allowed ones
 _REPEATS = 8  # proposals that were tried before, until a new one is drawn at random
@@ -80,6 +80,11 @@ class Searcher:
         weighted = any(isinstance(p.domain, Categorical) and p.domain.probabilities for p in sweep.space.parameters)
         # no other method than random knows weights: they shape the trials that it starts from
         self._startup = WeightedRandomSampler(sweep.space, seed) if weighted else None
+
+    @property
+    def rule(self) -> StoppingRule:
+        """The stopping rule, which knows all trials that count. Only to be asked."""
+        return self._rule
 
     def _replay(self, trial: FrozenTrial) -> None:
         """Have an ended trial of the record count for the decisions on others."""

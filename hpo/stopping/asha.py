@@ -6,6 +6,8 @@ import math
 from abc import abstractmethod
 from array import array
 from bisect import bisect_left, insort
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,7 +15,7 @@ from pydantic import Field
 
 from hpo.events import DecisionSteps
 from hpo.section import Count
-from hpo.stopping.base import Course, StoppingKeys, StoppingRule
+from hpo.stopping.base import Course, StoppingKeys, StoppingRule, take_out
 
 
 class HalvingKeys(StoppingKeys):
@@ -145,6 +147,24 @@ class AshaRule(StoppingRule):
 
     def end(self, course: Course, complete: bool) -> None:
         self._climbs.pop(course.number, None)
+
+    @contextmanager
+    def _without(self, course: Course, complete: bool) -> Iterator[None]:
+        bracket = self._bracket(course.origin)
+        stood: dict[int, float] = {}  # at each rung
+        for step, value in sorted(course.values.items()):
+            stood.setdefault(self._rung(step), value)
+        lists = self._values
+        out = [
+            (rung, value)
+            for rung, value in stood.items()
+            if bracket is not None and take_out(lists.get((bracket, rung), array("d")), value)
+        ]
+        try:
+            yield
+        finally:
+            for rung, value in out:
+                insort(lists[bracket or 0, rung], value)
 
     def withdraw(self, course: Course) -> None:
         climb = self._climbs.pop(course.number, Climb(course.origin))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +55,41 @@ class StoppingRule(ABC):
 
     def withdraw(self, course: Course) -> None:  # noqa: B027
         """Take in that a trial has failed: what it reported counts no more, as it won't when the sweep goes on."""
+
+    @property
+    def awaited(self) -> int:
+        """How many more trials must be complete before any is stopped."""
+        return 0
+
+    def would_stop(self, course: Course, complete: bool) -> int | None:
+        """Return the first step at which a trial that reports the same would be stopped as things stand now, None: at
+        none. Changes nothing. `course`: a trial's that the rule knows, `complete` or not; it is not compared with
+        itself."""
+        again = Course(-1 - course.number, repeats=course.origin)
+        with self._without(course, complete):
+            try:
+                for step, value in sorted(course.values.items()):
+                    again.values[step] = value
+                    self.report(again, step, value)
+                    if self.stops(again):
+                        return step
+            finally:
+                self.withdraw(again)
+        return None
+
+    @contextmanager
+    def _without(self, course: Course, complete: bool) -> Iterator[None]:
+        """Count a trial's values no more inside the block."""
+        yield
+
+
+def take_out(values: array[float], value: float) -> bool:
+    """Take one of these out of sorted values; return whether it was there."""
+    place = bisect_left(values, value)
+    if place == len(values) or values[place] != value:
+        return False
+    del values[place]
+    return True
 
 
 class StoppingKeys(Section, ABC):

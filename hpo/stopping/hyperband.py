@@ -29,6 +29,17 @@ class HyperbandKeys(HalvingKeys):
             return max(1, int(self.max_iter / self.eta**self.s))
         return self.min_iter or 1
 
+    def lasting(self, max_epochs: int) -> list[tuple[int, float]]:
+        shares = dealt(self.first_rung, self.max_iter or max_epochs, self.eta)
+        return [
+            (
+                step,
+                sum(share * self.eta ** -max(0, rung + 1 - bracket) for bracket, share in enumerate(shares))
+                / sum(shares),
+            )
+            for rung, step in enumerate(self.rungs(max_epochs))
+        ]
+
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
         return HyperbandRule(study, self.first_rung, self.max_iter or max_epochs, self.eta)
 
@@ -60,14 +71,7 @@ class HyperbandRule(AshaRule):
         self._shares: list[int] = []  # of the trials, for each bracket
         self._ended: dict[int, tuple[array[int], array[float]]] = {}  # if it learns: origins and values at each rung
         if most is not None:
-            self._shares = self._dealt(most)
-
-    def _dealt(self, most: int) -> list[int]:
-        """Return the brackets' shares of the trials. most: steps of a trial."""
-        count = 1  # floor(log_eta(most / first)) + 1, without the rounding that loses Optuna a bracket at 243 / 1
-        while self._first * self._eta**count <= most:
-            count += 1
-        return [math.ceil(count * self._eta**left / (left + 1)) for left in reversed(range(count))]
+            self._shares = dealt(first, most, eta)
 
     def _bracket(self, origin: int) -> int | None:
         if not self._shares:
@@ -88,7 +92,7 @@ class HyperbandRule(AshaRule):
                 values.append(value)
         super().end(course, complete)
         if self._learns and complete and course.values:
-            shares = self._dealt(max(course.values) + 1)
+            shares = dealt(self._first, max(course.values) + 1, self._eta)
             if len(shares) > len(self._shares):
                 self._deal(shares)
 
@@ -102,3 +106,11 @@ class HyperbandRule(AshaRule):
         for climb in self._climbs.values():
             for rung, (_, value) in climb.counted.items():
                 self._count(climb.origin, rung, value)
+
+
+def dealt(first: int, most: int, eta: int) -> list[int]:
+    """Return the brackets' shares of the trials. most: steps of a trial."""
+    count = 1  # floor(log_eta(most / first)) + 1, without the rounding that loses Optuna a bracket at 243 / 1
+    while first * eta**count <= most:
+        count += 1
+    return [math.ceil(count * eta**left / (left + 1)) for left in reversed(range(count))]

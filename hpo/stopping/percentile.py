@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import insort
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
 from hpo.section import Count, Natural
-from hpo.stopping.base import Course, StoppingKeys, StoppingRule
+from hpo.stopping.base import Course, StoppingKeys, StoppingRule, take_out
+
+_AGAIN = 4.0  # decisions after the first one that tell anything new
 
 
 class ComparingKeys(StoppingKeys):
@@ -26,6 +30,12 @@ class ComparingKeys(StoppingKeys):
     def share(self) -> float:
         """The share of trials that is not stopped, 0 to 1."""
         return 0.5
+
+    def lasting(self, max_epochs: int) -> list[tuple[int, float]]:
+        """At the first decision that share goes on. Those who do are judged again at each later step, by trials that
+        all passed there: ever fewer go on, as many as if decisions were drawn five times in all."""
+        steps = range(max(1, self.n_warmup_steps), max_epochs, self.interval_steps)
+        return [(step, self.share ** (1 + _AGAIN * place / len(steps))) for place, step in enumerate(steps)]
 
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
         return PercentileRule(self)
@@ -105,8 +115,22 @@ class PercentileRule(StoppingRule):
             else:
                 insort(self._steps.setdefault(step, array("d")), value)
 
+    @contextmanager
+    def _without(self, course: Course, complete: bool) -> Iterator[None]:
+        known = course.values.items() if complete else ()
+        out = [(step, value) for step, value in known if take_out(self._steps.get(step, array("d")), value)]
+        try:
+            yield
+        finally:
+            for step, value in out:
+                insort(self._steps[step], value)
+
     def withdraw(self, course: Course) -> None:
         self._running.pop(course.number, None)
+
+    @property
+    def awaited(self) -> int:
+        return max(0, max(1, self._keys.n_startup_trials) - self._complete)
 
 
 def quantile(values: array[float], share: float) -> float:

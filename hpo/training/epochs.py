@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.events import DIVERGED_HEALTH, Decision, Diverged, Finished, Paused, Reported, Stopped
+from hpo.training.health import unseen
 from hpo.training.leaving import leave_weights
 from hpo.training.members import averaged, averaged_health
 
@@ -137,11 +138,14 @@ def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[
 
 
 def _left(trainee: Trainee, first: Run) -> dict[str, Any]:
-    """Have a trial leave what it is to; return what its end says of that. Its model is its first member's."""
-    if first.trial.weights is None:
-        return {}
-    trainee.settle(first)
-    return leave_weights(first)
+    """Have a trial leave what it is to; return what its end says of that, and of what was not measured. Its model is
+    its first member's."""
+    said: dict[str, Any] = {}
+    if first.trial.weights is not None:
+        trainee.settle(first)
+        said = leave_weights(first)
+    notes = unseen(first) | said.get("notes", {})
+    return {**said, "notes": notes} if notes else said
 
 
 def _paused(

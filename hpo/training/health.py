@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.diagnosis.figures import Figure, metric_of
 from hpo.lazy import lazy_import
+from hpo.training.called import called_activations, closed_to_looks
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +45,14 @@ def is_due(run: Run) -> bool:
     return epoch == 0 or epoch + 1 == run.epochs or epoch * steps // SPAN < (epoch + 1) * steps // SPAN
 
 
+def unseen(run: Run) -> dict[str, str]:
+    """Return what the user should know that is not measured of a run's model, by kind."""
+    if not run.trial.health or not (name := closed_to_looks(run.model)):
+        return {}
+    what = "activations that are called as functions (F.relu) can't be looked at in it, those that are modules can"
+    return {"health": f"health: its model has a {name}; {what}"}
+
+
 class Examination:
     """What is measured of one run in each epoch that is due: of its first step, then of its first validation rows.
 
@@ -56,6 +65,7 @@ class Examination:
         self._weights = weights_of(model)
         self._all_weights = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
         self._units = units_of(model)
+        self._closed = closed_to_looks(model)
         self._before: list[Tensor] = []
         self._norms: dict[Figure, list[Tensor]] = {}
         self._activations: Found = {}
@@ -89,7 +99,7 @@ class Examination:
         if not self._norms:
             yield
             return
-        with watched(self._model, self._units) as found:
+        with watched(self._model, self._units, closed=bool(self._closed)) as found:
             yield
         self._activations = found
 
@@ -143,13 +153,20 @@ class UnitKind:
     least: float = 0.0  # mean derivative, below which a unit is saturated
 
 
+UNITS: Mapping[str, UnitKind] = {
+    "relu": UnitKind("dead"),
+    "relu6": UnitKind("dead"),
+    "sigmoid": UnitKind("saturated", slope=1.0, least=_SATURATED / 4),
+    "tanh": UnitKind("saturated", constant=1.0, least=_SATURATED),
+}
+"""By the names of activations, as modules and as functions."""
+
+
 def judged(module: nn.Module) -> UnitKind | None:
     """Return how the units of a module are judged; None: it is no such activation."""
-    if type(module) in (torch.nn.ReLU, torch.nn.ReLU6):
-        return UnitKind("dead")
-    if type(module) is torch.nn.Sigmoid:
-        return UnitKind("saturated", slope=1.0, least=_SATURATED / 4)
-    return UnitKind("saturated", constant=1.0, least=_SATURATED) if type(module) is torch.nn.Tanh else None
+    kinds = {torch.nn.ReLU: "relu", torch.nn.ReLU6: "relu6", torch.nn.Sigmoid: "sigmoid", torch.nn.Tanh: "tanh"}
+    name = kinds.get(type(module))
+    return None if name is None else UNITS[name]
 
 
 def shares(path: str, out: Tensor, units: Sequence[UnitKind | None]) -> Found:
@@ -204,24 +221,35 @@ def spread(rows: int) -> slice:
 
 
 @contextmanager
-def watched(model: nn.Module, units: Sequence[tuple[str, nn.Module, UnitKind]]) -> Iterator[Found]:
+def watched(
+    model: nn.Module, units: Sequence[tuple[str, nn.Module, UnitKind]], prefix: str = "", closed: bool = False
+) -> Iterator[Found]:
     """Take down the shares [1] of the activations in some rows (`spread`) of the model's first call, as the largest of
-    several calls of one module."""
+    several calls of one module; of modules, and of functions (hpo.training.called) unless they are `closed`."""
     found: Found = {}
-    calls = [0]
+    calls, rows = [0], [0]
 
-    def count(*_: Any) -> None:
+    def count(_module: nn.Module, given: tuple[Any, ...]) -> None:
         calls[0] += 1
+        rows[0] = len(given[0]) if given and isinstance(given[0], torch.Tensor) else 0
 
-    def take(path: str, its: UnitKind, _module: nn.Module, _given: Any, out: Tensor) -> None:
-        if calls[0] <= 1 and out.dim() > 1:  # else there are no rows: the module is used for something else
+    def take(path: str, its: UnitKind, out: Tensor) -> None:
+        if calls[0] <= 1 and out.dim() > 1:  # else there are no rows: it is used for something else
             for name, value in shares(path, out.detach()[spread(len(out))].unsqueeze(0), [its]).items():
                 found[name] = torch.maximum(found[name], value) if name in found else value
 
+    def take_module(path: str, its: UnitKind, _module: nn.Module, _given: Any, out: Tensor) -> None:
+        take(path, its, out)
+
+    def take_call(path: str, name: str, out: Tensor) -> None:
+        if len(out) == rows[0]:  # no gate of weights
+            take(path, UNITS[name], out)
+
     hooks = [model.register_forward_pre_hook(count)]
-    hooks += [module.register_forward_hook(partial(take, path, its)) for path, module, its in units]
+    hooks += [module.register_forward_hook(partial(take_module, path, its)) for path, module, its in units]
     try:
-        yield found
+        with called_activations(model, [module for _, module, _ in units], prefix, take_call, closed):
+            yield found
     finally:
         for hook in hooks:
             hook.remove()

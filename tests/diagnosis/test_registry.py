@@ -51,6 +51,7 @@ SHOWN: list[tuple[str, Curves]] = [
     ("learning rate too low", layers("update_ratio", [1e-5] * 3)),
     ("learning rate too low", {"train_loss": [0.7 - 0.01 * epoch for epoch in EPOCHS]}),
     ("underfit", {"train_roc_auc": [0.5] * 20, "val_roc_auc": [0.52] * 20}),
+    ("underfit", {"train_r2": [0.01] * 20, "val_r2": [-0.02] * 20}),
     ("underfit", {"train_balanced_accuracy": [0.5] * 20, "train_recall": [1.0] * 20}),
     ("overfit", {"val_loss": [0.25 + 0.02 * abs(epoch - 5) for epoch in EPOCHS]}),
     ("still improving", {"val_accuracy": [0.5 + 0.02 * epoch for epoch in EPOCHS]}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> StudyFacts:
     still = Trial({**BASELINE, "width": 64}, None, {"val_accuracy": [0.25]})
     folder = tmp_path_factory.mktemp("page")
     base = trial(random.Random(5), 1, **BASELINE)
-    return facts_of(folder, [base, *many(90), still], description="ein Wort <dazu>", baselines=[BASELINE])
+    found = facts_of(folder, [base, *many(90), still], description="ein Wort <dazu>", baselines=[BASELINE])
+    return replace(found, study=replace(found.study, live=True))
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +178,7 @@ def test_what_the_best_have_in_common(tmp_path: Path) -> None:
     assert body is not None and body.lead == "What the 10 best trials have in common: a good (10 of 10)."
 
 
+RUNNING = Trial({"x": 0.5}, None, {"score": [0.1, 0.2]})
 FAILED = Trial({"x": 0.5}, Outcome("failed", error="RuntimeError: <no> luck"), {})
 
 
@@ -185,12 +188,12 @@ FAILED = Trial({"x": 0.5}, Outcome("failed", error="RuntimeError: <no> luck"), {
         ([], "The study has no trial yet."),
         ([complete(0.25, x=0.5)], "Trial 0 is the best of 1 complete trial: score 0.25."),
         ([FAILED] * 3, "No trial is complete yet: the study has 3 failed trials."),
-        ([Trial({"x": 0.5}, None, {"score": [0.1, 0.2]})] * 2, "the study has 2 running trials."),
+        ([RUNNING] * 2, "the study has 2 interrupted trials."),
         ([Trial({"x": 0.5}, Outcome("pruned", diverged=1), {"score": [0.5]})], "the study has 1 pruned trial."),
         ([complete(0.25, x=0.5), complete(0.25, x=0.5)], "Trial 0 is the best of 2 complete trials: score 0.25."),
         ([complete(1e300, x=0.5), complete(-1e300, x=0.25), FAILED], "Trial 0 is the best of 2"),
     ],
-    ids=["none", "one", "failed", "running", "diverged", "equal", "huge"],
+    ids=["none", "one", "failed", "interrupted", "diverged", "equal", "huge"],
 )
 def test_studies_of_every_kind(tmp_path: Path, trials: list[Trial], said: str) -> None:
     found = facts_of(tmp_path, trials, {"x": {"min": 0.0, "max": 1.0}, "y": {"value": 1}}, metric="score")
@@ -199,6 +202,14 @@ def test_studies_of_every_kind(tmp_path: Path, trials: list[Trial], said: str) -
     assert "nan" not in re.sub(r"base64,[^\"]*|<style>.*?</style>", "", page, flags=re.DOTALL).lower()
     if any(trial is FAILED for trial in trials):
         assert "RuntimeError: &lt;no&gt; luck" in page
+
+
+def test_what_runs_is_told_from_what_was_cut_off(tmp_path: Path) -> None:
+    found = facts_of(tmp_path, [RUNNING, complete(0.25, x=0.5)], {"x": {"min": 0.0, "max": 1.0}}, metric="score")
+    dead = rendered(found)[0]
+    assert "The study was interrupted, with 1 trial to be run again" in dead and "still runs" not in dead
+    live = rendered(replace(found, study=replace(found.study, live=True)))[0]
+    assert "one still runs" in live and "A sweep ran on this study when" in live and "interrupted" not in live
 
 
 def test_nothing_is_searched(tmp_path: Path) -> None:

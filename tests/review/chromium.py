@@ -40,7 +40,7 @@ def open_page() -> Iterator[tuple[Page, list[str]]]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(PATH), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        local = ("http://127.0.0.1:", "data:", "blob:")
+        local = ("http://127.0.0.1:", "data:", "blob:", "file:")
         # Of the context: also what a page does that a link opens.
         page.context.on(
             "request", lambda request: None if request.url.startswith(local) else foreign.append(request.url)

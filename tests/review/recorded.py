@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hpo.ledger.sharing.owner_file import FileOwnership
 from hpo.ledger.study.book import StudyBook, facts_of
 from hpo.ledger.study.diagnosed import diagnosed
 from hpo.ledger.study.home import Home
@@ -69,3 +71,14 @@ def _record(book: StudyBook, trial: Trial, metric: Target) -> None:
         record.run_id = f"run {record.number}"
         book.note_end(record)
         book.end(record)
+
+
+@contextlib.contextmanager
+def driven(home: Home, study: str) -> Iterator[None]:
+    """Run a study meanwhile, as far as others can tell."""
+    driver = FileOwnership(home.owner_file(study), study)
+    driver.take()
+    try:
+        yield
+    finally:
+        driver.give_up()

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hpo.ledger.study.records import Outcome, TrialRecord
 from hpo.review import display as module
-from hpo.review.display import PlainDisplay, curve_text, make_display, panel, workers_text
+from hpo.review.display import PlainDisplay, curve_text, left_text, make_display, panel, workers_text
 from hpo.review.sparkline import PLAIN, blocks_for, sparkline
 from hpo.standing import Activity, BusyWorker, Counts, Standing
 
@@ -30,10 +30,10 @@ def standing() -> Standing:
     return found
 
 
-def drawn(width: int, **options: str | bool) -> list[str]:
+def drawn(width: int, of: Standing | None = None, **options: str | bool) -> list[str]:
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     with console.capture() as captured:
-        console.print(panel(standing(), **options))  # type: ignore[arg-type]
+        console.print(panel(of or standing(), **options))  # type: ignore[arg-type]
     return captured.get().splitlines()
 
 
@@ -47,6 +47,53 @@ def test_the_panel_has_a_line_each(width: int) -> None:
     assert [line.split()[0] for line in lines[3:6]] == ["best", "2nd", "3rd"]
     assert lines[4].startswith("2nd   0.93 (trial 9): größe=0.125 activation=leaky_relu note=")
     assert lines[6].startswith("4 of 5 workers: trial 31 (step 4/20, 12 s); 8 trials from 32 (1 min 05 s); tria")
+
+
+def test_what_is_said_last_is_never_cut() -> None:
+    """The bar gives way to a long budget and two numbers."""
+    found = standing()
+    found.trials, found.counts.complete, found.counts.ended_here, found.seconds = 12000, 10000, 9000, 60000.0
+    found.activity.left, found.activity.left_between = 9000.0, (3000.0, 20000.0)
+    line = drawn(80, of=found)[0]
+    assert (
+        line.endswith("10011/12000  9.0 trials/min, 50 min to 6 h left")
+        and line.startswith("a study with")
+        and "━" in line
+    )
+
+
+def test_a_log_says_nothing_twice_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first trials run for minutes, the same line comes once a minute."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    display = PlainDisplay(Console(file=stream))
+    found = Standing("slow", "loss", "minimize", 4, activity=Activity("", 2, 2))
+    for second in range(180):
+        now[0] = float(second)
+        display.tick(found)
+    assert len(stream.getvalue().splitlines()) == 3
+    found.activity.left = 100.0
+    now[0] += 10
+    display.tick(found)
+    assert stream.getvalue().splitlines()[-1].endswith("the first trials run, about 1 min 40 s left")
+
+
+@pytest.mark.parametrize(
+    ("left", "between", "text"),
+    [
+        (None, None, ""),
+        (14.2, None, "about 14 s left"),
+        (200.0, (100.0, 400.0), "2 to 7 min left"),
+        (100.0, (20.0, 400.0), "20 s to 7 min left"),
+        (9000.0, (3000.0, 20000.0), "50 min to 6 h left"),
+        (3.0, (2.6, 3.4), "about 3 s left"),
+    ],
+)
+def test_the_time_that_is_left_has_two_ends_where_one_number_says_too_little(
+    left: float | None, between: tuple[float, float] | None, text: str
+) -> None:
+    assert left_text(Activity(left=left, left_between=between)) == text
 
 
 def test_the_end_waits_for_nothing() -> None:
@@ -78,6 +125,7 @@ def test_the_lines_of_a_log_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     moments = []
     for second in range(86_400):
         now = float(second)
+        found.counts.running = second  # so that there is something new to say
         said = stream.tell()
         display.tick(found)
         if stream.tell() > said:

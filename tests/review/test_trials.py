@@ -20,7 +20,7 @@ from hpo.review.trial_files import bytes_of, fitted_table
 from hpo.review.trials import TrialTable, table_of
 from hpo.spec.faults import UserError
 
-from .recorded import Trial, complete, recorded, sweep_of
+from .recorded import Trial, complete, driven, recorded, sweep_of
 
 MIXED = [[64, 32], 3, "wide", {"a": 1}]
 PARAMETERS = {
@@ -58,7 +58,8 @@ TRIALS = [
 def table(tmp_path_factory: pytest.TempPathFactory) -> TrialTable:
     folder = tmp_path_factory.mktemp("trials")
     home = recorded(Home(folder / "home"), sweep_of(folder, PARAMETERS), TRIALS)
-    return table_of(read_study(home, "small"))
+    with driven(home, "small"):
+        return table_of(read_study(home, "small"))
 
 
 def test_what_is_in_it(table: TrialTable) -> None:

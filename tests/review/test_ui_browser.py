@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
+from e2e.support import Place
 from optuna.trial import create_trial
-from running_ui import ENV, HPO, OBJECTIVE, Ui, get
+from running_ui import ENV, HPO, Ui, get
+from waiting import wait_for
 
-from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.records import Outcome
+from hpo.ledger.study.home import open_storage
+from hpo.report.facts import StudyFacts
+from hpo.report.page import rendered
+from hpo.review.studies import read_study
 
 from . import chromium
-from .recorded import Trial, recorded, sweep_of
+from .recorded import recorded, sweep_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -28,57 +32,51 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 NAME = "größte Suche 1"
 TRIALS = 6
+PARAMETERS = {"x": {"min": 0.0, "max": 1.0}, "kind": {"values": ["a", "b"]}}
 _BENIGN = "ResizeObserver loop"  # MLflow's charts were resized twice in one picture of a busy browser
 PATIENCE = 60_000  # milliseconds
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A home with a finished sweep, and with studies that are hard to show."""
     chromium.require()
-    folder = tmp_path_factory.mktemp("browser")
-    objective = folder / "objective.py"
-    objective.write_text(OBJECTIVE)
+    folder = tmp_path_factory.mktemp("browser ö")
+    place = Place(folder)
     (folder / "rows.csv").write_text("a,b\n1,2\n3,4\n")
-    file = folder / "quick.yaml"
-    file.write_text(
-        textwrap.dedent(
-            f"""
-            name: {NAME}
-            objective: {objective}:objective
-            data: {{csv: {folder / "rows.csv"}}}
-            metric: {{name: score, goal: maximize}}
-            method: random
-            budget: {{trials: {TRIALS}}}
-            engine: {{type: local, workers: 1}}
-            parameters:
-              x: {{min: 0.0, max: 1.0}}
-              kind: {{values: [a, b]}}
-            """
-        )
-    )
-    subprocess.run([HPO, "sweep", str(file), "--home", str(folder / "home"), "--quiet"], env=ENV, check=True)
-    place, parameters = Home(folder / "home"), {"x": {"min": 0.0, "max": 1.0}}
-    failed = Trial({"x": 0.1}, Outcome("failed", error="ValueError: no"))
-    recorded(place, sweep_of(folder, parameters, name="empty"), [])
-    recorded(place, sweep_of(folder, parameters, name="failures"), [failed, failed])
-    recorded(place, sweep_of(folder, parameters, name="running"), [Trial({"x": 0.2}, series={"score": [0.1]})])
-    two = optuna.create_study(storage=open_storage(place), study_name="two metrics", directions=["minimize"] * 2)
+    keys: dict[str, Any] = {"engine": {"workers": 1}, "parameters": PARAMETERS}
+    data, few = {"csv": str(folder / "rows.csv")}, {"trials": 2, "failures": 1}
+    place.sweep(place.write("parabola", name=NAME, data=data, budget={"trials": TRIALS}, **keys))
+    place.sweep(place.write("parabola", name="only one é", budget={"trials": 1}, **keys))
+    assert place.run("sweep", place.write("raises", name="failures 日本", budget=few, **keys)).returncode == 1
+    recorded(place.home, sweep_of(folder, {"x": PARAMETERS["x"]}, name="empty"), [])
+    two = optuna.create_study(storage=open_storage(place.home), study_name="two metrics", directions=["minimize"] * 2)
     two.add_trial(create_trial(values=[1.0, 2.0]))
-    return folder / "home"
+    return place
 
 
 @pytest.fixture(scope="module")
-def best(home: Path) -> dict[str, float]:
+def runner(place: Place) -> Iterator[subprocess.Popen[str]]:
+    """A sweep that runs, with two complete trials and one that waits."""
+    path = place.write("held", name="it runs", data={"go": "nowhere"}, engine={"workers": 1}, parameters=PARAMETERS)
+    runs = place.start("sweep", path)
+    before = place.ended()
+    wait_for(lambda: place.ended() >= before + 2, "two complete trials", process=runs)
+    wait_for(lambda: place.trials("it runs")[-1].state.name == "RUNNING", "one that runs", process=runs)
+    yield runs
+    runs.kill()
+    runs.communicate()
+
+
+@pytest.fixture(scope="module")
+def home(place: Place) -> Path:
+    return place.home.path
+
+
+@pytest.fixture(scope="module")
+def best(place: Place) -> dict[str, float]:
     """The best trial's number and value, as the study has them."""
-    said = subprocess.run(
-        [HPO, "best", NAME, "--format", "json", "--home", str(home)],
-        env=ENV,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return dict(json.loads(said.stdout))
+    return dict(json.loads(place.run("best", NAME, "--format", "json").stdout))
 
 
 @pytest.fixture(scope="module")
@@ -165,18 +163,59 @@ def test_mlflow_has_columns_charts_and_files_that_are_set_up(ui: Ui, page: Page)
     expect(page.get_by_text("method: random")).to_be_visible(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize(
-    ("study", "says"),
-    [("empty", "no trial yet"), ("failures", "only failures"), ("running", "1 running"), ("two metrics", "1 complete")],
-)
-def test_studies_that_are_hard_to_show(ui: Ui, page: Page, study: str, says: str) -> None:
+# What the first page says of a study's state and trials, and what MLflow's page of its sweep says; None: it has none.
+SMALL = {
+    "empty": ("no trial yet", "none", None),
+    "only one é": ("done", "1\xa0complete", "1 complete, 0 pruned, 0 failed; best score"),
+    "failures 日本": ("only failures", "2\xa0failed", "0 complete, 0 pruned, 2 failed; no trial finished"),
+    "it runs": ("1 running, ", "1\xa0running", "its runs, the best first"),
+    "two metrics": ("done", "1\xa0complete", None),
+}
+
+
+@pytest.mark.usefixtures("runner")
+def test_studies_that_are_hard_to_show(ui: Ui, page: Page, place: Place) -> None:
+    """In both UIs and as reports."""
+    from playwright.sync_api import expect
+
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    for study, (state, trials, told) in SMALL.items():
+        page.goto(ui.address("All studies"))
+        row = page.get_by_role("row").filter(has_text=study)
+        expect(row).to_contain_text(state)
+        expect(row).to_contain_text(trials)
+        assert row.get_by_role("link", name="MLflow").count() == (study != "two metrics")
+        row.get_by_role("link", name="Optuna dashboard").click()
+        expect(page.get_by_text(f"{study} (id=")).to_be_visible(timeout=PATIENCE)
+        if told is not None:
+            page.goto(f"{ui.address('All studies')}/hpo/open?in=mlflow&study={study}")
+            expect(page.get_by_text(told).first).to_be_visible(timeout=PATIENCE)
+        if study == "two metrics":
+            continue
+        report = place.folder / f"{study}.html"
+        report.write_text(rendered(StudyFacts(place.home, read_study(place.home, study), time.time()))[0])
+        page.goto(report.as_uri())
+        assert page.title() == f"{study}: report" and page.evaluate(wide) == 0
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.goto(ui.address("All studies"))
+    assert page.evaluate(wide) == 0
+
+
+def test_a_driver_that_is_killed_runs_no_more(ui: Ui, page: Page, place: Place, runner: subprocess.Popen[str]) -> None:
     from playwright.sync_api import expect
 
     page.goto(ui.address("All studies"))
-    row = page.get_by_role("row").filter(has_text=study)
-    expect(row).to_contain_text(says)
-    row.get_by_role("link", name="Optuna dashboard").click()
-    expect(page.get_by_text(f"{study} (id=")).to_be_visible(timeout=PATIENCE)
+    row = page.get_by_role("row").filter(has_text="it runs")
+    expect(row).to_contain_text("1 running, 2 of 6 done")
+    runner.kill()
+    wait_for(lambda: place.runs("it runs")[0].info.status == "KILLED", "MLflow to say so")
+    page.reload()
+    expect(row).to_contain_text("interrupted, 2 of 6 done")
+    expect(page.get_by_text("go on: ")).to_be_visible()
+    row.get_by_role("link", name="MLflow").click()
+    expect(page.get_by_text("interrupted: the next hpo sweep on this study goes on with it")).to_be_visible(
+        timeout=PATIENCE
+    )
 
 
 def test_a_study_that_is_asked_for_is_told(ui: Ui, home: Path) -> None:

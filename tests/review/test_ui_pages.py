@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState, create_trial
 
 from hpo.ledger.mirror.links import link_to
+from hpo.ledger.sharing.owner_file import FileOwnership
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
 from hpo.review.compat import dashboard_application
@@ -28,7 +29,7 @@ from hpo.review.ui_notes import AllNotes
 from hpo.review.ui_origin import Message
 from hpo.review.ui_ways import with_ways
 
-from .recorded import Trial, complete, recorded, sweep_of
+from .recorded import Trial, complete, driven, recorded, sweep_of
 
 NAME = "Größe & <b>| (1)"
 RUNNING = Trial({"x": 0.7}, series={"score": [0.1, 0.2]})
@@ -44,7 +45,7 @@ TRIALS = [
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> BaseStorage:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Studies in a journal: with trials in each state, with none, with failures only; and two that are not hpo's."""
     folder = tmp_path_factory.mktemp("home")
     home = Home(folder / "home")
@@ -53,7 +54,9 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> BaseStorage:
     recorded(home, sweep_of(folder, parameters, name="empty"), [])
     recorded(home, sweep_of(folder, parameters, name="failures"), [TRIALS[4]])
     opened = open_storage(home)
-    running = opened.get_all_trials(opened.get_study_id_from_name("mixed"))[-1]
+    mixed = opened.get_study_id_from_name("mixed")
+    opened.set_study_user_attr(mixed, "origin", {"source": str(folder / "mixed.yaml")})
+    running = opened.get_all_trials(mixed)[-1]
     opened.set_trial_user_attr(running._trial_id, "mlflow_run_id", "an id")
     two = optuna.create_study(storage=opened, study_name="two metrics", directions=["minimize", "maximize"])
     domain = {"x": FloatDistribution(0, 1)}
@@ -61,13 +64,23 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> BaseStorage:
     named = optuna.create_study(storage=opened, study_name=NAME)
     named.add_trial(create_trial(value=1.0, params={"x": 0.5}, distributions=domain))
     named.add_trial(create_trial(state=TrialState.WAITING))
-    return opened
+    return home
 
 
 @pytest.fixture(scope="module")
-def application(storage: BaseStorage) -> Any:
-    notes = AllNotes(storage, lambda *words: f"hpo {' '.join(words)}")
-    return with_landing(dashboard_application(storage, notes.of), storage, Pages(storage, "", False), "here")
+def storage(home: Home) -> BaseStorage:
+    return open_storage(home)
+
+
+@pytest.fixture(scope="module")
+def application(home: Home, storage: BaseStorage) -> Any:
+    notes = AllNotes(home, storage, command)
+    dashboard = dashboard_application(storage, notes.of)
+    return with_landing(dashboard, lambda: lines_of(home, storage), Pages(storage, "", False), "here", command)
+
+
+def command(*words: str) -> str:
+    return f"hpo {' '.join(words)}"
 
 
 def ask(application: Any, path: str, method: str = "GET", body: Any = None) -> tuple[str, dict[str, str], str]:
@@ -97,7 +110,7 @@ def notes(application: Any, storage: BaseStorage, study: str) -> list[str]:
     return [trial["note"]["body"] for trial in detail(application, storage, study)["trials"]]
 
 
-def test_a_trial_s_note_says_its_result_rank_and_reason(application: Any, storage: BaseStorage) -> None:
+def test_a_trial_s_note_says_its_result_rank_and_reason(home: Home, application: Any, storage: BaseStorage) -> None:
     first = [note.partition("\n")[0] for note in notes(application, storage, "mixed")]
     assert first == [
         "**Trial 0: complete, score 0.5**, rank 2 of 2 complete trials",
@@ -106,15 +119,21 @@ def test_a_trial_s_note_says_its_result_rank_and_reason(application: Any, storag
         "**Trial 3: pruned, score 0.3: diverged: a value was not finite at step 3**",
         r"**Trial 4: failed: ValueError: &lt;b&gt;no&lt;/b&gt; \| x**",
         "**Trial 5: interrupted: the sweep was interrupted**",
-        "**Trial 6: running, score 0.2 after step 2**",
+        "**Trial 6: interrupted, score 0.2: the sweep was interrupted**",
     ]
+    with driven(home, "mixed"):
+        assert notes(application, storage, "mixed")[6].startswith("**Trial 6: running, score 0.2 after step 2**")
     assert f"[MLflow run]({link_to('mlflow', 'mixed', 3)})" in notes(application, storage, "mixed")[3]
     assert notes(application, storage, "two metrics") == [""]
 
 
-def test_a_study_s_note_says_how_it_stands_and_how_to_go_on(application: Any, storage: BaseStorage) -> None:
+def test_a_study_s_note_says_how_it_stands_and_how_to_go_on(home: Home, application: Any, storage: BaseStorage) -> None:
+    with driven(home, "mixed"):
+        running = detail(application, storage, "mixed")["note"]["body"]
+    assert "2 complete, 2 pruned, 1 failed, 1 interrupted, 1 running (a sweep runs now)" in running
     note = detail(application, storage, "mixed")["note"]["body"]
-    assert "2 complete, 2 pruned, 1 failed, 1 interrupted, 1 running" in note
+    assert "2 complete, 2 pruned, 1 failed, 2 interrupted\n" in note
+    assert re.search(r"hpo sweep \S*mixed\.yaml\n", note)  # no more trials before those are run again
     assert "Best: **score 0.9** in trial 1 (x=0.9)" in note
     assert "not confirmed" in note and "hpo confirm mixed" in note
     assert "objective: thing" in note.partition("```yaml\n")[2]
@@ -148,36 +167,55 @@ def test_a_study_that_the_dashboard_renames_keeps_all_that_is_recorded(
     """It renames by a copy, which must not be made of what is shown."""
     home = recorded(Home(tmp_path / "home"), sweep_of(tmp_path, {"x": {"min": 0.0, "max": 1.0}}), TRIALS[:3])
     storage = open_storage(home)
-    application = dashboard_application(storage, AllNotes(storage, lambda *words: "").of)
+    pages = Pages(storage, "", False)
+    application = dashboard_application(storage, AllNotes(home, storage, command).of)
     before = storage.get_all_trials(0), storage.get_study_user_attrs(0)
     status, *_ = ask(application, "/api/studies/0/rename", "POST", {"study_name": "other"})
     assert status.startswith("201")
     after = storage.get_study_id_from_name("other")
     assert [trial.user_attrs for trial in storage.get_all_trials(after)] == [trial.user_attrs for trial in before[0]]
     assert storage.get_study_user_attrs(after) == before[1]
+    assert pages.find(LinkTarget("dashboard", "small")) == (f"/dashboard/studies/{after}", "")  # of MLflow's texts
 
 
 def test_a_note_that_a_person_writes_takes_the_place_of_ours(tmp_path: Path) -> None:
     home = recorded(Home(tmp_path / "home"), sweep_of(tmp_path, {"x": {"min": 0.0, "max": 1.0}}), TRIALS[:2])
     storage = open_storage(home)
-    application = dashboard_application(storage, AllNotes(storage, lambda *words: "").of)
+    application = dashboard_application(storage, AllNotes(home, storage, command).of)
     assert not [key for key in storage.get_study_system_attrs(0) if "note" in key]  # ours is not written anywhere
     assert ask(application, "/api/studies/0/1/note", "PUT", {"version": 1, "body": "mine"})[0].startswith("204")
     ours, mine = notes(application, storage, "small")
     assert (mine, ours.partition(":")[0]) == ("mine", "**Trial 0")
 
 
-def test_the_first_page_lists_every_study(application: Any, storage: BaseStorage) -> None:
+def rows_of(page: str) -> dict[str, str]:
+    return dict(re.findall(r'<tr id="([^"]*)"[^>]*>(.*?)</tr>', page, re.DOTALL))
+
+
+def test_the_first_page_lists_every_study(home: Home, application: Any, storage: BaseStorage) -> None:
     ask(application, "/")
     status, headers, page = ask(application, "/")
     assert status == "200 OK" and "Content-Length" not in headers
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "<script" not in page and "<b>|" not in page and "Größe &amp; &lt;b&gt;| (1)" in page
-    rows = dict(re.findall(r'<tr id="([^"]*)">(.*?)</tr>', page, re.DOTALL))
+    rows = rows_of(page)
     assert rows.keys() == {"mixed", "empty", "failures", "two metrics", "Größe &amp; &lt;b&gt;| (1)"}
-    assert "1 running, 4 of 5 done" in rows["mixed"] and "0.9<small>trial 1" in rows["mixed"]
+    assert "interrupted, 4 of 5 done" in rows["mixed"] and "go on: <code>hpo sweep " in page
+    assert "0.9<small>trial 1" in rows["mixed"] and 'class="running"' not in page
     assert "no trial yet" in rows["empty"] and "only failures" in rows["failures"]
-    assert {line.name for line in lines_of(storage) if line.best is None} == {"empty", "failures", "two metrics"}
+    assert {line.name for line in lines_of(home, storage) if line.best is None} == {"empty", "failures", "two metrics"}
+
+
+def test_a_study_runs_only_while_somebody_runs_it(home: Home, application: Any) -> None:
+    with driven(home, "mixed"), driven(home, "empty"):
+        page = ask(application, "/")[2]
+    rows = rows_of(page)
+    assert "1 running, 4 of 5 done" in rows["mixed"] and "go on:" not in page
+    assert "running, 0 of 5 done" in rows["empty"]
+    again = FileOwnership(home.owner_file("mixed"), "mixed")
+    again.take()  # whoever only looks keeps no driver out
+    ask(application, "/")
+    again.give_up()
 
 
 def test_links_lead_to_the_dashboard_s_pages_and_say_why_not(application: Any, storage: BaseStorage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ from hpo.search.searcher import Searcher
 from hpo.spec.schema import json_schema
 from hpo.spec.space import Parameter, Range
 from hpo.spec.validation import validate_section
-from hpo.stopping.base import StoppingKeys
+from hpo.stopping.base import Course, StoppingKeys
 from hpo.stopping.rules import RULES, EarlyTerminate
 
 DOCS = Path(__file__).parents[2] / "docs" / "sweep-files.md"
@@ -185,3 +186,24 @@ def test_patience_counts_from_the_best() -> None:
     rule = rule_of("patience", patience=3)
     searcher = Searcher(sweep_of(SPACE, rule=rule, epochs=EPOCHS))
     assert run_trial(searcher, rule, [0.5, 0.4, 0.3, 0.6, 0.5, 0.5, 0.55, 0.9, 0.9]) == 7
+
+
+@pytest.mark.parametrize("kind", SOON)
+def test_asking_what_would_be_stopped_changes_nothing(kind: str) -> None:
+    """A forecast asks of ended and of running trials; decisions must not depend on whether it did."""
+    rule = rule_of(kind).rule("study", EPOCHS)
+    courses = []
+    for number in range(12):
+        course = Course(number)
+        for step in range(1, EPOCHS - (number == 11)):
+            course.values[step] = round(1 / step + number % 5, 1)  # several have the same
+            rule.report(course, step, course.values[step])
+        if number < 11:
+            rule.end(course, complete=number % 3 > 0)
+        courses.append(course)
+    before = deepcopy(vars(rule))
+    found = [rule.would_stop(course, complete=course.number % 3 > 0 and course.number < 11) for course in courses]
+    assert vars(rule) == before
+    assert (kind == "none") == (found == [None] * 12)
+    if kind in ("asha", "median", "percentile"):  # the best of all goes on, the worst does not
+        assert found[0] is None and found[9] is not None

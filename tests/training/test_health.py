@@ -48,6 +48,30 @@ class Own(nn.Module):
         return out
 
 
+class Calls(nn.Module):
+    """A model whose activations are functions; one is a gate that has no rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.block, self.last = nn.Linear(4, 5), Block(), nn.Linear(5, 1)
+        self.gate = nn.Parameter(torch.zeros(3, 1))
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.sigmoid(self.block(self.act(self.first(x))))
+        out: Tensor = (self.last(x) * torch.sigmoid(self.gate).mean()).squeeze(-1)
+        return out
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(self.layer(x).relu_() - 1e3 * torch.ones(5)).add(x.tanh())
+
+
 def pictures(self: Any, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
     from hpo.training.layers import SqueezeLast
 
@@ -97,6 +121,39 @@ def test_modules_of_ones_own_and_pictures() -> None:
     convolution = task_of("binary", model=pictures)
     splits = splits_of("binary", 130, 60, shape=(1, 3, 3))
     check(convolution, splits, trials_of([{"batch_size": 8}, {"batch_size": 8, "optimizer": "sgd"}]))
+
+
+def test_activations_that_are_called_as_functions() -> None:
+    """They are named by where they are called; each is seen once, modules under their own names only."""
+    calls = task_of("binary", model=lambda self, params, features, outputs: Calls())
+    splits, trials = splits_of("binary", 130, 60), trials_of([{"batch_size": 8}, {"batch_size": 8, "optimizer": "sgd"}])
+    check(calls, splits, trials)
+    events, _ = alone(calls, splits, replace(trials[0], health=True))
+    found = figures(reports(events)[0])
+    units = [name.removeprefix("health/") for name in found if name.endswith(("/dead", "/saturated"))]
+    assert sorted(units) == [
+        "F.sigmoid/saturated", "act/dead", "block.F.relu/dead", "block.F.relu_2/dead", "block.F.tanh/saturated"
+    ]  # fmt: skip
+    assert found["health/block.F.relu_2/dead"] == 1.0 and found["health/block.F.relu/dead"] < 1.0
+
+
+def test_where_functions_can_t_be_looked_at_is_said() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, dropout=0.0)
+            self.last = nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.last(torch.relu(self.encoder(x.unsqueeze(1)).squeeze(1))).squeeze(-1)
+            return out
+
+    attends = task_of("binary", model=lambda self, params, features, outputs: Attends())
+    splits, trial = splits_of("binary", 130, 60), replace(trials_of([{"batch_size": 8}])[0], health=True)
+    (plain, _), (events, _) = (alone(attends, splits, replace(trial, health=health)) for health in (False, True))
+    own = [{name: value for name, value in each.items() if not is_health(name)} for each in reports(events)]
+    assert own == reports(plain)  # attention takes another way where it is watched
+    assert "TransformerEncoderLayer" in events[-1].info["notes"]["health"] and "notes" not in plain[-1].info
 
 
 def test_what_the_figures_are() -> None:

@@ -50,7 +50,7 @@ def test_a_study_behind_the_tuner_goes_on_when_it_is_constructed_again(place: Pl
     assert sum(trial.user_attrs["params"]["x"] in (0.0, 1.0) for trial in trials) == 2
     assert_sound(place)
     (line,) = list_studies(place.home)
-    assert (line.complete, line.pruned) == (states(place)["COMPLETE"], states(place)["PRUNED"])
+    assert (line.counts.complete, line.counts.pruned) == (states(place)["COMPLETE"], states(place)["PRUNED"])
     assert best_of(read_study(place.home, "small")).number == max(
         (trial for trial in trials if trial.state.name == "COMPLETE"), key=lambda trial: trial.value or 0.0
     ).number  # fmt: skip

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hpo.ledger.doctor.compare import differences
+from hpo.ledger.doctor.compare import UNDESCRIBED, differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
+from hpo.ledger.mirror.notes import NOTE
 from hpo.ledger.mirror.rows import (
     RunRows,
     best_curve,
@@ -20,6 +21,7 @@ from hpo.ledger.mirror.rows import (
 )
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.output import PROGRAM_LOG
+from hpo.spec.space import counted
 
 _AT_ONCE = 500  # trials whose steps are held at a time
 
@@ -39,6 +41,7 @@ class MlflowState:
     delete: list[str] = field(default_factory=list)  # runs that should not be there
     files: bool = False  # whether the parent run's files have to be written again
     curve: bool = False  # whether the best-so-far curve has to be drawn again
+    describe: bool = False  # whether the parent run has no description
     notes: list[str] = field(default_factory=list)
 
 
@@ -76,6 +79,7 @@ class _MlflowAudit:
         self._runs: dict[str, FoundRun] = {}
         self._parents: set[str] = set()
         self._own: dict[int, FoundRun] = {}  # the run of each trial
+        self._undescribed = 0  # runs
         self.state = MlflowState(takes_ids=reader.takes_ids)
 
     def find_family(self, noted_parent: str) -> None:
@@ -172,6 +176,7 @@ class _MlflowAudit:
             numbers = [record.number for record in ended[start : start + _AT_ONCE]]
             rows = {number: ended_rows(self._sweep, self.state.parent, whole(number)) for number in numbers}
             self._compare(rows)
+        self._tell_undescribed()
         self._look_for_data(ended)
         told = {record.number for record in records if record.state == "failed" and record.traceback}
         runs = {self._own[number].run_id: number for number in sorted(told & self._own.keys())}
@@ -192,10 +197,22 @@ class _MlflowAudit:
         for (number, its), content in zip(rows.items(), contents, strict=True):
             run = self._own[number]
             for difference in differences(its, run.status, content):
-                self._findings.add(f"mlflow.{difference.kind}", difference.text, number)
                 self.state.write.add(number)
+                if difference.kind == UNDESCRIBED:
+                    self._undescribed += 1
+                    continue
+                self._findings.add(f"mlflow.{difference.kind}", difference.text, number)
                 if difference.wrong:
                     self.state.replace[number] = run.run_id
+
+    def _tell_undescribed(self) -> None:
+        """Add what is one finding however many runs it is of: a whole study lacks what its release did not write."""
+        if self.state.parent and self.state.parent_active:
+            (content,) = self._reader.contents([(self.state.parent, RunRows("", 0, {}, {}))])
+            self.state.describe = NOTE not in content.tags
+        if count := self._undescribed + self.state.describe:
+            what = f"{counted(count, 'run')} of the sweep's {'has' if count == 1 else 'have'} no description"
+            self._findings.add("mlflow.description", f"{what} (older releases wrote none)")
 
     def compare_curve(self, records: Sequence[TrialRecord]) -> None:
         """Compare the parent run's best-so-far curve. Drivers that share a study each draw points of their own."""

@@ -13,6 +13,7 @@ from hpo.ledger.mirror.rows import RunRows, latest_points, own_key
 
 # What the study keeps of the sweep only as it was run last, while runs have what was so when they ran.
 _OF_THEIR_TIME = {"mlflow.source.name", "mlflow.source.git.commit"}
+UNDESCRIBED = "description"  # the kind of difference of a run without one, as older releases left all
 _ROUNDED = {own_key("duration_seconds")}  # the study keeps a trial's start in whole microseconds
 
 
@@ -32,7 +33,7 @@ def differences(rows: RunRows, status: str, found: Content) -> Iterator[Differen
     tags = {key: value for key, value in rows.tags.items() if key not in _OF_THEIR_TIME}
     yield from _texts("tag", tags, found.tags)
     if rows.notes and NOTE not in found.tags:  # another one is somebody's own
-        yield Difference("tag", "the run has no description", False)
+        yield Difference(UNDESCRIBED, "the run has no description", False)
     yield from _metrics(rows, found)
 
 

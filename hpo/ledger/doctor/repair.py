@@ -150,10 +150,12 @@ class _MlflowRepair:
         ended = [record for record in records.values() if record.state != "running"]
         if state.curve or not state.parent or settled:
             book.redraw_best_curve(ended)
-        if not state.parent or state.parent_status in _RUNNING:
+        summary = summarize(self._found.sweep, ended, float(self._found.attributes.get("seconds", 0.0)))
+        if state.describe:
+            book.describe(self._found.sweep_record, summary=summary)
+            done.append("the parent run was described")
+        if not state.parent or settled or state.parent_status in _RUNNING:  # settled: its summary is of fewer trials
             full = sum(record.counts for record in ended) >= self._found.sweep.budget.trials
-            seconds = float(self._found.attributes.get("seconds", 0.0))
-            summary = summarize(self._found.sweep, ended, seconds)
             book.close("FINISHED" if full else "KILLED", dict(summary))
             done.append("the parent run was ended")
         return done
@@ -162,7 +164,7 @@ class _MlflowRepair:
         parent = state.parent and state.parent_active and state.parent_status not in _RUNNING
         noted = self._found.attributes.get("mlflow_run_id") == state.parent
         runs = state.write or state.misnamed or state.delete
-        return bool(runs or state.curve or state.files or not parent or not noted)
+        return bool(runs or state.curve or state.files or state.describe or not parent or not noted)
 
     def _clear(self, state: MlflowState, takes_ids: bool) -> list[str]:
         """Delete runs that are too many, or that can't be put right."""

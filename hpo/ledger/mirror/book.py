@@ -1,15 +1,13 @@
 """What a sweep looks like in MLflow: one parent run, one child run a trial. Every method can be called again.
 
-The parent run is written through MlflowClient (never the fluent API: its global state collides between sweeps, and it
-costs ten times as much); the trials' runs by one of two writers, which say the same in two ways: bulk.py for
-databases, client.py for servers.
+The parent run is written through MlflowClient (parent.py; never the fluent API: its global state collides between
+sweeps, and it costs ten times as much); the trials' runs by one of two writers, which say the same in two ways: bulk.py
+for databases, client.py for servers.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import RunTag
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
@@ -26,7 +24,6 @@ from hpo.ledger.mirror.client import (
     Child,
     ClientWriter,
     find_experiment,
-    log_dataset,
     parent_of,
     write_files,
     write_parent_files,
@@ -35,20 +32,8 @@ from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import make_database as make_database
 from hpo.ledger.mirror.health import is_database
 from hpo.ledger.mirror.mending import see_to_database
-from hpo.ledger.mirror.notes import NOTE, WRITTEN, Leading, digest_of_note, parent_note
-from hpo.ledger.mirror.rows import (
-    STATUS,
-    RunOrder,
-    begun_rows,
-    best_curve,
-    best_point,
-    confirmation_tags,
-    dataset_rows,
-    ended_rows,
-    milliseconds,
-    own_key,
-)
-from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
+from hpo.ledger.mirror.parent import close_parent, describe_parent, interrupt_parent, open_parent
+from hpo.ledger.mirror.rows import STATUS, RunOrder, begun_rows, best_curve, best_point, ended_rows
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
@@ -98,7 +83,8 @@ class MlflowBook:
 
     def _open(self, sweep: SweepRecord, experiment: str) -> _OpenSweep:
         client, slow = self._mlflow.client, self._mlflow.reason
-        sweep = replace(sweep, linked=is_database(self._home.tracking_uri))  # a server's pages are not ours
+        # A server's pages are not `hpo ui`'s: what it shows can lead to other pages of its own only.
+        sweep = replace(sweep, on_server="" if is_database(self._home.tracking_uri) else experiment)
         return _OpenSweep(sweep, experiment, (ClientWriter if slow else BulkWriter)(client, experiment))
 
     def new_run_ids(self) -> dict[int, str]:
@@ -146,7 +132,7 @@ class MlflowBook:
         with _alone(self._home, sweep):
             self._opened = self._open(sweep, find_experiment(self._mlflow.client, self._home, sweep))
             self.batch = self._opened.writer.batch
-            self._open_parent(sweep)
+            self.parent_id = open_parent(self._mlflow.client, self._at.sweep, self._at.experiment)
         return self.level(finished)
 
     def look_again(self) -> None:
@@ -209,41 +195,26 @@ class MlflowBook:
             if trial.number in numbers:
                 yield record_of(trial)
 
-    def _open_parent(self, sweep: SweepRecord) -> None:
-        client = self._mlflow.client
-        if found := parent_of(client, sweep, self._at.experiment):
-            self.parent_id = found
-            client.update_run(self.parent_id, "RUNNING")
-        else:
-            tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
-            tags["hpo.study_id"] = sweep.study_id
-            tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
-            start = milliseconds(sweep.began)
-            kind = "confirmation" if sweep.decision.get("confirms") else "sweep"
-            run = client.create_run(self._at.experiment, start, tags, f"{sweep.study} ({kind})")
-            self.parent_id = run.info.run_id
-        client.set_experiment_tag(self._at.experiment, VIEW_TAG, table_view(sweep))
-        client.set_experiment_tag(self._at.experiment, *KIND_TAG)
-        tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
-        tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
-        tags |= {"mlflow.user": sweep.origin.user, **_description(client, self.parent_id, parent_note(self._at.sweep))}
-        tags |= confirmation_tags(sweep)
-        client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        write_parent_files(client, self.parent_id, sweep)
-        log_dataset(client, self.parent_id, dataset_rows(sweep, math.inf))
-
-    def describe(self, sweep: SweepRecord, files: Mapping[str, bytes] | None = None) -> list[str]:
+    def describe(
+        self,
+        sweep: SweepRecord,
+        files: Mapping[str, bytes] | None = None,
+        summary: Mapping[str, Any] | None = None,
+    ) -> list[str]:
         """Write what a sweep's parent run says of the sweep beside its trials. Returns notes for the user.
 
-        files: further artefacts by their paths, in place of those that are there.
+        files: further artefacts by their paths, in place of those that are there. summary: as `close` has it, where
+        only the description is to be written, of a parent run that has none.
         """
         client = self._mlflow.client
-        parent = parent_of(client, sweep, find_experiment(client, self._home, sweep))
+        experiment = find_experiment(client, self._home, sweep)
+        parent = parent_of(client, sweep, experiment)
         if not parent:
             return [f"MLflow has no parent run of {sweep.study!r}: hpo doctor says what to do"]
-        for key, value in confirmation_tags(sweep).items():
-            client.set_tag(parent, key, value)
-        write_parent_files(client, parent, sweep)
+        opened = self._open(sweep, experiment)
+        describe_parent(client, parent, experiment, opened.sweep, summary or {}, self._runs)
+        if summary is None:  # the doctor sees to files by itself
+            write_parent_files(client, parent, sweep)
         write_files(client, parent, files or {})
         return []
 
@@ -294,15 +265,13 @@ class MlflowBook:
     def close(self, status: str, summary: dict[str, Any]) -> None:
         """Write the sweep's summary and end the parent run."""
         self._delete_doubles()
-        if references := summary.get("references"):
-            write_parent_files(self._mlflow.client, self.parent_id, replace(self._at.sweep, references=references))
-        moment = milliseconds(time.time())
-        metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
-        tags = [RunTag(f"hpo.{k}", v) for k, v in summary.items() if isinstance(v, str) and k != "outcome"]
-        note = parent_note(self._at.sweep, summary["outcome"], [Leading(*trial) for trial in summary.get("top", ())])
-        tags += [RunTag(key, value) for key, value in _description(self._mlflow.client, self.parent_id, note).items()]
-        self._mlflow.client.log_batch(self.parent_id, metrics=metrics, tags=tags)
-        self._mlflow.client.set_terminated(self.parent_id, status)
+        close_parent(self._mlflow.client, self.parent_id, self._at.sweep, status, summary, self._runs)
+
+    def interrupted(self, is_run: Callable[[str], bool]) -> None:
+        """Let the parent run say that its sweep was interrupted: its driver is gone without a word. The trials' runs
+        wait to be settled by the next one. is_run: returns whether a driver runs a study again."""
+        if self._opened is not None and not is_run(self._at.sweep.study):
+            interrupt_parent(self._mlflow.client, self.parent_id, self._at.sweep)
 
     def forsake(self, reason: str) -> None:
         """End the runs that still run, the parent's as well: their study is gone, and nobody will do it later."""
@@ -348,13 +317,6 @@ def _ended_trials(home: Home, study: str) -> list[TrialRecord]:
     trials = storage.get_all_trials(storage.get_study_id_from_name(study), deepcopy=False)
     records = [record_of(trial, history=False) for trial in trials if not is_surplus(trial)]
     return [record for record in records if record.state != "running"]
-
-
-def _description(client: MlflowClient, parent_id: str, text: str) -> dict[str, str]:
-    """Return the tags with the parent run's description; none if somebody has written another one."""
-    tags = client.get_run(parent_id).data.tags
-    ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
-    return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}
 
 
 def _chunks(records: Iterable[TrialRecord]) -> Iterable[list[TrialRecord]]:

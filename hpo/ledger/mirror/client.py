@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo.ledger.mirror.notes import NOTE
+from hpo.ledger.mirror.notes import NOTE, same_note
 from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, parent_files, parent_points
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord
@@ -135,7 +135,8 @@ class ClientWriter:
         tags = [RunTag(key, value) for key, value in rows.tags.items()] if with_tags else []
         if with_tags and (rows.notes or rows.data is not None):
             run = self._client.get_run(order.run_id)
-            if rows.notes and run.data.tags.get(NOTE, rows.notes[-1]) in rows.notes:  # else it is somebody's own
+            known = run.data.tags.get(NOTE)
+            if rows.notes and (known is None or any(same_note(known, note) for note in rows.notes)):  # else a person's
                 tags.append(RunTag(NOTE, rows.notes[-1]))
             if not (run.inputs and run.inputs.dataset_inputs):  # an earlier try may have been cut off
                 log_dataset(self._client, order.run_id, rows.data)

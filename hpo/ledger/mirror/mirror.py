@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder, Notice
+from hpo.ledger.mirror.process import IsRun, MirrorAnswer, MirrorOrder, Notice
 from hpo.ledger.mirror.writer import WriterProcess
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord, packed
@@ -26,12 +27,13 @@ class Mirror:
     """The driver's side: hands orders over without waiting, and takes in run ids. `start` comes before all else but
     `hold`, `let_go` and `abandon`."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, is_run: IsRun | None = None) -> None:
+        """is_run: returns whether a driver runs a study; given, the parent run of a driver that is killed is ended."""
         self.run_ids: dict[int, str] = {}  # of trials whose runs have other ids than their records
         self.parent_id = ""
         self.in_trouble = False
         self.takes_ids = False  # whether a run gets the id that its trial's record has; known once MLflow is loaded
-        self._home = home
+        self._new_writer = partial(WriterProcess, home, is_run)
         self._writer: WriterProcess | None = None
         self._unwritten: deque[MirrorOrder] = deque()  # given to the process, and not known to be carried out
         self._opening: MirrorOrder | None = None
@@ -46,7 +48,7 @@ class Mirror:
     def start(self) -> None:
         """Start the process, unless it was. It makes MLflow's database if there is none."""
         if self._writer is None:
-            self._writer = WriterProcess(self._home)
+            self._writer = self._new_writer()
             self.order("prepare")
 
     @property
@@ -149,7 +151,7 @@ class Mirror:
         return [Notice(f"{died} and was replaced")]
 
     def _start_over(self) -> None:
-        self._writer = WriterProcess(self._home)
+        self._writer = self._new_writer()
         orders = [order for order in self._unwritten if order.action != "prepare"]
         first = [MirrorOrder("prepare")]
         if self._opening is not None and not any(order.action == "open" for order in orders):

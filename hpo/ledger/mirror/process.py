@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hpo.ledger.mirror.book import MlflowBook
 
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+_GOING = 1.0  # seconds in which a driver that is gone lets go of its study
+IsRun = Callable[[Home, str], bool]
 _TOGETHER = {"begin", "end", "best", "attach"}  # orders that may be carried out in one go
 
 
@@ -69,8 +71,12 @@ class _NobodyListens(Exception):
     """Nobody listens any more; the next driver finds out what is missing."""
 
 
-def run(connection: Connection, home: Home) -> None:
-    """Write order after order, try again while MLflow fails, end with the driver."""
+def run(connection: Connection, home: Home, is_run: IsRun | None = None) -> None:
+    """Write order after order, try again while MLflow fails, end with the driver.
+
+    is_run: returns whether a driver runs a study; given, the parent run is ended if the driver is gone without a word
+    and no other one has come.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     restrain_mlflow()
@@ -82,6 +88,9 @@ def run(connection: Connection, home: Home) -> None:
             writer.work()
         except _Hopeless as error:
             writer.end_without_hope(str(error))
+        except _NobodyListens:
+            if is_run is not None:
+                writer.end_alone(is_run)
     except _NobodyListens:
         return
 
@@ -110,6 +119,7 @@ class OrderWriter:
     def __init__(self, connection: Connection, home: Home, load: Callable[[], None] = lambda: None) -> None:
         """load: imports MLflow, which takes seconds, in which the pipe is emptied already."""
         self._connection = connection
+        self._home = home
         self._orders: queue.SimpleQueue[MirrorOrder | None] = queue.SimpleQueue()
         self._next: deque[MirrorOrder] = deque()  # taken from the queue, not yet begun
         self._written = 0
@@ -142,6 +152,22 @@ class OrderWriter:
         self._tell(hopeless=reason)
         while self._orders.get() is not None:
             pass
+
+    def end_alone(self, is_run: IsRun) -> None:
+        """Let the parent run say that its sweep was interrupted: the driver was killed. Not if another one runs it."""
+        deadline = time.monotonic() + _GOING
+
+        def run_again(study: str) -> bool:
+            while is_run(self._home, study):
+                if time.monotonic() > deadline:
+                    return True
+                time.sleep(0.05)
+            return False
+
+        try:
+            self._book.interrupted(run_again)
+        except Exception as error:  # of MLflow, or of the study's database: nobody is there to be told
+            print(f"the parent run still says that the sweep runs: {masked(str(error))}", file=sys.stderr)
 
     def _take_orders(self) -> None:
         """Empty the pipe at all times: the driver must never wait because MLflow does."""

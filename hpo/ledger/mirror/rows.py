@@ -134,7 +134,7 @@ def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         start=milliseconds(record.started),
         tags={key: _storable(value) for key, value in _tags(sweep, parent_id, record).items()},
         params=_params(sweep, record),
-        notes=(_storable(begun_note(sweep, record.number)),),
+        notes=(_storable(begun_note(sweep, record.number, parent_id)),),
         data=dataset_rows(sweep, record.started),
     )
 
@@ -166,7 +166,10 @@ def ended_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRo
         end=end,
         points=points,
         traceback=_storable(record.traceback),
-        notes=(_storable(begun_note(sweep, record.number)), _storable(ended_note(sweep, record))),
+        notes=tuple(
+            _storable(note)
+            for note in (begun_note(sweep, record.number, parent_id), ended_note(sweep, record, parent_id))
+        ),
         data=dataset_rows(sweep, record.started),
     )
 

@@ -15,10 +15,10 @@ from hpo.spawning import start_process
 class WriterProcess:
     """The process that writes MLflow, and the pipe to it."""
 
-    def __init__(self, home: Home) -> None:
-        """Start it. It loads MLflow, which takes seconds."""
+    def __init__(self, home: Home, is_run: process.IsRun | None = None) -> None:
+        """Start it. It loads MLflow, which takes seconds. is_run: as process.run has it."""
         self._connection, theirs = multiprocessing.Pipe()
-        self._process = start_process(process.run, (theirs, home), "mlflow-mirror")
+        self._process = start_process(process.run, (theirs, home, is_run), "mlflow-mirror")
         theirs.close()
         self.answered = 0  # orders that it has carried out
 

@@ -14,6 +14,7 @@ from hpo.ledger.sharing.owners import Owner, ways_out
 from hpo.spec.faults import UserError
 
 _PATIENCE = 1.0  # seconds in which an owner that has just taken a lock writes down who it is
+_GLANCE = 0.1  # seconds for which a lock is asked for again: somebody may only have looked whether it is held
 
 
 class FileOwnership:
@@ -51,13 +52,15 @@ class FileOwnership:
         self._descriptor = descriptor
 
     def _lock(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        deadline = time.monotonic() + _GLANCE
+        while not _locked(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() < deadline:
+                time.sleep(0.01)
+                continue
             owner = _owner(descriptor)
             os.close(descriptor)
             remedy = ways_out(self._sweeping)
-            raise UserError(f"the study {self._study!r} is being run by {owner} ({remedy})") from None
+            raise UserError(f"the study {self._study!r} is being run by {owner} ({remedy})")
 
     def _see_that_nobody_has_it(self) -> None:
         try:
@@ -88,6 +91,30 @@ class FileOwnership:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a driver holds this lock file. It is only read; where even that is not allowed, somebody else's
+    driver may hold it, and True is returned."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return not _locked(descriptor, fcntl.LOCK_SH)  # shared: those who look don't take each other for drivers
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Lock a file, if that is possible at once; return whether it was."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _owner(descriptor: int) -> str:

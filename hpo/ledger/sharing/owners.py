@@ -15,7 +15,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,11 @@ class Owner:
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         return f"process {self.pid} on {self.host} since {since}"
+
+
+def owners_in(noted: Mapping[str, Any] | None) -> list[Owner]:
+    """Return the drivers that the study attribute `owners` names, dead ones too. noted: it; None: there is none."""
+    return [Owner(**{**entry, "estate": tuple(entry["estate"])}) for entry in (noted or {}).get("drivers", ())]
 
 
 @dataclass
@@ -262,9 +267,9 @@ class SharedOwnership:
             if not rows.lock(connection, self._study_id):
                 yield None
                 return
-            noted = rows.read(connection, self._study_id, "owners") or {"entered": 0, "drivers": []}
-            owners = [Owner(**{**entry, "estate": tuple(entry["estate"])}) for entry in noted["drivers"]]
-            yield _Page(connection, rows.now(connection), {owner.number: owner for owner in owners}, noted["entered"])
+            noted = rows.read(connection, self._study_id, "owners")
+            owners = {owner.number: owner for owner in owners_in(noted)}
+            yield _Page(connection, rows.now(connection), owners, noted["entered"] if noted else 0)
             connection.commit()
 
     def _write(self, page: _Page) -> None:

@@ -170,7 +170,7 @@ class SweepRecord:
     references: Mapping[str, Any] = field(default_factory=dict)  # as the study has them (References.attribute)
     decision: Mapping[str, Any] = field(default_factory=dict)  # `confirms` and `confirmation`, as studies have them
     quoted: Sequence[str] = ()  # parameters that runs write as JSON, since texts of two choices would be the same
-    linked: bool = True  # runs are shown by `hpo ui`, so that links to the Optuna dashboard lead somewhere
+    on_server: str = ""  # the experiment's id on an MLflow server, which knows nothing of `hpo ui`; "": that shows it
 
 
 def start_attributes(record: TrialRecord, named: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study.records import INTERRUPTED, Outcome, TrialRecord, record_of
@@ -36,6 +37,17 @@ def settle(book: StudyBook, sweep: Sweep, trial: FrozenTrial, now: float) -> Tri
             record.seed = trial_seed(sweep, record.number, record.params)
         book.note_end(record)
     return record
+
+
+def as_told(record: TrialRecord, live: bool) -> TrialRecord:
+    """Return a record as people are told it: one that says `running`, but that nobody trains any more, is interrupted,
+    as whoever settles it will write.
+
+    live: whether a driver runs the study.
+    """
+    if live or record.state != "running":
+        return record
+    return replace(record, outcome=Outcome("failed", error=INTERRUPTED, interrupted=True))
 
 
 def to_be_repeated(records: Iterable[TrialRecord]) -> list[TrialRecord]:

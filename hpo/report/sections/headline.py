@@ -9,6 +9,8 @@ from hpo.report.facts import StudyFacts
 from hpo.report.sections.cost import saved, time_spent
 from hpo.review.display import duration
 from hpo.review.references import compared, reference_lines
+from hpo.review.studies import words_to_go_on
+from hpo.review.summary import home_options
 from hpo.spec.space import counted, show
 
 
@@ -18,6 +20,12 @@ def tell(facts: StudyFacts) -> SectionBody:
     blocks: list[ReportBlock] = [ReportTiles(_tiles(facts))]
     if facts.study.successor:
         blocks.append(f"This study went on with another space as {facts.study.successor!r}.")
+    if facts.study.live:
+        blocks.append("A sweep ran on this study when this was written.")
+    elif count := facts.study.interrupted:
+        go_on = words_to_go_on(facts.study.name, facts.study.attributes)
+        how = f"; to go on: {' '.join(['hpo', *go_on])}{home_options(facts.home)}" if go_on else ""
+        blocks.append(f"The study was interrupted, with {counted(count, 'trial')} to be run again{how}")
     if best is None:
         return SectionBody(_without_best(facts), blocks)
     lead = f"Trial {best.number} is the best of {counted(len(facts.complete), 'complete trial')}:"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hpo.ledger.study.records import record_of, reported
+from hpo.ledger.study.settling import as_told
 from hpo.review.studies import RecordedStudy
 from hpo.search.distributions import decode_params
 from hpo.spec.conditions import identity_of
@@ -49,7 +50,7 @@ def courses_of(study: RecordedStudy, place: int, parts: int, others: Sequence[st
     known: set[tuple[str, int, int | None]] = set()
     left_out = 0
     for index, trial in enumerate(study.trials):
-        record = record_of(trial, history=False)
+        record = as_told(record_of(trial, history=False), study.live)
         who = identity_of(record.params), record.seed, record.epochs
         again = record.state in ("complete", "pruned") and who in known
         if record.interrupted or again or trial.user_attrs.get("copied_from", {}).get("study") in others:

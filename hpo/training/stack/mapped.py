@@ -8,6 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from hpo.training.called import closed_to_looks
 from hpo.training.health import units_of, watched
 from hpo.training.layers import Recurrent, SeededDropout
 from hpo.training.stack.slot import CannotStack, Ragged, Slot
@@ -52,10 +53,11 @@ class MappedSlot(Slot):
 
     def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
         """The activations inside the module, by a pass of its own over these rows."""
-        units = units_of(self._like, f"{path}." if path else "")
+        prefix = f"{path}." if path else ""
+        units, closed = units_of(self._like, prefix), bool(closed_to_looks(self._like))
 
         def call(tensors: dict[str, Tensor], row: Tensor) -> dict[str, Tensor]:
-            with watched(self._like, units) as found:
+            with watched(self._like, units, prefix, closed) as found:
                 torch.func.functional_call(self._like, tensors, (row,))
             return found
 

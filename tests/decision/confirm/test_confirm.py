@@ -87,6 +87,8 @@ def test_both_records_have_it(confirmed: tuple[Place, dict[str, Any], str]) -> N
     parent, _ = place.runs()
     own, children = place.runs("small.confirm")
     assert (parent.data.tags["hpo.confirmation"], parent.data.tags["hpo.verdict"]) == ("small.confirm", "better")
+    description = parent.data.tags["mlflow.note.content"]
+    assert "Confirmed: **better** (small.confirm)" in description and "| 1 | [" in description
     assert parent.data.metrics["hpo/confirm/difference"] == found.result.difference
     assert (own.data.tags["hpo.confirms"], own.data.tags["hpo.confirms_run"]) == ("small", parent.info.run_id)
     assert set(found.winner.trials) < set(children) and own.data.tags["hpo.verdict"] == "better"

@@ -256,6 +256,18 @@ def test_a_run_under_another_id(home: Home):
     assert_silent(home)
 
 
+def test_runs_from_before_there_were_descriptions_are_one_finding(home: Home):
+    before = sql(home, "select run_uuid, value from tags where key = 'mlflow.note.content' order by run_uuid")
+    sql(home, "delete from tags where key in ('mlflow.note.content', 'hpo.description')")
+    sql(home, "delete from experiment_tags")
+    assert_found_and_repaired(home, r"mlflow: 8 runs of the sweep's have no description \(older releases wrote none\)")
+    after = sql(home, "select run_uuid, value from tags where key = 'mlflow.note.content' order by run_uuid")
+    ((parent,),) = sql(home, "select run_uuid from tags where key = 'hpo.kind' and value = 'sweep'")
+    assert [row for row in after if row[0] != parent] == [row for row in before if row[0] != parent]
+    assert "best score" in dict(after)[parent] and "| 1 | [3]" in dict(after)[parent]
+    assert sql(home, "select count(*) from experiment_tags") == [(2,)]
+
+
 def test_a_deleted_experiment(home: Home):
     client = MlflowClient(home.tracking_uri)
     client.delete_experiment(client.get_experiment_by_name("small").experiment_id)
@@ -340,11 +352,11 @@ def test_trials_that_a_dead_driver_left(tmp_path: Path):
     said, found = look(home)
     assert "study: trial 7: it is RUNNING, but nobody runs it: it was interrupted" in said
     assert "study: trial 6: it is RUNNING, but its outcome is noted: failed without a value" in said
-    assert "the parent run is RUNNING" in said
-    assert found.before.counts == {"study.running": 2, "mlflow.parent": 1}
+    assert found.before.counts == {"study.running": 2}  # MLflow's writer has ended the parent run
     repaired, fixed = look(home, fix=True)
     assert "fixed: trial 7 was settled: interrupted, the next hpo sweep runs it again" in repaired
     assert "2 interrupted trials will be run again by the next hpo sweep" in repaired
+    assert sql(home, "select value from metrics where key = 'hpo/trials_complete'") == [(4.0,)]
     assert not len(fixed.after), repaired
     assert_silent(home)
     storage = open_storage(home)
@@ -360,7 +372,7 @@ def test_a_study_in_a_database(tmp_path: Path):
     home = Home(Place(tmp_path).home.path, storage=f"sqlite:///{tmp_path / 'studies.db'}")
     run_sweep(home, load(tmp_path), dies=True)
     said, found = look(home)
-    assert found.before.counts == {"study.running": 1, "mlflow.parent": 1}, said
+    assert found.before.counts == {"study.running": 1}, said
     repaired, fixed = look(home, fix=True)
     assert not len(fixed.after), repaired
     assert_silent(home)
@@ -371,6 +383,12 @@ def test_a_sweep_that_was_killed(tmp_path: Path):
     place = Place(tmp_path)
     path = place.write("held", budget={"trials": 6}, data={"go": str(tmp_path / "go")})
     place.kill_in_mid_trial(path)
+    wait_for(lambda: place.runs()[0].info.status == "KILLED", "a parent run that says so")
+    told = place.run("list").stdout
+    go_on = rf"note: small was interrupted, with \d trials? to be run again; to go on: .*hpo sweep {path} --home"
+    assert re.search(go_on, told), told
+    assert "interrupted, and this is its best so far; to go on: " in place.run("best", "small").stdout
+    assert "interrupted" in place.run("trials", "small").stdout
     found = place.run("doctor", "small")
     assert found.returncode == 1, found.stderr
     assert "it is RUNNING, but nobody runs it" in found.stdout

@@ -25,7 +25,9 @@ from mlflow import MlflowClient
 from waiting import wait_for
 
 from hpo.ledger.mirror import bulk as mlflow_bulk
+from hpo.ledger.mirror import process
 from hpo.ledger.mirror.mirror import Mirror
+from hpo.ledger.mirror.notes import NOTE
 from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder, Notice, OrderWriter, _NobodyListens
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, packed, unpacked
@@ -376,3 +378,28 @@ def test_a_record_is_what_it_was_after_the_way_to_the_mirror(steps: dict[int, di
     signs = [math.copysign(1, value) for step in again.steps.values() for value in step.values()]
     assert signs == [math.copysign(1, value) for step in sorted(steps) for value in steps[step].values()]
     assert record.steps == steps  # the ledger's own is left alone
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_driver_that_is_killed_leaves_no_parent_run_that_says_it_runs(
+    home: Home, monkeypatch: pytest.MonkeyPatch, again: bool
+):
+    monkeypatch.setattr(process, "_GOING", 0.0)
+    ours, theirs = multiprocessing.Pipe()
+    writer = OrderWriter(theirs, home)
+
+    def work() -> None:
+        with pytest.raises(_NobodyListens):
+            writer.work()
+        writer.end_alone(lambda _, study: again and study == SWEEP.study)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ours.send(OPEN)
+    answers(ours, len(OPEN))
+    ours.close()
+    thread.join()
+    theirs.close()
+    parent = MlflowClient(home.tracking_uri).get_run(writer._book.parent_id)
+    assert parent.info.status == ("RUNNING" if again else "KILLED")
+    assert ("interrupted: the next hpo sweep" in parent.data.tags[NOTE]) is not again

@@ -205,9 +205,19 @@ def test_a_server_gets_the_same_rows(in_bulk: Home, tmp_path: Path):
         assert why_not(MlflowClient(address)) == "MLflow is not a database here"
         write_cases(Home(tmp_path / "driver", tracking=address), "server")
         kept = artifacts(address)
-    theirs = tables(Place(tmp_path).home.tracking_uri)
+        theirs = tables(Place(tmp_path).home.tracking_uri)
+        book = open_book(Home(tmp_path / "driver", tracking=address), "server", "closed")
+        book.write([begun(ONE)], [])
+        book.write([ended(ONE)], [])
+        book.close("FINISHED", {"outcome": "1 complete", "top": [(1, 0.5, {}), (8, 0.25, {})]})
+        client, own = MlflowClient(address), book._runs[1]
+        note, table = (client.get_run(each).data.tags[NOTE] for each in (own, book.parent_id))
+        place = f"#/experiments/{client.get_run(own).info.experiment_id}/runs"
     assert_same(without_descriptions(tables(in_bulk.tracking_uri)), without_descriptions(theirs))
-    assert OPEN not in str(theirs)  # a server's pages are not those of `hpo ui`, so no link leads anywhere
+    assert OPEN not in str(theirs)  # a server's pages are not those of `hpo ui`: links lead to other pages of its own
+    assert f"[the sweep's run]({place}/{book.parent_id}?" in note and note.startswith("**Trial 1: complete")
+    assert f"| 1 | [1]({place}/{own}?" in table and "| 2 | 8 |" in table
+    assert f"[its runs, the best first]({place}?" in table
     assert kept == artifacts(in_bulk.tracking_uri)
 
 

@@ -12,10 +12,18 @@ from hpo.ledger.doctor.compare import differences
 from hpo.ledger.doctor.readers import Content
 from hpo.ledger.mirror.links import link_to
 from hpo.ledger.mirror.markdown import code_block, escaped
-from hpo.ledger.mirror.notes import NOTE, Leading, begun_note, ended_note, parent_note
+from hpo.ledger.mirror.notes import (
+    NOTE,
+    Leading,
+    begun_note,
+    ended_note,
+    note_with_verdict,
+    parent_note,
+    same_note,
+)
 from hpo.ledger.mirror.rows import dataset_rows, ended_rows
 from hpo.ledger.study.dataset import dataset_of
-from hpo.ledger.study.records import Outcome
+from hpo.ledger.study.records import Outcome, SweepRecord
 
 from .test_mlflow_ways import SWEEP, Home, open_book, trial
 
@@ -28,15 +36,43 @@ def test_a_run_says_its_result_and_where_the_dashboard_shows_it() -> None:
     assert note.startswith(r"**Trial 4: failed, score 4.42857: ValueError: &lt;b&gt; no**")
     assert f"({link_to('dashboard', sweep.study, 4)})" in note and f"({link_to('dashboard', sweep.study)})" in note
     assert r"größte \[Suche\]" in begun_note(sweep, 4)
-    assert "/hpo/open" not in ended_note(replace(sweep, linked=False), trial(4))
+    assert "/hpo/open" not in ended_note(replace(sweep, on_server="3"), trial(4), "p")
 
 
 def test_the_sweep_s_run_lists_the_best() -> None:
     lines = parent_note(SWEEP, "2 complete", TOP).splitlines()
     assert f"| 1 | [7]({link_to('mlflow', 'study', 7)}) | 0.75 | 0.25 |" in lines
     assert f"| 2 | [3]({link_to('mlflow', 'study', 3)}) | 0.5 |  |" in lines
-    long = parent_note(replace(SWEEP, origin=replace(SWEEP.origin, description="x" * 20_000)))
-    assert len(long) < 8_000  # what MLflow takes
+    long = parent_note(replace(SWEEP, origin=replace(SWEEP.origin, description="x" * 20_000)), "2 complete", TOP)
+    names = ["same", "wide", "x", "fits"]
+    params = {name: {"type": "range"} for name in names} | {"epochs": {"type": "constant"}}
+    top = [Leading(n, 0.5, {"same": 1, "wide": "w" * 60 + str(n), "x": n, "fits": -n, "epochs": 3}) for n in (1, 2)]
+    told = parent_note(replace(SWEEP, config={"parameters": params}), "", top)
+    assert "| rank | trial | score | x | fits |" in told  # in what they differ, as far as a narrow page shows it
+    assert 7_000 < len(long) < 8_000  # what MLflow takes
+    assert long.endswith(parent_note(replace(SWEEP, origin=replace(SWEEP.origin, description="")), "2 complete", TOP))
+
+
+def confirmed(verdict: str) -> SweepRecord:
+    return replace(SWEEP, decision={"confirmation": {"study": "study.confirm", "result": {"verdict": verdict}}})
+
+
+@pytest.mark.parametrize("server", ["", "3"])
+def test_a_verdict_is_added_to_what_the_description_says(server: str) -> None:
+    whole = replace(SWEEP, on_server=server)
+    ended = parent_note(whole, "2 complete", TOP, {7: "a"})
+    for verdict in ("not shown", "better"):  # the later takes the place of the earlier
+        ended = note_with_verdict(ended, replace(confirmed(verdict), on_server=server))
+        assert ended == parent_note(replace(confirmed(verdict), on_server=server), "2 complete", TOP, {7: "a"})
+    assert ("| 1 | [7](#/experiments/3/runs/a?" in ended) == bool(server)  # the links of its own pages hold there
+    assert note_with_verdict(ended, whole) == parent_note(whole, "2 complete", TOP, {7: "a"})
+    assert "Confirmed: **better**" in note_with_verdict("of an older release", confirmed("better"))
+
+
+def test_a_description_is_known_again_wherever_its_links_lead() -> None:
+    server = replace(SWEEP, on_server="3")
+    assert same_note(ended_note(server, trial(1), "p1"), ended_note(server, trial(1), "p2"))
+    assert not same_note(ended_note(server, trial(1), "p1"), ended_note(server, trial(2), "p1"))
 
 
 def test_texts_of_people_stay_as_they_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import subprocess
@@ -18,6 +19,7 @@ from warm import Warm
 from hpo import machine
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.sharing import owners, rows
+from hpo.ledger.sharing.look import runs_now
 from hpo.ledger.sharing.owner_file import FileOwnership
 from hpo.ledger.sharing.owners import Owner, OwnershipLost, SharedOwnership
 from hpo.ledger.sharing.ownership import refuse_join
@@ -313,3 +315,37 @@ def test_a_trial_of_a_driver_that_slept_just_before_adding_it_is_withdrawn(
     assert (kept.state.name, kept.params) == ("RUNNING", {"x": 0.5})  # the heir's to settle
     assert late.state.name == "FAIL" and is_surplus(late)
     heir.renew()
+
+
+def test_who_only_looks_is_told_whether_anybody_runs_it(driver, now, monkeypatch, url: str, tmp_path: Path):
+    home = Home(tmp_path / "home", storage=url)
+    elsewhere(monkeypatch)  # so that time alone says who is dead
+    first = driver()
+    assert not runs_now(home, "s")  # there is no such study yet
+    first.take()
+    assert runs_now(home, "s")
+    now[0] += owners.OWNER_SECONDS + 1
+    assert not runs_now(home, "s")
+    first.renew()
+    assert runs_now(home, "s")
+    first.give_up()
+    assert not runs_now(home, "s")
+
+
+def test_who_only_looks_at_a_lock_file_writes_nothing_and_is_not_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    path = home.owner_file("s")
+    assert not runs_now(home, "s") and not path.exists()
+    driver = FileOwnership(path, "s")
+    driver.take()
+    assert runs_now(home, "s")
+    with path.open() as looking:
+        driver.give_up()
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not runs_now(home, "s")  # somebody else looks, too
+        monkeypatch.setattr("hpo.ledger.sharing.owner_file.time.sleep", lambda seconds: looking.close())
+        driver.take()  # waits for a look
+    driver.give_up()

@@ -18,7 +18,7 @@ from hpo.review.comparison.values import Comparison
 from hpo.review.comparison.words import comparison_lines
 from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.faults import UserError
-from review.recorded import Trial, complete, recorded, sweep_of
+from review.recorded import Trial, complete, driven, recorded, sweep_of
 
 SPACE = {"kind": {"values": ["relu", "[b]ä", "tanh"]}, "lr": {"min": 0.0, "max": 1.0}}
 STOPPED, DIVERGED = Outcome("pruned", value=0.2), Outcome("pruned", diverged=3)
@@ -27,7 +27,9 @@ STOPPED, DIVERGED = Outcome("pruned", value=0.2), Outcome("pruned", diverged=3)
 def study_of(folder: Path, trials: list[Trial], name: str = "one", space: Any = None, **keys: Any) -> RecordedStudy:
     home = Home(folder / "home")
     sweep = sweep_of(folder, space or SPACE, name=name, **{"method": "random", **keys})
-    return read_study(recorded(home, sweep, [replace(trial, seed=seed) for seed, trial in enumerate(trials)]), name)
+    recorded(home, sweep, [replace(trial, seed=seed) for seed, trial in enumerate(trials)])
+    with driven(home, name):
+        return read_study(home, name)
 
 
 def curve(final: float, kind: str, lr: float, steps: int = 4) -> Trial:

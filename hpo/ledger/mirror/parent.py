@@ -1,0 +1,117 @@
+"""A sweep's parent run in MLflow: how it is made, what it says of the sweep, how it ends. All can be called again.
+
+Written through MlflowClient, never the fluent API, whose global state collides between sweeps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+
+from hpo.ledger.mirror.client import log_dataset, parent_of, write_parent_files
+from hpo.ledger.mirror.notes import (
+    INTERRUPTED_NOTE,
+    NOTE,
+    WRITTEN,
+    Leading,
+    digest_of_note,
+    note_with_verdict,
+    parent_note,
+)
+from hpo.ledger.mirror.rows import confirmation_tags, dataset_rows, milliseconds, own_key
+from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
+from hpo.ledger.study.records import SweepRecord
+
+
+def open_parent(client: MlflowClient, sweep: SweepRecord, experiment: str) -> str:
+    """Find or make a sweep's parent run, and let it say that the sweep runs; return its id."""
+    if parent := parent_of(client, sweep, experiment):
+        client.update_run(parent, "RUNNING")
+    else:
+        tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
+        tags["hpo.study_id"] = sweep.study_id
+        tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
+        start = milliseconds(sweep.began)
+        kind = "confirmation" if sweep.decision.get("confirms") else "sweep"
+        parent = str(client.create_run(experiment, start, tags, f"{sweep.study} ({kind})").info.run_id)
+    _set_view(client, experiment, sweep)
+    tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
+    tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
+    tags |= {"mlflow.user": sweep.origin.user, **_description(client, parent, parent_note(sweep))}
+    tags |= confirmation_tags(sweep)
+    client.log_batch(parent, tags=_listed(tags))
+    write_parent_files(client, parent, sweep)
+    log_dataset(client, parent, dataset_rows(sweep, math.inf))
+    return parent
+
+
+def describe_parent(
+    client: MlflowClient,
+    parent: str,
+    experiment: str,
+    sweep: SweepRecord,
+    summary: Mapping[str, Any],
+    runs: Mapping[int, str],
+) -> None:
+    """Let a parent run say what is known of its sweep by now beside the trials: references, a verdict.
+
+    One of an older release, without a description, gets one, and its experiment the view. summary, runs: for that, as
+    `close_parent` has them.
+    """
+    known = client.get_run(parent).data.tags.get(NOTE)
+    if known is None:
+        _set_view(client, experiment, sweep)
+    note = _closing_note(sweep, summary, runs) if known is None else note_with_verdict(known, sweep)
+    client.log_batch(parent, tags=_listed({**confirmation_tags(sweep), **_description(client, parent, note)}))
+
+
+def close_parent(
+    client: MlflowClient,
+    parent: str,
+    sweep: SweepRecord,
+    status: str,
+    summary: Mapping[str, Any],
+    runs: Mapping[int, str],
+) -> None:
+    """End a parent run with what came out. runs: the ids of trials' runs, by trial."""
+    if references := summary.get("references"):
+        write_parent_files(client, parent, replace(sweep, references=references))
+    moment = milliseconds(time.time())
+    metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
+    tags = {f"hpo.{key}": value for key, value in summary.items() if isinstance(value, str) and key != "outcome"}
+    note = _closing_note(sweep, summary, runs)
+    client.log_batch(parent, metrics=metrics, tags=_listed({**tags, **_description(client, parent, note)}))
+    client.set_terminated(parent, status)
+
+
+def interrupt_parent(client: MlflowClient, parent: str, sweep: SweepRecord) -> None:
+    """End a parent run whose sweep was cut off."""
+    client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep, INTERRUPTED_NOTE))))
+    client.set_terminated(parent, "KILLED")
+
+
+def _set_view(client: MlflowClient, experiment: str, sweep: SweepRecord) -> None:
+    client.set_experiment_tag(experiment, VIEW_TAG, table_view(sweep))
+    client.set_experiment_tag(experiment, *KIND_TAG)
+
+
+def _closing_note(sweep: SweepRecord, summary: Mapping[str, Any], runs: Mapping[int, str]) -> str:
+    leading = [Leading(*trial) for trial in summary.get("top", ())]
+    return parent_note(sweep, summary.get("outcome", ""), leading, runs)
+
+
+def _listed(tags: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(key, value) for key, value in tags.items()]
+
+
+def _description(client: MlflowClient, parent: str, text: str) -> dict[str, str]:
+    """Return the tags with the parent run's description; none if somebody has written another one."""
+    tags = client.get_run(parent).data.tags
+    ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+    return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}

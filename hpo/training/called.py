@@ -1,0 +1,111 @@
+"""Activations that a model calls as functions (`F.relu(x)`, `torch.sigmoid(x)`, `x.tanh()`), seen in one call of it.
+
+Nothing that is computed changes: each function is called as ever, and its result is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = lazy_import("torch")
+
+Take = Callable[[str, str, "Tensor"], None]  # is given the path of a call, the activation's name, and what came out
+
+
+@cache
+def _functions() -> Mapping[Any, str]:
+    """Return {function: the activation's name}."""
+    functional, tensor = torch.nn.functional, torch.Tensor
+    names: dict[str, tuple[Any, ...]] = {
+        "relu": (functional.relu, functional.relu_, torch.relu, torch.relu_, tensor.relu, tensor.relu_),
+        "relu6": (functional.relu6,),
+        "sigmoid": (
+            functional.sigmoid, torch.sigmoid, torch.sigmoid_, tensor.sigmoid, tensor.sigmoid_, torch.special.expit,
+        ),
+        "tanh": (functional.tanh, torch.tanh, torch.tanh_, tensor.tanh, tensor.tanh_),
+    }  # fmt: skip
+    return {function: name for name, several in names.items() for function in several}
+
+
+def closed_to_looks(model: nn.Module) -> str:
+    """Return the name of a part of a model for which functions in it can't be looked at; "": all can. Attention takes
+    another way when it is watched, whose numbers differ in the last bits; compiled code shows no calls."""
+    kinds = (torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention, torch.jit.ScriptModule)
+    for module in model.modules():
+        if isinstance(module, kinds) or type(module).__name__ == "OptimizedModule":  # of torch.compile
+            return type(module).__name__
+    return ""
+
+
+@contextmanager
+def called_activations(
+    model: nn.Module, known: Sequence[nn.Module], prefix: str, take: Take, closed: bool = False
+) -> Iterator[None]:
+    """Look at the first call of a model inside the block.
+
+    known: modules that are activations themselves, and looked at as such. prefix: of the paths. A call's path is the
+    module's in whose `forward` it is, and `F.relu`, the second one there `F.relu_2`. closed: look at nothing.
+    """
+    if closed:
+        yield
+        return
+    from torch.overrides import TorchFunctionMode
+
+    entered: list[str] = []  # the modules whose forward runs, the innermost last
+    times: dict[tuple[str, str], int] = {}
+    inside = [0]  # how many of the known ones run
+
+    class Looking(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        ) -> Any:
+            out = func(*args, **(kwargs or {}))
+            if (name := _functions().get(func)) is not None and entered and not inside[0]:
+                place = entered[-1], name
+                times[place] = times.get(place, 0) + 1
+                again = f"_{times[place]}" if times[place] > 1 else ""
+                take(f"{prefix}{place[0]}{'.' if place[0] else ''}F.{name}{again}", name, out)
+            return out
+
+    looking = Looking()
+    state = ["before"]  # the model's first call: before, during, after
+
+    def enter(path: str, is_known: bool, module: nn.Module, _given: Any) -> None:
+        if module is model and state[0] == "before":
+            state[0] = "during"
+            looking.__enter__()  # type: ignore[no-untyped-call]
+        if state[0] == "during":
+            entered.append(path)
+            inside[0] += is_known
+            for place in [place for place in times if place[0] == path]:
+                del times[place]  # it is called again
+
+    def leave(is_known: bool, module: nn.Module, _given: Any, _out: Any) -> None:
+        if state[0] == "during":
+            entered.pop()
+            inside[0] -= is_known
+            if module is model and not entered:
+                state[0] = "after"
+                looking.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    hooks = []
+    for path, module in model.named_modules():
+        is_known = any(module is each for each in known)
+        hooks.append(module.register_forward_pre_hook(partial(enter, path, is_known)))
+        hooks.append(module.register_forward_hook(partial(leave, is_known), always_call=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        if state[0] == "during":  # its call failed before its hooks could tell
+            looking.__exit__(None, None, None)  # type: ignore[no-untyped-call]
