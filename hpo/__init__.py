@@ -27,13 +27,17 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.training.data.cifar import normalise_cifar10 as normalise_cifar10
     from hpo.training.data.options import check_options as check_options
     from hpo.training.data.options import fill_options as fill_options
+    from hpo.training.data.sequences import check_sequences as check_sequences
+    from hpo.training.data.sequences import load_sequences as load_sequences
     from hpo.training.data.splitting import SPLIT_OPTIONS as SPLIT_OPTIONS
     from hpo.training.data.splitting import check_shares as check_shares
     from hpo.training.data.splitting import split_arrays as split_arrays
     from hpo.training.data.table_task import TableTask as TableTask
     from hpo.training.data.tabular import check_csv as check_csv
     from hpo.training.data.tabular import load_csv as load_csv
+    from hpo.training.models import RECURRENT_PARAMETERS as RECURRENT_PARAMETERS
     from hpo.training.models import mlp as mlp
+    from hpo.training.models import recurrent as recurrent
     from hpo.training.task import Split as Split
     from hpo.training.task import Splits as Splits
     from hpo.training.task import TorchTask as TorchTask
@@ -48,6 +52,7 @@ _EXPORTS = {
     "Fold": "hpo.training.cuts",
     "Known": "hpo.spec.contract",
     "Pruned": "hpo.objective.base",
+    "RECURRENT_PARAMETERS": "hpo.training.models",
     "Reshuffle": "hpo.training.cuts",
     "Result": "hpo.scripting.result",
     "SPLIT_OPTIONS": "hpo.training.data.splitting",
@@ -61,15 +66,18 @@ _EXPORTS = {
     "check_cifar10": "hpo.training.data.cifar",
     "check_csv": "hpo.training.data.tabular",
     "check_options": "hpo.training.data.options",
+    "check_sequences": "hpo.training.data.sequences",
     "check_shares": "hpo.training.data.splitting",
     "fill_options": "hpo.training.data.options",
     "load": "hpo.scripting.result",
     "load_cifar10": "hpo.training.data.cifar",
     "load_csv": "hpo.training.data.tabular",
     "load_model": "hpo.model.loaded",
+    "load_sequences": "hpo.training.data.sequences",
     "make_activation": "hpo.training.vocabulary.activations",
     "mlp": "hpo.training.models",
     "normalise_cifar10": "hpo.training.data.cifar",
+    "recurrent": "hpo.training.models",
     "run": "hpo.scripting.run",
     "split_arrays": "hpo.training.data.splitting",
 }

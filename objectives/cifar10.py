@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 PARAMETERS = {
+    # A forest, which these go by, takes hours for so many pixels.
+    **dict.fromkeys(("suspect_labels", "curriculum")),
     "hidden_layers": None,  # the vocabulary's, for perceptrons; this network has a shape of its own
     "width": hpo.Known("float", 1.0, "factor of the number of channels and units", within="[0.0625, 16]"),
     "batch_norm": hpo.Known("bool", False, "batch normalization after each convolution"),

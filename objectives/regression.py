@@ -2,9 +2,11 @@
 
 data: {source: friedman}             2,000 rows of 10 numbers, a smooth function of 5 of them plus noise (the default)
       {source: diabetes}             scikit-learn's copy of Efron et al. 2004: 442 rows of 10 numbers
-      {csv: houses.csv, target: price}  your own table
-Each takes `validation` and `test` (shares of the rows, default 0.2), `split_seed` (default 0), `resample` and `folds`;
-the two sources also `outliers`, the share of the *training* targets that are spoilt (default 0.05). Validation and test
+      {csv: houses.csv, target: price}  your own table; `weight: column` says how much a row counts in training
+
+`friedman` takes `rows` and `features` (at least 5). Each table takes `validation` and `test` (shares of the rows,
+default 0.2), `split`, `split_seed` (default 0), `scale`, `resample` and `folds`; the two sources also `outliers`, the
+share of the *training* targets that are spoilt (default 0.05). Validation and test
 stay true, so a metric says how well a trial coped with the outliers, not how well it learned them.
 """
 
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 OPTIONS = {
     "source": hpo.Known("choice", "friedman", choices=("friedman", "diabetes")),
+    "rows": hpo.Known(
+        "int", 2000, "how many rows are made", within="[30, 1000000]", requires={"source": ("friedman",)}
+    ),
+    "features": hpo.Known(
+        "int", 10, "how many numbers a row has", within="[5, 1000]", requires={"source": ("friedman",)}
+    ),
     "outliers": hpo.Known("float", 0.05, within="[0, 0.5]"),
 }
 
@@ -36,7 +44,8 @@ class Regression(hpo.TableTask):
 
         if options["source"] == "diabetes":
             return load_diabetes(return_X_y=True)  # type: ignore[no-any-return]
-        return make_friedman1(n_samples=2000, n_features=10, noise=1.0, random_state=42)  # type: ignore[no-any-return]
+        made = make_friedman1(options["rows"], options["features"], noise=1.0, random_state=42)
+        return made  # type: ignore[no-any-return]
 
     def splits(self, data: Mapping[str, Any], cut: hpo.Cut | None = None) -> hpo.Splits:
         splits = super().splits(data, cut)

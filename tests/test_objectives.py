@@ -20,7 +20,7 @@ from hpo.spec.sweep import Sweep
 from hpo.training.contract import contract_of, with_defaults
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("binary", "cifar10", "regression")
+NAMES = ("binary", "cifar10", "multiclass", "regression", "sequence")
 
 
 @pytest.fixture
@@ -103,15 +103,29 @@ def test_defaults_obey_their_own_rules(name: str) -> None:
         ("binary", {"source": "syntetic"}, "source", "but got 'syntetic' (did you mean 'synthetic'?)"),
         ("binary", {"sorce": "synthetic"}, "sorce", "did you mean 'source'?"),
         ("binary", {"outliers": 0.1}, "outliers", "unknown key 'outliers'"),
-        ("binary", {"source": 3}, "source", "must be one of synthetic, breast_cancer, but got 3"),
-        ("binary", {"test": "0.2"}, "test", "must be a number in (0, 1), but got '0.2'"),
+        ("binary", {"source": 3}, "source", "separable, xor, breast_cancer, but got 3"),
+        ("binary", {"source": "xor", "features": 3}, "features", "belongs to source: synthetic or make_classification"),
+        ("binary", {"source": "breast_cancer", "rows": 60}, "rows", "'rows' belongs to source: synthetic or"),
+        ("binary", {"source": "separable", "imbalance": 0.1}, "imbalance", "(leave imbalance out)"),
+        ("binary", {"imbalance": 0.9}, "imbalance", "must be a number in (0, 0.5], but got 0.9"),
+        ("binary", {"label_noise": 0.6}, "label_noise", "must be a number in [0, 0.5], but got 0.6"),
+        ("binary", {"rows": 20}, "rows", "must be a whole number in [30, 1000000], but got 20"),
+        ("binary", {"scale": "no"}, "scale", "must be true or false, but got 'no'"),
+        ("binary", {"split": "grouped"}, "split", "must be one of stratified, random, but got 'grouped'"),
+        ("regression", {"source": "diabetes", "features": 12}, "features", "belongs to source: friedman"),
+        ("binary", {"test": "0.2"}, "test", "must be a number in [0, 1), but got '0.2'"),
         ("binary", {"test": 0.6, "validation": 0.4}, "validation", "must be below 1"),
         ("binary", {"csv": "nowhere.csv", "target": "left"}, "csv", "does not exist"),
         ("binary", {"target": "left"}, "target", "needs `csv`"),
+        ("multiclass", {"source": "wines"}, "source", "did you mean 'wine'?"),
+        ("multiclass", {"label_noise": 0.1}, "label_noise", "unknown key"),
         ("regression", {"source": "freedman"}, "source", "did you mean 'friedman'?"),
         ("regression", {"outliers": 0.7}, "outliers", "must be a number in [0, 0.5], but got 0.7"),
         ("regression", {"outliers": "many"}, "outliers", "must be a number"),
         ("regression", {"csv": "nowhere.csv", "target": "price"}, "csv", "does not exist"),
+        ("sequence", {"source": "copying"}, "source", "must be one of adding, but got 'copying'"),
+        ("sequence", {"length": 1}, "length", "must be a whole number in [2, 10000], but got 1"),
+        ("sequence", {"arrays": "nowhere.npz"}, "arrays", "does not exist"),
         ("cifar10", {"root": "nowhere"}, "root", "run `hpo data cifar10`"),
     ],
 )
@@ -125,7 +139,12 @@ def test_faults(name: str, data: dict[str, Any], path: str, message: str) -> Non
     ("name", "source", "rows", "features"),
     [
         ("binary", "synthetic", 1000, 20),
+        ("binary", "make_classification", 1000, 20),
+        ("binary", "separable", 1000, 20),
+        ("binary", "xor", 1000, 2),
         ("binary", "breast_cancer", 569, 30),
+        ("multiclass", "digits", 1797, 64),
+        ("multiclass", "wine", 178, 13),
         ("regression", "friedman", 2000, 10),
         ("regression", "diabetes", 442, 10),
     ],
@@ -136,7 +155,69 @@ def test_sources(name: str, source: str, rows: int, features: int) -> None:
     assert splits.train.x.shape[1:] == (features,)
 
 
-@pytest.mark.parametrize("name", ["binary", "regression"])
+@pytest.mark.parametrize(
+    ("name", "data", "rows", "features"),
+    [
+        ("binary", {"rows": 90, "features": 3}, 90, 3),
+        ("binary", {"source": "xor", "rows": 60}, 60, 2),
+        ("binary", {"source": "make_classification", "rows": 60, "features": 2}, 60, 2),
+        ("binary", {"rows": 60, "features": 2}, 60, 2),
+        ("binary", {"source": "separable", "rows": 60, "features": 2}, 60, 2),
+        ("regression", {"rows": 60, "features": 5}, 60, 5),
+    ],
+)
+def test_made_tables_of_any_size(name: str, data: dict[str, Any], rows: int, features: int) -> None:
+    assert task(name).check_data(data) == []
+    splits = task(name).splits(data)
+    assert len(splits.train) + len(splits.validation) + len(splits.test) == rows
+    assert splits.train.x.shape[1:] == (features,)
+
+
+@pytest.mark.parametrize("source", ["synthetic", "make_classification"])
+def test_a_rare_class(source: str) -> None:
+    y = task("binary").splits({"source": source, "imbalance": 0.05, "rows": 2000}).train.y
+    assert y.mean().item() == pytest.approx(0.05, abs=0.01)
+
+
+def test_the_made_classes_are_what_they_are_called() -> None:
+    """A straight line tells the separable ones apart, with a gap, and is no better than a coin for the others."""
+    from sklearn.linear_model import LogisticRegression
+
+    from objectives.binary import GAP
+
+    for source, least, most in (("separable", 1.0, 1.0), ("xor", 0.3, 0.7)):
+        splits = task("binary").splits({"source": source, "rows": 400, "scale": False})
+        line = LogisticRegression(C=1e6).fit(splits.train.x.numpy(), splits.train.y.numpy())
+        assert least <= line.score(splits.validation.x.numpy(), splits.validation.y.numpy()) <= most
+        if source == "separable":
+            assert torch.allclose(splits.train.x.norm(dim=1), torch.ones(len(splits.train)), atol=1e-5)
+            away = abs(line.decision_function(splits.train.x.numpy())) / float((line.coef_**2).sum() ** 0.5)
+            assert away.min() > GAP / 2
+
+
+def test_labels_are_turned_round_in_the_training_rows_only() -> None:
+    true, noisy = (task("binary").splits({"label_noise": share}) for share in (0, 0.1))
+    assert ((noisy.train.y - true.train.y).abs() == 1).sum() == 60
+    for part in ("validation", "test"):
+        assert torch.equal(getattr(noisy, part).y, getattr(true, part).y)
+    assert "60 of 600 training labels are turned round on purpose" in noisy.notes[-1]
+
+
+def test_the_split_of_a_script() -> None:
+    """make_classification and train_test_split as most scripts write them, to the row."""
+    from sklearn.datasets import make_classification
+    from sklearn.model_selection import train_test_split
+
+    x, y = make_classification(n_samples=1000, n_features=20, random_state=42)
+    _, _, _, expected = train_test_split(x, y, test_size=0.2, random_state=42)
+    splits = task("binary").splits(
+        {"source": "make_classification", "split": "random", "split_seed": 42, "test": 0, "scale": False}
+    )
+    assert sorted(splits.validation.y.tolist()) == sorted(expected) and int(expected.sum()) == 107
+    assert (len(splits.train), len(splits.test)) == (800, 0)
+
+
+@pytest.mark.parametrize("name", ["binary", "multiclass", "regression"])
 def test_an_own_table(name: str, tmp_path: Path) -> None:
     rows = "\n".join(f"{n % 7},{n % 5},{n % 2}" for n in range(50))
     (tmp_path / "own.csv").write_text(f"a,b,c\n{rows}\n")
@@ -239,11 +320,11 @@ def test_every_public_name_exists() -> None:
         hpo.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "sequence"])  # which has no batch norm
 def test_batch_norm_on_single_rows(name: str) -> None:
     """A perceptron's normalizes over rows only, and is refused with one; the network for pictures takes one."""
     task = importlib.import_module(f"objectives.{name}").objective
-    contract, outputs = contract_of(task()), 10 if name == "cifar10" else 1
+    contract, outputs = contract_of(task()), 10 if task.kind == "multiclass" else 1
     params = with_defaults(contract, {"batch_norm": True})
     shape = torch.Size((3, 32, 32) if name == "cifar10" else (5,))
     model = task().model(params, shape, outputs).train()
@@ -254,3 +335,9 @@ def test_batch_norm_on_single_rows(name: str) -> None:
     else:
         assert name == "cifar10"
         model(torch.zeros(1, *shape))
+
+
+def test_a_recurrent_network_has_a_layer() -> None:
+    known = contract_of(task("sequence")).parameters["hidden_layers"]
+    assert known.objection([]) and known.objection(0) and not known.objection([8]) and not known.objection(2)
+    assert "in [1, inf), but got []" in known.objection([])

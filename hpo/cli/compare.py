@@ -25,6 +25,9 @@ from hpo.cli.options import home_options
     metavar="N",
     help="parts of a range, with equal numbers of trials  [default: 4]",
 )
+@click.option(
+    "--where", metavar="EXPRESSION", help="only trials that meet it, as `hpo trials` takes it: \"optimizer == 'sgd'\""
+)
 @click.option("--json", "as_json", is_flag=True, help="print one line of JSON with all of it")
 @home_options
 def command(
@@ -32,6 +35,7 @@ def command(
     by: str | None,
     target: float | None,
     bins: int | None,
+    where: str | None,
     as_json: bool,
     home_folder: str,
     storage: str | None,
@@ -51,7 +55,7 @@ def command(
     from hpo.review.studies import read_study
 
     home = make_home(home_folder, storage)
-    comparison = compare([read_study(home, name) for name in studies], by, target, bins)
+    comparison = compare([read_study(home, name) for name in studies], by, target, bins, where)
     if as_json:
         click.echo(json.dumps(comparison.plain()))
         return

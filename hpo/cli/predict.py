@@ -30,13 +30,13 @@ def command(model: str, data: str, output: Path | None, form: str, separator: st
     own units. What was not as in training is told on standard error.
     """
     from hpo.model.loaded import load_model
+    from hpo.model.preprocessing import columns_of
     from hpo.model.table import read_rows
     from hpo.review.output_file import write
-    from hpo.training.data.columns import FittedColumns
 
     loaded = load_model(model)
-    fitted = loaded.preprocessing
-    own = fitted.separator if isinstance(fitted, FittedColumns) else ","
+    fitted = columns_of(loaded.preprocessing)
+    own = fitted.separator if fitted is not None else ","
     rows = read_rows(data, separator or own)
     found, told = loaded.answer(rows)
     for note in told:

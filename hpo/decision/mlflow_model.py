@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 
 from hpo.model.loaded import LoadedModel
-from hpo.training.data.columns import FittedColumns, NumberColumn, TextColumn
+from hpo.model.preprocessing import columns_of
+from hpo.training.data.columns import NumberColumn, TextColumn
+from hpo.training.data.windows import FittedWindows
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -55,10 +57,11 @@ def requirements() -> list[str]:
 def example_of(model: LoadedModel) -> Any:
     """Return rows as the model takes them: a DataFrame of one row with medians and known categories, an array of zeros
     where training had no columns' names. No row of the data is given away."""
-    fitted = model.preprocessing
-    if isinstance(fitted, FittedColumns):
+    fitted = columns_of(model.preprocessing)
+    if fitted is not None:
         columns: list[NumberColumn | TextColumn] = [*fitted.numbers, *fitted.texts]
-        return pd.DataFrame({column.name: [_typical(column)] for column in columns})
+        rows = model.preprocessing.length if isinstance(model.preprocessing, FittedWindows) else 1
+        return pd.DataFrame({column.name: [_typical(column)] * rows for column in columns})
     known = model.config["input"]
     return np.zeros((1, *known["shape"]), dtype=known["dtype"])
 
@@ -78,8 +81,8 @@ def signature_of(model: LoadedModel, example: Any) -> ModelSignature:
 def _inputs(model: LoadedModel) -> Schema:
     from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 
-    fitted = model.preprocessing
-    if isinstance(fitted, FittedColumns):
+    fitted = columns_of(model.preprocessing)
+    if fitted is not None:
         anything = AnyType()  # type: ignore[no-untyped-call]
         return Schema([ColSpec(anything, name) for name in fitted.needed])
     known = model.config["input"]

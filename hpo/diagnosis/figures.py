@@ -1,6 +1,7 @@
 """What the health of training is measured by: figures of a layer in an epoch, and the metrics that hold them.
 
-health/0/gradient_norm    of the layer that its model calls `0`
+health/0/gradient_norm       of the layer that its model calls `0`
+health/model/zero_weights    of the whole model
 """
 
 from __future__ import annotations
@@ -8,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-Figure = Literal["gradient_norm", "update_ratio", "dead", "saturated"]
+Figure = Literal["gradient_norm", "update_ratio", "dead", "saturated", "zero_weights"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 """gradient_norm: the norm of the loss of one batch derived by the layer's weights, before clipping, without biases.
 update_ratio: the norm of what one step changed of the weights, over the norm of the weights. dead: the share of a
 layer's ReLU units that are 0 for all of the rows looked at. saturated: the share of sigmoid or tanh units whose
-derivative is, in the mean of these rows, below a tenth of the largest that it can be."""
+derivative is, in the mean of these rows, below a tenth of the largest that it can be. zero_weights: the share of the
+whole model's weights, without biases, that are exactly 0 after the epoch."""
 HEALTH = "health/"  # what the names of these metrics begin with
-_MODEL = "model"  # the layer's name where the model is one layer itself
+_MODEL = "model"  # the layer's name where the model is one layer itself, and for figures of the whole model
 
 
 def metric_of(layer: str, figure: Figure) -> str:
-    """Return the name of the metric that holds a figure. layer: the module's path in its model."""
+    """Return the name of the metric that holds a figure. layer: the module's path in its model; "": the model."""
     return f"{HEALTH}{layer or _MODEL}/{figure}"
 
 

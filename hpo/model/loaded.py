@@ -86,7 +86,8 @@ class LoadedModel:
     def answer(self, rows: pd.DataFrame | NDArray[Any]) -> tuple[pd.DataFrame, list[str]]:
         """Return what `predict` returns for a DataFrame, and in sentences what was not as in training."""
         outputs, told = self._outputs(rows)
-        index = rows.index if isinstance(rows, pd.DataFrame) else None
+        # Of windows of rows there are fewer than rows: each stands at its last row.
+        index = rows.index[len(rows) - len(outputs) :] if isinstance(rows, pd.DataFrame) else None
         if not self.classes:
             return pd.DataFrame({"prediction": outputs.numpy()}, index), told
         # As the metrics have it; a probability of one half says less than its logit.

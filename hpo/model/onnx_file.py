@@ -44,7 +44,7 @@ def save_onnx(run: Run, file: Path) -> str:
                 input_names=[INPUT], output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim("rows", min=1)},),
             )  # fmt: skip
-            reason = _check(file, x, in_chunks(live, x))
+            reason = _check(file, x, in_chunks(live, x), live)
         except Exception as error:  # of many kinds: what can be exported only Torch knows
             reason = f"torch.onnx: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if reason:
@@ -52,11 +52,13 @@ def save_onnx(run: Run, file: Path) -> str:
     return reason
 
 
-def _check(file: Path, x: Tensor, expected: Tensor) -> str:
+def _check(file: Path, x: Tensor, expected: Tensor, live: WholeModel) -> str:
     """Return in words how the file's outputs differ from the live model's; "" if they don't, or if nobody can tell."""
     if importlib.util.find_spec("onnxruntime") is None:
         return ""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return differences(lambda part: torch.from_numpy(session.run(None, {INPUT: part.numpy()})[0]), x, expected)
+    return differences(
+        lambda part: torch.from_numpy(session.run(None, {INPUT: part.numpy()})[0]), x, expected, live.compared
+    )

@@ -10,6 +10,7 @@ from hpo.spec.faults import UserError
 from hpo.training.data.columns import FittedColumns, cleaned, number_values
 from hpo.training.data.csv_check import listed
 from hpo.training.data.scale import FittedScale
+from hpo.training.data.windows import FittedWindows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ else:
     np = lazy_import("numpy")
     pd = lazy_import("pandas")
 
-Fitted = FittedColumns | FittedScale | None
+Fitted = FittedColumns | FittedScale | FittedWindows | None
 
 
 def restored(plain: Mapping[str, Any] | None) -> Fitted:
@@ -28,9 +29,18 @@ def restored(plain: Mapping[str, Any] | None) -> Fitted:
         return None
     if plain["kind"] == "columns":
         return FittedColumns.restored(plain)
+    if plain["kind"] == "windows":
+        return FittedWindows.restored(plain)
     if plain["kind"] == "scale":
         return FittedScale.restored(plain)
     raise UserError(f"the model's preprocessing is of the kind {plain['kind']!r}, which this release doesn't know")
+
+
+def columns_of(fitted: Fitted) -> FittedColumns | None:
+    """Return what a model knows of a table's columns; None: it takes arrays."""
+    return (
+        fitted.columns if isinstance(fitted, FittedWindows) else fitted if isinstance(fitted, FittedColumns) else None
+    )
 
 
 def features(fitted: Fitted, rows: Any, shape: Sequence[int], dtype: str) -> tuple[NDArray[Any], list[str]]:
@@ -40,7 +50,7 @@ def features(fitted: Fitted, rows: Any, shape: Sequence[int], dtype: str) -> tup
     dtype: the model's, as NumPy names it.
     Raises UserError if they don't fit.
     """
-    if isinstance(fitted, FittedColumns):
+    if isinstance(fitted, FittedColumns | FittedWindows):
         if not isinstance(rows, pd.DataFrame):
             raise UserError(
                 f"this model takes a pandas DataFrame with the columns {listed(fitted.needed)}, "

@@ -1,7 +1,8 @@
 """The whole model as one program that needs no code of the objective's: torch.export's format, PT2.
 
 It takes rows as `Split.x` has them, any number of them, and gives the logits of a classification or a regression's
-values in the target's own units: the task's `batch`, its model and the target's way back are all in it.
+values in the target's own units: the task's `batch`, its model, the output activation and the target's way back are all
+in it. (Of an output activation that makes no probabilities it gives the logits that its outputs stand for.)
 """
 
 from __future__ import annotations
@@ -44,10 +45,19 @@ class WholeModel(nn.Module):
         super().__init__()
         self.model = run.model
         self._batch: Callable[[Tensor], Tensor] = lambda x: run.task.batch(x, run.params, None)
-        self._back = run.data.units.inverse
+        self._back = run.data.units.answer
+
+        self._kind = run.task.kind if run.data.units.activation is not None else "regression"
 
     def forward(self, x: Tensor) -> Tensor:
         return self._back(self.model(self._batch(x)))
+
+    def compared(self, outputs: Tensor) -> Tensor:
+        """Return outputs as they are to be compared with another program's: of an output activation that makes no
+        logits the probabilities, since the logit of 0.999999 has few digits that another rounding leaves alone."""
+        if self._kind == "binary":
+            return outputs.sigmoid()
+        return outputs.softmax(-1) if self._kind == "multiclass" else outputs
 
 
 def save_program(run: Run, file: Path) -> str:
@@ -65,7 +75,7 @@ def save_program(run: Run, file: Path) -> str:
             exported = torch.export.export(live, (sample,), dynamic_shapes=({0: rows},), strict=False)
             torch.export.save(exported, file)
             program = load_program(file)
-            reason = differences(program, x, expected)
+            reason = differences(program, x, expected, live.compared)
         except Exception as error:  # of many kinds: what can be exported only Torch knows
             reason = f"torch.export: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if reason:
@@ -93,13 +103,19 @@ def load_program(file: Path) -> Callable[[Tensor], Tensor]:
         raise UserError(f"{file} is no program that can be loaded: {type(error).__name__}: {told}") from None
 
 
-def differences(program: Callable[[Tensor], Tensor], x: Tensor, expected: Tensor) -> str:
-    """Return in words how a program's outputs for rows x differ from the live model's; "" if they are the same."""
+def differences(
+    program: Callable[[Tensor], Tensor], x: Tensor, expected: Tensor, compared: Callable[[Tensor], Tensor]
+) -> str:
+    """Return in words how a program's outputs for rows x differ from the live model's; "" if they are the same.
+
+    compared: WholeModel.compared of the live one.
+    """
+    largest = compared(expected).abs().max().clamp(min=1)
     for count in dict.fromkeys((len(x), 1, min(3, len(x)))):
         found = in_chunks(program, x[:count])
         if found.shape != expected[:count].shape:
             return f"its outputs have the shape {tuple(found.shape)}, not {tuple(expected[:count].shape)}"
-        furthest = (found - expected[:count]).abs().max() / expected.abs().max().clamp(min=1)
+        furthest = (compared(found) - compared(expected[:count])).abs().max() / largest
         if not furthest <= _CLOSE:
             return f"its outputs are not the model's: they differ by {furthest:.2g}"
     return ""

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
+import pkgutil
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -126,11 +127,17 @@ def _load_module(place: str, clashes: Sequence[Clash]) -> ModuleType:
         if error.name is not None and (place == error.name or place.startswith(error.name + ".")):
             remedy = "name it module:attribute or path/to/file.py:attribute"
             if place.startswith("objectives."):
-                remedy = "shipped: objectives.binary, objectives.cifar10, objectives.regression"
+                remedy = f"shipped: {', '.join(_shipped())}"
             raise _refuse(f"there is no module {place!r}", remedy) from None
         raise _import_fault(place, error) from None
     except (Exception, SystemExit) as error:
         raise _import_fault(place, error) from None
+
+
+def _shipped() -> list[str]:
+    """Return the objectives that are there, the user's own among them."""
+    found = pkgutil.iter_modules(importlib.import_module(SHARED).__path__)
+    return [f"{SHARED}.{module.name}" for module in found]
 
 
 def _share_package() -> None:

@@ -35,8 +35,9 @@ def digest_of_rows(x: Tensor) -> str:
 class LeavingOutputs:
     """Another channel (hpo.events.Channel), to which each trial that is trained to its end leaves its outputs first.
 
-    The file has, as NumPy writes arrays: `outputs`, float32 [rows] or [rows, classes], on the model's scale; `values`,
-    float32 [rows], the same in the target's own units (of a regression); and `rows`, the digest of the test rows.
+    The file has, as NumPy writes arrays: `outputs`, float32 [rows] or [rows, classes], the model's raw ones, of which
+    the loss is taken; `values`, of the same shape, what they say: in the target's own units, or as logits (where they
+    are not the same); and `rows`, the digest of the test rows.
     """
 
     def __init__(self, channel: Channel, x: Callable[[], Tensor]) -> None:
@@ -72,8 +73,8 @@ class LeavingOutputs:
             if not outputs.isfinite().all():
                 return Diverged(event.number, run.epochs, event.info)
             arrays = {"outputs": outputs.cpu().numpy(), "rows": np.array(digest_of_rows(x))}
-            if run.task.kind == "regression":
-                arrays["values"] = run.data.units.inverse(outputs).cpu().numpy()
+            if run.task.kind == "regression" or run.data.units.activation is not None:
+                arrays["values"] = run.data.units.answer(outputs).cpu().numpy()
             path = Path(tempfile.mkdtemp(prefix="hpo-output-"), OUTPUTS_FILE)
             with path.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)

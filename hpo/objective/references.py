@@ -81,7 +81,7 @@ def _measured(task: TorchTask, splits: Splits, order: ReferenceOrder, name: str,
     (x, y), (x_validation, _) = (_arrays(split, name != "constant") for split in (splits.train, splits.validation))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it did not converge, say: these are its defaults
-        model.fit(x, y)
+        model.fit(x, y, **_weights_of(splits.train))
         outputs = torch.from_numpy(_outputs(task.kind, model, x_validation, splits.outputs))
     targets = splits.validation.y.detach().cpu()
     found = measure(task.kind, outputs, targets)
@@ -101,6 +101,11 @@ def _arrays(split: Split, features: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     if features:
         x = split.x.detach().cpu().numpy().reshape(len(split), -1).astype(np.float64)
     return x, split.y.detach().cpu().numpy().astype(np.float64)
+
+
+def _weights_of(split: Split) -> dict[str, NDArray[Any]]:
+    """Return the weights of rows as scikit-learn's models take them: as trials have them."""
+    return {} if split.weight is None else {"sample_weight": split.weight.detach().cpu().numpy().astype(np.float64)}
 
 
 def _model(kind: Kind, name: str) -> Any:
@@ -143,7 +148,9 @@ def _comparable_loss(task: TorchTask, splits: Splits, order: ReferenceOrder) -> 
     """Return the trials' loss, if it is the metric and says the same of these models; else None."""
     if order.loss_params is None:
         return None
-    params = with_defaults(contract_of(task), order.loss_params)
+    # These models give logits and values, whatever the trials make of their outputs.
+    own = {name: value for name, value in order.loss_params.items() if name != "output_activation"}
+    params = with_defaults(contract_of(task), own)
     choice, _ = bind_loss(task.kind, params, splits.train, splits.outputs)
     same = params.get("target_transform", "none") == "none" and (
         task.kind == "regression" or choice.name in _OF_PROBABILITIES

@@ -115,7 +115,12 @@ def on_both(splits: Splits) -> Splits:
     """Return splits whose training rows are those of training and of validation. What was fitted for the features stays
     as it is. The validation rows are there still, since training measures on them; they mean nothing any more."""
     train, more = splits.train, splits.validation
-    return replace(splits, train=Split(torch.cat([train.x, more.x]), torch.cat([train.y, more.y])))
+    weight = None
+    if train.weight is not None or more.weight is not None:  # a task may weight the rows that it trains on only
+        each = [torch.ones_like(part.y, dtype=torch.float32) if part.weight is None else part.weight
+                for part in (train, more)]  # fmt: skip
+        weight = torch.cat(each)
+    return replace(splits, train=Split(torch.cat([train.x, more.x]), torch.cat([train.y, more.y]), weight))
 
 
 def _alone(beginning: Beginning, trial: TrialSpec, parts: int, listener: _Listener) -> Run:

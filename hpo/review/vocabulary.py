@@ -8,9 +8,10 @@ from typing import Any
 from hpo.spec.contract import Known
 from hpo.spec.space import show
 from hpo.training.contract import LOOP_PARAMETERS
-from hpo.training.models import MODEL_PARAMETERS
+from hpo.training.models import MODEL_PARAMETERS, RECURRENT_PARAMETERS
 from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.metrics import METRICS
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
@@ -24,6 +25,54 @@ Every choice and hyperparameter that a Torch task understands, besides its own. 
 A hyperparameter with `only for` is an error where it is active otherwise. A default of `-` is PyTorch's own.
 """
 
+_OUTPUTS = """
+## Output activations
+
+`output_activation` says what is done to a model's raw outputs before the loss is taken of them. `default` is what the
+loss has built in: a sigmoid for binary tasks, and for `bce` of several classes; a softmax for their other losses;
+nothing for a regression. Naming what is built in (`sigmoid` with `bce`, say) gives the same numbers. `hinge` and
+`perceptron` take the raw output itself, and go with no output activation.
+
+- Losses of probabilities (`bce`, `cross_entropy`, `focal` and their kin) take what was made for probabilities,
+  clamped to [1e-7, 1 - 1e-7] as Keras does; of several classes each is then divided by their sum (but for `bce`,
+  which takes each class against the rest). What was clamped passes no gradient.
+- `mse` and `mae` take what was made as it is, and compare it with 0 and 1.
+- In a regression what was made is the prediction, on the scale of `target_transform`.
+- A row is of class 1 where what was made is above 0.5; of several classes it is of the one with the largest. Metrics,
+  predictions and `hpo model` go by this: the program and the ONNX file give the logits that what was made stands for.
+
+| output | usual with | trouble |
+| --- | --- | --- |
+| `sigmoid` | `bce` | `mse`, `mae`: hardly any gradient where an answer is sure and wrong |
+| `softmax` | `cross_entropy` | `mse`, `mae`: the same; refused where a task has one output, which would always be 1 |
+| `linear` | `mse`, `mae` in a regression | `bce`, `cross_entropy`: nothing is learned from outputs outside of (0, 1) |
+| `relu`, `softplus` | a regression of targets above 0 | others are out of reach; a `relu` of 0 for all rows stays 0 |
+| `tanh` | a regression of targets between -1 and 1 | `bce`, `cross_entropy`: nothing is learned from outputs below 0 |
+"""
+_PENALTY = """
+### L1 penalty
+
+`l1_penalty` times the sum of all absolute weights (biases and the scales of batch norm left out) is added to what is
+minimized. A weight that a step takes across 0 is set to 0, and stays there, while the loss pulls at it with less than
+the penalty: so weights become exactly 0, as in the lasso, with every optimizer (Andrew and Gao, ICML 2007).
+`health: true` reports the share of them ([health.md](health.md#looking-into-the-layers)). `train_loss` is without the
+penalty, as it is without that of `weight_decay`; `grad_clip_norm` and `grad_clip_value` clip both together.
+"""
+_NETWORKS = """
+A network of depth 8 is `hidden_layers: 8`, each layer `hidden_units` wide. With `residual: true` a layer gives
+x + dropout(activation(norm(W x + b))) of its input x; where the widths differ, P x + ..., with a matrix P that is
+trained (He et al. 2016, "Deep residual learning", option B). Nothing comes after the sum, so that there is a way
+through all layers on which nothing is changed (He et al. 2016, "Identity mappings"). Signals grow with each block:
+deep ones do well with `initializer: default`, `batch_norm: true`, or an `init_scale` below 1.
+
+The perceptron rule (Rosenblatt 1958) is `loss: perceptron` with `hidden_layers: []`, `batch_size: 1`,
+`optimizer: sgd`, `learning_rate: 1`, and weights of 0 to begin with: `initializer: xavier_uniform`, `init_scale: 0`.
+A row whose output is 0 counts as a mistake.
+"""
+
+
+_RECURRENT = "`hidden_units` and `dropout` as `hpo.mlp` has them, neither `batch_norm` nor `residual`, and:"
+
 
 def vocabulary_page() -> str:
     """Return the page as Markdown."""
@@ -31,21 +80,36 @@ def vocabulary_page() -> str:
     registries: list[tuple[str, Registry[Any]]]
     registries = [("Optimizers", OPTIMIZERS), ("Activations", ACTIVATIONS)]
     registries += [(f"Losses: {kind}", registry) for kind, registry in LOSSES.items()]
-    registries += [("Schedules", SCHEDULES), ("Initializers", INITIALIZERS)]
+    parts += [_section(title, registry) for title, registry in registries]
+    parts.append(_OUTPUTS)
+    registries = [("Schedules", SCHEDULES), ("Initializers", INITIALIZERS)]
     registries += [
         ("Outliers in regression targets", OUTLIERS),
         ("Transforms of regression targets", TARGET_TRANSFORMS),
+        ("Doubtful labels", SUSPECT_LABELS),
+        ("Order of rows", CURRICULA),
     ]
-    for title, registry in registries:
-        aliases = "".join(f" `{alias}` is `{name}`." for alias, name in registry.aliases.items())
-        parts.append(f"\n## {title}\n{_table(registry.known())}{aliases and chr(10) + aliases.strip() + chr(10)}")
-    parts.append(f"\n## Training\n{_table(LOOP_PARAMETERS)}")
-    parts.append(f"\n## Networks (`hpo.mlp`)\n{_table(MODEL_PARAMETERS)}")
+    parts += [_section(title, registry) for title, registry in registries]
+    parts.append(f"\n## Training\n{_table(LOOP_PARAMETERS)}{_PENALTY}")
+    parts.append(f"\n## Networks (`hpo.mlp`)\n{_table(MODEL_PARAMETERS)}{_NETWORKS}")
+    own = {name: known for name, known in RECURRENT_PARAMETERS.items() if known is not None}
+    parts.append(f"\n## Networks (`hpo.recurrent`)\n\n{_RECURRENT}\n{_table(own)}")
     parts.append(
         "\n## Metrics\n\nEach epoch, with `train_` (over the epoch's batches as they were trained) and `val_`.\n\n"
     )
     parts += [f"- {kind}: {', '.join(f'`{name}`' for name in metrics)}\n" for kind, metrics in METRICS.items()]
+    parts += [
+        f"- {kind}, with the loss `{choice.name}`: `{name}` besides (recorded, but no metric for a sweep)\n"
+        for kind, registry in LOSSES.items()
+        for choice in registry
+        for name, _ in choice.counts
+    ]
     return "".join(parts)
+
+
+def _section(title: str, registry: Registry[Any]) -> str:
+    aliases = "".join(f" `{alias}` is `{name}`." for alias, name in registry.aliases.items())
+    return f"\n## {title}\n{_table(registry.known())}{aliases and chr(10) + aliases.strip() + chr(10)}"
 
 
 def _table(parameters: Mapping[str, Known]) -> str:

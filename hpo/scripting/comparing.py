@@ -56,9 +56,12 @@ class CompareResult:
         return f"<hpo.CompareResult of {what!r}: {found} of {len(self.differences)} differences larger than the noise>"
 
 
-def compared(studies: Sequence[RecordedStudy], by: str | None, target: float | None, bins: int | None) -> CompareResult:
+def compared(
+    studies: Sequence[RecordedStudy], by: str | None, target: float | None, bins: int | None, where: str | None
+) -> CompareResult:
     """Compare as `hpo compare` does. Raises UserError."""
     check_text("compare", "by", by)
     check_number("compare", "target", target)
     check_whole("compare", "bins", bins, 2, 20)
-    return CompareResult(compare(studies, by, target, bins))
+    check_text("compare", "where", where)
+    return CompareResult(compare(studies, by, target, bins, where))

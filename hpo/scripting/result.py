@@ -192,20 +192,22 @@ class Result:
         by: str | None = None,
         target: float | None = None,
         bins: int | None = None,
+        where: str | None = None,
     ) -> CompareResult:
         """Compare the choices of a parameter, or without `by` this study with others, as `hpo compare` does: what each
         came to, and which differences are larger than the noise.
 
         others: results of further studies with the same metric; their trials count with this one's where `by` is
         given. target: time is taken to this value of the metric; None: the sweep's target, else the first baseline's
-        value, else the median. bins: parts of a range, 2 to 20; None: 4.
+        value, else the median. bins: parts of a range, 2 to 20; None: 4. where: only trials that meet this condition,
+        such as "optimizer == 'sgd'".
         Raises hpo.UserError if there is nothing to compare.
         """
         from hpo.scripting.comparing import compared
 
         if wrong := [other for other in others if not isinstance(other, Result)]:
             raise UserError(f"compare: further studies are results (hpo.load(...)), but got {shown(wrong[0])}")
-        return compared([self._study, *(other._study for other in others)], by, target, bins)
+        return compared([self._study, *(other._study for other in others)], by, target, bins, where)
 
     def plot_history(self, *, backend: Backend | None = None) -> Any:
         """Draw the value of each complete trial by its number, and the best so far."""

@@ -66,6 +66,9 @@ class Known:
         e.g. {"optimizer": ("sgd", "rmsprop")}; empty: always. A value outside is a fault, never ignored.
     excludes: values of other hyperparameters beside which this one can't be true, and why; e.g.
         {"batch_size": {1: "batch norm needs two rows"}}.
+    hints: what to write in place of words that people may try and that are no values of this one.
+    also: words under which people may look for this hyperparameter; they are no names of it.
+    part_of: a hyperparameter of the model without which this one means nothing: a task that drops it drops both.
     """
 
     kind: Literal["float", "int", "bool", "choice", "layers"]
@@ -78,6 +81,9 @@ class Known:
     nullable: bool = False  # None is allowed and means "off"
     mixes: bool = False  # trials that differ in it can train in one cohort; it changes no tensor's shape
     default_where: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    part_of: str = ""
 
     def __post_init__(self) -> None:
         """Have defaults as a sweep file would: they are recorded. Raises TypeError for what none could have."""
@@ -110,9 +116,12 @@ class Known:
             "bool": "must be true or false",
             "int": f"must be a whole number in {self.within}",
             "float": f"must be a number in {self.within}",
-            "layers": "must be a list of layer widths like [64, 32], or a count of layers",
+            "layers": "must be a list of layer widths like [64, 32], or a count of layers" + self._how_many(),
         }[self.kind]
         return "" if self._holds(value) else f"{rule}, but got {value!r}"
+
+    def _how_many(self) -> str:
+        return f", in {self.within}" if self.within != "(-inf, inf)" else ""
 
     def _holds(self, value: Any) -> bool:
         if self.kind == "choice":
@@ -123,8 +132,9 @@ class Known:
             return False
         if self.kind == "layers":
             if isinstance(value, list | tuple):
-                return all(isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in value)
-            return isinstance(value, int) and value >= 0
+                widths = all(isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in value)
+                return widths and len(value) in Interval(self.within)
+            return isinstance(value, int) and value >= 0 and value in Interval(self.within)
         if self.kind == "int" and not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
             return False
         return isinstance(value, int | float) and value in Interval(self.within)

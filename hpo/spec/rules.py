@@ -27,10 +27,11 @@ def correct_names(parsed: Parsed, contract: Contract) -> None:
     """Every parameter is one that the objective knows. A misspelt one is a fault; from there on it goes by the name
     that was probably meant, so that what else refers to it is no fault as well."""
     for name in [name for name in parsed.places if name not in contract.parameters]:
-        remedy = did_you_mean(name, contract.parameters)
+        other = next((each for each, known in contract.parameters.items() if name in known.also), None)
+        remedy = f"it is called {other!r} here" if other else did_you_mean(name, contract.parameters)
         message = f"the objective knows no hyperparameter {name!r}"
         parsed.faults.append(Fault(message, parsed.places[name], remedy=remedy))
-        meant = closest(name, contract.parameters)
+        meant = other or closest(name, contract.parameters)
         if meant is not None and meant not in parsed.places:
             parsed.rename(name, meant)
 
@@ -67,7 +68,7 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
         if reason := known.objection(_canonical(parameter.name, value, contract)):
             place: ConfigPath = ("value",) if isinstance(domain, Constant) else ("values", index)
             hint = did_you_mean(str(value), names) if known.kind == "choice" else ""
-            remedy = hint if hint.startswith("did you mean") else ""
+            remedy = known.hints.get(_key(value), hint if hint.startswith("did you mean") else "")
             yield Fault(f"{parameter.name} {reason}", (*where, *place), remedy=remedy)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.events import Reported
 from hpo.lazy import lazy_import
+from hpo.training.contract import contract_of
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,7 @@ def resumed(begin: Callable[[], list[Run]]) -> list[Run]:
 
 def _restore(runs: Sequence[Run], path: Path) -> None:
     kept = torch.load(path, map_location="cpu", weights_only=True)
-    if kept["trial"] != [identity(run) for run in runs]:
+    if len(kept["trial"]) != len(runs) or any(map(differences, kept["trial"], runs)):
         return
     reports = [Reported(runs[0].trial.number, **report) for report in kept["reports"]]
     for run, state in zip(runs, kept["members"], strict=True):
@@ -132,6 +133,22 @@ def write_tensors(kept: Mapping[str, Any], path: Path) -> str:
 
 def _generators(run: Run) -> Mapping[str, torch.Generator]:
     return {"weights": run.streams.weights, "order": run.streams.order, "noise": run.streams.noise}
+
+
+def differences(kept: Mapping[str, Any], run: Run) -> list[str]:
+    """Return the keys in which an `identity` that was written differs from a run's, in order.
+
+    A hyperparameter that the release which wrote it did not know yet was what its default is now.
+    """
+    own, known = identity(run), contract_of(run.task).parameters
+    news = {
+        name: text
+        for name, text in own["params"].items()
+        if name not in kept.get("params", {}) and name in known
+        and text == repr(known[name].default_beside(run.params))
+    }  # fmt: skip
+    before = {**kept, "params": {**news, **kept.get("params", {})}}
+    return [key for key, value in own.items() if before.get(key) != value]
 
 
 def identity(run: Run) -> dict[str, Any]:

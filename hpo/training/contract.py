@@ -14,6 +14,7 @@ from hpo.training.models import MODEL_PARAMETERS
 from hpo.training.task import Kind, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.metrics import known_metrics
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
@@ -36,6 +37,7 @@ LOOP_PARAMETERS: dict[str, Known] = {
         within="(0, inf)",
         nullable=True,
         mixes=True,
+        also=("clipnorm", "clip_norm", "gradient_clipping", "max_grad_norm", "global_clipnorm"),
     ),
     "grad_clip_value": Known(
         "float",
@@ -44,6 +46,16 @@ LOOP_PARAMETERS: dict[str, Known] = {
         within="(0, inf)",
         nullable=True,
         mixes=True,
+        also=("clipvalue", "clip_value"),
+    ),
+    "l1_penalty": Known(
+        "float",
+        0.0,
+        "times the sum of absolute weights (no biases, no scales of norms) is added to the training loss, and takes "
+        "weights to exactly 0; train_loss is without it",
+        within="[0, inf)",
+        mixes=True,
+        also=("l1", "l1_lambda", "l1_reg"),
     ),
     "seed": Known(
         "int", None, "fixes the trial's seed; absent: derived from the sweep's", within="[0, inf)", mixes=True
@@ -54,6 +66,11 @@ LOOP_PARAMETERS: dict[str, Known] = {
 def target_registries(kind: Kind) -> list[Registry[Any]]:
     """Return the registries of what is done to a regression's targets; none for other kinds."""
     return [OUTLIERS, TARGET_TRANSFORMS] if kind == "regression" else []
+
+
+def label_registries(kind: Kind) -> list[Registry[Any]]:
+    """Return the registries of what is done about wrong labels; none for a regression, which has no labels."""
+    return [] if kind == "regression" else [SUSPECT_LABELS, CURRICULA]
 
 
 def contract_of(task: TorchTask) -> Contract:
@@ -78,6 +95,7 @@ def _contract_of(task: TorchTask) -> Contract:
     targets = target_registries(task.kind)
     losses = LOSSES[task.kind]
     registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]
+    registries += label_registries(task.kind)
     vocabulary = dict(LOOP_PARAMETERS)
     for registry in registries:
         vocabulary |= {name: replace(known, mixes=True) for name, known in registry.known().items()}
@@ -86,7 +104,7 @@ def _contract_of(task: TorchTask) -> Contract:
         parameters=parameters,
         metrics=known_metrics(
             task.kind,
-            loss_parameters=frozenset(losses.known()),
+            loss_parameters=frozenset(losses.known()) - {"output_activation"},  # one scale, whatever it is taken of
             target_parameters=frozenset(name for registry in targets for name in registry.known()),
         ),
         aliases={registry.kind: registry.aliases for registry in registries if registry.aliases},
@@ -128,7 +146,11 @@ def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]
     own = {name: known for name, known in task.parameters.items() if known is not None}
     parameters = {name: known for name, known in (vocabulary | own).items() if name not in dropped}
     # What required a dropped hyperparameter goes with it, unless the task describes it anew.
-    return {name: known for name, known in parameters.items() if name in own or not dropped & known.requires.keys()}
+    return {
+        name: known
+        for name, known in parameters.items()
+        if name in own or not dropped & {*known.requires, known.part_of}
+    }
 
 
 def _resolved(contract: Contract, name: str, value: Any) -> Any:

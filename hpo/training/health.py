@@ -63,6 +63,7 @@ class Examination:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._weights = weights_of(model)
+        self._all_weights = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
         self._units = units_of(model)
         self._closed = closed_to_looks(model)
         self._before: list[Tensor] = []
@@ -104,7 +105,14 @@ class Examination:
 
     def figures(self) -> dict[str, float]:
         """Return what was found, as numbers; what is not a number is left out."""
-        return rows_of(self._of_layers() | self._activations, 1)[0]
+        return rows_of(self._of_layers() | self._activations | self._of_model(), 1)[0]
+
+    def _of_model(self) -> Found:
+        """Return the share of weights that are 0, if the epoch is measured."""
+        if not self._norms or not self._all_weights:
+            return {}
+        zeros = torch.stack([(each.detach() == 0).sum() for each in self._all_weights]).sum().double()
+        return {metric_of("", "zero_weights"): (zeros / sum(map(torch.numel, self._all_weights))).unsqueeze(0)}
 
     def _of_layers(self) -> Found:
         """Return the norms by layer. One with several weights (a recurrent one) has the first's."""

@@ -17,6 +17,110 @@ class SqueezeLast(nn.Module):
         return x.squeeze(-1)
 
 
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+"""The recurrent cells, and how many values of each unit a step works out."""
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer: [N, T, features] -> [N, T, units], or the last step's [N, units].
+
+    cell: `rnn` (Elman 1990), `gru` (Cho et al. 2014, as PyTorch has it) or `lstm` (Hochreiter and Schmidhuber 1997 with
+    Gers et al.'s forget gate, 2000). It computes what nn.RNN, nn.GRU and nn.LSTM do, step by step in operations that
+    torch.func can vectorise, so that many trials' layers train as one stack; and in `nn.Linear` layers, so that the
+    platform's initializers draw its weights (of all gates together, as Keras does).
+
+    activation: in place of tanh. forget_bias: is added to the forget gate, so that an LSTM begins by remembering
+    (Jozefowicz et al. 2015 recommend 1; nn.LSTM has 0). sequence: whether all steps are returned.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        features: int,
+        units: int,
+        activation: nn.Module | None = None,
+        forget_bias: float = 1.0,
+        sequence: bool = False,
+    ) -> None:
+        super().__init__()
+        self.cell, self.units, self.forget_bias, self.sequence = cell, units, forget_bias, sequence
+        self.given = nn.Linear(features, GATES[cell] * units)
+        self.kept = nn.Linear(units, GATES[cell] * units, bias=cell == "gru")  # the others' biases would only add up
+        self.activation = nn.Tanh() if activation is None else activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: tuple[Tensor, ...] = (x.new_zeros(x.shape[0], self.units),) * (2 if self.cell == "lstm" else 1)
+        outputs: list[Tensor] = []
+        for given in self.given(x).unbind(1):
+            state = self._step(given, *state)
+            outputs.append(state[0])
+        return torch.stack(outputs, 1) if self.sequence else outputs[-1]
+
+    def _step(self, given: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        if self.cell == "lstm":
+            return self._lstm(given, *state)
+        return self._gru(given, *state) if self.cell == "gru" else self._rnn(given, *state)
+
+    def _rnn(self, given: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+        return (self.activation(given + self.kept(hidden)),)
+
+    def _gru(self, given: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+        new = given.chunk(3, -1)
+        old = self.kept(hidden).chunk(3, -1)
+        reset, update = torch.sigmoid(new[0] + old[0]), torch.sigmoid(new[1] + old[1])
+        candidate = self.activation(new[2] + reset * old[2])
+        return (candidate + update * (hidden - candidate),)
+
+    def _lstm(self, given: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
+        enter, forget, candidate, leave = (given + self.kept(hidden)).chunk(4, -1)
+        memory = torch.sigmoid(forget + self.forget_bias) * memory + torch.sigmoid(enter) * self.activation(candidate)
+        return torch.sigmoid(leave) * self.activation(memory), memory
+
+    def extra_repr(self) -> str:
+        return f"{self.cell}, units={self.units}, forget_bias={self.forget_bias}, sequence={self.sequence}"
+
+
+class Fork(nn.Module):
+    """Where a residual block begins: hands its input on to branch and shortcut."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Shortcut(nn.Module):
+    """The way around a branch that keeps the width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class ProjectedShortcut(nn.Linear):
+    """The way around a branch that changes the width: a linear layer without bias."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__(width, outputs, bias=False)
+
+
+class Residual(nn.Module):
+    """x -> shortcut(x) + branch(x) on [N, width] (He et al., "Deep residual learning", 2016, equations 1 and 2).
+
+    The sum is handed on as it is, with the activation in the branch: a way through all blocks on which nothing changes
+    signals and gradients (He et al., "Identity mappings in deep residual networks", 2016).
+    """
+
+    def __init__(self, branch: nn.Sequential, width: int, outputs: int) -> None:
+        """width, outputs: of the branch; where they differ the shortcut is a projection (option B of the paper)."""
+        super().__init__()
+        self.fork = Fork()
+        self.branch = branch
+        self.shortcut = Shortcut() if width == outputs else ProjectedShortcut(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fork(x)
+        out: Tensor = self.shortcut(x) + self.branch(x)
+        return out
+
+
 class UniformPool:
     """Uniform numbers in [0, 1) for K models, each model's from its own generator.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.events import WEIGHTS_DIGEST
 from hpo.files import digest_of
 from hpo.lazy import lazy_import
-from hpo.training.checkpoint import identity, write_tensors
+from hpo.training.checkpoint import differences, identity, write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,6 @@ def take_weights(run: Run, file: Path) -> None:
     Raises ValueError if they are another trial's, or of other data; what torch.load raises passes.
     """
     kept = torch.load(file, map_location="cpu", weights_only=True)
-    own = identity(run)
-    if differs := [key for key in _OWN if kept["trial"].get(key) != own[key]]:
+    if differs := [key for key in _OWN if key in differences(kept["trial"], run)]:
         raise ValueError(f"they were left by a trial with another {', '.join(differs)}")
     run.model.load_state_dict(kept["model"])

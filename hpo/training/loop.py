@@ -150,35 +150,41 @@ def train_step(run: Run, rows: Tensor, step: int, examination: Examination | Non
     set_learning_rate(run, step)
     run.optimizer.zero_grad()
     if run.parts == 1:
-        output, loss = _forward(run, rows)
+        output, loss = _forward(run, rows, step)
         loss.backward()  # type: ignore[no-untyped-call]
     else:
-        output, loss = _in_parts(run, rows)
+        output, loss = _in_parts(run, rows, step)
     if examination is not None:
         examination.before()
         examination.gradients()
+    if run.penalty is not None:
+        run.penalty.add()
     if clip_value is not None:
         torch.nn.utils.clip_grad_value_(run.model.parameters(), clip_value)
     if clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
     run.optimizer.step()
+    if run.penalty is not None:
+        run.penalty.settle()
     if examination is not None:
         examination.after()
     return output.detach(), loss.detach()
 
 
-def _forward(run: Run, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _forward(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
     output = run.model(run.task.batch(run.train.x[rows], run.params, run.streams.noise))
     check_shape(output, len(rows), run.data.classes)
-    return output, run.loss(output, run.train.y[rows])
+    weights = run.data.weights
+    its = None if weights is None else weights.at(step // run.steps_per_epoch)[rows]
+    return output, run.loss(output, run.train.y[rows], its)
 
 
-def _in_parts(run: Run, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _in_parts(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """Add up a batch's gradients part by part. The same loss, since it is a mean over rows; not for batch norm, which
     would see smaller batches, and with other dropout masks."""
     outputs, total = [], torch.zeros((), device=run.device)
     for part in torch.chunk(rows, run.parts):
-        output, loss = _forward(run, part)
+        output, loss = _forward(run, part, step)
         share = loss * (len(part) / len(rows))
         share.backward()  # type: ignore[no-untyped-call]
         outputs.append(output.detach())
@@ -218,7 +224,8 @@ def finite_metrics(run: Run, prefix: str, outputs: Tensor, targets: Tensor) -> d
     """Return the metrics of one split. Raises NotFinite if an output, or their loss, is not finite."""
     if not outputs.isfinite().all():
         raise NotFinite
-    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.data.units)
+    counts = run.loss_choice[0].counts
+    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.data.units, counts)
     if f"{prefix}_loss" not in metrics:  # as_floats left it out
         raise NotFinite
     return metrics

@@ -20,19 +20,33 @@ else:
 MAX_COUNT = 64  # `requires` lists values, so a count of layers has an upper end
 
 MODEL_PARAMETERS: dict[str, Known] = {
-    "hidden_layers": Known("layers", [64, 32], "widths of the hidden layers, or their count, each hidden_units wide"),
+    "hidden_layers": Known(
+        "layers",
+        [64, 32],
+        "widths of the hidden layers, or their count, each hidden_units wide",
+        also=("depth", "layers", "num_layers", "n_layers"),
+    ),
     "hidden_units": Known(
         "int",
         64,
         "width of every hidden layer, when hidden_layers is a count",
         within="[1, inf)",
         requires={"hidden_layers": tuple(range(1, MAX_COUNT + 1))},
+        also=("width", "units"),
     ),
     "batch_norm": Known(
         "bool",
         False,
         "batch normalization after each hidden linear layer",
         excludes={"batch_size": {1: "it normalizes over the rows of a batch, and needs two"}},
+    ),
+    "residual": Known(
+        "bool",
+        False,
+        "the input of each hidden layer is added to its output; where their widths differ, projected by a linear layer",
+        excludes={"hidden_layers": {0: "there is no hidden layer"}},
+        part_of="hidden_layers",
+        also=("skip", "skip_connections", "residual_connections"),
     ),
     "dropout": Known("float", 0.0, "probability of dropping a hidden unit while training", within="[0, 1)", mixes=True),
 }
@@ -59,31 +73,91 @@ def layer_widths(params: Mapping[str, Any]) -> list[int]:
 def mlp(params: Mapping[str, Any], features: Sequence[int], outputs: int) -> nn.Module:
     """Return a multilayer perceptron: per hidden layer linear, batch norm, activation, dropout; then a linear output.
 
-    params: `hidden_layers`, `hidden_units`, `batch_norm`, `dropout`, `activation`; absent ones have their defaults.
+    With `residual` a hidden layer's input is added to what comes out of its dropout (hpo.training.layers.Residual).
+
+    params: `hidden_layers`, `hidden_units`, `batch_norm`, `residual`, `dropout`, `activation`; absent ones have their
+        defaults. (`output_activation` comes after the model, in the training loop.)
     features: the shape of one row; rows of more than one dimension are flattened.
 
     The model maps [N, *features] to [N] when `outputs` is 1, else to [N, outputs].
     """
     widths, normed = tuple(layer_widths(params)), bool(params.get("batch_norm", False))
     activation, dropout = params.get("activation", ACTIVATIONS.default), params.get("dropout", 0.0)
-    facts = (tuple(features), outputs, widths, normed, activation, dropout)
+    facts = (tuple(features), outputs, widths, normed, activation, dropout, bool(params.get("residual", False)))
     return built(f"mlp{facts}", lambda: _mlp(*facts))  # as text, where 0 is not 0.0
 
 
 def _mlp(
-    features: Sequence[int], outputs: int, widths: Sequence[int], normed: bool, activation: str, dropout: float
+    features: Sequence[int],
+    outputs: int,
+    widths: Sequence[int],
+    normed: bool,
+    activation: str,
+    dropout: float,
+    residual: bool = False,
 ) -> nn.Module:
-    from hpo.training.layers import SqueezeLast  # loads Torch
+    from hpo.training.layers import Residual, SqueezeLast  # loads Torch
 
     layers: list[nn.Module] = [torch.nn.Flatten()] if len(features) > 1 else []
     width = math.prod(features)
     for units in widths:
         # Batch norm takes a bias out again: its gradient is rounding noise, which Adam would blow up to whole steps.
-        layers.append(torch.nn.Linear(width, units, bias=not normed))
+        hidden: list[nn.Module] = [torch.nn.Linear(width, units, bias=not normed)]
         if normed:
-            layers.append(torch.nn.BatchNorm1d(units))
-        layers.append(make_activation(activation))
-        layers.append(torch.nn.Dropout(dropout))  # also at 0: trials of one structure stack
+            hidden.append(torch.nn.BatchNorm1d(units))
+        hidden.append(make_activation(activation))
+        hidden.append(torch.nn.Dropout(dropout))  # also at 0: trials of one structure stack
+        layers += [Residual(torch.nn.Sequential(*hidden), width, units)] if residual else hidden
+        width = units
+    layers.append(torch.nn.Linear(width, outputs))
+    if outputs == 1:
+        layers.append(SqueezeLast())
+    return torch.nn.Sequential(*layers)
+
+
+RECURRENT_PARAMETERS: dict[str, Known | None] = {
+    "hidden_layers": Known(
+        "layers", [32], "units of the recurrent layers, or their count, each hidden_units wide", within="[1, inf)"
+    ),
+    "cell": Known("choice", "lstm", "what a recurrent layer consists of", choices=("rnn", "gru", "lstm")),
+    "forget_bias": Known(
+        "float",
+        1.0,
+        "is added to an LSTM's forget gate, so that it begins by remembering",
+        requires={"cell": ("lstm",)},
+    ),
+    "activation": Known(
+        "choice", "tanh", "of the recurrent layers, in place of tanh", choices=ACTIVATIONS.names(), mixes=False
+    ),
+    "batch_norm": None,
+    "residual": None,
+}
+"""The hyperparameters of `recurrent` that `mlp` has not, or has otherwise: a task's `parameters` begin with these."""
+
+
+def recurrent(params: Mapping[str, Any], features: Sequence[int], outputs: int) -> nn.Module:
+    """Return a recurrent network: layers of `cell`, dropout after each, then a linear layer on the last step.
+
+    params: `hidden_layers`, `hidden_units`, `cell`, `forget_bias`, `activation`, `dropout`; absent ones have the
+    defaults of RECURRENT_PARAMETERS.
+    features: the shape of one row, [steps, features].
+
+    The model maps [N, steps, features] to [N] when `outputs` is 1, else to [N, outputs].
+    """
+    from hpo.training.layers import Recurrent, SqueezeLast  # loads Torch
+
+    chosen = {name: known.default for name, known in RECURRENT_PARAMETERS.items() if known is not None} | dict(params)
+    widths = layer_widths(chosen)
+    if not widths:
+        raise ValueError("hidden_layers must have a recurrent layer at least")
+    layers: list[nn.Module] = []
+    width = features[-1]
+    for index, units in enumerate(widths):
+        activation = make_activation(chosen["activation"])
+        is_last = index == len(widths) - 1
+        bias = chosen["forget_bias"] if chosen["cell"] == "lstm" else 0.0
+        layers.append(Recurrent(chosen["cell"], width, units, activation, bias, sequence=not is_last))
+        layers.append(torch.nn.Dropout(chosen.get("dropout", 0.0)))
         width = units
     layers.append(torch.nn.Linear(width, outputs))
     if outputs == 1:

@@ -12,10 +12,12 @@ from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.evaluation import Units, to_device
 from hpo.training.members import ALONE, Member
+from hpo.training.penalty import L1Penalty, l1_penalty
 from hpo.training.seeding import Streams, global_seed, streams
 from hpo.training.task import Split, Splits, TorchTask
 from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
-from hpo.training.vocabulary.losses import Bound, LossChoice, bind_loss
+from hpo.training.vocabulary.labels import RowWeights, row_weights
+from hpo.training.vocabulary.losses import Bound, LossChoice, answers, bind_loss
 from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
 from hpo.training.vocabulary.schedules import Progress, ScheduleChoice, make_schedule
 from hpo.training.vocabulary.targets import PreparedTargets, prepare_targets
@@ -41,6 +43,7 @@ class RunData:
     units: Units
     whole_x: Tensor  # the rows of the training split before outliers were dropped
     kept_rows: Tensor | None  # which of them `train` has; None: all
+    weights: RowWeights | None = None  # of the rows of `train`; None: all count alike
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ class Run:
         """The plain loop's; a stack has its own, for all of its members."""
         return make_optimizer(self.params, self.model.parameters())
 
+    @cached_property
+    def penalty(self) -> L1Penalty | None:
+        """The plain loop's L1 penalty; None: there is none."""
+        return L1Penalty(self.model, size) if (size := l1_penalty(self.params)) else None
+
     @property
     def seed(self) -> int:
         """What all its chance comes from: the trial's own seed, unless it is a further member."""
@@ -126,10 +134,11 @@ class Run:
         """The learning rate before the schedule."""
         return float(self.rates.optimizer_defaults["lr"])
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch."""
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the mean loss of a batch. weights: of its rows, by which their losses are multiplied."""
         choice, bound = self.loss_choice
-        return choice.function(outputs, targets, **bound).mean()
+        losses = choice.function(outputs, targets, **bound)
+        return (losses if weights is None else losses * weights).mean()
 
     def rate(self, step: int) -> float:
         """Return the schedule's learning rate of a step, from 0 over all epochs."""
@@ -157,12 +166,14 @@ def start(
     seed = member.seed(trial.seed)
     params |= {"epochs": epochs, "seed": seed}
     training, validation = to_device(splits.train, device), to_device(splits.validation, device)
-    units, kept_rows, whole_x = Units(), None, training.x
+    activation = answers(task.kind, params)
+    units, kept_rows, whole_x = Units(activation=activation), None, training.x
     if task.kind == "regression":
         prepared = prepare(training, params)
         training, kept_rows = prepared.train, prepared.rows
-        units = Units(prepared.forward, prepared.inverse, prepared.transform)
+        units = Units(prepared.forward, prepared.inverse, prepared.transform, activation)
         validation = Split(validation.x, units.forward(validation.y))
+    weights = row_weights(task.kind, training, params)
     random = streams(seed, device)
     model = build_model(task, params, training.x.shape[1:], splits.outputs, random)
     if device.type != "cpu":
@@ -176,7 +187,7 @@ def start(
         params=params,
         device=device,
         streams=random,
-        data=RunData(training, validation, splits.outputs, units, whole_x, kept_rows),
+        data=RunData(training, validation, splits.outputs, units, whole_x, kept_rows, weights),
         model=model,
         loss_choice=bind_loss(task.kind, params, training, splits.outputs),
         rates=Rates(optimizer_defaults(params), schedule, factor),
@@ -192,7 +203,8 @@ def build_model(
     """Return the task's model on the CPU, its first weights drawn from `random.weights` alone."""
     with global_seed(random.weights.initial_seed(), torch.device("cpu")):  # for layers the initializer leaves alone
         model = task.model(params, features, outputs)
-    initialize(model, params.get("initializer", INITIALIZERS.default), random.weights)
+    name, scale = params.get("initializer", INITIALIZERS.default), float(params.get("init_scale", 1.0))
+    initialize(model, name, random.weights, scale)
     return model
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
@@ -19,6 +19,7 @@ else:
     torch = lazy_import("torch")
 
 Kind = Literal["binary", "multiclass", "regression"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,13 @@ class Split:
     """Rows to train or measure on.
 
     x: [N, ...]; y: [N], float32 for binary (0 or 1) and regression, int64 for classes.
+    weight: [N], float32, at least 0: how much a row counts in the training loss, beside the others; None: all alike.
+        Only training reads it.
     """
 
     x: Tensor
     y: Tensor
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -38,6 +42,17 @@ class Split:
     def positives(self) -> float:
         """The sum of y: how many rows are of class 1. Asked for once, since it waits for a GPU."""
         return float(self.y.sum())
+
+    @cached_property
+    def _found(self) -> dict[Callable[[Split], Any], Any]:
+        return {}
+
+    def once(self, function: Callable[[Split], T]) -> T:
+        """Return what a function finds in this split, and have it looked for once only."""
+        if function not in self._found:
+            self._found[function] = function(self)
+        found: T = self._found[function]
+        return found
 
 
 class Preprocessing(Protocol):
@@ -67,6 +82,9 @@ class Splits:
         for values in (self.train.x, self.train.y, self.validation.x, self.validation.y):
             digest.update(f"{tuple(values.shape)} {values.dtype}".encode())
             digest.update(values.detach().cpu().contiguous().numpy().data)
+        if self.train.weight is not None:
+            digest.update(b"weight")
+            digest.update(self.train.weight.detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def without_test(self) -> Splits:
@@ -111,7 +129,8 @@ class TorchTask:
         """Return an untrained model for these hyperparameters (every one the contract knows is present, or inactive).
 
         features: the shape of one row of x. The model maps [N, *features] to [N] for binary (logits) and regression,
-        to [N, outputs] (logits) for multiclass. Its weights are drawn again by the platform's initializer.
+        to [N, outputs] (logits) for multiclass: raw outputs, since what `output_activation` says comes after the model.
+        Its weights are drawn again by the platform's initializer.
         """
         raise NotImplementedError
 

@@ -52,7 +52,7 @@ def _drawn(model: nn.Module) -> nn.Module:
     """Give a copy's tensors the values that they have after construction."""
     with torch.no_grad():
         for module in model.modules():
-            if type(module) is torch.nn.Linear:
+            if isinstance(module, torch.nn.Linear):
                 # Its reset_parameters, without torch.nn.init's ways, which take most of the time.
                 fan = module.weight.shape[1]
                 bound = math.sqrt(3.0) * (torch.nn.init.calculate_gain("leaky_relu", math.sqrt(5)) / math.sqrt(fan))
@@ -103,10 +103,11 @@ def _empty(tensor: Tensor, hollow: bool) -> Tensor:
 
 
 def _is_plain_layer(module: nn.Module) -> bool:
-    from hpo.training.layers import SqueezeLast  # loads Torch
+    from hpo.training.layers import Fork, ProjectedShortcut, Residual, Shortcut, SqueezeLast  # loads Torch
 
     kind = type(module)
-    if kind is not SqueezeLast and (kind.__module__.partition(".")[0] != "torch" or kind.__name__ not in _LAYERS):
+    own_kinds = (SqueezeLast, Residual, Fork, Shortcut, ProjectedShortcut)
+    if kind not in own_kinds and (kind.__module__.partition(".")[0] != "torch" or kind.__name__ not in _LAYERS):
         return False
     own = {name: value for name, value in vars(module).items() if name not in _TENSORS}
     return all(not value if isinstance(value, dict | set) else _is_setting(value) for value in own.values())

@@ -114,8 +114,8 @@ def fault_of(hpo: Hpo, tmp_path: Path, text: str | bytes, *overrides: str) -> st
         (
             "source: synthetic",
             "source: syntetic",
-            "bad.yaml:3: data.source: must be one of synthetic, breast_cancer, but got 'syntetic' "
-            "(did you mean 'synthetic'?)",
+            "bad.yaml:3: data.source: must be one of synthetic, make_classification, separable, xor, breast_cancer, "
+            "but got 'syntetic' (did you mean 'synthetic'?)",
         ),
     ],
 )
@@ -294,7 +294,8 @@ def test_a_home_that_cannot_be_written(hpo: Hpo, tmp_path: Path) -> None:
 
 def test_no_such_sweep_file(hpo: Hpo, tmp_path: Path) -> None:
     [line] = assert_refused(hpo, tmp_path, "nowhere.yaml")
-    assert line == "hpo: nowhere.yaml: there is no such file (shipped: binary, cifar10, regression)"
+    shipped = "(shipped: binary, cifar10, multiclass, regression, sequence, and "
+    assert line.startswith(f"hpo: nowhere.yaml: there is no such file {shipped}")
     [fault] = assert_refused(hpo, tmp_path, str(tmp_path))
     assert fault == f"hpo: {tmp_path}: this is a folder, not a sweep file"
     [long] = assert_refused(hpo, tmp_path, "x" * 300)

@@ -60,7 +60,7 @@ def written(folder: Path, run: Run, splits: Splits) -> LoadedModel:
 
 
 def live(run: Run) -> Tensor:
-    return run.data.units.inverse(predict(run.task, run.model, run.validation.x, run.params))
+    return run.data.units.answer(predict(run.task, run.model, run.validation.x, run.params))
 
 
 def binary(folder: Path, task: hpo.TorchTask | None = None) -> tuple[LoadedModel, Any]:
@@ -73,7 +73,8 @@ def binary(folder: Path, task: hpo.TorchTask | None = None) -> tuple[LoadedModel
 def test_a_regression_gives_values_in_own_units(tmp_path: Path, transform: str) -> None:
     x, y = source("regression")
     splits = hpo.split_arrays(x, y, "regression")
-    run = trained(splits, _Task("regression"), target_transform=transform)
+    activation = "softplus" if transform == "standardize" else "default"
+    run = trained(splits, _Task("regression"), target_transform=transform, output_activation=activation)
     model = written(tmp_path / "m", run, splits)
     found = model.predict(x[split_indices(y, "regression")[1]])
     assert np.array_equal(found, live(run).numpy())
@@ -99,6 +100,25 @@ def test_classes_and_their_probabilities(tmp_path: Path, kind: Kind) -> None:
     assert model.predict(x[:0]).shape == (0,)
     weights = model.state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in run.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "activation"), [("binary", "mse", "linear"), ("multiclass", "bce", "softmax")]
+)
+def test_what_an_output_activation_makes_is_the_answer(tmp_path: Path, kind: Kind, loss: str, activation: str) -> None:
+    """Whatever that is: rows are called as the metrics have it, and probabilities are what was made, clamped."""
+    x, y = source(kind)
+    splits = hpo.split_arrays(x, y, kind)
+    run = trained(splits, _Task(kind), loss=loss, output_activation=activation, learning_rate=0.01)
+    model = written(tmp_path / "m", run, splits)
+    rows = x[split_indices(y, kind)[1]]
+    found, shares = model.predict(rows), model.predict_proba(rows)
+    assert (found == y[split_indices(y, kind)[1]]).mean() == run.reports[-1].metrics["val_accuracy"] > 0.5
+    raw = predict(run.task, run.model, run.validation.x, run.params)
+    made = (raw.softmax(-1) if activation == "softmax" else raw).clamp(1e-7, 1 - 1e-7)
+    expected = torch.stack([1 - made, made], -1) if kind == "binary" else made
+    assert np.allclose(shares, expected.numpy(), atol=1e-2)
+    assert model.config["all_params"]["output_activation"] == activation
 
 
 def test_names_of_classes_and_frames(tmp_path: Path) -> None:

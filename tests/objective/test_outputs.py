@@ -67,6 +67,17 @@ def test_the_same_alone_and_in_a_stack(kind: Kind) -> None:
         assert str(found["rows"]) == digest_of_rows(test.x)
 
 
+def test_what_an_output_activation_makes_is_left_beside_the_raw_outputs() -> None:
+    """Of which the loss is taken; rows are judged by what was made of them."""
+    keeps = Keeps()
+    objective("binary").run(assignment(1, output_activation="linear", loss="mse"), keeps)
+    found = keeps.kept[0]
+    assert set(found) == {"outputs", "values", "rows"}
+    assert ((found["values"] > 0) == (found["outputs"] > 0.5)).all()
+    shares = 1 / (1 + np.exp(-found["values"]))
+    assert shares == pytest.approx(found["outputs"].clip(1e-7, 1 - 1e-7), abs=1e-5)
+
+
 def test_of_several_members_they_are_the_firsts_alone_and_in_a_stack() -> None:
     found = []
     for stack in (False, True):

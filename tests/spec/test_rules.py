@@ -435,3 +435,20 @@ def test_weights_are_kept_where_a_trial_has_one_model(faults: Faults, load: Load
     (fault,) = faults(text + "data: {resample: kfold}", contract=TOY)
     assert "keep: there are no weights to keep: a trial trains a model for each fold" in fault
     assert faults(text.replace("2", "0"), contract=TOY) == ["3: keep.models: must be greater than 0, but got 0"]
+
+
+def test_words_that_people_try_have_their_remedies(faults: Faults) -> None:
+    parameters = {
+        **TOY.parameters,
+        "steps": Known("int", 1, also=("depth",)),
+        "made": Known("choice", "default", choices=("default", "linear"), hints={"softmax": "there is one output"}),
+    }
+    found = faults(
+        f"{METRIC}parameters:\n  depth: {{values: [1, 2.5]}}\n  made: {{values: [linear, softmax, linaer]}}\n",
+        contract=replace(TOY, parameters=parameters),
+    )
+    said = "\n".join(found)
+    assert "no hyperparameter 'depth' (it is called 'steps' here)" in said
+    assert "steps must be a whole number in (-inf, inf), but got 2.5" in said  # from there on it goes by that name
+    assert "made must be one of default, linear, but got 'softmax' (there is one output)" in said
+    assert "but got 'linaer' (did you mean 'linear'?)" in said

@@ -1,4 +1,4 @@
-"""Every optimizer with every loss, activation and schedule of each kind: training must get somewhere."""
+"""Every optimizer with every loss and activation of each kind, and with every schedule: training must get somewhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_training_loss_falls(kind: Kind, loss: str) -> None:
     """All in one stack, which gives the numbers of the plain loop (test_cohort_equality.py) in a tenth of its time."""
     task, splits = task_of(kind), splits_of(kind)
     trials = []
-    choices = itertools.product(OPTIMIZERS.names(), ACTIVATIONS.names(), SCHEDULES)
+    # A schedule knows the step alone (and validation losses): with one loss of a kind it has been seen with all.
+    schedules = list(SCHEDULES) if loss == LOSSES[kind].default else [SCHEDULES[SCHEDULES.default]]
+    choices = itertools.product(OPTIMIZERS.names(), ACTIVATIONS.names(), schedules)
     for number, (optimizer, activation, schedule) in enumerate(choices):
         params = {
             "optimizer": optimizer,

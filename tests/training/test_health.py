@@ -169,7 +169,7 @@ def test_what_the_figures_are() -> None:
     trainee.validate()
     (found,) = trainee.examined()
     measured = [f"health/{at}/{figure}" for figure in ("gradient_norm", "update_ratio") for at in (0, 3, 6)]
-    assert list(found) == [*measured, "health/1/dead", "health/4/dead"]
+    assert list(found) == [*measured, "health/1/dead", "health/4/dead", "health/model/zero_weights"]
     assert found["health/1/dead"] == 0.5
     total = sum(value**2 for name, value in found.items() if name.endswith("gradient_norm")) ** 0.5
     assert total > 1e-2, "it is not the clipped gradients that are looked at"

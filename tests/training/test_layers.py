@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from hpo.training.layers import SeededDropout, SqueezeLast, seed_dropout
+from hpo.training.layers import Recurrent, SeededDropout, SqueezeLast, seed_dropout
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -73,3 +75,32 @@ def test_channels_drop_whole() -> None:
 def test_squeeze_last() -> None:
     assert SqueezeLast()(torch.zeros(1, 1)).shape == (1,)
     assert SqueezeLast()(torch.zeros(6, 5, 1)).shape == (6, 5)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_recurrent_layers_compute_what_pytorchs_do(cell: str) -> None:
+    torch.manual_seed(0)
+    theirs: Any = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[cell](3, 5, batch_first=True)
+    ours = Recurrent(cell, 3, 5, forget_bias=0.0, sequence=True)
+    with torch.no_grad():
+        ours.given.weight.copy_(theirs.weight_ih_l0)
+        ours.kept.weight.copy_(theirs.weight_hh_l0)
+        apart = cell == "gru"
+        ours.given.bias.copy_(theirs.bias_ih_l0 + (0 if apart else theirs.bias_hh_l0))
+        if apart:
+            ours.kept.bias.copy_(theirs.bias_hh_l0)
+    x = torch.randn(4, 7, 3)
+    assert torch.allclose(ours(x), theirs(x)[0], atol=1e-6)
+    ours.sequence = False
+    assert torch.allclose(ours(x), theirs(x)[0][:, -1], atol=1e-6)
+
+
+def test_an_lstm_begins_by_remembering() -> None:
+    torch.manual_seed(0)
+    eager, forgetful = Recurrent("lstm", 1, 8, forget_bias=3.0), Recurrent("lstm", 1, 8, forget_bias=-3.0)
+    forgetful.load_state_dict(eager.state_dict())
+    x = torch.zeros(1, 30, 1)
+    marked = x.clone()
+    marked[:, 0] = 5
+    moved = [(layer(marked) - layer(x)).abs().max().item() for layer in (eager, forgetful)]
+    assert moved[0] > 100 * moved[1]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hpo.events import WEIGHTS_DIGEST, Finished, TrialSpec, WeightsOrder
 from hpo.files import digest_of
+from hpo.training.checkpoint import differences, identity
 from hpo.training.leaving import take_weights
 from hpo.training.loop import train_run
 from hpo.training.run import Run, start
@@ -76,3 +77,20 @@ def test_another_trials_are_refused(tmp_path: Path) -> None:
     fewer = start(TASK, splits_of("binary", rows=40), replace(run_of(tmp_path, 0).trial), CPU)
     with pytest.raises(ValueError, match=r"another rows$"):
         take_weights(fewer, tmp_path / "0.left")
+
+
+def test_those_of_a_release_that_knew_fewer_hyperparameters_are_taken(tmp_path: Path) -> None:
+    """What it did not know was as it is by default now; a trial that says otherwise is another one."""
+    ends(run_of(tmp_path, 0))
+    kept = torch.load(tmp_path / "0.left", weights_only=True)
+    news = ("l1_penalty", "residual", "init_scale", "output_activation")
+    for name in news:
+        del kept["trial"]["params"][name]
+    torch.save(kept, tmp_path / "old")
+    run = run_of(tmp_path, 0)
+    take_weights(run, tmp_path / "old")
+    assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in kept["model"].items())
+    assert differences(kept["trial"], run) == []
+    other = start(TASK, splits_of("binary"), replace(run.trial, params={**run.trial.params, "l1_penalty": 0.1}), CPU)
+    assert differences(kept["trial"], other) == ["params"]
+    assert differences({**identity(run), "epochs": 3}, run) == ["epochs"]

@@ -296,3 +296,19 @@ def test_what_a_model_does_to_its_params_touches_no_record_and_no_other_trial() 
         linear = [layer for layer in run.model.modules() if isinstance(layer, nn.Linear)]
         assert [layer.out_features for layer in linear] == [*widths, 1]
     assert given == {"hidden_layers": [5]}
+
+
+@pytest.mark.parametrize(
+    ("depth", "params", "learns"),
+    [
+        (2, {"activation": "relu", "residual": True}, True),
+        (32, {"activation": "tanh", "residual": True}, True),
+        (32, {"activation": "relu", "residual": True, "batch_norm": True, "initializer": "he_normal"}, True),
+        (32, {"activation": "sigmoid"}, False),  # hands nothing on
+    ],
+)
+def test_residual_networks_of_any_depth_train(depth: int, params: dict[str, Any], learns: bool) -> None:
+    shape = {"hidden_layers": depth, "hidden_units": 8, "batch_size": 16, "learning_rate": 0.01}
+    events = events_of(task_of("binary"), splits_of("binary"), {**shape, **params}, epochs=8)
+    losses = [event.metrics["train_loss"] for event in events if isinstance(event, Reported)]
+    assert (losses[-1] < 0.75 * losses[0]) is learns, losses

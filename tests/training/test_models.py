@@ -25,6 +25,23 @@ def test_order_of_layers() -> None:
     assert names(mlp(params, (3,), 1)) == [*block, *block, "Linear", "SqueezeLast"]
 
 
+def test_residual_blocks_add_their_input() -> None:
+    """Each hidden layer's input is added to what it gives; where widths differ, a linear layer makes it fit."""
+    params = {"hidden_layers": [5, 5, 3], "residual": True, "batch_norm": True, "dropout": 0.5, "activation": "tanh"}
+    model = mlp(params, (4,), 1).eval()
+    assert names(model) == ["Residual", "Residual", "Residual", "Linear", "SqueezeLast"]
+    assert names(model.get_submodule("0.branch")) == ["Linear", "BatchNorm1d", "Tanh", "Dropout"]
+    state, signal = model.state_dict(), torch.randn(7, 4)
+    projected = {"0.shortcut.weight", "2.shortcut.weight"}
+    assert projected == {name for name in state if "shortcut" in name}
+    out = model(signal)
+    for block in "012":
+        around = signal @ state[f"{block}.shortcut.weight"].T if f"{block}.shortcut.weight" in state else signal
+        made = torch.tanh(signal @ state[f"{block}.branch.0.weight"].T / (1 + 1e-5) ** 0.5)
+        signal = around + made
+    torch.testing.assert_close(out, (signal @ state["3.weight"].T + state["3.bias"])[:, 0])
+
+
 @pytest.mark.parametrize(
     ("params", "widths"),
     [

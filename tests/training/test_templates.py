@@ -45,18 +45,19 @@ def assert_same_model(found: nn.Module, expected: nn.Module) -> None:
 
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("features", [(4,), (2, 3)])
-@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize(("normed", "residual"), [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("activation", ACTIVATIONS.names())
 def test_the_second_perceptron_is_as_if_built(
-    activation: str, normed: bool, features: tuple[int, ...], outputs: int
+    activation: str, normed: bool, residual: bool, features: tuple[int, ...], outputs: int
 ) -> None:
     torch.manual_seed(1)
-    first = mlp(params_of(activation, batch_norm=normed), features, outputs)
+    params = params_of(activation, batch_norm=normed, residual=residual)
+    first = mlp(params, features, outputs)
     for seed in (2, 3):
         torch.manual_seed(seed)
-        found, after = mlp(params_of(activation, batch_norm=normed), features, outputs), torch.rand(3)
+        found, after = mlp(params, features, outputs), torch.rand(3)
         torch.manual_seed(seed)
-        expected = _mlp(features, outputs, (6, 5), normed, activation, 0.2)
+        expected = _mlp(features, outputs, (6, 5), normed, activation, 0.2, residual)
         assert_same_model(found, expected)
         assert torch.equal(after, torch.rand(3))  # what is drawn later is as it was
     tensors = [tensor for model in (first, found) for tensor in (*model.parameters(), *model.buffers())]
@@ -80,7 +81,7 @@ def test_what_shapes_the_model_makes_another_one() -> None:
     base = params_of()
     others: list[dict[str, Any]] = [
         {"hidden_layers": [6]}, {"dropout": 0.3}, {"dropout": 0}, {"dropout": 0.0}, {"activation": "tanh"},
-        {"batch_norm": True}, {"hidden_layers": 2, "hidden_units": 6}, {"learning_rate": 0.5},
+        {"batch_norm": True}, {"residual": True}, {"hidden_layers": 2, "hidden_units": 6}, {"learning_rate": 0.5},
     ]  # fmt: skip
     models = [mlp(base | other, (4,), 1) for other in ({}, *others)]
     models += [mlp(base, (5,), 1), mlp(base, (4,), 2), mlp(base, (2, 2), 1)]

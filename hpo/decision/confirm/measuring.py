@@ -70,8 +70,8 @@ def split_of(kind: Kind, splits: Splits) -> HeldOut:
 class LeftOutputs:
     """What the models of one contender say of the test rows, a model a seed."""
 
-    outputs: Tensor  # [seeds, rows] or [seeds, rows, classes], on the models' scale
-    values: Tensor  # of a regression, [seeds, rows], in the target's own units; else the outputs
+    outputs: Tensor  # [seeds, rows] or [seeds, rows, classes], the models' raw ones
+    values: Tensor  # of the same shape: what they say, in the target's own units, or as logits
     loss: Loss | None = None  # of one model's outputs, [rows]; where the metric is the loss
 
 
@@ -170,7 +170,7 @@ def _by_row(metric: str, split: HeldOut) -> Callable[[LeftOutputs], Tensor] | No
     """Return what gives a metric of each row, [seeds, rows], of which it is the mean; None if it is no such metric."""
 
     def hits(left: LeftOutputs) -> Tensor:
-        said = left.outputs.argmax(-1) if split.kind == "multiclass" else (left.outputs > 0).to(split.y.dtype)
+        said = left.values.argmax(-1) if split.kind == "multiclass" else (left.values > 0).to(split.y.dtype)
         return (said == split.y).double()
 
     def misses(left: LeftOutputs) -> Tensor:

@@ -82,8 +82,8 @@ def _measured(found: Confirmation) -> list[str]:
     by = found.measure
     if by.on == "validation":
         return [
-            f"compared by {by.metric}, the metric that chose the winner: the objective reports none of test rows",
-            f"(report {metric_of_test(by.metric)} beside it for an independent measure)",
+            f"compared by {by.metric}, the metric that chose the winner: nothing is known of test rows",
+            f"(for an independent measure: data.test above 0, or report {metric_of_test(by.metric)} beside it)",
         ]
     where = "as the objective reports it"
     if by.on == "test":

@@ -25,13 +25,19 @@ _PARTS = 4  # of a sweep whose sampler learns, within which its trials are compa
 
 
 def compare(
-    studies: Sequence[RecordedStudy], by: str | None = None, target: float | None = None, bins: int | None = None
+    studies: Sequence[RecordedStudy],
+    by: str | None = None,
+    target: float | None = None,
+    bins: int | None = None,
+    where: str | None = None,
 ) -> Comparison:
     """Compare the choices of parameter `by`, of one study or of several together; without it, the studies themselves.
 
     target: in the metric's units; None: the sweep file's, else the first baseline's value, else the median of all
-    complete trials. bins: parts of a range, by numbers of trials; None: 4.
-    Raises UserError if there is nothing to compare: studies with different metrics, no such parameter, one choice only.
+    complete trials. bins: parts of a range, by numbers of trials; None: 4. where: only trials that meet this condition,
+    as `hpo trials --where` takes it.
+    Raises UserError if there is nothing to compare: studies with different metrics, no such parameter, one choice only,
+    no trial that meets the condition.
     """
     metric = _checked(studies, by, bins)
     sign = 1.0 if metric.goal == "maximize" else -1.0
@@ -40,10 +46,14 @@ def compare(
     courses: list[TrialCourse] = []
     for place, study in enumerate(studies):
         found, left_out = courses_of(study, place, _PARTS if _learns(study) else 1, names)
-        courses += found
+        courses += found if where is None else _meeting(study, found, where)
         if left_out:
             what = "interrupted ones that were run again, copies, and repeats with the same seed"
             remarks.append(f"{counted(left_out, 'trial')} of {study.name} left out: {what}")
+    if where is not None:
+        if not courses:
+            raise UserError(f"there is nothing to compare: no trial meets --where {where!r}")
+        remarks.append(f"only trials where {where}: {len(courses)}")
     groups = by_study(studies, courses) if by is None else by_parameter(studies, courses, by, bins)
     if by is not None and len(groups) < 2:
         what = f"{by} has one choice only, {groups[0].label}" if groups else f"no trial has {by}"
@@ -67,6 +77,15 @@ def compare(
         differences=differences,
         remarks=(*remarks, *_remarks(studies, courses, differences, by)),
     )
+
+
+def _meeting(study: RecordedStudy, courses: Sequence[TrialCourse], where: str) -> list[TrialCourse]:
+    """Return the trials that meet a condition."""
+    from hpo.review.trial_choice import chosen  # loads pandas
+    from hpo.review.trials import table_of
+
+    numbers = set(chosen(table_of(study), where)["number"])
+    return [course for course in courses if course.number in numbers]
 
 
 def _is_thinned(group: TrialGroup, differences: Sequence[ChoiceDifference]) -> bool:

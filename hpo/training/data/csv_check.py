@@ -16,7 +16,15 @@ from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, closest, did_you_mean, shortened
 from hpo.spec.paths import expanded
 from hpo.training.data.options import check_options, fill_options
-from hpo.training.data.splitting import MINIMUM_ROWS, MINIMUM_ROWS_PER_CLASS, SPLIT_OPTIONS, check_shares, shared_out
+from hpo.training.data.splitting import (
+    MINIMUM_ROWS,
+    MINIMUM_ROWS_PER_CLASS,
+    RANDOM,
+    SCALE_OPTIONS,
+    SPLIT_OPTIONS,
+    check_shares,
+    shared_out,
+)
 from hpo.training.task import Kind
 
 # A field that says nothing. As pandas.read_csv has it, and "?" as in the UCI repository's files.
@@ -26,6 +34,7 @@ MISSING = frozenset(
 _SEPARATORS = (",", ";", "\t", "|")
 CSV_OPTIONS: dict[str, Known] = {
     **SPLIT_OPTIONS,
+    **SCALE_OPTIONS,
     "separator": Known("choice", ",", "what stands between two fields", choices=_SEPARATORS),
 }
 _LETTERS = 40  # of a field or a name shown in a message: it may have megabytes
@@ -79,7 +88,7 @@ def class_labels(values: Iterable[str]) -> dict[str, str]:
 def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     """Return what is wrong with `data: {csv: path, target: column}` for a task of this kind.
 
-    data: also `validation`, `test`, `split_seed` and `separator` (see CSV_OPTIONS). A relative path starts at the
+    data: also `weight` (a column: how much a row counts in training), and CSV_OPTIONS. A relative path starts at the
     working directory. Rows whose target is missing are dropped on loading, and are a fault only if nothing is left.
     Each fault's path is relative to `data`: ("csv",) or ("target",).
     """
@@ -130,6 +139,19 @@ def _look(path: Path, written: str, look: Callable[[TextIO], list[Fault]]) -> li
         return [Fault(told, ("csv",), remedy="export the table again as CSV")]
 
 
+def header_of(path: Path, separator: str) -> list[str]:
+    """Return the names of a table's columns. The file must be one in which `check_csv` finds no fault."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [name.strip() for name in next(_Rows(file, separator), [])]
+
+
+def no_column(name: str, header: list[str], key: str) -> Fault:
+    """Return the fault of a key of `data` that names a column which isn't there."""
+    close = closest(name, header)
+    remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
+    return Fault(f"there is no column {name!r}", (key,), remedy=remedy)
+
+
 def _ragged(columns: int, line: int, fields: int) -> Fault:
     told = f"every row must have the header's {columns} fields, but line {line} has {fields}"
     return Fault(told, ("csv",), remedy="is the file cut off, or a text with the separator in it not quoted?")
@@ -147,7 +169,9 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
         elif not isinstance(data[key], str) or not data[key]:
             what = "a path" if key == "csv" else "the name of a column"
             faults.append(Fault(f"must be {what}, but got {data[key]!r}", (key,)))
-    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target")}}
+    if "weight" in data and not (isinstance(data["weight"], str) and data["weight"]):
+        faults.append(Fault(f"must be the name of a column, but got {data['weight']!r}", ("weight",)))
+    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target", "weight")}}
     strays = [key for key in data if key not in known and key != "source"]
     faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]
     own = {key: value for key, value in data.items() if key in CSV_OPTIONS}
@@ -160,7 +184,9 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     header = [name.strip() for name in next(reader, [])]
     if not header:
         return [Fault(f"must have a header and rows, but {data['csv']!r} is empty", ("csv",))]
+    weight = data["weight"] if isinstance(data.get("weight"), str) else None
     faults = _check_header(header, separator, target)
+    faults += _check_weight_name(header, target, weight) if not faults else []
     if faults or target is None:
         return faults
     found = _read_target(reader, header, target)
@@ -175,6 +201,9 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     faults = _check_target(found, target, kind)
     faults += _check_folds(found, target, kind, fill_options(data, SPLIT_OPTIONS)) if not faults else []
     column = header.index(target)
+    if weight is not None and not faults:
+        file.seek(0)
+        faults += _check_weights(_Rows(file, separator), header.index(weight), column, weight)
     if kind != "regression":
         found.large.pop(column, None)
     if found.large:
@@ -253,12 +282,38 @@ def _check_header(
         if count > 1
     ]
     if target is not None and target not in header:
-        close = closest(target, header)
-        remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
-        faults.append(Fault(f"there is no column {target!r}", ("target",), remedy=remedy))
+        faults.append(no_column(target, header, "target"))
     elif target is not None and len(header) == 1:
         faults.append(Fault(f"there must be a column besides the target {target!r} to learn from", ("csv",)))
     return faults
+
+
+def _check_weight_name(header: list[str], target: str | None, weight: str | None) -> list[Fault]:
+    if weight is None:
+        return []
+    if weight not in header:
+        return [no_column(weight, header, "weight")]
+    if weight == target:
+        return [Fault(f"{weight!r} can't be both target and weight", ("weight",))]
+    if len(header) == 2:
+        return [Fault(f"there must be a column besides target and weight ({weight!r}) to learn from", ("csv",))]
+    return []
+
+
+def _check_weights(reader: _Rows, column: int, target: int, name: str) -> list[Fault]:
+    """Return a fault if a row that has a target has a weight that is no number of at least 0, or if all are 0."""
+    next(reader)
+    total = 0.0
+    for row in reader:
+        if row[target].strip() in MISSING:
+            continue
+        value = number(row[column].strip())
+        if value is None or value < 0:
+            told = f"must be a number of at least 0 in every row, but line {reader.line} has {clip(row[column])!r}"
+            remedy = "fill the column: 1 counts as usual, 0 not in the loss"
+            return [Fault(f"the weight {name!r} {told}", ("weight",), remedy=remedy)]
+        total += value
+    return [] if total > 0 else [Fault(f"some weight must be above 0, but {name!r} is 0 in every row", ("weight",))]
 
 
 def _read_target(reader: _Rows, header: list[str], target: str) -> _TargetColumn:
@@ -343,15 +398,19 @@ def _check_folds(found: _TargetColumn, target: str, kind: Kind, options: Mapping
     """Return a fault if there are more folds than rows for them, of a class or in all."""
     if options["resample"] != "kfold":
         return []
+    whole = kind == "regression" or options["split"] == RANDOM
     counts: Counter[str] = Counter()
     for text, label in class_labels(found.values).items():
-        counts["the rows" if kind == "regression" else label] += found.values[text]
-    rest = {label: rows - shared_out(rows, options["validation"], options["test"])[1] for label, rows in counts.items()}
+        counts["the rows" if whole else label] += found.values[text]
+    rest = {
+        label: rows - shared_out(rows, options["validation"], options["test"], options["split"])[1]
+        for label, rows in counts.items()
+    }
     few = {label: rows for label, rows in rest.items() if rows < options["folds"]}
     if not few:
         return []
     told = listed(f"{clip(label)} ({rows})" for label, rows in few.items())
-    what = "there must be a row" if kind == "regression" else f"each class of {target!r} must have a row"
+    what = "there must be a row" if whole else f"each class of {target!r} must have a row"
     message = f"{what} for each of {options['folds']} folds, besides the test rows, but got {told}"
     return [Fault(message, ("resample",), remedy="fewer folds: 3, or resample: reshuffle")]
 

@@ -21,6 +21,11 @@ def check_options(data: Mapping[str, Any], options: Mapping[str, Known]) -> list
         if objection:
             close = did_you_mean(str(data[key]), known.choices) if known.kind == "choice" else ""
             faults.append(Fault(objection, (key,), remedy=close if close.startswith("did you") else ""))
+        for other, values in known.requires.items() if key in data else ():
+            found = data.get(other, options[other].default)
+            if found not in values and not options[other].objection(found):
+                told = " or ".join(map(str, values))
+                faults.append(Fault(f"{key!r} belongs to {other}: {told}", (key,), remedy=f"leave {key} out"))
     return faults
 
 

@@ -33,6 +33,11 @@ class FittedScale:
         scale = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
         return FittedScale(tuple(mean.tolist()), tuple(scale.tolist()))
 
+    @staticmethod
+    def none(columns: int) -> FittedScale:
+        """Return what leaves so many columns as they are."""
+        return FittedScale((0.0,) * columns, (1.0,) * columns)
+
     def apply(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return rows [N, columns] on the model's scale."""
         scaled: NDArray[np.float64] = (x - np.array(self.means)) / np.array(self.scales)

@@ -5,6 +5,7 @@ The split comes first; whatever is fitted (scaling, filling, encoding) is fitted
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,20 @@ else:
 
 MINIMUM_ROWS = 10  # two in each split at the default shares
 MINIMUM_ROWS_PER_CLASS = 3  # one in each split
+STRATIFIED, RANDOM = "stratified", "random"
 
 SPLIT_OPTIONS: dict[str, Known] = {
     "validation": Known("float", 0.2, "share of the rows to validate on", within="(0, 1)"),
-    "test": Known("float", 0.2, "share of the rows kept for the final test", within="(0, 1)"),
+    "test": Known(
+        "float", 0.2, "share of the rows kept for the final test; 0: none, so none can judge a winner", within="[0, 1)"
+    ),
+    "split": Known(
+        "choice",
+        STRATIFIED,
+        "stratified: each class in its own share, at random; random: the rows that scikit-learn's train_test_split "
+        "draws with random_state=split_seed, first those for the test, then as many to validate on",
+        choices=(STRATIFIED, RANDOM),
+    ),
     "split_seed": Known("int", 0, "seed of the split; the same for all trials", within="[0, inf)"),
     "resample": Known(
         "choice",
@@ -40,8 +51,13 @@ SPLIT_OPTIONS: dict[str, Known] = {
 }
 
 
+SCALE_OPTIONS: dict[str, Known] = {
+    "scale": Known("bool", True, "whether features are standardised by the training rows; false: as they are"),
+}
+
+
 def check_shares(data: Mapping[str, Any]) -> list[Fault]:
-    """Return a fault if the shares of `data` (each a number in (0, 1), defaults 0.2) leave nothing to train on, and one
+    """Return a fault if the shares of `data` (each a number in [0, 1), defaults 0.2) leave nothing to train on, and one
     for each key that means nothing beside `resample`."""
     kfold = data.get("resample") == "kfold"
     if "folds" in data and not kfold:
@@ -57,27 +73,37 @@ def check_shares(data: Mapping[str, Any]) -> list[Fault]:
 
 
 def split_indices(
-    y: NDArray[Any], kind: Kind, validation: float = 0.2, test: float = 0.2, seed: int = 0, cut: Cut | None = None
+    y: NDArray[Any],
+    kind: Kind,
+    validation: float = 0.2,
+    test: float = 0.2,
+    seed: int = 0,
+    cut: Cut | None = None,
+    split: str = STRATIFIED,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return the row numbers of train, validation and test: disjoint, in file order, fixed by `seed` and `cut`.
 
     cut: how the rows that are not for the test are cut; None: once for all trials. The test rows are the same always.
+    split: `stratified` or `random`, see SPLIT_OPTIONS.
     y: [N] targets. Classes (any kind but regression) are shared out one by one, so that each is in every split in
     about its own share; scikit-learn's stratified split would let a class of three rows miss one.
-    Raises UserError if a class (or, in regression, the whole) has fewer than three rows, or fewer than there are folds.
+    Raises UserError if a class (or, in regression, the whole) has fewer than three rows, or fewer than there are folds,
+    or if a random split leaves a class without rows to train or to validate on.
     """
     generator = np.random.default_rng(seed)
-    groups = [np.arange(len(y))] if kind == "regression" else [np.flatnonzero(y == label) for label in np.unique(y)]
+    whole = split == RANDOM or kind == "regression"
+    groups = [np.arange(len(y))] if whole else [np.flatnonzero(y == label) for label in np.unique(y)]
     anew = np.random.default_rng(cut.seed) if isinstance(cut, Reshuffle) else None
     parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     dealt = 0  # rows of the groups before: the folds that get one more differ from group to group
     for group in groups:
         rows = len(group)
-        what = "the data" if kind == "regression" else f"class {y[group[0]]!s}"
+        what = "the data" if whole else f"class {y[group[0]]!s}"
         if rows < MINIMUM_ROWS_PER_CLASS:
             raise UserError(f"three splits need at least {MINIMUM_ROWS_PER_CLASS} rows, but {what} has {rows}")
-        validating, testing = shared_out(rows, validation, test)
-        mixed = generator.permutation(group)
+        validating, testing = shared_out(rows, validation, test, split)
+        mixed = drawn_as_by_scikit_learn(rows, validating, testing, seed) if split == RANDOM else None
+        mixed = generator.permutation(group) if mixed is None else mixed
         training, kept = mixed[: rows - testing], mixed[rows - testing :]
         if anew is not None:
             training = anew.permutation(training)
@@ -93,24 +119,49 @@ def split_indices(
         for part, chosen in zip(parts, (training[~validates], training[validates], kept), strict=True):
             part.append(chosen)
     train, validate, final = (np.sort(np.concatenate(part)) for part in parts)
+    if kind != "regression":  # only a random split, or a cut of one, can lack a class
+        needed = [("train", train), *([("validate", validate)] if cut is None else [])]
+        for what, rows_of in needed:
+            if len(lacking := np.setdiff1d(y, y[rows_of])):
+                raise UserError(
+                    f"the random split leaves class {lacking[0]!s} no row to {what} on "
+                    "(each class is in every split with data.split: stratified)"
+                )
     return train, validate, final
 
 
-def shared_out(rows: int, validation: float, test: float) -> tuple[int, int]:
+def drawn_as_by_scikit_learn(rows: int, validating: int, testing: int, seed: int) -> NDArray[np.intp]:
+    """Return all rows: those to train on, those to validate on, those to test on, as two calls of train_test_split
+    draw them, the first of which takes the test rows."""
+    from sklearn.model_selection import train_test_split
+
+    training, kept = np.arange(rows), np.arange(0)
+    if testing:
+        training, kept = train_test_split(training, test_size=testing, random_state=seed)
+    training, validate = train_test_split(training, test_size=validating, random_state=seed)
+    return np.concatenate([training, validate, kept])
+
+
+def shared_out(rows: int, validation: float, test: float, split: str = STRATIFIED) -> tuple[int, int]:
     """Return how many of three or more rows are for validation and for test. The others are for training."""
-    validating = min(max(1, round(rows * validation)), rows - 2)
-    return validating, min(max(1, round(rows * test)), rows - validating - 1)
+    whole = math.ceil if split == RANDOM else round  # as train_test_split does it
+    validating = min(max(1, whole(rows * validation)), rows - 2)
+    return validating, min(max(1, whole(rows * test)), rows - validating - 1) if test else 0
 
 
-def to_split(x: NDArray[Any], y: NDArray[Any], kind: Kind) -> Split:
-    """Return rows as tensors: x as float32, y as int64 for multiclass, else as float32."""
+def to_split(x: NDArray[Any], y: NDArray[Any], kind: Kind, weight: NDArray[Any] | None = None) -> Split:
+    """Return rows as tensors: x as float32, y as int64 for multiclass, else as float32, weights as float32."""
     target = np.asarray(y, dtype=np.int64 if kind == "multiclass" else np.float32)
-    return Split(torch.from_numpy(np.array(x, dtype=np.float32)), torch.from_numpy(np.array(target)))
+    weights = None if weight is None else torch.from_numpy(np.array(weight, dtype=np.float32))
+    return Split(torch.from_numpy(np.array(x, dtype=np.float32)), torch.from_numpy(np.array(target)), weights)
 
 
-def split_note(sizes: tuple[int, int, int], kind: Kind, seed: int, cut: Cut | None = None) -> str:
+def split_note(
+    sizes: tuple[int, int, int], kind: Kind, seed: int, cut: Cut | None = None, split: str = STRATIFIED
+) -> str:
     """Return the sentence that tells how rows were split."""
     how = "at random" if kind == "regression" else "at random within each class"
+    how = "as scikit-learn's train_test_split draws them" if split == RANDOM else how
     if isinstance(cut, Fold):
         rows = sizes[0] + sizes[1]
         text = f"{rows} rows in {cut.of} folds, on all but each of which a trial trains, and {sizes[2]} test rows"
@@ -126,19 +177,22 @@ def split_arrays(
     test: float = 0.2,
     seed: int = 0,
     cut: Cut | None = None,
+    split: str = STRATIFIED,
+    scale: bool = True,
 ) -> Splits:
     """Split numbers, then standardise the features by the training rows.
 
     x: [N, features], finite. y: [N]; for binary 0 or 1, for multiclass 0 to C-1. validation, test: shares of the rows.
     cut: as the task's `splits` was given it; None: one split for all trials.
+    split: `stratified` or `random`, see SPLIT_OPTIONS. scale: false leaves the features as they are.
     Raises UserError if there are too few rows.
     """
-    parts = split_indices(y, kind, validation, test, seed, cut)
-    fitted = FittedScale.fit(x[parts[0]])
+    parts = split_indices(y, kind, validation, test, seed, cut, split)
+    fitted = FittedScale.fit(x[parts[0]]) if scale else FittedScale.none(x.shape[1])
     train, validate, final = (to_split(fitted.apply(x[rows]), y[rows], kind) for rows in parts)
     notes = (
-        split_note((len(train), len(validate), len(final)), kind, seed, cut),
-        f"{x.shape[1]} features, standardised by the training rows",
+        split_note((len(train), len(validate), len(final)), kind, seed, cut, split),
+        f"{x.shape[1]} features, {'standardised by the training rows' if scale else 'as they are'}",
     )
     outputs = len(np.unique(y)) if kind == "multiclass" else 1
     return Splits(train, validate, final, outputs, notes, preprocessing=fitted)

@@ -12,7 +12,7 @@ from hpo.spec.faults import Fault
 from hpo.training.cuts import Cut
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.options import check_options, fill_options
-from hpo.training.data.splitting import SPLIT_OPTIONS, check_shares, split_arrays
+from hpo.training.data.splitting import SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
 from hpo.training.task import Splits, TorchTask
 
 
@@ -20,8 +20,8 @@ class TableTask(TorchTask):
     """Base class of Torch tasks on a table: what is left to say is `kind`, `model`, and where the rows come from.
 
     `data: {csv: path, target: column}` reads a CSV file (see `hpo.load_csv`); any other `data` section holds `options`
-    and goes to `load_source`. Both take `validation` and `test` (shares of the rows), `split_seed`, and `resample` with
-    `folds`. A class with `splits` of its own takes `cut`, too, and hands it on.
+    and goes to `load_source`. Both take `validation` and `test` (shares of the rows), `split`, `split_seed`, `scale`,
+    `resample` and `folds`. A class with `splits` of its own takes `cut`, too, and hands it on.
     """
 
     options: ClassVar[Mapping[str, Known]] = {}
@@ -43,7 +43,7 @@ class TableTask(TorchTask):
             return check_csv(data, self.kind)
         if not self.options:
             return [Fault("there is no table", (), remedy="e.g. data: {csv: churn.csv, target: left}")]
-        return check_options(data, {**self.options, **SPLIT_OPTIONS}) + check_shares(data)
+        return check_options(data, {**self.options, **SPLIT_OPTIONS, **SCALE_OPTIONS}) + check_shares(data)
 
     def splits(self, data: Mapping[str, Any], cut: Cut | None = None) -> Splits:
         """Load the table that `data` names, split as it says, or by `cut` where the trials have rows of their own."""
@@ -53,8 +53,9 @@ class TableTask(TorchTask):
             return load_csv(data, self.kind, cut)
         options = fill_options(data, self.options)
         x, y = self.load_source(options) if cut is None else _loaded_once(self, json.dumps(options))
-        shares = fill_options(data, SPLIT_OPTIONS)
-        return split_arrays(x, y, self.kind, shares["validation"], shares["test"], shares["split_seed"], cut)
+        how = fill_options(data, {**SPLIT_OPTIONS, **SCALE_OPTIONS})
+        shares = how["validation"], how["test"]
+        return split_arrays(x, y, self.kind, *shares, how["split_seed"], cut, how["split"], how["scale"])
 
 
 @lru_cache(maxsize=1)  # what is cut anew for each fold, or for each trial

@@ -6,13 +6,13 @@ are then learned from the training rows alone, so that nothing of validation or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.spec.faults import Fault, SpecError
+from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
 from hpo.training.cuts import Cut
 from hpo.training.data.columns import (
@@ -59,8 +59,8 @@ class _TableColumns:
 def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Splits:
     """Read a table, split it, and turn its columns into numbers.
 
-    data: `csv` (path), `target` (column), and optionally `validation` and `test` (shares, default 0.2 each),
-        `split_seed` (default 0) and `separator` (default a comma).
+    data: `csv` (path), `target` (column), and optionally `weight` (a column) and CSV_OPTIONS: `validation` and `test`
+        (shares, default 0.2 each), `split`, `split_seed` (default 0), `scale`, `separator` (default a comma).
     cut: as the task's `splits` was given it; None: one split for all trials.
     Rows without a target are dropped. Classes get the numbers 0, 1, ... in sorted order. Numbers: gaps are filled with
     the median and marked by a column of their own, then standardised. Text (and dates): one column a category,
@@ -77,18 +77,41 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
     whole, read_notes = read(data["csv"], data["target"], options["separator"], (state.st_mtime_ns, state.st_size))
     table, notes = whole.copy(deep=False), list(read_notes)
     y, target_notes, classes = _target(table.pop(data["target"]), kind)
-    parts = split_indices(y, kind, options["validation"], options["test"], options["split_seed"], cut)
+    weight = table.pop(data["weight"]).astype(float).to_numpy(dtype=np.float64) if "weight" in data else None
+    shares = options["validation"], options["test"]
+    parts = split_indices(y, kind, *shares, options["split_seed"], cut, options["split"])
+    if weight is not None:
+        if not weight[parts[0]].any():
+            raise UserError(f"every training row has the weight 0 (column {data['weight']!r}); another split_seed?")
+        target_notes.append(f"weight {data['weight']!r}: how much a row counts in training, and no feature")
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
-    columns = _classify(table.iloc[parts[0]])
-    if not (columns.numbers or columns.truths or columns.texts):
-        raise SpecError([_nothing_left(columns)], "data")
-    fitted = fit_columns(table.iloc[parts[0]], columns, data["target"], options["separator"])
+    unused = [data["weight"]] if weight is not None else []
+    train_rows = table.iloc[parts[0]]
+    fitted, column_notes = fit_features(train_rows, data["target"], options["separator"], options["scale"], unused)
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
-    train, validation, test = (to_split(part, y[rows], kind) for part, rows in zip(x, parts, strict=True))
-    notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut), *columns.notes]
+    train, validation, test = (
+        to_split(part, y[rows], kind, None if weight is None else weight[rows])
+        for part, rows in zip(x, parts, strict=True)
+    )
+    notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
     notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
     outputs = len(classes) if kind == "multiclass" else 1
     return Splits(train, validation, test, outputs, tuple(notes), classes, fitted)
+
+
+def fit_features(
+    train: pd.DataFrame, target: str, separator: str, scale: bool = True, unused: Sequence[str] = ()
+) -> tuple[FittedColumns, list[str]]:
+    """Return what turns a table into features, fitted on training rows without their target, and what it makes of which
+    column. scale: standardise. unused: columns of the file besides.
+
+    Raises SpecError if no column is left to learn from.
+    """
+    columns = _classify(train, scale)
+    columns.dropped += unused
+    if not (columns.numbers or columns.truths or columns.texts):
+        raise SpecError([_nothing_left(columns)], "data")
+    return fit_columns(train, columns, target, separator, scale), columns.notes
 
 
 def read_table(path: str, separator: str) -> pd.DataFrame:
@@ -137,8 +160,8 @@ def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str]
     return codes, notes, tuple(classes)
 
 
-def _classify(train: pd.DataFrame) -> _TableColumns:
-    """Decide by the training rows what each column is."""
+def _classify(train: pd.DataFrame, scale: bool = True) -> _TableColumns:
+    """Decide by the training rows what each column is. scale: whether numbers will be standardised."""
     columns = _TableColumns()
     dropped: dict[str, list[str]] = {}
     many: list[str] = []
@@ -164,13 +187,14 @@ def _classify(train: pd.DataFrame) -> _TableColumns:
             if numbers.notna().mean() > 0.5:
                 stray = present[numbers.isna()].iloc[0]
                 strays[name] = stray
+    standardised = ", standardised" if scale else ""
     if strays:
         told = listed(f"{clip(name)!r} because of {clip(stray)!r}" for name, stray in strays.items())
         columns.notes.append(f"mostly numbers, but counted as text: {told}")
     if columns.numbers:
-        columns.notes.append(f"numbers, gaps filled with the median, standardised: {listed(columns.numbers)}")
+        columns.notes.append(f"numbers, gaps filled with the median{standardised}: {listed(columns.numbers)}")
     if columns.truths:
-        columns.notes.append(f"true or false, as 1 or 0, standardised: {listed(columns.truths)}")
+        columns.notes.append(f"true or false, as 1 or 0{standardised}: {listed(columns.truths)}")
     if columns.texts:
         columns.notes.append(f"text, one column a category: {listed(columns.texts)}")
     if many:
@@ -187,8 +211,10 @@ def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
     return named and bool(numbers.is_monotonic_increasing and numbers.is_unique and (numbers % 1 == 0).all())
 
 
-def fit_columns(train: pd.DataFrame, columns: _TableColumns, target: str, separator: str) -> FittedColumns:
-    """Return what turns a table into features, fitted by scikit-learn on the training rows."""
+def fit_columns(
+    train: pd.DataFrame, columns: _TableColumns, target: str, separator: str, scale: bool = True
+) -> FittedColumns:
+    """Return what turns a table into features, fitted by scikit-learn on the training rows. scale: standardise."""
     names = columns.numbers + columns.truths
     numbers: tuple[NumberColumn, ...] = ()
     means: list[float] = []
@@ -205,6 +231,8 @@ def fit_columns(train: pd.DataFrame, columns: _TableColumns, target: str, separa
             for place, (name, median) in enumerate(zip(names, medians, strict=True))
         )
         means, scales = scaler.mean_.tolist(), scaler.scale_.tolist()
+        if not scale:
+            means, scales = [0.0] * len(means), [1.0] * len(scales)
     texts = []
     for name in columns.texts:
         encoder = texts_encoder().fit(text_values(train[name]).to_numpy(dtype=object)[:, None])

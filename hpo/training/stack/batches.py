@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Batch:
     """rows: [K, B] rows of the whole training split, each member's counted in its own; targets: [K, B]; ragged: None if
-    all rows of all members count."""
+    all rows of all members count; weights: [K, B] of the rows in the loss, None if all are 1."""
 
     rows: Tensor
     targets: Tensor
     ragged: Ragged | None
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """rows, targets: [K, N] of a whole epoch, in the order of its batches. size: of a full batch. used: how many of the
-    N are each member's own."""
+    """rows, targets, weights: [K, N] of a whole epoch, in the order of its batches. size: of a full batch. used: how
+    many of the N are each member's own."""
 
     rows: Tensor
     targets: Tensor
     size: int
     used: Sequence[int]
+    weights: Tensor | None = None
 
     def batches(self) -> Iterator[Batch]:
         sizes_of = set(self.used)
@@ -43,7 +45,8 @@ class EpochOrder:
             stop, ragged = start + width, None
             if len(set(sizes.values())) > 1:
                 ragged = Ragged([sizes[count] for count in self.used], width, self.rows.device)
-            yield Batch(self.rows[:, start:stop], self.targets[:, start:stop], ragged)
+            weights = None if self.weights is None else self.weights[:, start:stop]
+            yield Batch(self.rows[:, start:stop], self.targets[:, start:stop], ragged, weights)
 
 
 def draw_epoch(runs: Sequence[Run]) -> EpochOrder:
@@ -58,7 +61,7 @@ def draw_epoch(runs: Sequence[Run]) -> EpochOrder:
     kept = [run.data.kept_rows for run in runs]
     if any(each is not None for each in kept):
         rows = torch.stack([each if its is None else its[each] for its, each in zip(kept, order, strict=True)])
-    return EpochOrder(rows, targets, size, used)
+    return EpochOrder(rows, targets, size, used, _weights(runs, order))
 
 
 def padded(members: Sequence[Tensor], longest: int) -> Tensor:
@@ -73,3 +76,17 @@ def _targets(runs: Sequence[Run], order: Tensor, longest: int) -> Tensor:
     if all(run.train.y is first for run in runs):
         return first[order]
     return torch.stack([run.train.y[each] for run, each in zip(runs, order, strict=True)])
+
+
+def _weights(runs: Sequence[Run], order: Tensor) -> Tensor | None:
+    """Return the weights of an epoch's rows, in their order; None if all rows of all runs count alike."""
+    each = [run.data.weights for run in runs]
+    if all(weights is None for weights in each):
+        return None
+    alike = torch.ones(order.shape[1], device=order.device)
+    return torch.stack(
+        [
+            alike if its is None else its.at(run.completed)[rows]
+            for run, its, rows in zip(runs, each, order, strict=True)
+        ]
+    )

@@ -21,13 +21,14 @@ from torch import Tensor
 from hpo.training.epochs import EpochEvents, Measured, train_epochs
 from hpo.training.evaluation import CHUNK, check_shape
 from hpo.training.loop import CHECK_EVERY
+from hpo.training.penalty import l1_penalty
 from hpo.training.run import Run
 from hpo.training.stack.batches import Batch, draw_epoch, padded
 from hpo.training.stack.compiled import compiled
 from hpo.training.stack.health import StackExamination
 from hpo.training.stack.inputs import all_at_once, is_plain, stack_input
 from hpo.training.stack.keeping import state_of, take_over
-from hpo.training.stack.losses import StackedLoss, mean, of_mean
+from hpo.training.stack.losses import StackedLoss, mean, of_mean, weighted
 from hpo.training.stack.model import StackedModel
 from hpo.training.stack.optimizer import Settings, StackedOptimizer
 from hpo.training.stack.rates import rates_of_epoch
@@ -73,7 +74,8 @@ class Cohort:
         self.task, self.device = first.task, first.device
         self.model = StackedModel([run.model for run in self.runs])
         self.loss = StackedLoss([run.loss_choice for run in self.runs], self.model.flat)
-        self.optimizer = StackedOptimizer([_settings(run) for run in self.runs], self.model.flat)
+        settings = [_settings(run) for run in self.runs]
+        self.optimizer = StackedOptimizer(settings, self.model.flat, self.model.weights)
         self._differentiable = compiled(self._evaluate) if compile else None
         self._replays = not compile and (self.device.type == "cuda" if replay is None else replay)
         self._replayed: ReplayedSteps | None = None
@@ -169,23 +171,23 @@ class Cohort:
         """Return the outputs [K, B, ...] of a batch, and each run's mean loss derived by each parameter."""
         if self._differentiable is not None and batch.ragged is None:
             with torch.enable_grad():
-                output, losses = self._differentiable(x, batch.targets)
+                output, losses = self._differentiable(x, batch.targets, batch.weights)
                 total = losses.sum()
             return output.detach(), torch.autograd.grad(total, self.model.parameters, allow_unused=True)
         output = self.model.record(x, batch.ragged)
         self._check(output, x.shape[1])
-        derivatives = self.loss.derivative(output, batch.targets)
+        derivatives = weighted(self.loss.derivative(output, batch.targets), batch.weights)
         return output, self.model.backward(of_mean(derivatives, batch.ragged))
 
-    def _evaluate(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, x: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return outputs [K, B, ...] and mean losses [K] of a training batch, by differentiable operations."""
         output = self.model(x)
         self._check(output, x.shape[1])
-        return output, mean(self.loss(output, targets), None)
+        return output, mean(weighted(self.loss(output, targets), weights), None)
 
     def _losses(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss [K] of a batch."""
-        return mean(self.loss(output, batch.targets), batch.ragged)
+        return mean(weighted(self.loss(output, batch.targets), batch.weights), batch.ragged)
 
     @torch.no_grad()
     def validate(self) -> Measured:
@@ -270,8 +272,9 @@ class Cohort:
             for size in set(used):
                 rows = [row for row, count in enumerate(used) if count == size]
                 out, target = (outputs, targets) if ragged is None else (outputs[rows, :size], targets[rows, :size])
-                for name, values in self._in_units(out, target, rows).items():
-                    columns.setdefault(name, losses.new_zeros(len(self)))[rows] = values
+                counts = self.loss.counts(out, target, rows)
+                for name, values in (self._in_units(out, target, rows) | counts).items():
+                    columns.setdefault(name, losses.new_full((len(self),), torch.nan))[rows] = values
             table = torch.stack([healthy.double(), *columns.values()]).T.tolist()  # one copy from the device
         names = [f"{prefix}_{name}" for name in columns]
         return [
@@ -281,9 +284,10 @@ class Cohort:
 
     def _in_units(self, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
         """Return the metrics of the runs in these rows, in the target's own units."""
+        units = [self.runs[row].data.units for row in rows]
+        if self.task.kind == "regression" or any(each.activation is not None for each in units):
+            outputs = torch.stack([each.answer(output) for each, output in zip(units, outputs, strict=True)])
         if self.task.kind == "regression":
-            units = [self.runs[row].data.units for row in rows]
-            outputs = torch.stack([each.inverse(output) for each, output in zip(units, outputs, strict=True)])
             targets = torch.stack([each.inverse(target) for each, target in zip(units, targets, strict=True)])
         return measure(self.task.kind, outputs, targets)
 
@@ -300,7 +304,7 @@ def train_cohort(cohort: Cohort, clock: Callable[[], float] = time.time, keeper:
 
 def _likeness(run: Run) -> tuple[str, ...]:
     """Return what to sort runs by: first what the most numbers depend on in the forward pass."""
-    names = [str(run.params.get(name, "")) for name in ("activation", "loss", "optimizer")]
+    names = [str(run.params.get("activation", "")), run.loss_choice[0].name, str(run.params.get("optimizer", ""))]
     return (*names, f"{run.trial.number:09d}", f"{run.member.index:05d}")
 
 
@@ -310,4 +314,5 @@ def _settings(run: Run) -> Settings:
         defaults=run.rates.optimizer_defaults,
         clip_norm=run.params.get("grad_clip_norm"),
         clip_value=run.params.get("grad_clip_value"),
+        l1_penalty=l1_penalty(run.params),
     )

@@ -64,7 +64,10 @@ class StackExamination:
         """Return each member's figures, {} where its epoch is not measured."""
         if not any(self._due):
             return [{} for _ in self._due]
-        rows = rows_of(self._norms | self.activations, len(self._due))
+        weights = self._model.weights()
+        zeros = ((self._model.flat == 0) & weights).sum(1).double() / weights.sum()  # NaN without weights: left out
+        found = {**self._norms, **self.activations, metric_of("", "zero_weights"): zeros}
+        rows = rows_of(found, len(self._due))
         return [figures if due else {} for figures, due in zip(rows, self._due, strict=True)]
 
     @cached_property

@@ -68,6 +68,16 @@ class StackedLoss:
         together = torch.cat(found) if len(found) > 1 else found[0]
         return together if its.back is None else together[its.back]
 
+    def counts(self, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Return the further metrics that the losses of the members in these rows have, [rows], NaN for members whose
+        loss lacks them. outputs, targets: these members' own."""
+        found: dict[str, Tensor] = {}
+        for place, row in enumerate(rows):
+            for name, count in self._members[row][0].counts:
+                column = found.setdefault(name, outputs.new_full((len(rows),), torch.nan, dtype=torch.float64))
+                column[place] = count(outputs[place], targets[place])
+        return found
+
     def select(self, rows: list[int]) -> None:
         """Keep only the members in these rows."""
         self._members = [self._members[row] for row in rows]
@@ -86,6 +96,11 @@ class StackedLoss:
             else:
                 columns[name] = self._like.new_tensor(values).unsqueeze(1)
         return columns
+
+
+def weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return values of rows, [K, B] or [K, B, C], times the rows' weights [K, B]; None: as they are."""
+    return values if weights is None else values * weights.view(*weights.shape, *(1,) * (values.dim() - 2))
 
 
 def mean(losses: Tensor, ragged: Ragged | None) -> Tensor:

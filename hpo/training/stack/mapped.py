@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hpo.training.called import closed_to_looks
 from hpo.training.health import units_of, watched
-from hpo.training.layers import SeededDropout
+from hpo.training.layers import Recurrent, SeededDropout
 from hpo.training.stack.slot import CannotStack, Ragged, Slot
 
 
@@ -82,5 +82,7 @@ def _attributes(module: nn.Module) -> list[dict[str, str]]:
 
 
 _TENSORS = frozenset({"_parameters", "_buffers", "_modules"})
-ROWWISE: set[type[nn.Module]] = {nn.LayerNorm, nn.GroupNorm, nn.Embedding, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d}
+ROWWISE: set[type[nn.Module]] = {
+    nn.LayerNorm, nn.GroupNorm, nn.Embedding, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Recurrent,
+}  # fmt: skip
 """Module types without a slot (or frozen) that treat every row of a batch apart, as padding of short batches needs."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from hpo.training.health import spread
-from hpo.training.layers import SeededDropout
+from hpo.training.layers import Residual, SeededDropout
 from hpo.training.stack.activations import ActivationSlot
 from hpo.training.stack.mapped import MappedSlot
+from hpo.training.stack.shortcuts import joined
 from hpo.training.stack.slot import CannotStack, Ragged, Slot
 from hpo.training.stack.slots import SLOTS
 from hpo.training.vocabulary.activations import ACTIVATIONS
@@ -49,6 +50,7 @@ class StackedModel:
         layers = [_layers(model) for model in models]
         self._names = [name for name, _ in layers[0]]
         self.slots = [make_slot([member[index][1] for member in layers]) for index in range(len(self._names))]
+        joined(self.slots)
         tensors = [tensor for slot in self.slots for tensor in slot.trained.values()]
         if not tensors:
             raise CannotStack("there is nothing to train")
@@ -148,6 +150,12 @@ class StackedModel:
                 yield Columns(f"{prefix}.{name}" if prefix else name, slot, name, slice(start, start + size))
                 start += size
 
+    def weights(self) -> Tensor:
+        """Return which of a member's numbers in `flat` are weights, [P] of bool; the others are biases and scales."""
+        return torch.cat(
+            [torch.full((each.where.stop - each.where.start,), each.has_weights) for each in self.columns()]
+        ).to(self.flat.device)
+
     def write_back(self, members: Mapping[int, nn.Module]) -> None:
         """Copy the weights and statistics of the members in these rows into their models."""
         targets: list[Tensor] = []
@@ -198,8 +206,9 @@ def _is_simple(module: nn.Module) -> bool:
 
 
 def _layers(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
-    """Return a model's layers in the order in which they run: of nn.Sequential, nested or not; else itself."""
-    if type(model) is not nn.Sequential or _has_hooks(model) or "forward" in vars(model):
+    """Return a model's layers in the order in which they run: of nn.Sequential and Residual, nested or not; else
+    itself."""
+    if type(model) not in (nn.Sequential, Residual) or _has_hooks(model) or "forward" in vars(model):
         return [(prefix, model)]
     found: list[tuple[str, nn.Module]] = []
     for name, child in model._modules.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from hpo.training.penalty import Pull
 from hpo.training.stack.slot import CannotStack, Ragged
 from hpo.training.vocabulary.hyper import Hyper
 
@@ -28,6 +29,7 @@ class Settings:
     defaults: Mapping[str, Any]
     clip_norm: float | None = None
     clip_value: float | None = None
+    l1_penalty: float = 0.0
 
 
 @dataclass
@@ -53,6 +55,7 @@ class _GroupedTensors:
     gradient: Tensor
     clip_norm: Tensor | None  # [K, 1]; None: nobody has a limit
     clip_value: Tensor | None
+    penalty: Tensor | None  # on each weight, [K, P]; None: nobody has one
 
 
 class StackedOptimizer:
@@ -62,9 +65,12 @@ class StackedOptimizer:
     in a copy of the parameters: each kind updates one contiguous slice, and one gather puts the result back.
     """
 
-    def __init__(self, settings: Sequence[Settings], flat: Tensor) -> None:
-        """Raises CannotStack if an optimizer has no stacked form."""
+    def __init__(self, settings: Sequence[Settings], flat: Tensor, weights: Callable[[], Tensor]) -> None:
+        """weights: returns which of the P numbers of a member are weights that a penalty is on, [P] of bool.
+
+        Raises CannotStack if an optimizer has no stacked form."""
         self._settings = list(settings)
+        self._weights = weights
         kinds: dict[str, list[int]] = {}
         for row, each in enumerate(settings):
             if each.choice.update is None:
@@ -87,7 +93,11 @@ class StackedOptimizer:
             torch.empty_like(flat),
             _limits([self._settings[row].clip_norm for row in order], flat),
             _limits([self._settings[row].clip_value for row in order], flat),
+            self._penalties([self._settings[row].l1_penalty for row in order], flat),
         )
+
+    def _penalties(self, sizes: Sequence[float], flat: Tensor) -> Tensor | None:
+        return flat.new_tensor(sizes).unsqueeze(1) * self._weights() if any(sizes) else None
 
     def plan(self, timetable: Timetable, rates: NDArray[np.float64]) -> None:
         """Let a timetable say what changes from step to step, until `took`. rates: each member's learning rate at each
@@ -104,6 +114,9 @@ class StackedOptimizer:
         """Take one step. gradients: [K, ...], in the order of the flat parameters; rates: each member's learning rate,
         None: as planned. Members without rows in a ragged batch stay as they are. Called without autograd."""
         self._gather([each.flatten(1) for each in gradients])
+        pull = None
+        if self._tensors.penalty is not None:
+            pull = Pull(self._tensors.own, self._tensors.gradient, self._tensors.penalty)
         self._clip(self._tensors.gradient)
         idle = [] if ragged is None else ragged.idle
         start = 0
@@ -117,6 +130,8 @@ class StackedOptimizer:
                 group.hyper.set_learning_rates([rates[row] for row in group.rows])
                 _update(group, own, its, rest)
             start = stop
+        if pull is not None:
+            pull.settle()
         if self._tensors.back is not None:
             torch.index_select(self._tensors.own, 0, self._tensors.back, out=self._tensors.flat)
 

@@ -147,7 +147,7 @@ class ReplayedSteps:
         self._optimizer = optimizer
         self._timetable = Timetable(steps, model.flat)
         self._graphs = Graphs(model.flat.device, self._state)
-        self._order: tuple[Tensor, Tensor] | None = None  # rows and targets [K, N] of the epoch
+        self._order: list[Tensor] = []  # rows, targets and, if there are any, weights [K, N] of the epoch
         self._offsets = torch.zeros(0)  # of the rows of a batch
         self._outputs: Tensor | None = None  # [K, N, ...] of the epoch
 
@@ -181,12 +181,13 @@ class ReplayedSteps:
         self._optimizer.took(planned)
 
     def _begin(self, order: EpochOrder, rates: NDArray[np.float64]) -> None:
-        if self._order is None:
-            self._order = order.rows, order.targets
+        drawn = [order.rows, order.targets, *([] if order.weights is None else [order.weights])]
+        if not self._order:
+            self._order = drawn
             self._offsets = torch.arange(order.size, device=order.rows.device)
         else:  # in the same memory, where a recorded step looks for them
-            for held, drawn in zip(self._order, (order.rows, order.targets), strict=True):
-                held.copy_(drawn)
+            for held, each in zip(self._order, drawn, strict=True):
+                held.copy_(each)
         self._optimizer.plan(self._timetable, rates)
         self._timetable.begin()
 
@@ -205,12 +206,11 @@ class ReplayedSteps:
 
     def _body(self, rows: int) -> None:
         """Take the step whose turn it is, with so many rows."""
-        assert self._order is not None
         at = self._timetable.at
         columns = at * len(self._offsets) + self._offsets[:rows]
         self._timetable.turn()
-        rows_now, targets_now = (each.index_select(1, columns) for each in self._order)
-        output = self._step(Batch(rows_now, targets_now, None), None)
+        rows_now, targets_now, *weights_now = (each.index_select(1, columns) for each in self._order)
+        output = self._step(Batch(rows_now, targets_now, None, *weights_now), None)
         if self._outputs is None:
             self._outputs = output.new_zeros(*self._order[0].shape, *output.shape[2:])
         self._outputs.index_copy_(1, columns, output)

@@ -7,59 +7,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from hpo.training.layers import SeededDropout, SqueezeLast, UniformPool, mask_shape
+from hpo.training.layers import (
+    Fork,
+    ProjectedShortcut,
+    SeededDropout,
+    Shortcut,
+    SqueezeLast,
+    UniformPool,
+    mask_shape,
+)
 from hpo.training.stack.channels import BatchNormSlot, ChannelwiseSlot, ConvSlot
-from hpo.training.stack.slot import Ragged, Slot, stacked
-
-
-class LinearSlot(Slot):
-    """nn.Linear: one batched matrix product. Weights are held [K, in, out], so that the product reads them straight."""
-
-    def __init__(self, modules: Sequence[nn.Linear]) -> None:
-        super().__init__(modules)
-        self.trained["weight"] = stacked([module.weight.T for module in modules]).contiguous()
-        if modules[0].bias is not None:
-            self.trained["bias"] = stacked([module.bias for module in modules])
-        self._input: Tensor | None = None  # recorded
-
-    fresh = True
-
-    def forward(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
-        weight, bias = self.trained["weight"], self.trained.get("bias")
-        rows = x.flatten(1, -2)
-        if weight.shape[2] == 1:  # a product by hand is three times as fast as K products of a matrix and a vector
-            out = (rows * weight.transpose(1, 2)).sum(2, keepdim=True)
-            out = out if bias is None else out + bias.unsqueeze(1)
-        elif bias is None:
-            out = torch.bmm(rows, weight)
-        else:
-            out = torch.baddbmm(bias.unsqueeze(1), rows, weight)
-        return out.view(*x.shape[:-1], out.shape[-1])
-
-    def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
-        self._input = x
-        return self.forward(x, True, ragged)
-
-    def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
-        assert self._input is not None
-        (x, self._input), weight = (self._input, None), self.trained["weight"]
-        rows, gradient = x.flatten(1, -2), gradient.flatten(1, -2)
-        if weight.shape[2] == 1:
-            of_weight = torch.bmm(gradient.transpose(1, 2), rows).transpose(1, 2)
-            below = gradient * weight.transpose(1, 2) if needed else None
-        else:
-            of_weight = torch.bmm(rows.transpose(1, 2), gradient)
-            below = torch.bmm(gradient, weight.transpose(1, 2)) if needed else None
-        found: list[Tensor | None] = [of_weight]
-        if "bias" in self.trained:
-            found.append(gradient.sum(1))
-        return None if below is None else below.view(x.shape), found
-
-    def plain(self, name: str, tensor: Tensor) -> Tensor:
-        return tensor.T if name == "weight" else tensor
-
-    def held(self, name: str, tensor: Tensor) -> Tensor:
-        return tensor.T if name == "weight" else tensor
+from hpo.training.stack.linear import LinearSlot
+from hpo.training.stack.shortcuts import ForkSlot, ProjectedShortcutSlot, ShortcutSlot
+from hpo.training.stack.slot import Ragged, Slot
 
 
 class ViewSlot(Slot):
@@ -152,6 +112,9 @@ SLOTS: dict[type[nn.Module], Callable[[Sequence[nn.Module]], Slot]] = {
     nn.Identity: ViewSlot,
     SqueezeLast: ViewSlot,
     nn.Flatten: FlattenSlot,
+    Fork: ForkSlot,
+    Shortcut: ShortcutSlot,
+    ProjectedShortcut: ProjectedShortcutSlot,  # type: ignore[dict-item]
     nn.Linear: LinearSlot,  # type: ignore[dict-item]
     nn.Conv1d: ConvSlot,  # type: ignore[dict-item]
     nn.Conv2d: ConvSlot,  # type: ignore[dict-item]

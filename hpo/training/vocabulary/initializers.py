@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy_import
+from hpo.spec.contract import Known
 from hpo.training.vocabulary.registry import Registry
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class InitializerChoice:
     name: str
     draw: Callable[[Tensor, Tensor | None, torch.Generator], None]
     aliases: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ("init_scale",)
 
 
 def _default(weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
@@ -82,15 +83,24 @@ INITIALIZERS = Registry(
             _zero_bias(lambda weight, generator: torch.nn.init.orthogonal_(weight, generator=generator)),
         ),
     ],
-)
+    {
+        "init_scale": Known(
+            "float", 1.0, "gain: the first weights (not the biases) are multiplied by it; 0: all weights 0",
+            within="[0, inf)", also=("gain", "init_gain"),
+        ),
+    },
+)  # fmt: skip
 
 
-def initialize(model: nn.Module, name: str, generator: torch.Generator) -> None:
+def initialize(model: nn.Module, name: str, generator: torch.Generator, scale: float = 1.0) -> None:
     """Draw the model's first weights in place, layer by layer in the order of `model.modules()`.
 
     Weights of linear and convolution layers follow the initializer (Glorot and Bengio 2010, He et al. 2015, Saxe et
     al. 2014; biases 0) or, for "default", PyTorch's own rule for weights and biases. Batch norms get weight 1, bias 0
     and fresh running statistics, PReLU 0.25. Layers of other types keep what their constructor drew.
+    (Dense and convolution layers of Keras start from `xavier_uniform` with biases 0.)
+
+    scale: the hyperparameter `init_scale`.
 
     Raises:
         ValueError: an unknown initializer.
@@ -99,6 +109,9 @@ def initialize(model: nn.Module, name: str, generator: torch.Generator) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.modules.conv._ConvNd):
             draw(module.weight, module.bias, generator)
+            if scale != 1:
+                with torch.no_grad():
+                    module.weight.mul_(scale)
         elif isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.reset_parameters()
         elif isinstance(module, torch.nn.PReLU):

@@ -1,5 +1,7 @@
 """Losses, each as a function of one example, on raw outputs (logits), in the form that cannot overflow.
 
+With an `output_activation` a loss is taken of what that makes of the outputs (output_activations.py).
+
 A per-example function is elementwise over leading dimensions, so that one call also serves a cohort of K models:
 
     binary, regression: outputs [..., B], targets [..., B] float           -> [..., B]
@@ -13,13 +15,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.training.task import Kind, Split
 from hpo.training.vocabulary.choose import choose
+from hpo.training.vocabulary.output_activations import (
+    DEFAULT,
+    OUTPUT_ACTIVATIONS,
+    answer_of,
+    known_output_activation,
+    logits_behind,
+)
 from hpo.training.vocabulary.registry import Registry
 
 if TYPE_CHECKING:
@@ -43,6 +53,10 @@ class LossChoice:
     bind: turns the hyperparameters and the training split into the function's keyword arguments.
     derivative: that of the function by its outputs, with the same arguments; None: autograd finds it. Only stacks use
     it, where autograd's bookkeeping costs more than the numbers.
+    link: the output activation that the function has built in; "": none, and it goes with no other.
+    of_made: the loss of what an output activation has made, where that need be no probability; None: the function, of
+    the logits that are behind what was made.
+    counts: further metrics of trials that train with it, from raw outputs and targets, without a prefix.
     """
 
     name: str
@@ -51,6 +65,9 @@ class LossChoice:
     bind: Callable[[Mapping[str, Any], Split, int], Bound] = _as_given
     aliases: tuple[str, ...] = ()
     derivative: Callable[..., Tensor] | None = None
+    link: str = ""
+    of_made: Callable[..., Tensor] | None = None
+    counts: tuple[tuple[str, Callable[[Tensor, Tensor], Tensor]], ...] = ()
 
 
 # --- binary: outputs are logits, targets 0 or 1 --------------------------------------------------------------------
@@ -106,6 +123,23 @@ def _hinge_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.where(outputs * sign < 1, -sign, 0.0)
 
 
+def perceptron(outputs: Tensor, targets: Tensor) -> Tensor:
+    """max(0, -margin), whose step is the perceptron rule (Rosenblatt 1958): a row on the wrong side of the neuron's
+    step, or on its edge, has weights move by learning_rate * (+-row); others change nothing."""
+    margin = outputs * (2 * targets - 1)
+    return torch.where(margin <= 0, -margin, 0.0)  # its slope at 0 is -1, where that of relu(-margin) is 0
+
+
+def _perceptron_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
+    sign = 2 * targets - 1
+    return torch.where(outputs * sign <= 0, -sign, 0.0)
+
+
+def mistakes(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return how many rows are on the wrong side of 0, or on it: [..., B], [..., B] -> [...], float64."""
+    return (outputs * (2 * targets - 1) <= 0).sum(-1).double()
+
+
 def binary_mse(outputs: Tensor, targets: Tensor) -> Tensor:
     """Squared error of the probability; the Brier score, sklearn.metrics.brier_score_loss."""
     return (torch.sigmoid(outputs) - targets).square()
@@ -114,6 +148,11 @@ def binary_mse(outputs: Tensor, targets: Tensor) -> Tensor:
 def _binary_mse_derivative(outputs: Tensor, targets: Tensor) -> Tensor:
     p = torch.sigmoid(outputs)
     return 2 * (p - targets) * p * (1 - p)
+
+
+def binary_mae(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Absolute error of the probability."""
+    return mae(torch.sigmoid(outputs), targets)
 
 
 def _focal_of_margin(margin: Tensor, gamma: float | Tensor) -> Tensor:
@@ -186,8 +225,29 @@ def multiclass_focal(
 
 def multiclass_mse(outputs: Tensor, targets: Tensor) -> Tensor:
     """Squared error of the probabilities against the one-hot target, mean over classes; torch.nn.MSELoss."""
-    one_hot = torch.nn.functional.one_hot(targets, outputs.shape[-1])
-    return (outputs.softmax(-1) - one_hot).square().mean(-1)
+    return _mse_to_one_hot(outputs.softmax(-1), targets)
+
+
+def multiclass_mae(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Absolute error of the probabilities against the one-hot target, mean over classes; torch.nn.L1Loss."""
+    return _mae_to_one_hot(outputs.softmax(-1), targets)
+
+
+def multiclass_bce(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of each class against the rest, mean over classes: each output has a sigmoid of its own."""
+    return bce(outputs, _one_hot(targets, outputs)).mean(-1)
+
+
+def _one_hot(targets: Tensor, outputs: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
+
+
+def _mse_to_one_hot(values: Tensor, targets: Tensor) -> Tensor:
+    return (values - torch.nn.functional.one_hot(targets, values.shape[-1])).square().mean(-1)
+
+
+def _mae_to_one_hot(values: Tensor, targets: Tensor) -> Tensor:
+    return mae(values, _one_hot(targets, values)).mean(-1)
 
 
 def _smoothed_class_weight(values: Mapping[str, Any], train: Split, outputs: int) -> Bound:
@@ -242,16 +302,39 @@ _FOCAL = {
     "focal_alpha": Known("float", 0.25, "weight of positives, 1 - alpha of negatives", within="(0, 1)"),
 }
 
+
+def _linked(link: str, choices: list[LossChoice]) -> list[LossChoice]:
+    """Return the entries of losses that go with output activations; link: what they have built in, unless they say."""
+    return [replace(each, link=each.link or link, takes=(*each.takes, "output_activation")) for each in choices]
+
+
 LOSSES: dict[Kind, Registry[LossChoice]] = {
     "binary": Registry(
         "loss",
         "bce",
         [
-            LossChoice("bce", bce, derivative=_bce_derivative),
-            LossChoice("weighted_bce", weighted_bce, ("pos_weight",), _pos_weight, derivative=_weighted_bce_derivative),
-            LossChoice("focal", focal, ("focal_gamma", "focal_alpha"), derivative=_focal_derivative),
+            *_linked(
+                "sigmoid",
+                [
+                    LossChoice("bce", bce, derivative=_bce_derivative),
+                    LossChoice(
+                        "weighted_bce", weighted_bce, ("pos_weight",), _pos_weight,
+                        derivative=_weighted_bce_derivative,
+                    ),
+                    LossChoice("focal", focal, ("focal_gamma", "focal_alpha"), derivative=_focal_derivative),
+                ],
+            ),
             LossChoice("hinge", hinge, derivative=_hinge_derivative),
-            LossChoice("mse", binary_mse, derivative=_binary_mse_derivative),
+            LossChoice(
+                "perceptron", perceptron, derivative=_perceptron_derivative, counts=(("mistakes", mistakes),)
+            ),
+            *_linked(
+                "sigmoid",
+                [
+                    LossChoice("mse", binary_mse, derivative=_binary_mse_derivative, of_made=mse),
+                    LossChoice("mae", binary_mae, of_made=mae),
+                ],
+            ),
         ],
         {
             "pos_weight": Known(
@@ -259,22 +342,28 @@ LOSSES: dict[Kind, Registry[LossChoice]] = {
                 within="(0, inf)", nullable=True,
             ),
             **_FOCAL,
+            "output_activation": known_output_activation("binary"),
         },
     ),
     "multiclass": Registry(
         "loss",
         "cross_entropy",
-        [
-            LossChoice("cross_entropy", cross_entropy, derivative=_cross_entropy_derivative),
-            LossChoice("weighted_cross_entropy", weighted_cross_entropy, ("class_weight_power",), _class_weight),
-            LossChoice("label_smoothing", label_smoothing, ("smoothing",)),
-            LossChoice(
-                "weighted_label_smoothing", weighted_label_smoothing, ("smoothing", "class_weight_power"),
-                _smoothed_class_weight,
-            ),
-            LossChoice("focal", multiclass_focal, ("focal_gamma", "focal_alpha")),
-            LossChoice("mse", multiclass_mse),
-        ],
+        _linked(
+            "softmax",
+            [
+                LossChoice("cross_entropy", cross_entropy, derivative=_cross_entropy_derivative),
+                LossChoice("weighted_cross_entropy", weighted_cross_entropy, ("class_weight_power",), _class_weight),
+                LossChoice("label_smoothing", label_smoothing, ("smoothing",)),
+                LossChoice(
+                    "weighted_label_smoothing", weighted_label_smoothing, ("smoothing", "class_weight_power"),
+                    _smoothed_class_weight,
+                ),
+                LossChoice("focal", multiclass_focal, ("focal_gamma", "focal_alpha")),
+                LossChoice("bce", multiclass_bce, link="sigmoid"),
+                LossChoice("mse", multiclass_mse, of_made=_mse_to_one_hot),
+                LossChoice("mae", multiclass_mae, of_made=_mae_to_one_hot),
+            ],
+        ),
         {
             "class_weight_power": Known(
                 "float", 1.0, "power of the balanced class weights; 0: all 1, 1: fully balanced", within="[0, inf)"
@@ -282,28 +371,34 @@ LOSSES: dict[Kind, Registry[LossChoice]] = {
             "smoothing": Known("float", 0.1, "share of the target spread over all classes", within="[0, 1)"),
             **_FOCAL,
             "focal_alpha": Known("float", 0.25, "weight of every class", within="(0, 1)"),
+            "output_activation": known_output_activation("multiclass"),
         },
     ),
     "regression": Registry(
         "loss",
         "mse",
-        [
-            LossChoice("mse", mse, derivative=_mse_derivative),
-            LossChoice("mae", mae),
-            LossChoice("huber", huber, ("huber_delta",)),
-            LossChoice("quantile", quantile, ("quantile",)),
-            LossChoice("log_cosh", log_cosh),
-        ],
+        _linked(
+            "linear",
+            [
+                LossChoice("mse", mse, derivative=_mse_derivative),
+                LossChoice("mae", mae),
+                LossChoice("huber", huber, ("huber_delta",)),
+                LossChoice("quantile", quantile, ("quantile",)),
+                LossChoice("log_cosh", log_cosh),
+            ],
+        ),
         {
             "huber_delta": Known("float", 1.0, "error from which the loss is linear", within="(0, inf)"),
             "quantile": Known("float", 0.5, "the quantile to predict; 0.5: the median", within="(0, 1)"),
+            "output_activation": known_output_activation("regression"),
         },
     ),
 }  # fmt: skip
 
 
 def bind_loss(kind: Kind, params: Mapping[str, Any], train: Split, outputs: int = 1) -> tuple[LossChoice, Bound]:
-    """Return the chosen loss and the keyword arguments of its per-example function.
+    """Return the chosen loss, of what the output activation makes of raw outputs, and the keyword arguments of its
+    per-example function.
 
     train: the training split, for weights that depend on its classes.
     outputs: number of classes of a multiclass task (a class may be missing in the training split).
@@ -312,7 +407,42 @@ def bind_loss(kind: Kind, params: Mapping[str, Any], train: Split, outputs: int 
         ValueError: an unknown loss, or a hyperparameter that it does not take.
     """
     choice, values = choose(LOSSES[kind], params)
-    return choice, choice.bind(values, train, outputs)
+    activation = _activation(kind, values)
+    return _of_activation(choice, activation), choice.bind(values, train, outputs)
+
+
+@cache
+def _of_activation(choice: LossChoice, activation: str) -> LossChoice:
+    """Return a loss as one of raw outputs, to which the activation is applied first; under a name of its own, unless
+    it is what the loss has built in."""
+    if activation in (DEFAULT, choice.link):
+        return choice
+    of_made = choice.of_made
+    # Which takes what was made as it is; the others take the logits behind it.
+    prepared = OUTPUT_ACTIVATIONS[activation] if of_made else logits_behind(choice.link, activation)
+    function = of_made or choice.function
+
+    def of_raw(outputs: Tensor, targets: Tensor, **bound: Any) -> Tensor:
+        return function(prepared(outputs), targets, **bound)
+
+    return replace(choice, name=f"{choice.name} of {activation}", function=of_raw, derivative=None, of_made=None)
+
+
+def answers(kind: Kind, params: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
+    """Return what makes of raw outputs the logits, or values, that metrics and predictions go by; None: they are it.
+
+    Raises as `bind_loss`.
+    """
+    choice, values = choose(LOSSES[kind], params)
+    return answer_of(kind, choice.link, _activation(kind, values))
+
+
+def _activation(kind: Kind, values: dict[str, Any]) -> str:
+    """Take the output activation out of a loss's hyperparameters."""
+    activation: str = values.pop("output_activation", DEFAULT)
+    if objection := known_output_activation(kind).objection(activation):
+        raise ValueError(f"output_activation {objection}")
+    return activation
 
 
 def make_loss(

@@ -63,12 +63,14 @@ _BETAS = ("beta1", "beta2", "eps")
 # Default None: PyTorch's own, which differs between optimizers (weight_decay is 0.01 for adamw, 0 for the others).
 # An optimizer whose default is another one says so in its entry.
 OPTIMIZER_PARAMETERS = {
-    "learning_rate": Known("float", 1e-3, "step size; the peak or start of the schedule", within="(0, inf)"),
+    "learning_rate": Known(
+        "float", 1e-3, "step size; the peak or start of the schedule", within="(0, inf)", also=("lr",)
+    ),
     "momentum": Known("float", 0.0, "share of the last update that is kept", within="[0, 1)"),
     "nesterov": Known("bool", False, "Nesterov momentum; at momentum 0 the same as plain SGD"),
     "weight_decay": Known(
         "float", None, "L2 penalty (decoupled for adamw and lion); PyTorch's default: 0.01 for adamw, else 0",
-        within="[0, inf)",
+        within="[0, inf)", also=("l2", "l2_penalty", "l2_lambda", "l2_reg"),
     ),
     "beta1": Known(
         "float", 0.9, "decay of the running mean of gradients (lion: as it gives a step's direction)", within="[0, 1)"

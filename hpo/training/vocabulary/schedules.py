@@ -115,11 +115,17 @@ SCHEDULES = Registry(
         ScheduleChoice("constant", constant, changes="never"),
         ScheduleChoice("step", step, ("step_size", "step_gamma"), changes="epoch"),
         ScheduleChoice("exponential", exponential, ("exponential_gamma",), changes="epoch"),
-        ScheduleChoice("one_cycle", one_cycle, ("pct_start", "div_factor", "final_div_factor")),
-        ScheduleChoice("cosine", cosine, ("eta_min_ratio",)),
-        ScheduleChoice("cosine_warm_restarts", cosine_warm_restarts, ("t_0", "t_mult", "eta_min_ratio")),
         ScheduleChoice(
-            "reduce_on_plateau", reduce_on_plateau, ("plateau_factor", "plateau_patience"), changes="epoch"
+            "one_cycle", one_cycle, ("pct_start", "div_factor", "final_div_factor"), aliases=("onecycle",)
+        ),
+        ScheduleChoice("cosine", cosine, ("eta_min_ratio",)),
+        ScheduleChoice(
+            "cosine_warm_restarts", cosine_warm_restarts, ("t_0", "t_mult", "eta_min_ratio"),
+            aliases=("warm_restarts", "sgdr"),
+        ),
+        ScheduleChoice(
+            "reduce_on_plateau", reduce_on_plateau, ("plateau_factor", "plateau_patience"), changes="epoch",
+            aliases=("plateau",),
         ),
         ScheduleChoice("linear_warmup", linear_warmup, ("warmup_epochs",)),
     ],

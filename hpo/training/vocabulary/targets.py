@@ -103,9 +103,11 @@ def prepare_targets(train: Split, params: Mapping[str, Any]) -> PreparedTargets:
     targets = fitted.forward(torch.from_numpy(y[keep])).to(train.x.device, torch.float32)
     transform = {"name": choice.name, **fitted.facts}
     if kept == len(train):
-        return PreparedTargets(Split(train.x, targets), fitted.forward, fitted.inverse, kept, transform=transform)
+        whole = Split(train.x, targets, train.weight)
+        return PreparedTargets(whole, fitted.forward, fitted.inverse, kept, transform=transform)
     rows = torch.from_numpy(keep.nonzero()[0]).to(train.x.device)
-    return PreparedTargets(Split(train.x[rows], targets), fitted.forward, fitted.inverse, kept, rows, transform)
+    weight = None if train.weight is None else train.weight[rows]
+    return PreparedTargets(Split(train.x[rows], targets, weight), fitted.forward, fitted.inverse, kept, rows, transform)
 
 
 def remembering() -> Callable[[Split, Mapping[str, Any]], PreparedTargets]:
@@ -203,6 +205,46 @@ def _log(y: NDArray[Any]) -> FittedTransform:
     )
 
 
+def _sqrt(y: NDArray[Any]) -> FittedTransform:
+    """sqrt(y - lowest training target), so any real target is allowed; then standardised.
+
+    A target below the lowest one (only validation and test can have it) counts as the lowest.
+    """
+    lowest = float(y.min())
+    return _standardised(
+        y,
+        lambda target: (target - lowest).clamp(min=0).sqrt(),
+        lambda output: output.clamp(min=0).square() + lowest,
+        {"lowest": lowest},
+    )
+
+
+def _box_cox_of(y: NDArray[Any]) -> FittedTransform:
+    """Box and Cox (1964), lambda by scikit-learn's maximum likelihood; then standardised.
+
+    The transform is for positive targets. Where some are not, it has the paper's second parameter, a shift: all are
+    moved up so far that the lowest is one median absolute deviation above 0. A target below the lowest one counts as
+    the lowest. Fitted on y / median, since powers of large numbers overflow.
+    """
+    from sklearn.preprocessing import PowerTransformer
+
+    lowest = float(y.min())
+    shift = 0.0
+    if lowest <= 0:
+        shift = _unit(y) - lowest
+    unit = float(np.median(y)) + shift
+    power = 1.0  # what is constant has no likelihood
+    if lowest < y.max():
+        fitted = PowerTransformer("box-cox", standardize=False).fit(((y + shift) / unit)[:, None])
+        power = _tame(fitted.lambdas_[0])
+    return _standardised(
+        y,
+        lambda target: _box_cox((target.clamp(min=lowest) + shift) / unit - 1, power),
+        lambda output: (_box_cox_inverse(output, power) + 1) * unit - shift,
+        {"lowest": lowest, "shift": shift, "unit": unit, "power": power},
+    )
+
+
 def _yeo_johnson(y: NDArray[Any]) -> FittedTransform:
     """Yeo and Johnson (2000), lambda by scikit-learn's maximum likelihood; then standardised.
 
@@ -211,10 +253,9 @@ def _yeo_johnson(y: NDArray[Any]) -> FittedTransform:
     """
     from sklearn.preprocessing import PowerTransformer
 
-    median = float(np.median(y))
-    unit = float(np.median(np.abs(y - median))) or _spread(y)[1]
+    median, unit = float(np.median(y)), _unit(y)
     fitted = PowerTransformer("yeo-johnson", standardize=False).fit(((y - median) / unit)[:, None])
-    power = float(np.clip(fitted.lambdas_[0], -2, 4))  # beyond, float32 cannot tell neighbouring values apart
+    power = _tame(fitted.lambdas_[0])
 
     def raw(target: Tensor) -> Tensor:
         scaled = (target - median) / unit
@@ -228,8 +269,18 @@ def _yeo_johnson(y: NDArray[Any]) -> FittedTransform:
     return _standardised(y, raw, back, {"median": median, "unit": unit, "power": power})
 
 
+def _unit(y: NDArray[Any]) -> float:
+    """Return the median absolute deviation, or the standard deviation where that is 0."""
+    return float(np.median(np.abs(y - np.median(y)))) or _spread(y)[1]
+
+
+def _tame(power: float) -> float:
+    """Return a fitted power, no further out than float32 can still tell neighbouring values apart."""
+    return float(np.clip(power, -2, 4))
+
+
 def _box_cox(values: Tensor, power: float) -> Tensor:
-    """((1 + v)^power - 1) / power for v >= 0; log(1 + v) at power 0. expm1 keeps digits near power 0."""
+    """((1 + v)^power - 1) / power for v > -1; log(1 + v) at power 0. expm1 keeps digits near power 0."""
     logs = values.log1p()
     return logs if power == 0 else (logs * power).expm1() / power
 
@@ -266,6 +317,8 @@ TARGET_TRANSFORMS: Registry[TargetTransform] = Registry(
         TargetTransform("none", _identity, aliases=("identity",)),
         TargetTransform("standardize", _standardize, aliases=("standardise", "zscore", "standard")),
         TargetTransform("log", _log, aliases=("log1p",)),
+        TargetTransform("sqrt", _sqrt, aliases=("square_root",)),
+        TargetTransform("box_cox", _box_cox_of, aliases=("box-cox", "boxcox")),
         TargetTransform("yeo_johnson", _yeo_johnson, aliases=("power", "yeo-johnson")),
     ],
 )

@@ -324,7 +324,7 @@ def test_without_one_on_validation_and_it_is_said(tmp_path: Path) -> None:
     number = next(trial.number for trial in place.trials() if trial.params["x"] == 1)
     done = place.run("confirm", "small", "--against", str(number), "--top", "3", "--seeds", "3")
     assert done.returncode == 0, done.stderr
-    assert "compared by score, the metric that chose the winner: the objective reports none of test rows" in done.stdout
+    assert "compared by score, the metric that chose the winner: nothing is known of test rows" in done.stdout
     assert "98.3 % interval" in done.stdout  # the same numbers chose among three
 
 

@@ -63,6 +63,17 @@ def test_pairs_find_what_is_lost_among_all(tmp_path: Path) -> None:
     assert finding(compare([study_of(tmp_path, alone, "two")], "kind"))[2:] == ("not shown", "none")
 
 
+def test_only_trials_that_meet_a_condition(tmp_path: Path) -> None:
+    study = study_of(tmp_path, grid(1.0))
+    found = compare([study], "kind", where="lr < 0.55")
+    (difference,) = found.differences
+    assert difference.pairs == 6 and "only trials where lr < 0.55: 12" in found.remarks
+    with pytest.raises(UserError, match="no trial meets --where 'lr > 9'"):
+        compare([study], "kind", where="lr > 9")
+    with pytest.raises(UserError, match="no column 'lt'"):
+        compare([study], "kind", where="lt > 9")
+
+
 def test_stopped_trials_count_with_what_both_had_at_the_same_step(tmp_path: Path) -> None:
     """All of the better kind were stopped after step 2: less than what the others had in the end, more than then."""
     better = [curve(10 + index / 100, "relu", index / 20, steps=2) for index in range(8)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import train_test_split
 
 from hpo.spec.faults import UserError
 from hpo.training.cuts import Fold, Reshuffle
@@ -127,3 +128,43 @@ def test_what_cannot_be_cut_is_told_before_anything_runs(tmp_path: Path) -> None
         assert fault.path == (path,) and text in fault.message
     (fault,) = check_csv({**data, "resample": "kfolds"}, "binary")
     assert fault.path == ("resample",) and "kfold" in fault.remedy
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])
+def test_a_random_split_is_scikit_learns(kind: Kind) -> None:
+    """Whoever wrote train_test_split in a script has the same rows here."""
+    y, rows = targets(kind), np.arange(ROWS)
+    rest, final = train_test_split(rows, test_size=0.2, random_state=42)
+    train, validation = train_test_split(rest, test_size=21, random_state=42)
+    found = split_indices(y, kind, seed=42, split="random")
+    assert [sorted(part) for part in (train, validation, final)] == [list(part) for part in found]
+    rest, final = train_test_split(rows, test_size=0.2, random_state=42)
+    train, validation, none = split_indices(y, kind, test=0, seed=42, split="random")
+    assert [list(train), list(validation), list(none)] == [sorted(rest), sorted(final), []]
+
+
+def test_a_random_split_has_folds_and_the_same_test_rows() -> None:
+    y = targets("multiclass")
+    _, _, test = split_indices(y, "multiclass", split="random")
+    parts = [split_indices(y, "multiclass", cut=Fold(index, 4), split="random") for index in range(4)]
+    assert all(np.array_equal(kept, test) for _, _, kept in parts)
+    assert sorted(np.concatenate([validate for _, validate, _ in parts])) == sorted(set(range(ROWS)) - set(test))
+
+
+def test_a_random_split_that_loses_a_class_is_refused() -> None:
+    y = np.zeros(40)
+    y[0] = 1
+    seed = next(
+        seed for seed in range(99) if 0 not in split_indices(np.zeros(40), "regression", seed=seed, split="random")[0]
+    )
+    with pytest.raises(UserError, match=r"leaves class 1.0 no row to train on .*data.split: stratified"):
+        split_indices(y, "binary", seed=seed, split="random")
+
+
+def test_no_test_rows_and_no_scale() -> None:
+    x = np.random.default_rng(0).normal(5, 3, (50, 2)).astype(np.float32)
+    y = np.arange(50) % 2
+    splits = split_arrays(x, y, "binary", test=0, scale=False)
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [40, 10, 0]
+    assert {row.numpy().tobytes() for row in splits.train.x} <= {row.tobytes() for row in x}
+    assert "2 features, as they are" in splits.notes

@@ -68,3 +68,52 @@ def test_the_objectives_that_ship_are_table_tasks() -> None:
     for task in (Binary, Regression):
         assert issubclass(task, hpo.TableTask)
         assert "check_data" not in vars(task)
+
+
+@pytest.fixture
+def weighted(tmp_path: Path) -> dict[str, Any]:
+    rows = [f"{n},{n % 2},{n / 10},{n * n}\n" for n in range(30)]
+    (tmp_path / "own.csv").write_text("a,b,w,c\n" + "".join(rows))
+    return {"csv": str(tmp_path / "own.csv"), "target": "b", "weight": "w"}
+
+
+class Classes(hpo.TableTask):
+    kind = "binary"
+
+
+def test_a_column_of_weights_is_no_feature(weighted: dict[str, Any]) -> None:
+    assert Classes().check_data(weighted) == []
+    splits = Classes().splits({**weighted, "scale": False})
+    assert splits.train.weight is not None and splits.validation.weight is not None
+    a, c = splits.train.x[:, 0], splits.train.x[:, 1]
+    assert splits.train.x.shape[1] == 2 and (a * a == c).all()  # as they are in the file
+    assert splits.train.weight.tolist() == pytest.approx((a / 10).tolist())
+    bare = Classes().splits({key: value for key, value in weighted.items() if key != "weight"})
+    assert bare.train.x.shape[1] == 3 and bare.digest("binary") != Classes().splits(weighted).digest("binary")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weight": "v"}, "weight: there is no column 'v' (one of: a, b, w, c)"),
+        ({"weight": "b"}, "weight: 'b' can't be both target and weight"),
+        ({"weight": 3}, "weight: must be the name of a column, but got 3"),
+        ({"w": -1}, "weight: the weight 'w' must be a number of at least 0 in every row, but line 32 has '-1'"),
+        ({"w": ""}, "weight: the weight 'w' must be a number of at least 0 in every row, but line 32 has ''"),
+        ({"w": "nan"}, "but line 32 has 'nan'"),
+        ({"split": "groups"}, "split: must be one of stratified, random, but got 'groups'"),
+    ],
+)
+def test_faulty_weights(weighted: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    if "w" in change:
+        with Path(weighted["csv"]).open("a") as file:
+            file.write(f"30,1,{change.pop('w')},900\n")
+    [fault] = Classes().check_data({**weighted, **change})
+    assert message in render_fault(fault)
+
+
+def test_weights_that_are_all_0(weighted: dict[str, Any]) -> None:
+    path = Path(weighted["csv"])
+    path.write_text("a,b,w\n" + "".join(f"{n},{n % 2},0\n" for n in range(30)))
+    [fault] = Classes().check_data(weighted)
+    assert "some weight must be above 0" in render_fault(fault)

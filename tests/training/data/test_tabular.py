@@ -194,7 +194,7 @@ def test_faults_of_a_table(tmp_path: Path, header: str, rows: list[str], kind: A
         ({"csv": "good.csv", "target": 1}, "target", "must be the name of a column, but got 1"),
         ({"csv": "good.csv", "target": "left", "source": "synthetic"}, "source", "exclude each other"),
         ({"csv": "good.csv", "target": "left", "tset": 0.2}, "tset", "did you mean 'test'?"),
-        ({"csv": "good.csv", "target": "left", "test": 1.5}, "test", "number in (0, 1), but got 1.5"),
+        ({"csv": "good.csv", "target": "left", "test": 1.5}, "test", "number in [0, 1), but got 1.5"),
         ({"csv": "good.csv", "target": "left", "test": 0.5, "validation": 0.5}, "validation", "below 1"),
         ({"csv": "good.csv", "target": "left", "split_seed": "x"}, "split_seed", "whole number"),
         ({"csv": "good.csv", "target": "left", "separator": "-"}, "separator", "must be one of"),

@@ -16,12 +16,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hpo.spec.contract import Known
 from hpo.training.layers import SqueezeLast
+from hpo.training.models import RECURRENT_PARAMETERS, recurrent
 from hpo.training.task import Kind, Split, Splits, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 from hpo.training.vocabulary.initializers import INITIALIZERS
+from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
+from hpo.training.vocabulary.output_activations import known_output_activation
 from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
 
@@ -44,6 +48,7 @@ VALUES: dict[str, list[Any]] = {
     "eps": [1e-8, 1e-3, 1e-6, 1e-2, 1e-7],
     "alpha": [0.99, 0.0, 0.9, 0.5, 0.95],
     # losses
+    "output_activation": ["default", "default", "default", "tanh", "default"],  # see test_output_activations
     "pos_weight": [None, 3.0, 0.5, 1.0, 2.0],
     "focal_gamma": [2.0, 0.0, 0.5, 1.0, 3.0],
     "focal_alpha": [0.25, 0.5, 0.75, 0.1, 0.9],
@@ -51,6 +56,8 @@ VALUES: dict[str, list[Any]] = {
     "smoothing": [0.1, 0.0, 0.3, 0.05, 0.5],
     "huber_delta": [1.0, 0.1, 0.5, 2.0, 10.0],
     "quantile": [0.5, 0.1, 0.9, 0.25, 0.75],
+    # initializers
+    "init_scale": [1.0, 0.1, 2.0, 0.5, 3.0],
     # schedules: so short that each acts within three epochs
     "step_size": [1, 2, 1, 2, 1],
     "step_gamma": [0.1, 0.5, 0.9, 0.3, 1.0],
@@ -69,6 +76,10 @@ VALUES: dict[str, list[Any]] = {
     "iqr_factor": [0.2, 0.5, 1.0, 0.3, 0.7],
     "winsorize_share": [0.05, 0.1, 0.2, 0.15, 0.01],
     "contamination": [0.1, 0.05, 0.2, 0.3, 0.15],
+    # what is done about labels
+    "suspect_weight": [0.0, 0.5, 0.1, 0.0, 0.9],
+    "curriculum_start": [0.5, 0.1, 0.3, 1.0, 0.8],
+    "curriculum_epochs": [2, 3, 1, 5, 2],
 }
 ROWS, BASE = 41, {"hidden_layers": [6], "batch_size": 16}  # the last of three batches has 9 rows
 
@@ -123,6 +134,18 @@ def test_losses_mixed(kind: Kind, dtype: torch.dtype) -> None:
     assert_equal_to_alone(task_of(kind), splits_of(kind, ROWS), params)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_activations(kind: Kind, dtype: torch.dtype) -> None:
+    """Each with each loss that takes one, twice with different parameters."""
+    params = [
+        {**BASE, "loss": choice.name, **values_of(choice.takes, member), "output_activation": activation}
+        for choice in LOSSES[kind] if "output_activation" in choice.takes
+        for activation in known_output_activation(kind).choices
+        for member in range(2)
+    ]  # fmt: skip
+    assert_equal_to_alone(task_of(kind), splits_of(kind, ROWS), params)
+
+
 @DTYPES
 @pytest.mark.parametrize("activation", ACTIVATIONS.names())
 def test_activations(activation: str, dtype: torch.dtype) -> None:
@@ -170,7 +193,11 @@ def test_a_plateau_that_happens(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("initializer", INITIALIZERS.names())
 def test_initializers(initializer: str, dtype: torch.dtype) -> None:
     others = [name for name in INITIALIZERS.names() if name != initializer]
-    params = [{**BASE, "initializer": name} for name in (initializer, initializer, *others[:2])]
+    names = (initializer, initializer, *others[:2])
+    params = [
+        {**BASE, "initializer": name, **values_of(INITIALIZERS[name].takes, member)}
+        for member, name in enumerate(names)
+    ]
     assert_equal_to_alone(task_of("multiclass"), splits_of("multiclass", ROWS), params)
 
 
@@ -217,6 +244,17 @@ def test_batch_norm(rows: int, dtype: torch.dtype) -> None:
     found = assert_equal_to_alone(task_of("multiclass"), splits_of("multiclass", rows), params)
     for _, state in found.values():
         assert state["1.num_batches_tracked"] == 2 * (rows // 16 + (rows == 41))
+
+
+@DTYPES
+@pytest.mark.parametrize("hidden", [[6, 6, 6], [6, 6, 5], [4, 4]], ids=["one", "two", "no projections"])
+def test_residual_blocks(hidden: list[int], dtype: torch.dtype) -> None:
+    params = [
+        {**BASE, "hidden_layers": hidden, "residual": True, "activation": activation, "dropout": dropout,
+         "batch_norm": hidden[0] == 4, "optimizer": optimizer, "learning_rate": 0.01}
+        for activation, dropout, optimizer in [("relu", 0.0, "adam"), ("tanh", 0.3, "sgd"), ("prelu", 0.0, "adamw")]
+    ]  # fmt: skip
+    assert_equal_to_alone(task_of("multiclass"), splits_of("multiclass", ROWS), params)
 
 
 def conv_net(params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
@@ -305,6 +343,38 @@ def ragged_splits(rows: int = 120) -> Splits:
     return Splits(Split(splits.train.x, y), splits.validation, splits.test)
 
 
+def weighted_splits(kind: Kind) -> Splits:
+    """Splits with a weight for each training row, of which some are 0 and some labels are wrong."""
+    splits = splits_of(kind, ROWS)
+    y = splits.train.y.clone()
+    y[::7] = 1 - y[::7] if kind != "multiclass" else (y[::7] + 1) % 3
+    weight = torch.arange(ROWS).remainder(5).to(splits.train.x.dtype)
+    return Splits(Split(splits.train.x, y, weight), splits.validation, splits.test, splits.outputs)
+
+
+@DTYPES
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", [0, 1])
+def test_weights_of_rows(kind: Kind, loss: int, dtype: torch.dtype) -> None:
+    """A column of weights, with what is done about labels beside it, differently in each member."""
+    rules = {**SUSPECT_LABELS.known(), **CURRICULA.known()} if kind != "regression" else {}
+    takes = tuple(name for name in rules if name not in ("suspect_labels", "curriculum"))
+    chosen = [{}, {"suspect_labels": "downweight"}, {"curriculum": "easy_first"}]
+    chosen.append({**chosen[1], **chosen[2]})
+    params = [
+        {**BASE, "loss": LOSSES[kind].names()[loss], **(each if rules else {}),
+         **{name: value for name, value in values_of(takes, member).items() if _needed(rules[name], each)}}
+        for member, each in enumerate(chosen)
+    ]  # fmt: skip
+    assert_equal_to_alone(task_of(kind), weighted_splits(kind), params, epochs=4)
+    plain = splits_of(kind, ROWS)
+    assert_equal_to_alone(task_of(kind), plain, params, epochs=3)  # some members have no weights at all
+
+
+def _needed(known: Known, params: Mapping[str, Any]) -> bool:
+    return all(params.get(name, "none") in values for name, values in known.requires.items())
+
+
 @DTYPES
 @pytest.mark.parametrize("transform", TARGET_TRANSFORMS.names())
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -388,7 +458,8 @@ def mixture(kind: Kind, rng: random.Random, batch_norm: bool) -> dict[str, Any]:
     params: dict[str, Any] = {
         "optimizer": optimizer.name, "loss": loss.name, "schedule": schedule.name, "activation": rng.choice(names),
         "initializer": rng.choice(INITIALIZERS.names()), "dropout": rng.choice([0.0, 0.2, 0.5]), "batch_size": 16,
-        "batch_norm": batch_norm, "hidden_layers": [8, 6],
+        "batch_norm": batch_norm, "hidden_layers": [8, 6], "residual": batch_norm,
+        "l1_penalty": rng.choice([0.0, 0.0, 0.01]), "init_scale": rng.choice([1.0, 0.5]),
     }  # fmt: skip
     for choice in (optimizer, loss, schedule):
         params |= {name: rng.choice(VALUES[name]) for name in choice.takes if rng.random() < 0.8}
@@ -409,3 +480,20 @@ def test_mixtures(kind: Kind, batch_norm: bool, dtype: torch.dtype) -> None:
     params = [mixture(kind, rng, batch_norm) for _ in range(20)]
     splits = ragged_splits(76) if kind == "regression" else splits_of(kind, ROWS)
     assert_equal_to_alone(task_of(kind), splits, params, [rng.choice([1, 2, 3]) for _ in params])
+
+
+@DTYPES
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_recurrent_networks(cell: str, dtype: torch.dtype) -> None:
+    """Two layers with dropout between them; members with different numbers of rows."""
+    attributes = {
+        "parameters": RECURRENT_PARAMETERS,
+        "model": lambda self, params, features, outputs: recurrent(params, features, outputs),
+    }
+    params = [
+        {"cell": cell, "hidden_layers": [5, 3], "batch_size": 8, "dropout": 0.2 * member, "grad_clip_norm": 1.0,
+         "optimizer": ["adam", "sgd"][member % 2], "initializer": INITIALIZERS.names()[member], **outliers}
+        for member, outliers in enumerate(OUTLIER_PARAMS[:3])
+    ]  # fmt: skip
+    splits = splits_of("regression", 40, shape=(6, 2))
+    assert_equal_to_alone(task_of("regression", **attributes), splits, params)

@@ -29,7 +29,17 @@ from hpo.training.vocabulary.schedules import SCHEDULES
 
 from ..tiny import DEVICE, KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of, together, trials_of
 from .taping import recorder
-from .test_cohort_equality import BASE, OUTLIER_PARAMS, ROWS, Augmenting, conv_net, mixture, ragged_splits, values_of
+from .test_cohort_equality import (
+    BASE,
+    OUTLIER_PARAMS,
+    ROWS,
+    Augmenting,
+    conv_net,
+    mixture,
+    ragged_splits,
+    values_of,
+    weighted_splits,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +143,13 @@ def test_mixtures(kind: Kind) -> None:
     splits = ragged_splits(76) if kind == "regression" else splits_of(kind, ROWS)
     stops = {13: 1, 17: 2}
     assert_equal_to_alone(task_of(kind), splits, params, [rng.choice([2, 3, 4]) for _ in params], stops, replay=True)
+
+
+def test_weights_of_rows(seen: list[int]) -> None:
+    """Also those that change from epoch to epoch."""
+    params = [{**BASE, "curriculum": "easy_first", "curriculum_epochs": 3}, {**BASE, "suspect_labels": "downweight"}]
+    assert_equal_to_alone(task_of("binary"), weighted_splits("binary"), params, epochs=4, replay=True)
+    assert all(seen)
 
 
 def test_more_steps_than_between_two_looks(seen: list[int]) -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.training.layers import SeededDropout, SqueezeLast
+from hpo.training.layers import Residual, SeededDropout, SqueezeLast
 from hpo.training.stack.activations import DERIVATIVES, ActivationSlot, derivative_of
 from hpo.training.stack.losses import StackedLoss
 from hpo.training.stack.model import StackedModel
+from hpo.training.stack.slot import CannotStack
 from hpo.training.task import Kind
 from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 from hpo.training.vocabulary.losses import LOSSES, bind_loss
@@ -139,6 +140,30 @@ def test_layers_of_all_kinds(rows: int) -> None:
         for member in range(MEMBERS)
     ]  # fmt: skip
     assert_same_both_ways(models, numbers(MEMBERS, rows, 6))
+
+
+def test_residual_blocks_in_one_another() -> None:
+    def block() -> nn.Module:
+        inner = Residual(nn.Sequential(nn.Tanh(), nn.Linear(6, 4)), 6, 4)
+        return Residual(nn.Sequential(nn.Linear(6, 6), nn.ReLU(), inner), 6, 4)
+
+    models = [
+        nn.Sequential(block(), Residual(nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()), 4, 4), nn.ReLU(), nn.Linear(4, 2))
+        for _ in range(MEMBERS)
+    ]
+    x = numbers(MEMBERS, ROWS, 6)
+    assert_same_both_ways(models, x)
+    with torch.no_grad():
+        alone = torch.stack([model(each) for model, each in zip(models, x, strict=True)])
+        assert torch.allclose(StackedModel(models).infer(x.clone()), alone, rtol=1e-12, atol=1e-13)
+
+
+def test_a_block_whose_shortcut_is_frozen_is_no_stack() -> None:
+    models = [nn.Sequential(Residual(nn.Sequential(nn.Linear(6, 4)), 6, 4)) for _ in range(MEMBERS)]
+    for model in models:
+        model.get_parameter("0.shortcut.weight").requires_grad_(False)
+    with pytest.raises(CannotStack, match="shortcut that is not trained"):
+        StackedModel(models)
 
 
 def test_convolutions() -> None:

@@ -31,9 +31,9 @@ def model() -> nn.Sequential:
     )
 
 
-def drawn(name: str, seed: int) -> nn.Sequential:
+def drawn(name: str, seed: int, scale: float = 1.0) -> nn.Sequential:
     net = model()
-    initialize(net, name, torch.Generator().manual_seed(seed))
+    initialize(net, name, torch.Generator().manual_seed(seed), scale)
     return net
 
 
@@ -57,6 +57,23 @@ def test_biases(name: str) -> None:
         assert bias.std().item() == pytest.approx(1 / math.sqrt(3 * FAN_IN), rel=0.2)
     else:
         assert not bias.any()
+
+
+@ALL
+def test_a_scale_multiplies_the_weights_alone(name: str) -> None:
+    plain, scaled = drawn(name, 0), drawn(name, 0, 0.25)
+    for one, other in zip(plain, scaled, strict=True):
+        if isinstance(one, nn.Linear | nn.Conv2d) and isinstance(other, nn.Linear | nn.Conv2d):
+            assert torch.equal(one.weight / 4, other.weight)
+            assert one.bias is not None and other.bias is not None and torch.equal(one.bias, other.bias)
+
+
+def test_what_keras_starts_from() -> None:
+    """Its Dense layers: Glorot and Bengio's uniform distribution, which ends at sqrt(6 / (fan in + fan out)), and 0."""
+    linear = drawn("glorot_uniform", 0)[4]
+    assert isinstance(linear, nn.Linear)
+    end = math.sqrt(6 / (FAN_IN + FAN_OUT))
+    assert 0.99 * end < linear.weight.abs().max().item() <= end and not linear.bias.any()
 
 
 def test_orthogonal_rows() -> None:

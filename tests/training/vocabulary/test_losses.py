@@ -44,7 +44,9 @@ def reference(kind: Kind, name: str, outputs: Tensor, y: Tensor, train: Split) -
             "label_smoothing": lambda: nn.CrossEntropyLoss(label_smoothing=0.1)(outputs, y),
             "weighted_label_smoothing": lambda: smoothed(outputs, y) / len(y),
             "focal": lambda: focal_reference(of_target, 0.25, 2.0),
+            "bce": lambda: nn.BCEWithLogitsLoss()(outputs, nn.functional.one_hot(y, 3).double()),
             "mse": lambda: nn.MSELoss()(p, nn.functional.one_hot(y, 3).double()),
+            "mae": lambda: nn.L1Loss()(p, nn.functional.one_hot(y, 3).double()),
         }
     elif kind == "binary":
         positives = float(train.y.sum())
@@ -54,7 +56,9 @@ def reference(kind: Kind, name: str, outputs: Tensor, y: Tensor, train: Split) -
             "weighted_bce": lambda: nn.BCEWithLogitsLoss(pos_weight=weight)(outputs, y),
             "focal": lambda: focal_reference(of_target, torch.where(y > 0.5, 0.25, 0.75), 2.0),
             "hinge": lambda: sklearn.metrics.hinge_loss(y.numpy(), outputs.numpy()),
+            "perceptron": lambda: torch.relu(-outputs * (2 * y - 1)).mean(),
             "mse": lambda: sklearn.metrics.brier_score_loss(y.numpy(), p.numpy()),
+            "mae": lambda: nn.L1Loss()(p, y),
         }
     else:
         by_name = {
@@ -110,7 +114,7 @@ def test_a_cohort_is_its_members(kind: Kind, name: str) -> None:
     train, y = target_of(kind, 8)
     choice = LOSSES[kind][name]
     members = [
-        {"loss": name} | dict.fromkeys(choice.takes, value)  # every parameter is valid at these
+        {"loss": name} | dict.fromkeys(set(choice.takes) - {"output_activation"}, value)  # all are valid at these
         for value in (0.2, 0.5, 0.9)
     ]
     outputs = outputs_of(kind, 8, len(members))
@@ -160,5 +164,5 @@ def test_pos_weight_given() -> None:
 
 
 def test_another_losss_parameter_is_an_error() -> None:
-    with pytest.raises(ValueError, match="loss 'bce' takes no hyperparameters, but got focal_gamma=2"):
+    with pytest.raises(ValueError, match="loss 'bce' takes output_activation, but got focal_gamma=2"):
         make_loss("binary", {"focal_gamma": 2}, splits_of("binary").train)
