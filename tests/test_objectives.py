@@ -278,7 +278,7 @@ def inspect(named: Named) -> Inspection:
     assert named.objective is not None and named.objective.startswith("objectives.")
     subject = task(named.objective.removeprefix("objectives."))
     faults = [fault for fault in subject.check_data(named.data) if "CIFAR-10 is not in" not in fault.message]
-    return Inspection(contract_of(subject), tuple(faults), named.data)
+    return Inspection(contract_of(subject), tuple(faults), named.data, is_table=isinstance(subject, hpo.TableTask))
 
 
 def shipped(name: str) -> Sweep:
