@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hpo.ledger.study.compat import FrozenStudy
 
 
+_SWEEP_FILES = (".yaml", ".yml", ".json")  # what a script or Ray Tune notes as a study's source is none of these
 _STATES = {theirs: ours for ours, theirs in OPTUNA_NAMES.items()} | {"WAITING": "waiting"}
 
 
@@ -118,9 +119,10 @@ class RecordedStudy:
     @property
     def interrupted(self) -> int:
         """How many trials were cut off, and are begun again by the next run; 0 while a driver runs the study."""
-        if self.live or is_given_up(self.attributes):
+        if self.live:
             return 0
-        return len(to_be_repeated(as_told(record_of(trial, history=False), self.live) for trial in self.trials))
+        records = (as_told(record_of(trial, history=False), self.live) for trial in self.trials)
+        return len(left_open(self.attributes, records))
 
     @property
     def diagnoses(self) -> list[Sequence[Diagnosis] | None]:
@@ -159,13 +161,26 @@ def name_option(name: str, attributes: Mapping[str, Any]) -> list[str]:
 
 
 def words_to_go_on(name: str, attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the words of the command, after `hpo`, that goes on with a study that was interrupted: as a shell takes
-    them, but for the `-o` that it was started with, if any; () if nobody knows its sweep file. attributes: the study's.
-    """
+    """Return the words of the command, after `hpo`, that goes on with a study that was interrupted, as a shell takes
+    them; () if it was no command (a script, Ray Tune) or nobody knows its sweep file. attributes: the study's."""
     if confirms := attributes.get(CONFIRMS):
         return "confirm", shlex.quote(str(confirms["study"]))
-    source = str(attributes.get("origin", {}).get("source", ""))
-    return ("sweep", shlex.quote(source), *name_option(name, attributes)) if source else ()
+    origin = attributes.get("origin", {})
+    source = str(origin.get("source", ""))
+    set_besides = origin.get("overrides", ())
+    if Path(source).suffix not in _SWEEP_FILES or set_besides is None:
+        return ()
+    overrides = [word for override in set_besides for word in ("-o", shlex.quote(override))]
+    named = any(override.startswith("name=") for override in set_besides)
+    return ("sweep", shlex.quote(source), *overrides, *([] if named else name_option(name, attributes)))
+
+
+def left_open(attributes: Mapping[str, Any], records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that the next run of a study begins again: none of one that nobody goes on with, since another
+    has taken its place. attributes: the study's."""
+    if is_given_up(attributes) or attributes.get("successor"):
+        return []
+    return to_be_repeated(records)
 
 
 def list_studies(home: Home) -> list[StudyLine]:
@@ -191,7 +206,7 @@ def _line(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> Stud
     if ours:
         records = [as_told(record_of(trial, history=False), live) for trial in trials]
         states = Counter(str(record.state) for record in records if not record.interrupted)
-        interrupted = 0 if is_given_up(attributes) else len(to_be_repeated(records))
+        interrupted = len(left_open(attributes, records))
     else:
         states = Counter(_STATES[trial.state.name] for trial in trials)
         live, interrupted = states["running"] > 0, 0

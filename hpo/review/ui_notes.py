@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from hpo.ledger.mirror.links import link_to
 from hpo.ledger.mirror.markdown import code_block, escaped
 from hpo.ledger.sharing.look import is_run
-from hpo.ledger.study.confirmations import CONFIRMS, is_given_up, latest_in
+from hpo.ledger.study.confirmations import CONFIRMS, latest_in
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, is_ours, is_surplus, record_of
-from hpo.ledger.study.settling import as_told, to_be_repeated
+from hpo.ledger.study.settling import as_told
 from hpo.ledger.study.words import result_of, state_of
 from hpo.review.display import duration
-from hpo.review.studies import words_to_go_on
+from hpo.review.studies import left_open, words_to_go_on
 from hpo.spec.space import counted, show
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class StudyNotes:
     def _next_steps(self) -> list[str]:
         name = shlex.quote(self._name)
         go_on = words_to_go_on(self._name, self._attributes)
-        open_ones = [] if is_given_up(self._attributes) else to_be_repeated(map(self._record, self._trials))
+        open_ones = left_open(self._attributes, map(self._record, self._trials))
         if self._attributes.get(CONFIRMS):
             again = [self._command(*go_on)] if open_ones and not self._live else []
             return [*again, self._command("best", name)]

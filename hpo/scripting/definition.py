@@ -53,6 +53,8 @@ def define(given: Given) -> Sweep:
         _name(source, given_keys.get("objective"), faults)
     _override(source, given, faults)
     sweep = make_sweep(source, path, inspect, faults)
+    if given.keys or given.overrides or given.settings:
+        sweep = replace(sweep, overrides=None)  # no command says the same
     return sweep if source.text else replace(sweep, text=dump_source(source.data))
 
 

@@ -66,7 +66,7 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
     with bugs_told(Source(str(path), {}), path), reading():
         source = read_source(path)
         faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
-    return make_sweep(source, path, inspect, faults)
+    return dataclasses.replace(make_sweep(source, path, inspect, faults), overrides=tuple(overrides))
 
 
 def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]) -> Sweep:

@@ -76,6 +76,7 @@ class Sweep(PlainKeys):
     traits: Traits = Traits()
     confirms: Mapping[str, Any] | None = None  # of a confirmation: what it confirms (hpo.ledger.study.confirmations)
     notes: tuple[str, ...] = ()  # what the user should know of how the file was read
+    overrides: tuple[str, ...] | None = ()  # key.path=value: what the command set besides the file; None: a script did
 
     @property
     def given_only(self) -> bool:

@@ -213,7 +213,7 @@ def test_a_driver_that_is_killed_runs_no_more(ui: Ui, page: Page, place: Place, 
     expect(row).to_contain_text("interrupted, 2 of 6 done")
     expect(page.get_by_text("go on: ")).to_be_visible()
     row.get_by_role("link", name="MLflow").click()
-    expect(page.get_by_text("interrupted: the next hpo sweep on this study goes on with it")).to_be_visible(
+    expect(page.get_by_text("interrupted: whoever runs this study again goes on with it")).to_be_visible(
         timeout=PATIENCE
     )
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from hpo.ledger.study.records import TrialRecord, record_of, reported
+from hpo.ledger.study.settling import as_told
 from hpo.ledger.study.space_change import fits
 from hpo.review.certainty import certainty_of
 from hpo.review.studies import RecordedStudy, confirmation_of
@@ -134,7 +135,7 @@ def gather(study: RecordedStudy) -> TrialEvidence:
         within_noise=None if certainty.within is None else len(near & numbers),
         noise=certainty.noise,
         foreign=len(results) - len(counted),
-        running=sum(record.state == "running" for record in records),
+        running=sum(as_told(record, study.live).state == "running" for record in records),
         confirmed=good[0].number == winner,
     )
 

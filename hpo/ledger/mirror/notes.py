@@ -21,7 +21,7 @@ from hpo.spec.space import show
 
 NOTE = "mlflow.note.content"  # MLflow's tag with a description
 WRITTEN = "hpo.description"  # the digest of the parent run's description as the sweep wrote it
-INTERRUPTED_NOTE = "interrupted: the next hpo sweep on this study goes on with it"
+INTERRUPTED_NOTE = "interrupted: whoever runs this study again goes on with it"
 _LONGEST = 7_500  # characters; MLflow takes 8,000
 _SHORTEST = 100  # characters of a description of the sweep's that are worth having
 _CONFIRMED = "Confirmed: **"

@@ -150,6 +150,7 @@ class Origin:
     user: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)  # as hpo.ledger.study.dataset has it
     notes: Sequence[str] = ()  # what was done to the data
+    overrides: Sequence[str] | None = ()  # what the latest command set besides; None: a script did
 
 
 @dataclass(frozen=True)

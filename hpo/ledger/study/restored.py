@@ -48,6 +48,7 @@ def origin_of(sweep: Sweep, now: float = 0.0, earlier: Mapping[str, Any] | None 
         "commit": provenance.git_commit(),
         "user": provenance.user(),
         **({"data": data} if data else {}),
+        **({"overrides": sweep.overrides and list(sweep.overrides)} if sweep.overrides != () else {}),
     }
 
 
