@@ -29,8 +29,8 @@ def test_shipped_files_fit(path: Path) -> None:
         assert not VALIDATOR.is_valid({**{k: v for k, v in data.items() if k != key}, f"{key}x": data[key]})
 
 
-def test_three_files_ship() -> None:
-    assert [path.stem for path in SHIPPED] == ["binary", "cifar10", "regression"]
+def test_the_files_that_ship() -> None:
+    assert [path.stem for path in SHIPPED] == ["binary", "cifar10", "multiclass", "regression", "sequence"]
 
 
 @pytest.mark.parametrize(
