@@ -178,6 +178,8 @@ def seconds_left(remaining: Remaining, ended: Sequence[SeenAssignment], lasting:
     seen = [*ended, *remaining.running]
     if not ended and not any(each.whole for each in remaining.running):
         return None
+    if remaining.trials and not remaining.workers and not remaining.running:  # nobody takes them
+        return None
     lot = random.Random(_SEED)
     draws = _FEWER if len(remaining.running) + remaining.trials > _MANY else _DRAWS
     doubts = [statistics.NormalDist().inv_cdf((place + 0.5) / draws) for place in range(draws)]

@@ -46,9 +46,10 @@ class Lives:
         """How many more trials must be complete before any is stopped."""
         return self._rule.awaited
 
-    def begin(self, number: int, epochs: int | None, now: float) -> None:
-        """epochs: of its assignment, where its steps are epochs."""
-        self._lives[number] = _Life(Course(number), now, epochs or 0)
+    def begin(self, number: int, epochs: int | None, now: float, repeats: int | None = None) -> None:
+        """epochs: of its assignment, where its steps are epochs; repeats: the first of the interrupted trials that it
+        repeats."""
+        self._lives[number] = _Life(Course(number, repeats=repeats), now, epochs or 0)
 
     def report(self, number: int, step: int, value: float | None, now: float) -> None:
         """value: of the sweep's metric."""

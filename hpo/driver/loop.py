@@ -139,7 +139,7 @@ class Driver:
         trials = RunningTrials(
             sweep, ledger, searcher, backlog, steps, tally, termination, self._interrupts, self._listener
         )
-        pace = Pace(sweep, self.standing, self._clock, searcher.rule)
+        pace = Pace(sweep, self.standing, self._clock, searcher.rule, searcher.repeats)
         dispatcher = Dispatcher(
             sweep, ledger, self._engine, backlog, trials, steps, self.standing, termination, self._watchdog,
             self._interrupts, pace,

@@ -57,8 +57,17 @@ class _Endings:
 class Pace:
     """Follows assignments from their begin to their end. The driver tells it what happens, and asks."""
 
-    def __init__(self, sweep: Sweep, standing: Standing, clock: Callable[[], float], rule: StoppingRule) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        standing: Standing,
+        clock: Callable[[], float],
+        rule: StoppingRule,
+        repeats: Callable[[int], int | None],
+    ) -> None:
+        """repeats: asked which interrupted trial a trial of this number repeats, the first of several."""
         self._metric = sweep.metric.name
+        self._repeats = repeats
         self._lives = Lives(rule, -1 if sweep.metric.goal == "maximize" else 1)
         self._stops = sweep.early_terminate.type != "none"
         most = sweep.max_epochs()
@@ -79,7 +88,8 @@ class Pace:
         now = self._clock()
         taken = self._taken[assignment] = _Taken(tuple(specs), now, {spec.number for spec in specs}, 0, now)
         for spec in specs:
-            self._lives.begin(spec.number, taken.epochs if self._each_epoch else None, now)
+            epochs = taken.epochs if self._each_epoch else None
+            self._lives.begin(spec.number, epochs, now, self._repeats(spec.number))
 
     def heard(self, assignment: int, events: Sequence[Event]) -> None:
         if (taken := self._taken.get(assignment)) is None:

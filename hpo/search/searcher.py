@@ -86,6 +86,10 @@ class Searcher:
         """The stopping rule, which knows all trials that count. Only to be asked."""
         return self._rule
 
+    def repeats(self, number: int) -> int | None:
+        """Return the first of the interrupted trials that a trial repeats; None: it repeats none."""
+        return self._origins.get(number)
+
     def _replay(self, trial: FrozenTrial) -> None:
         """Have an ended trial of the record count for the decisions on others."""
         course = self._course_of(trial.number, trial.user_attrs.get("retry_of"))
@@ -152,10 +156,9 @@ class Searcher:
         self._asked[key].course = self._course_of(number, repeats)
 
     def _course_of(self, number: int, repeats: int | None) -> Course:
-        if repeats is None:
-            return Course(number)
-        self._origins[number] = self._origins.get(repeats, repeats)
-        return Course(number, repeats=self._origins[number])
+        if repeats is not None:
+            self._origins[number] = self._origins.get(repeats, repeats)
+        return Course(number, repeats=self.repeats(number))
 
     def report(self, key: int, step: int, value: float, decide: bool = False) -> Decision:
         """Take in a value of the metric. A step that comes again, from a trial that is run again after its worker died,

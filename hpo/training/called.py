@@ -11,14 +11,15 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
+from hpo.training.compat import compiled_part, is_compiled
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 else:
     torch = lazy_import("torch")
 
-Take = Callable[[str, str, "Tensor"], None]  # is given the path of a call, the activation's name, and what came out
+Take = Callable[[str, str, Any], None]  # is given the path of a call, the activation's name, and what came out
 
 
 @cache
@@ -37,13 +38,23 @@ def _functions() -> Mapping[Any, str]:
 
 
 def closed_to_looks(model: nn.Module) -> str:
-    """Return the name of a part of a model for which functions in it can't be looked at; "": all can. Attention takes
-    another way when it is watched, whose numbers differ in the last bits; compiled code shows no calls."""
+    """Return a part of a model, in words, for which functions in it can't be looked at; "": all can. Attention takes
+    another way when it is watched, whose numbers differ in the last bits; compiled code would be compiled anew for each
+    look."""
     kinds = (torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention, torch.jit.ScriptModule)
     for module in model.modules():
-        if isinstance(module, kinds) or type(module).__name__ == "OptimizedModule":  # of torch.compile
+        if isinstance(module, kinds):
             return type(module).__name__
+        if part := compiled_part(module):
+            return part
     return ""
+
+
+def untouched(model: nn.Module) -> set[nn.Module]:
+    """Return the modules of a model that get no hooks, either: those of such layers of attention, and compiled
+    ones with all that is below them."""
+    tops = [each for each in model.modules() if isinstance(each, torch.nn.TransformerEncoderLayer) or is_compiled(each)]
+    return {module for top in tops for module in top.modules()}
 
 
 @contextmanager

@@ -7,6 +7,7 @@ stack measures the same of all members at once (stack/health.py), by the functio
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.diagnosis.figures import Figure, metric_of
 from hpo.lazy import lazy_import
-from hpo.training.called import called_activations, closed_to_looks
+from hpo.training.called import called_activations, closed_to_looks, untouched
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ def unseen(run: Run) -> dict[str, str]:
     """Return what the user should know that is not measured of a run's model, by kind."""
     if not run.trial.health or not (name := closed_to_looks(run.model)):
         return {}
-    what = "activations that are called as functions (F.relu) can't be looked at in it, those that are modules can"
+    what = "its activations can be looked at only if they are modules outside of that, not functions (F.relu)"
     return {"health": f"health: its model has a {name}; {what}"}
 
 
@@ -203,14 +204,11 @@ def _for(share: Tensor, figure: Figure, units: Sequence[UnitKind | None]) -> Ten
     return share if all(has) else torch.where(torch.tensor(has, device=share.device), share, torch.nan)
 
 
-def units_of(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module, UnitKind]]:
-    """Return the path and the module of each activation whose units are judged. prefix: of the paths."""
-    # With a hook inside, such a layer takes another path, whose numbers differ in the last bits.
-    fused = tuple(
-        f"{path}." for path, module in model.named_modules() if isinstance(module, torch.nn.TransformerEncoderLayer)
-    )
-    found = ((path, module, judged(module)) for path, module in model.named_modules() if not path.startswith(fused))
-    return [(prefix + path, module, units) for path, module, units in found if units is not None]
+def units_of(model: nn.Module) -> list[tuple[str, nn.Module, UnitKind]]:
+    """Return the path and the module of each activation whose units are judged."""
+    hidden = untouched(model)
+    found = ((path, module, judged(module)) for path, module in model.named_modules() if module not in hidden)
+    return [(path, module, units) for path, module, units in found if units is not None]
 
 
 def spread(rows: int) -> slice:
@@ -227,23 +225,29 @@ def watched(
     """Take down the shares [1] of the activations in some rows (`spread`) of the model's first call, as the largest of
     several calls of one module; of modules, and of functions (hpo.training.called) unless they are `closed`."""
     found: Found = {}
+    if closed and not units:  # so a model that is compiled as a whole gets no hook
+        yield found
+        return
     calls, rows = [0], [0]
 
     def count(_module: nn.Module, given: tuple[Any, ...]) -> None:
         calls[0] += 1
-        rows[0] = len(given[0]) if given and isinstance(given[0], torch.Tensor) else 0
+        rows[0] = len(given[0]) if given and isinstance(given[0], torch.Tensor) and given[0].dim() else 0
 
-    def take(path: str, its: UnitKind, out: Tensor) -> None:
-        if calls[0] <= 1 and out.dim() > 1:  # else there are no rows: it is used for something else
+    def take(path: str, its: UnitKind, out: Any, length: int | None = None) -> None:
+        if calls[0] > 1 or not _has_units(out) or length not in (None, len(out)):
+            return
+        try:
             for name, value in shares(path, out.detach()[spread(len(out))].unsqueeze(0), [its]).items():
                 found[name] = torch.maximum(found[name], value) if name in found else value
+        except Exception as fault:  # whatever the model made of its activations: the training goes on
+            _tell(path, fault)
 
-    def take_module(path: str, its: UnitKind, _module: nn.Module, _given: Any, out: Tensor) -> None:
+    def take_module(path: str, its: UnitKind, _module: nn.Module, _given: Any, out: Any) -> None:
         take(path, its, out)
 
-    def take_call(path: str, name: str, out: Tensor) -> None:
-        if len(out) == rows[0]:  # no gate of weights
-            take(path, UNITS[name], out)
+    def take_call(path: str, name: str, out: Any) -> None:
+        take(path, UNITS[name], out, rows[0])  # with other rows it is a gate of weights
 
     hooks = [model.register_forward_pre_hook(count)]
     hooks += [module.register_forward_hook(partial(take_module, path, its)) for path, module, its in units]
@@ -253,6 +257,28 @@ def watched(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _has_units(out: Any) -> bool:
+    """Whether something is activations [N, units, ...] of plain numbers: no scalar, no sparse, nested or complex
+    tensor."""
+    return (
+        isinstance(out, torch.Tensor)
+        and out.dim() > 1
+        and out.layout is torch.strided
+        and not out.is_nested
+        and out.is_floating_point()
+    )
+
+
+def _tell(path: str, fault: Exception) -> None:
+    """Say in the worker's log, once, why an activation of this path isn't measured."""
+    if (key := (path, type(fault).__name__)) not in _told:
+        _told.add(key)
+        print(f"health: {path} can't be measured: {key[1]}: {fault}", file=sys.stderr)
+
+
+_told: set[tuple[str, str]] = set()
 
 
 def rows_of(found: Mapping[str, Tensor], members: int) -> list[dict[str, float]]:

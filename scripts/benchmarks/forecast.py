@@ -312,7 +312,7 @@ def forecasts(sweep: Sweep, tape: Tape, parts: Sequence[float] = PARTS) -> list[
     rule = sweep.early_terminate.rule(sweep.name, sweep.max_epochs())
     courses: dict[int, StoppedCourse] = {}
     marks = [tape.began + part * (tape.ended - tape.began) for part in parts]
-    pace = Pace(sweep, standing, clock, rule)
+    pace = Pace(sweep, standing, clock, rule, lambda number: None)
     said: list[Said] = []
     latest: tuple[int, int, list[int]] | None = None
 

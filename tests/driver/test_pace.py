@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import random
+import statistics
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from e2e.support import Place
@@ -15,13 +17,14 @@ from hpo.driver import Driver, pace
 from hpo.driver.forecast import Lasting, Remaining, SeenAssignment, TimeLeft, seconds_left
 from hpo.driver.lives import Lives
 from hpo.engines.simulated import RandomFates, SimulatedClock, SimulatedEngine
-from hpo.events import TrialSpec
+from hpo.events import Reported, TrialSpec
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.records import TrialRecord
 from hpo.spec.space import Categorical, Parameter, Range, Space
 from hpo.spec.sweep import Limits, Sweep, Target, Traits
 from hpo.standing import Activity, Standing
 from hpo.stopping.base import Course
+from hpo.stopping.hyperband import HyperbandKeys
 from hpo.stopping.percentile import MedianKeys
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -44,13 +47,17 @@ class Watcher:
             self.then = standing.seconds, dataclasses.replace(standing.activity, busy=list(standing.activity.busy))
 
 
-def said(folder: Path, seconds: float | None = None, epochs: bool = True) -> tuple[Activity, float]:
-    """Run a sweep; return what was said of it after a quarter, and the seconds that it took from there on."""
-    sweep = Sweep(
+def sweep_of(epochs: bool, seconds: float | None = None) -> Sweep:
+    return Sweep(
         name="simulated", source=Path("simulated.yaml"), text="", space=SPACE,
         metric=Target("val_accuracy", "maximize"), budget=Limits(60, 9, failures=60, seconds=seconds),
         objective="simulated", seed=5, traits=Traits(reports_each_epoch=epochs), method="random",
     )  # fmt: skip
+
+
+def said(folder: Path, seconds: float | None = None, epochs: bool = True) -> tuple[Activity, float]:
+    """Run a sweep; return what was said of it after a quarter, and the seconds that it took from there on."""
+    sweep = sweep_of(epochs, seconds)
     clock, watcher = SimulatedClock(), Watcher()
     engine = SimulatedEngine(4, clock, RandomFates(seed=5, epoch_seconds=1.0))
     standing = Driver(sweep, Ledger(sweep, Place(folder).home, clock), engine, watcher, clock).run()
@@ -85,15 +92,30 @@ def played() -> ModuleType:
         return importlib.import_module("benchmarks.forecast")
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_what_is_said_holds_for_every_stopping_rule(played: ModuleType, rule: str) -> None:
-    """One number is right within a third, of two the truth is between them."""
-    said = [played.forecasts(*played.play(played.draw(rule, seed, 80)))[0] for seed in range(10)]
-    one = [each for each in said if each.between is None]
-    two = [each for each in said if each.between is not None]
-    assert all(each.left is not None for each in said)
-    assert sum(each.right for each in one) >= 0.9 * len(one) - 1, one
-    assert sum(each.right for each in two) >= 0.7 * len(two) - 1, two
+PARTS = (0.15, 0.3, 0.45, 0.6, 0.75)  # of a sweep's time, after which it is asked how long it still takes
+
+
+def test_what_is_said_holds_for_every_stopping_rule(played: ModuleType) -> None:
+    """One number is right within a third, of two the truth is between them. Bounds leave room for other draws: of six,
+    85 % and 90 % were the fewest that were right, and the larger of two numbers 5.4 times the smaller the most."""
+    scenes = [played.draw(rule, seed, 80) for rule in RULES for seed in range(10)]
+    quick = [dataclasses.replace(each, method="random") if each.method == "tpe" else each for each in scenes]
+    said = [(each.rule, told) for each in quick for told in played.forecasts(*played.play(each), PARTS)]
+    one = [(rule, told) for rule, told in said if told.between is None]
+    two = [(rule, told) for rule, told in said if told.between is not None]
+    assert all(told.left is not None for _, told in said)
+    assert len(one) >= 40 and share(one) >= 0.8, len(one)
+    assert len(two) >= 120 and share(two) >= 0.87, len(two)
+    assert statistics.median(told.between[1] / max(told.between[0], 1e-9) for _, told in two) <= 6.5
+    assert sum(rule == "none" for rule, _ in one) >= 8  # nothing is stopped there, so most is known
+    for rule in RULES:
+        assert sum(each == rule for each, _ in two) >= 10
+        assert share([each for each in said if each[0] == rule]) >= 0.65, rule
+
+
+def share(said: list[tuple[str, Any]]) -> float:
+    """Return the share of what was said that was right."""
+    return sum(told.right for _, told in said) / len(said)
 
 
 # Without a driver.
@@ -114,6 +136,13 @@ def forecast(
 
 def test_nothing_is_said_before_anything_is_known() -> None:
     assert forecast([SeenAssignment(3.0, 1, False)], [], 10, 2) is None
+
+
+def test_nothing_is_said_while_nobody_works() -> None:
+    """All nodes of a cluster may be gone for a while."""
+    ended = [SeenAssignment(10.0, 1, True)] * 5
+    assert forecast([], ended, 6, 0) is None
+    assert left([], ended, 0, 0) == 0.0
 
 
 def test_all_alike() -> None:
@@ -177,3 +206,23 @@ def test_trials_are_judged_by_the_rule_as_it_stands() -> None:
         lives.end(number, False, 5.0)
     assert lives.awaited == 0
     assert lives.seen(9.0) == [(0.2, False, 1.0), (0.2, False, 1.0), (1.0, False, 1.0), (1.0, False, 1.0)]
+
+
+def test_a_trial_that_repeats_another_is_judged_in_its_bracket() -> None:
+    """Brackets are dealt by the number of the trial that it is at bottom, which the driver's pace asks for."""
+    rule: Any = HyperbandKeys(type="hyperband", min_iter=1, eta=3).rule("simulated", 9)
+    brackets = [[number for number in range(200) if rule._bracket(number) == bracket] for bracket in range(3)]
+    (strict, *others), (late, *_) = brackets[0], brackets[2]
+    for number in others:  # they fill the first rung of the bracket that has it
+        rule.report(course := Course(number, {1: -1.0}), 1, -1.0)
+        rule.end(course, complete=False)
+    moved = {kind: next(n for n in range(200, 400) if rule._bracket(n) == kind) for kind in (0, 2)}
+    repeats = {strict: None, late: None, moved[2]: strict, moved[0]: late}
+    standing = Standing("simulated", "val_accuracy", "maximize", 60)
+    told = pace.Pace(sweep_of(True), standing, SimulatedClock(), rule, lambda number: repeats[number])
+    told.begin(0, [TrialSpec(number, {}, 1, epochs=9) for number in repeats], 4)
+    for number, origin in repeats.items():
+        rule.report(Course(number, {1: 0.0}, origin), 1, 0.0)
+    told.heard(0, [Reported(number, 1, {"val_accuracy": 0.0}, 0.0) for number in repeats])
+    goes_on = [larger for _, larger, _ in told._lives.seen(2.0)]
+    assert goes_on == [False, True, False, True]

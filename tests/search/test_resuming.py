@@ -79,3 +79,13 @@ def test_the_first_population_is_the_best(monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(trial.number for trial in seen) == list(range(50))
     assert all(not trial.system_attrs for trial in record)  # the record itself is not written to
     assert all(trial.state == TrialState.COMPLETE for trial in seen)
+
+
+def test_a_repetition_of_a_repetition_repeats_the_first() -> None:
+    """Hyperband deals it to the first one's bracket."""
+    searcher = Searcher(sweep_of(FLAT, "random"))
+    for number, repeats in ((0, None), (1, 0), (2, 1)):
+        proposal = searcher.propose()
+        assert proposal is not None
+        searcher.begin(proposal.key, number, repeats)
+    assert [searcher.repeats(number) for number in range(3)] == [None, 0, 0]

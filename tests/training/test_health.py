@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hpo.diagnosis import diagnoses_of
 from hpo.diagnosis.figures import is_health
 from hpo.events import Diverged, Reported, TrialSpec
+from hpo.training import health
 from hpo.training.epochs import Trainee, train_epochs
 from hpo.training.health import SPAN, Examination
 from hpo.training.loop import Loops
@@ -154,6 +155,132 @@ def test_where_functions_can_t_be_looked_at_is_said() -> None:
     own = [{name: value for name, value in each.items() if not is_health(name)} for each in reports(events)]
     assert own == reports(plain)  # attention takes another way where it is watched
     assert "TransformerEncoderLayer" in events[-1].info["notes"]["health"] and "notes" not in plain[-1].info
+
+
+class Odd(nn.Module):
+    """A model with activations of things that have no units: scalars, and sparse and complex numbers."""
+
+    def __init__(self, sparse: bool) -> None:
+        super().__init__()
+        self.first, self.last, self.act = nn.Linear(4, 5), nn.Linear(5, 1), nn.Tanh()
+        self.alpha = nn.Parameter(torch.zeros(() if sparse else (1,)))
+        self.sparse = sparse
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.first(x)) * torch.sigmoid(self.alpha.sum())
+        x = x + self.act(torch.complex(x, x)).real + torch.tanh(torch.complex(x, x)).imag
+        if self.sparse:  # neither these nor scalars as weights have a way through a stack
+            x = x + torch.relu(x.detach().to_sparse()).to_dense()
+        out: Tensor = self.last(x).squeeze(-1)
+        return out
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_what_has_no_units_is_passed_over(sparse: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    odd = task_of("binary", model=lambda self, params, features, outputs: Odd(sparse))
+    splits, trials = splits_of("binary", 33, 33), trials_of([{"batch_size": 33}, {"batch_size": 33}], [2, 2])
+    if not sparse:
+        check(odd, splits, trials)
+    events, _ = alone(odd, splits, replace(trials[0], health=True))
+    units = [name for name in figures(reports(events)[0]) if name.endswith(("/dead", "/saturated"))]
+    assert units == ["health/F.tanh/saturated"] and "measured" not in capfd.readouterr().err
+
+
+def test_a_look_that_fails_ends_no_training(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is said once, and what else was found stays."""
+
+    def shares(path: str, *given: Any) -> health.Found:
+        if path == "act":
+            raise ValueError(f"no shares of {given[0].sum()}")  # never the same
+        return original(path, *given)
+
+    original = health.shares
+    monkeypatch.setattr(health, "shares", shares)
+    monkeypatch.setattr(health, "_told", set())
+    own = task_of("binary", model=lambda self, params, features, outputs: Own())
+    splits, trials = splits_of("binary", 33, 33), trials_of([{"batch_size": 33}, {"batch_size": 33}], [2, 2])
+    check(own, splits, trials)
+    events, _ = alone(own, splits, replace(trials[0], health=True))
+    assert [name for name in figures(reports(events)[0]) if "saturated" in name or "dead" in name] == [
+        "health/inner.1/saturated"
+    ]
+    assert capfd.readouterr().err.count("health: act can't be measured: ValueError: no shares") == 1
+
+
+class Squashes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.act = nn.Linear(5, 5), nn.Tanh()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(torch.relu(self.layer(x)))
+        return out
+
+
+class Compiling(nn.Module):
+    """A model of which some part is compiled, in one of the ways of torch.compile."""
+
+    def __init__(self, part: str, backend: Any) -> None:
+        super().__init__()
+        self.first, self.act, self.block, self.last = nn.Linear(4, 5), nn.ReLU(), Squashes(), nn.Linear(5, 1)
+        self.squash: Any = torch.sigmoid
+        if part == "wrapped":
+            self.block = torch.compile(self.block, backend=backend, fullgraph=True)  # type: ignore[assignment]
+        elif part == "in place":
+            self.block.compile(backend=backend, fullgraph=True)
+        elif part == "whole":
+            self.compile(backend=backend, fullgraph=True)
+        elif part == "forward":
+            self.block.forward = torch.compile(self.block.forward, backend=backend, fullgraph=True)  # type: ignore[method-assign]
+        elif part == "function":
+            self.squash = torch.compile(lambda x: torch.sigmoid(x), backend=backend, fullgraph=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.squash(self.block(self.act(self.first(x))))).squeeze(-1)
+        return out
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # Torch's own, of what it compiles
+@pytest.mark.parametrize(
+    ("part", "named", "measured"),
+    [
+        ("wrapped", "compiled OptimizedModule", ["act/dead"]),
+        ("in place", "compiled Squashes", ["act/dead"]),
+        ("whole", "compiled Compiling", []),
+        ("forward", "compiled Squashes", ["act/dead"]),
+        ("function", "compiled function squash", ["act/dead", "block.act/saturated"]),
+    ],
+)
+def test_compiled_code_is_not_compiled_anew(part: str, named: str, measured: list[str]) -> None:
+    """It is as often as without health; what is outside of it is measured in each epoch."""
+    graphs = [0]
+
+    def backend(graph: Any, _example: Any) -> Any:
+        graphs[0] += 1
+        return graph.forward
+
+    compiling = task_of("binary", model=lambda self, params, features, outputs: Compiling(part, backend))
+    splits, trial = splits_of("binary", 32, 32), trials_of([{"batch_size": 32}], [4])[0]
+    counts, found = [], []
+    for examined in (False, True):
+        torch.compiler.reset()
+        graphs[0] = 0
+        events, _ = alone(compiling, splits, replace(trial, health=examined))
+        counts.append(graphs[0])
+        found.append(events)
+    assert counts[0] == counts[1] > 0
+    assert named in found[1][-1].info["notes"]["health"]
+    for metrics in (figures(each) for each in reports(found[1]) if figures(each)):
+        units = [name.removeprefix("health/") for name in metrics if name.endswith(("/dead", "/saturated"))]
+        assert units == measured
+
+
+def test_a_model_that_is_compiled_as_a_whole_gets_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Compiling("whole", lambda graph, example: graph.forward)
+    monkeypatch.setattr(model, "register_forward_pre_hook", lambda hook: pytest.fail("it got one"))
+    with health.watched(model, health.units_of(model), closed=True) as found:
+        model(torch.zeros(3, 4))
+    assert found == {}
 
 
 def test_what_the_figures_are() -> None:

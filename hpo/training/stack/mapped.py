@@ -22,6 +22,8 @@ class MappedSlot(Slot):
         self._like = deepcopy(modules[0])  # torch.func leaves traces in one that has the same layer twice
         if any(isinstance(module, SeededDropout) and module.p > 0 for module in self._like.modules()):
             raise CannotStack(f"{type(self._like).__name__} drops out inside a module of its own")
+        # of the original: a copy of a module that was compiled in place is not
+        self._units, self._closed = units_of(modules[0]), bool(closed_to_looks(modules[0]))
         frozen = {name for name, parameter in self._like.named_parameters() if not parameter.requires_grad}
         parameters, buffers = torch.func.stack_module_state(list(modules))
         self.trained = {name: tensor.detach() for name, tensor in parameters.items() if name not in frozen}
@@ -54,10 +56,10 @@ class MappedSlot(Slot):
     def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
         """The activations inside the module, by a pass of its own over these rows."""
         prefix = f"{path}." if path else ""
-        units, closed = units_of(self._like, prefix), bool(closed_to_looks(self._like))
+        units = [(prefix + path, self._like.get_submodule(path), its) for path, _, its in self._units]
 
         def call(tensors: dict[str, Tensor], row: Tensor) -> dict[str, Tensor]:
-            with watched(self._like, units, prefix, closed) as found:
+            with watched(self._like, units, prefix, self._closed) as found:
                 torch.func.functional_call(self._like, tensors, (row,))
             return found
 
