@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -90,10 +90,22 @@ def close_parent(
     client.set_terminated(parent, status)
 
 
-def interrupt_parent(client: MlflowClient, parent: str, sweep: SweepRecord) -> None:
-    """End a parent run whose sweep was cut off."""
-    client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep, INTERRUPTED_NOTE))))
+def interrupt_parent(client: MlflowClient, parent: str, sweep: SweepRecord, is_run: Callable[[], bool]) -> None:
+    """End a parent run whose sweep was cut off, unless another driver has ended or described it meanwhile.
+
+    is_run: returns whether a driver runs the sweep again. One that comes while this is written, to a slow server, gets
+    the run back as it has opened it.
+    """
+    run = client.get_run(parent)
+    if run.info.status != "RUNNING" or _is_described_anew(run.data.tags, sweep) or is_run():
+        return
     client.set_terminated(parent, "KILLED")
+    if not is_run():
+        client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep, INTERRUPTED_NOTE))))
+        if not is_run():
+            return
+        client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep))))
+    client.update_run(parent, "RUNNING")
 
 
 def _set_view(client: MlflowClient, experiment: str, sweep: SweepRecord) -> None:
@@ -108,6 +120,15 @@ def _closing_note(sweep: SweepRecord, summary: Mapping[str, Any], runs: Mapping[
 
 def _listed(tags: Mapping[str, str]) -> list[RunTag]:
     return [RunTag(key, value) for key, value in tags.items()]
+
+
+def _is_described_anew(tags: Mapping[str, str], sweep: SweepRecord) -> bool:
+    """Whether a sweep's driver, not a person, has written another description than `open_parent`; a verdict that came
+    meanwhile does not count."""
+    note = tags.get(NOTE)
+    if note is None or tags.get(WRITTEN) != digest_of_note(note):
+        return False
+    return note_with_verdict(note, sweep) != parent_note(sweep)
 
 
 def _description(client: MlflowClient, parent: str, text: str) -> dict[str, str]:

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import optuna
 import pytest
+from e2e.support import Place
+from mlflow import MlflowClient
 from postgresql import postgresql
+from waiting import wait_for
 from warm import Warm
 
 from hpo import machine
@@ -295,10 +298,13 @@ def test_a_trial_of_a_driver_that_slept_just_before_adding_it_is_withdrawn(
 ) -> None:
     """It has seen that the study is its own, sleeps, and adds the trial to a study that is another's by then."""
     elsewhere(monkeypatch)
-    ledger = Ledger(make_sweep(), Home(tmp_path / "home", storage=url), clock=lambda: now[0])
+    home = Home(Place(tmp_path).home.path, storage=url)
+    ledger = Ledger(make_sweep(), home, clock=lambda: now[0])
     ledger.start()
     first = ledger.begin({"x": 0.5})
     assert isinstance(first, TrialRecord)
+    wait_for(lambda: ledger.pump() or ledger._mirror.parent_id, "the parent run")
+    parent = ledger._mirror.parent_id
     add, heir = StudyBook.begin, driver()
 
     def slept(book: StudyBook, record: TrialRecord, named: bool = False) -> int:
@@ -310,11 +316,13 @@ def test_a_trial_of_a_driver_that_slept_just_before_adding_it_is_withdrawn(
         patched.setattr(StudyBook, "begin", slept)
         with pytest.raises(OwnershipLost):
             ledger.begin({"x": 0.25})
+    heir.renew()
+    heir.give_up()  # its process is gone for now; the parent run is its own all the same
     ledger.abandon()
+    assert MlflowClient(home.tracking_uri).get_run(parent).info.status == "RUNNING"
     kept, late = optuna.load_study(study_name="s", storage=open_database(url)).trials
     assert (kept.state.name, kept.params) == ("RUNNING", {"x": 0.5})  # the heir's to settle
     assert late.state.name == "FAIL" and is_surplus(late)
-    heir.renew()
 
 
 def test_who_only_looks_is_told_whether_anybody_runs_it(driver, now, monkeypatch, url: str, tmp_path: Path):
