@@ -86,6 +86,16 @@ def same_note(one: str, other: str) -> bool:
     return _TARGETS.sub("", one) == _TARGETS.sub("", other)
 
 
+def is_of_the_sweep(tags: Mapping[str, str]) -> bool:
+    """Whether a parent run with these tags has no description, or one that no person has changed."""
+    return NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+
+
+def says_interrupted(tags: Mapping[str, str]) -> bool:
+    """Whether a parent run with these tags is described by the sweep, as one that was interrupted."""
+    return is_of_the_sweep(tags) and escaped(INTERRUPTED_NOTE) in tags.get(NOTE, "")
+
+
 def digest_of_note(text: str) -> str:
     """Return by what a description is known again."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

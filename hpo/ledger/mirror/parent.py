@@ -21,6 +21,7 @@ from hpo.ledger.mirror.notes import (
     WRITTEN,
     Leading,
     digest_of_note,
+    is_of_the_sweep,
     note_with_verdict,
     parent_note,
 )
@@ -126,13 +127,12 @@ def _is_described_anew(tags: Mapping[str, str], sweep: SweepRecord) -> bool:
     """Whether a sweep's driver, not a person, has written another description than `open_parent`; a verdict that came
     meanwhile does not count."""
     note = tags.get(NOTE)
-    if note is None or tags.get(WRITTEN) != digest_of_note(note):
+    if note is None or not is_of_the_sweep(tags):
         return False
     return note_with_verdict(note, sweep) != parent_note(sweep)
 
 
 def _description(client: MlflowClient, parent: str, text: str) -> dict[str, str]:
     """Return the tags with the parent run's description; none if somebody has written another one."""
-    tags = client.get_run(parent).data.tags
-    ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+    ours = is_of_the_sweep(client.get_run(parent).data.tags)
     return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}
