@@ -30,7 +30,7 @@ class Mirror:
     `hold`, `let_go` and `abandon`."""
 
     def __init__(self, home: Home, is_run: IsRun | None = None) -> None:
-        """is_run: returns whether a driver runs a study; given, the parent run of a driver that is killed is ended."""
+        """is_run: as process.run has it; given, the parent run of a driver that is killed is ended."""
         self.run_ids: dict[int, str] = {}  # of trials whose runs have other ids than their records
         self.parent_id = ""
         self.in_trouble = False

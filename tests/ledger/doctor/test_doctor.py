@@ -376,7 +376,7 @@ def test_a_driver_that_died_between_its_last_trial_and_its_end(tmp_path: Path):
         ledger.begin(params(number))
         ledger.report(number, 1, {"score": float(number)}, time.time())
         ledger.best(ledger.end(number, Outcome("complete", value=float(number))))
-    wait_for(lambda: ledger.pump() or not ledger._mirror._unwritten, "an MLflow that has all")
+    wait_for(lambda: not ledger.pump() and not ledger._mirror._unwritten, "an MLflow that has all")
     ledger.abandon()
     assert_found_and_repaired(
         home, "the parent run says that the sweep was interrupted, but no trial is to be run again"

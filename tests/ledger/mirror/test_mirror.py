@@ -392,7 +392,7 @@ def test_a_driver_that_is_killed_leaves_no_parent_run_that_says_it_runs(
     def work() -> None:
         with pytest.raises(_NobodyListens):
             writer.work()
-        writer.end_alone(lambda _, study: again and study == SWEEP.study)
+        writer.end_alone(lambda _: lambda study: again and study == SWEEP.study)
 
     thread = threading.Thread(target=work)
     thread.start()
