@@ -212,7 +212,7 @@ class MlflowBook:
         if not parent:
             return [f"MLflow has no parent run of {sweep.study!r}: hpo doctor says what to do"]
         opened = self._open(sweep, experiment)
-        describe_parent(client, parent, experiment, opened.sweep, summary or {}, self._runs)
+        describe_parent(client, parent, experiment, opened.sweep, summary, self._runs)
         if summary is None:  # the doctor sees to files by itself
             write_parent_files(client, parent, sweep)
         write_files(client, parent, files or {})

@@ -76,9 +76,13 @@ def parent_note(
 def note_with_verdict(note: str, sweep: SweepRecord) -> str:
     """Return a parent run's description with the latest verdict on its sweep in place of an earlier one; all else of it
     stays. note: as `parent_note` has made it, of this release or of an earlier one."""
-    parts = [part for part in note.split("\n\n") if not part.startswith(_CONFIRMED)]
-    place = next((index for index, part in enumerate(parts) if part.startswith((_STUDY_LINK, _NO_LINK))), len(parts))
-    return _fitting("\n\n".join([*parts[:place], *_verdict(sweep), *parts[place:]]))
+    parts = note.split("\n\n")
+    links = [index for index, part in enumerate(parts) if part.startswith((_STUDY_LINK, _NO_LINK))]
+    place = links[-1] if links else len(parts)  # the last: a person's own words come first
+    before = parts[:place]
+    if before[-1:] and before[-1].startswith(_CONFIRMED):
+        before.pop()
+    return _fitting("\n\n".join([*before, *_verdict(sweep), *parts[place:]]))
 
 
 def same_note(one: str, other: str) -> bool:

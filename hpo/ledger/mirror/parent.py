@@ -57,19 +57,21 @@ def describe_parent(
     parent: str,
     experiment: str,
     sweep: SweepRecord,
-    summary: Mapping[str, Any],
+    summary: Mapping[str, Any] | None,
     runs: Mapping[int, str],
 ) -> None:
     """Let a parent run say what is known of its sweep by now beside the trials: references, a verdict.
 
     One of an older release, without a description, gets one, and its experiment the view. summary, runs: for that, as
-    `close_parent` has them.
+    `close_parent` has them. Without a summary that is left to `hpo doctor --fix`, which knows the outcome.
     """
-    known = client.get_run(parent).data.tags.get(NOTE)
-    if known is None:
+    known, tags = client.get_run(parent).data.tags.get(NOTE), confirmation_tags(sweep)
+    if known is not None:
+        tags |= _description(client, parent, note_with_verdict(known, sweep))
+    elif summary is not None:
         _set_view(client, experiment, sweep)
-    note = _closing_note(sweep, summary, runs) if known is None else note_with_verdict(known, sweep)
-    client.log_batch(parent, tags=_listed({**confirmation_tags(sweep), **_description(client, parent, note)}))
+        tags |= _description(client, parent, _closing_note(sweep, summary, runs))
+    client.log_batch(parent, tags=_listed(tags))
 
 
 def close_parent(
