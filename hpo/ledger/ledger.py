@@ -118,7 +118,8 @@ class Ledger:
         """End without writing anything more into the study. error: why; if the records are gone, MLflow's runs that
         still run are ended, which nobody could do later. hurry: whether not to wait for that any longer."""
         self.membership.give_up()
-        self._mirror.abandon(str(error) if isinstance(error, RecordsGone | StudyGone) else "", hurry)
+        gone = str(error) if isinstance(error, RecordsGone | StudyGone) else ""
+        self._mirror.abandon(gone, hurry, self.membership.heartbeat.lost)
 
     # From the taking over of a study to its end.
 
@@ -209,8 +210,7 @@ class Ledger:
 
     def _write_ends(self, hurry: Callable[[], bool]) -> list[Notice]:
         """Write the ends of all trials into the study."""
-        deadline = time.monotonic() + RUN_ID_PATIENCE
-        warnings = self.pump()
+        deadline, warnings = time.monotonic() + RUN_ID_PATIENCE, self.pump()
         while self._ends.waiting and time.monotonic() < deadline and not hurry():
             time.sleep(0.02)
             warnings += self.pump()

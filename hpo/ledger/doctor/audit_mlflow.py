@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from hpo.ledger.doctor.compare import UNDESCRIBED, differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
-from hpo.ledger.mirror.notes import NOTE
+from hpo.ledger.mirror.notes import NOTE, says_interrupted
 from hpo.ledger.mirror.rows import (
     RunRows,
     best_curve,
     best_point,
     dataset_rows,
     ended_rows,
+    own_key,
     parent_files,
     parent_points,
 )
 from hpo.ledger.study.records import SweepRecord, TrialRecord
+from hpo.ledger.study.settling import to_be_repeated
 from hpo.output import PROGRAM_LOG
 from hpo.spec.space import counted
 
@@ -34,7 +36,7 @@ class MlflowState:
     experiment: str = ""  # id; "": there is none
     parent: str = ""  # run id; "": there is none
     parent_active: bool = True
-    parent_status: str = ""
+    unclosed: bool = False  # whether the parent run lacks the end that a driver writes
     write: set[int] = field(default_factory=set)  # trials whose runs have to be written, or written again
     replace: dict[int, str] = field(default_factory=dict)  # runs that have what must go
     misnamed: dict[int, str] = field(default_factory=dict)  # runs with other ids than the study says
@@ -65,6 +67,7 @@ def audit_mlflow(
     audit.match(records, foreign)
     audit.compare(records, whole)
     audit.compare_curve(records)
+    audit.look_for_end(records)
     audit.look_for_output(records)
     if text := reader.compared():
         audit.state.notes.append(text)
@@ -100,10 +103,11 @@ class _MlflowAudit:
             return
         first, *others = parents
         state = self.state
-        state.parent, state.parent_active, state.parent_status = first.run_id, first.active, first.status
+        state.parent, state.parent_active = first.run_id, first.active
+        state.unclosed = first.status in ("RUNNING", "SCHEDULED")
         if not first.active:
             self._findings.add("mlflow.parent", f"somebody deleted the parent run {first.run_id}")
-        elif first.status in ("RUNNING", "SCHEDULED"):
+        elif state.unclosed:
             self._findings.add("mlflow.parent", f"the parent run is {first.status}, but nobody runs the sweep")
         for name in parent_files(self._sweep):
             if not self._reader.texts([first.run_id], name):
@@ -221,6 +225,24 @@ class _MlflowAudit:
         for text in self._curve_differences(records):
             self._findings.add("mlflow.curve", text)
             self.state.curve = True
+
+    def look_for_end(self, records: Sequence[TrialRecord]) -> None:
+        """See that a parent run that does not run was ended by a driver: one that dies after its last trial leaves a
+        run without a summary, which says that it was interrupted."""
+        state = self.state
+        going_on = any(record.state == "running" for record in records) or to_be_repeated(records)
+        if not state.parent or not state.parent_active or state.unclosed or going_on:
+            return
+        (content,) = self._reader.contents([(state.parent, RunRows("", 0, {}, {}))])
+        done = sum(record.counts for record in records) >= self._sweep.config["budget"]["trials"]
+        if says_interrupted(content.tags):
+            what = "the parent run says that the sweep was interrupted, but no trial is to be run again"
+        elif done and not self._reader.values(state.parent, own_key("trials_complete")):
+            what = "the parent run has no summary, but the sweep is done"
+        else:
+            return
+        self._findings.add("mlflow.parent", what)
+        state.unclosed = True
 
     def look_for_output(self, records: Sequence[TrialRecord]) -> None:
         """Note of which trials of a program MLflow lacks what was printed: nothing else holds it, so it is no

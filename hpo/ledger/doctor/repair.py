@@ -26,7 +26,6 @@ from hpo.spec.sweep import Sweep
 if TYPE_CHECKING:
     from hpo.ledger.mirror.book import MlflowBook
 
-_RUNNING = ("RUNNING", "SCHEDULED")
 Summarize = Callable[[Sweep, Sequence[TrialRecord], float], Mapping[str, Any]]
 
 
@@ -154,14 +153,14 @@ class _MlflowRepair:
         if state.describe:
             book.describe(self._found.sweep_record, summary=summary)
             done.append("the parent run was described")
-        if not state.parent or settled or state.parent_status in _RUNNING:  # settled: its summary is of fewer trials
+        if not state.parent or settled or state.unclosed:  # settled: its summary is of fewer trials
             full = sum(record.counts for record in ended) >= self._found.sweep.budget.trials
             book.close("FINISHED" if full else "KILLED", dict(summary))
             done.append("the parent run was ended")
         return done
 
     def _has_to_do(self, state: MlflowState) -> bool:
-        parent = state.parent and state.parent_active and state.parent_status not in _RUNNING
+        parent = state.parent and state.parent_active and not state.unclosed
         noted = self._found.attributes.get("mlflow_run_id") == state.parent
         runs = state.write or state.misnamed or state.delete
         return bool(runs or state.curve or state.files or state.describe or not parent or not noted)

@@ -212,7 +212,7 @@ class MlflowBook:
         if not parent:
             return [f"MLflow has no parent run of {sweep.study!r}: hpo doctor says what to do"]
         opened = self._open(sweep, experiment)
-        describe_parent(client, parent, experiment, opened.sweep, summary or {}, self._runs)
+        describe_parent(client, parent, experiment, opened.sweep, summary, self._runs)
         if summary is None:  # the doctor sees to files by itself
             write_parent_files(client, parent, sweep)
         write_files(client, parent, files or {})
@@ -270,8 +270,9 @@ class MlflowBook:
     def interrupted(self, is_run: Callable[[str], bool]) -> None:
         """Let the parent run say that its sweep was interrupted: its driver is gone without a word. The trials' runs
         wait to be settled by the next one. is_run: returns whether a driver runs a study again."""
-        if self._opened is not None and not is_run(self._at.sweep.study):
-            interrupt_parent(self._mlflow.client, self.parent_id, self._at.sweep)
+        if self._opened is not None:
+            sweep = self._at.sweep
+            interrupt_parent(self._mlflow.client, self.parent_id, sweep, lambda: is_run(sweep.study))
 
     def forsake(self, reason: str) -> None:
         """End the runs that still run, the parent's as well: their study is gone, and nobody will do it later."""

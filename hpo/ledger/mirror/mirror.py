@@ -20,6 +20,8 @@ from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord, packed
 
 _CLOSING_PATIENCE = 30.0  # seconds without any progress of MLflow before the end is not waited for any longer
+_ENDING_PATIENCE = 5.0  # seconds for the end of the parent run of a driver that goes without a word
+_TROUBLED_PATIENCE = 1.0  # seconds for the same, where MLflow can't be written
 _RESTARTS = 3  # of the process, in one sweep
 
 
@@ -28,7 +30,7 @@ class Mirror:
     `hold`, `let_go` and `abandon`."""
 
     def __init__(self, home: Home, is_run: IsRun | None = None) -> None:
-        """is_run: returns whether a driver runs a study; given, the parent run of a driver that is killed is ended."""
+        """is_run: as process.run has it; given, the parent run of a driver that is killed is ended."""
         self.run_ids: dict[int, str] = {}  # of trials whose runs have other ids than their records
         self.parent_id = ""
         self.in_trouble = False
@@ -192,14 +194,19 @@ class Mirror:
         """How many artefacts have not been moved to MLflow."""
         return sum(order.action == "attach" for order in self._unwritten)
 
-    def abandon(self, forsaken: str = "", hurry: Callable[[], bool] = lambda: False) -> None:
+    def abandon(self, forsaken: str = "", hurry: Callable[[], bool] = lambda: False, lost: bool = False) -> None:
         """End the process, if it runs, without more orders but one: if the study is gone (`forsaken` says how), runs
-        that still run are ended first. hurry: whether not to wait for that any longer."""
-        if self._writer is not None:
-            if forsaken and self._opening is not None and not self._stopped:
-                self.order("forsake", forsaken)
-                self.wait(hurry)
-            self._writer.end(_CLOSING_PATIENCE)
+        that still run are ended first. hurry: whether not to wait for that any longer. lost: another driver has taken
+        the study over, and the parent run with it."""
+        if self._writer is None:
+            return
+        if lost and self._opening is not None:
+            self._writer.kill()  # what it wrote by now would undo what the other driver writes
+        elif forsaken and self._opening is not None and not self._stopped:
+            self.order("forsake", forsaken)
+            self.wait(hurry)
+        patience = _ENDING_PATIENCE if self.parent_id else _CLOSING_PATIENCE  # it may be making the database
+        self._writer.end(_TROUBLED_PATIENCE if self.in_trouble else patience)
 
     def close(self, status: str, summary: Mapping[str, Any], hurry: Callable[[], bool]) -> list[Notice]:
         """End the parent run (status "": leave it to others) and the process; wait while MLflow makes progress, unless

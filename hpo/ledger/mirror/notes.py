@@ -76,14 +76,28 @@ def parent_note(
 def note_with_verdict(note: str, sweep: SweepRecord) -> str:
     """Return a parent run's description with the latest verdict on its sweep in place of an earlier one; all else of it
     stays. note: as `parent_note` has made it, of this release or of an earlier one."""
-    parts = [part for part in note.split("\n\n") if not part.startswith(_CONFIRMED)]
-    place = next((index for index, part in enumerate(parts) if part.startswith((_STUDY_LINK, _NO_LINK))), len(parts))
-    return _fitting("\n\n".join([*parts[:place], *_verdict(sweep), *parts[place:]]))
+    parts = note.split("\n\n")
+    links = [index for index, part in enumerate(parts) if part.startswith((_STUDY_LINK, _NO_LINK))]
+    place = links[-1] if links else len(parts)  # the last: a person's own words come first
+    before = parts[:place]
+    if before[-1:] and before[-1].startswith(_CONFIRMED):
+        before.pop()
+    return _fitting("\n\n".join([*before, *_verdict(sweep), *parts[place:]]))
 
 
 def same_note(one: str, other: str) -> bool:
     """Whether two descriptions say the same, wherever their links lead."""
     return _TARGETS.sub("", one) == _TARGETS.sub("", other)
+
+
+def is_of_the_sweep(tags: Mapping[str, str]) -> bool:
+    """Whether a parent run with these tags has no description, or one that no person has changed."""
+    return NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+
+
+def says_interrupted(tags: Mapping[str, str]) -> bool:
+    """Whether a parent run with these tags is described by the sweep, as one that was interrupted."""
+    return is_of_the_sweep(tags) and escaped(INTERRUPTED_NOTE) in tags.get(NOTE, "")
 
 
 def digest_of_note(text: str) -> str:

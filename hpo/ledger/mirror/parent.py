@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from hpo.ledger.mirror.notes import (
     WRITTEN,
     Leading,
     digest_of_note,
+    is_of_the_sweep,
     note_with_verdict,
     parent_note,
 )
@@ -56,19 +57,21 @@ def describe_parent(
     parent: str,
     experiment: str,
     sweep: SweepRecord,
-    summary: Mapping[str, Any],
+    summary: Mapping[str, Any] | None,
     runs: Mapping[int, str],
 ) -> None:
     """Let a parent run say what is known of its sweep by now beside the trials: references, a verdict.
 
     One of an older release, without a description, gets one, and its experiment the view. summary, runs: for that, as
-    `close_parent` has them.
+    `close_parent` has them. Without a summary that is left to `hpo doctor --fix`, which knows the outcome.
     """
-    known = client.get_run(parent).data.tags.get(NOTE)
-    if known is None:
+    known, tags = client.get_run(parent).data.tags.get(NOTE), confirmation_tags(sweep)
+    if known is not None:
+        tags |= _description(client, parent, note_with_verdict(known, sweep))
+    elif summary is not None:
         _set_view(client, experiment, sweep)
-    note = _closing_note(sweep, summary, runs) if known is None else note_with_verdict(known, sweep)
-    client.log_batch(parent, tags=_listed({**confirmation_tags(sweep), **_description(client, parent, note)}))
+        tags |= _description(client, parent, _closing_note(sweep, summary, runs))
+    client.log_batch(parent, tags=_listed(tags))
 
 
 def close_parent(
@@ -90,10 +93,22 @@ def close_parent(
     client.set_terminated(parent, status)
 
 
-def interrupt_parent(client: MlflowClient, parent: str, sweep: SweepRecord) -> None:
-    """End a parent run whose sweep was cut off."""
-    client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep, INTERRUPTED_NOTE))))
+def interrupt_parent(client: MlflowClient, parent: str, sweep: SweepRecord, is_run: Callable[[], bool]) -> None:
+    """End a parent run whose sweep was cut off, unless another driver has ended or described it meanwhile.
+
+    is_run: returns whether a driver runs the sweep again. One that comes while this is written, to a slow server, gets
+    the run back as it has opened it.
+    """
+    run = client.get_run(parent)
+    if run.info.status != "RUNNING" or _is_described_anew(run.data.tags, sweep) or is_run():
+        return
     client.set_terminated(parent, "KILLED")
+    if not is_run():
+        client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep, INTERRUPTED_NOTE))))
+        if not is_run():
+            return
+        client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep))))
+    client.update_run(parent, "RUNNING")
 
 
 def _set_view(client: MlflowClient, experiment: str, sweep: SweepRecord) -> None:
@@ -110,8 +125,16 @@ def _listed(tags: Mapping[str, str]) -> list[RunTag]:
     return [RunTag(key, value) for key, value in tags.items()]
 
 
+def _is_described_anew(tags: Mapping[str, str], sweep: SweepRecord) -> bool:
+    """Whether a sweep's driver, not a person, has written another description than `open_parent`; a verdict that came
+    meanwhile does not count."""
+    note = tags.get(NOTE)
+    if note is None or not is_of_the_sweep(tags):
+        return False
+    return note_with_verdict(note, sweep) != parent_note(sweep)
+
+
 def _description(client: MlflowClient, parent: str, text: str) -> dict[str, str]:
     """Return the tags with the parent run's description; none if somebody has written another one."""
-    tags = client.get_run(parent).data.tags
-    ours = NOTE not in tags or WRITTEN not in tags or tags[WRITTEN] == digest_of_note(tags[NOTE])
+    ours = is_of_the_sweep(client.get_run(parent).data.tags)
     return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _GOING = 1.0  # seconds in which a driver that is gone lets go of its study
-IsRun = Callable[[Home, str], bool]
+IsRun = Callable[[Home], Callable[[str], bool]]
 _TOGETHER = {"begin", "end", "best", "attach"}  # orders that may be carried out in one go
 
 
@@ -74,8 +74,8 @@ class _NobodyListens(Exception):
 def run(connection: Connection, home: Home, is_run: IsRun | None = None) -> None:
     """Write order after order, try again while MLflow fails, end with the driver.
 
-    is_run: returns whether a driver runs a study; given, the parent run is ended if the driver is gone without a word
-    and no other one has come.
+    is_run: given a home, returns what tells whether a driver runs a study of it. With it, the parent run is ended if
+    the driver is gone without a word and no other one has come.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -156,15 +156,16 @@ class OrderWriter:
     def end_alone(self, is_run: IsRun) -> None:
         """Let the parent run say that its sweep was interrupted: the driver was killed. Not if another one runs it."""
         deadline = time.monotonic() + _GOING
-
-        def run_again(study: str) -> bool:
-            while is_run(self._home, study):
-                if time.monotonic() > deadline:
-                    return True
-                time.sleep(0.05)
-            return False
-
         try:
+            runs = is_run(self._home)
+
+            def run_again(study: str) -> bool:
+                while runs(study):
+                    if time.monotonic() > deadline:
+                        return True
+                    time.sleep(0.05)
+                return False
+
             self._book.interrupted(run_again)
         except Exception as error:  # of MLflow, or of the study's database: nobody is there to be told
             print(f"the parent run still says that the sweep runs: {masked(str(error))}", file=sys.stderr)

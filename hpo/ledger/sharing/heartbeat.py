@@ -24,12 +24,18 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Say that this driver lives. Raises OwnershipLost."""
-        try:
+        with self.noticing_loss():
             self._ownership.renew()
+        self._last = self._clock()
+
+    @contextmanager
+    def noticing_loss(self) -> Iterator[None]:
+        """Ask the ownership something inside the block, and remember it if that raises OwnershipLost."""
+        try:
+            yield
         except OwnershipLost:
             self.lost = True
             raise
-        self._last = self._clock()
 
     def stay_alive(self) -> None:
         """Say now and then that this driver lives. Raises OwnershipLost."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.sharing import rows
 from hpo.ledger.sharing.owner_file import is_locked
 from hpo.ledger.sharing.owners import owners_in
 from hpo.ledger.study.home import Home, open_database
+from hpo.ledger.study.patience import DatabaseAway
 from hpo.ledger.study.records import is_ours
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def is_run(home: Home, study: str, attributes: Mapping[str, Any], storage: BaseStorage | None = None) -> bool:
-    """Return whether a driver runs a study, as far as that can be told: of a study that hpo did not make nothing is
-    known, and its records are believed.
+    """Return whether a driver runs a study, as far as that can be told. Of a study that hpo did not make nothing is
+    known, nor if the database goes away in between: then its records are believed, and True is returned.
 
     attributes: the study's. storage: the home's, if it is open.
     """
@@ -31,15 +32,27 @@ def is_run(home: Home, study: str, attributes: Mapping[str, Any], storage: BaseS
     from hpo.ledger.study.database import PatientStorage
 
     database = storage if isinstance(storage, PatientStorage) else open_database(home.database)
-    with database.engine.connect() as connection:
-        now = rows.now(connection)
+
+    def ask(again: bool) -> float:
+        with database.engine.connect() as connection:
+            return rows.now(connection)
+
+    try:
+        now = database.patience.carry_out(ask)
+    except DatabaseAway:
+        return True
     return any(not driver.dead(now) for driver in drivers)
 
 
-def runs_now(home: Home, study: str) -> bool:
-    """Return whether a driver runs a study, read anew; False if there is no such study."""
+def runs_now(home: Home) -> Callable[[str], bool]:
+    """Return what tells of a study of a home whether a driver runs it, read anew each time; False if there is no such
+    study. A database is opened once for all of it."""
     if home.database is None:
-        return is_locked(home.owner_file(study))
+        return lambda study: is_locked(home.owner_file(study))
     database = open_database(home.database)
-    found = [each.user_attrs for each in database.get_all_studies() if each.study_name == study]
-    return any(is_run(home, study, attributes, database) for attributes in found)
+
+    def is_run_now(study: str) -> bool:
+        found = [each.user_attrs for each in database.get_all_studies() if each.study_name == study]
+        return any(is_run(home, study, attributes, database) for attributes in found)
+
+    return is_run_now

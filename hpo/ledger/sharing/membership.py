@@ -113,8 +113,9 @@ class Membership:
         return [trial for trial in self._others.trials if trial.state.is_finished()]
 
     def leave(self) -> bool:
-        """Begin to end; return whether no other driver is left."""
-        self.last = self._ownership.leave()
+        """Begin to end; return whether no other driver is left. Raises OwnershipLost."""
+        with self.heartbeat.noticing_loss():
+            self.last = self._ownership.leave()
         return self.last
 
     def give_up(self) -> None:

@@ -14,7 +14,8 @@ from hpo.ledger.sharing.owners import Owner, ways_out
 from hpo.spec.faults import UserError
 
 _PATIENCE = 1.0  # seconds in which an owner that has just taken a lock writes down who it is
-_GLANCE = 0.1  # seconds for which a lock is asked for again: somebody may only have looked whether it is held
+_GOING = 0.1  # seconds for which an owner's lock is asked for again: its process may be about to end
+_GLANCE = 1.0  # seconds for the same, where those hold the lock who only look whether it is held
 
 
 class FileOwnership:
@@ -52,9 +53,11 @@ class FileOwnership:
         self._descriptor = descriptor
 
     def _lock(self, descriptor: int) -> None:
-        deadline = time.monotonic() + _GLANCE
+        began = time.monotonic()
         while not _locked(descriptor, fcntl.LOCK_EX):
-            if time.monotonic() < deadline:
+            if only_looked_at := _locked(descriptor, fcntl.LOCK_SH):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            if time.monotonic() - began < (_GLANCE if only_looked_at else _GOING):
                 time.sleep(0.01)
                 continue
             owner = _owner(descriptor)

@@ -368,6 +368,27 @@ def test_trials_that_a_dead_driver_left(tmp_path: Path):
     ledger.close("FINISHED", {"outcome": ""}, lambda: False)
 
 
+def test_a_driver_that_died_between_its_last_trial_and_its_end(tmp_path: Path):
+    home, sweep = Place(tmp_path).home, load(tmp_path)
+    ledger = Ledger(sweep, home)
+    ledger.start()
+    for number in range(sweep.budget.trials):
+        ledger.begin(params(number))
+        ledger.report(number, 1, {"score": float(number)}, time.time())
+        ledger.best(ledger.end(number, Outcome("complete", value=float(number))))
+    wait_for(lambda: not ledger.pump() and not ledger._mirror._unwritten, "an MLflow that has all")
+    ledger.abandon()
+    assert_found_and_repaired(
+        home, "the parent run says that the sweep was interrupted, but no trial is to be run again"
+    )
+    (parent,) = MlflowClient(home.tracking_uri).search_runs(["1"], "tags.`hpo.kind` = 'sweep'")
+    assert parent.info.status == "FINISHED" and parent.data.metrics["hpo/trials_complete"] == 5
+    assert "interrupted" not in parent.data.tags["mlflow.note.content"]
+    for table in ("metrics", "latest_metrics"):
+        sql(home, f"delete from {table} where key = 'hpo/trials_complete'")
+    assert_found_and_repaired(home, "the parent run has no summary, but the sweep is done")
+
+
 def test_a_study_in_a_database(tmp_path: Path):
     home = Home(Place(tmp_path).home.path, storage=f"sqlite:///{tmp_path / 'studies.db'}")
     run_sweep(home, load(tmp_path), dies=True)

@@ -21,6 +21,7 @@ from hpo.ledger.mirror.notes import (
     parent_note,
     same_note,
 )
+from hpo.ledger.mirror.parent import describe_parent
 from hpo.ledger.mirror.rows import dataset_rows, ended_rows
 from hpo.ledger.study.dataset import dataset_of
 from hpo.ledger.study.records import Outcome, SweepRecord
@@ -67,6 +68,28 @@ def test_a_verdict_is_added_to_what_the_description_says(server: str) -> None:
     assert ("| 1 | [7](#/experiments/3/runs/a?" in ended) == bool(server)  # the links of its own pages hold there
     assert note_with_verdict(ended, whole) == parent_note(whole, "2 complete", TOP, {7: "a"})
     assert "Confirmed: **better**" in note_with_verdict("of an older release", confirmed("better"))
+
+
+@pytest.mark.parametrize("own", ["Confirmed: **by hand**, in May", "`hpo ui` shows it in the Optuna dashboard, too"])
+def test_a_verdict_takes_the_place_of_no_person_s_words(own: str) -> None:
+    origin = replace(SWEEP.origin, description=f"{own}\n\nmine")
+    ended = parent_note(replace(SWEEP, origin=origin), "2 complete", TOP)
+    for verdict in ("not shown", "better"):
+        ended = note_with_verdict(ended, confirmed(verdict))
+        assert ended == parent_note(replace(confirmed(verdict), origin=origin), "2 complete", TOP)
+
+
+def test_a_run_of_an_older_release_gets_a_verdict_and_leaves_the_description_to_who_knows_the_outcome(
+    tmp_path: Path,
+) -> None:
+    book, client = open_book(Home(tmp_path), "bulk"), MlflowClient(Home(tmp_path).tracking_uri)
+    client.delete_tag(book.parent_id, NOTE)
+    describe_parent(client, book.parent_id, "1", confirmed("better"), None, {})
+    tags = client.get_run(book.parent_id).data.tags
+    assert NOTE not in tags and tags["hpo.verdict"] == "better"
+    describe_parent(client, book.parent_id, "1", confirmed("better"), {"outcome": "2 complete"}, {})
+    note = client.get_run(book.parent_id).data.tags[NOTE]
+    assert "2 complete" in note and "Confirmed: **better**" in note
 
 
 def test_a_description_is_known_again_wherever_its_links_lead() -> None:

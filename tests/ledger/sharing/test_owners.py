@@ -13,12 +13,16 @@ from pathlib import Path
 
 import optuna
 import pytest
+from e2e.support import Place
+from mlflow import MlflowClient
 from postgresql import postgresql
+from sqlalchemy.exc import OperationalError
+from waiting import wait_for
 from warm import Warm
 
 from hpo import machine
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.sharing import owners, rows
+from hpo.ledger.sharing import owner_file, owners, rows
 from hpo.ledger.sharing.look import runs_now
 from hpo.ledger.sharing.owner_file import FileOwnership
 from hpo.ledger.sharing.owners import Owner, OwnershipLost, SharedOwnership
@@ -295,10 +299,13 @@ def test_a_trial_of_a_driver_that_slept_just_before_adding_it_is_withdrawn(
 ) -> None:
     """It has seen that the study is its own, sleeps, and adds the trial to a study that is another's by then."""
     elsewhere(monkeypatch)
-    ledger = Ledger(make_sweep(), Home(tmp_path / "home", storage=url), clock=lambda: now[0])
+    home = Home(Place(tmp_path).home.path, storage=url)
+    ledger = Ledger(make_sweep(), home, clock=lambda: now[0])
     ledger.start()
     first = ledger.begin({"x": 0.5})
     assert isinstance(first, TrialRecord)
+    wait_for(lambda: not ledger.pump() and bool(ledger._mirror.parent_id), "the parent run")
+    parent = ledger._mirror.parent_id
     add, heir = StudyBook.begin, driver()
 
     def slept(book: StudyBook, record: TrialRecord, named: bool = False) -> int:
@@ -310,26 +317,46 @@ def test_a_trial_of_a_driver_that_slept_just_before_adding_it_is_withdrawn(
         patched.setattr(StudyBook, "begin", slept)
         with pytest.raises(OwnershipLost):
             ledger.begin({"x": 0.25})
+    heir.renew()
+    heir.give_up()  # its process is gone for now; the parent run is its own all the same
     ledger.abandon()
+    assert MlflowClient(home.tracking_uri).get_run(parent).info.status == "RUNNING"
     kept, late = optuna.load_study(study_name="s", storage=open_database(url)).trials
     assert (kept.state.name, kept.params) == ("RUNNING", {"x": 0.5})  # the heir's to settle
     assert late.state.name == "FAIL" and is_surplus(late)
-    heir.renew()
 
 
 def test_who_only_looks_is_told_whether_anybody_runs_it(driver, now, monkeypatch, url: str, tmp_path: Path):
     home = Home(tmp_path / "home", storage=url)
     elsewhere(monkeypatch)  # so that time alone says who is dead
-    first = driver()
-    assert not runs_now(home, "s")  # there is no such study yet
+    first, runs = driver(), runs_now(home)
+    assert not runs("s")  # there is no such study yet
     first.take()
-    assert runs_now(home, "s")
+    assert runs("s")
     now[0] += owners.OWNER_SECONDS + 1
-    assert not runs_now(home, "s")
+    assert not runs("s")
     first.renew()
-    assert runs_now(home, "s")
+    assert runs("s")
     first.give_up()
-    assert not runs_now(home, "s")
+    assert not runs("s")
+
+
+@pytest.mark.parametrize(("times", "taken_for_running"), [(1, False), (9, True)])
+def test_who_only_looks_asks_a_database_again_that_was_away_and_then_believes_its_records(
+    driver, now, monkeypatch, url: str, tmp_path: Path, times: int, taken_for_running: bool
+):
+    elsewhere(monkeypatch)
+    driver().take()
+    now[0] += owners.OWNER_SECONDS + 1
+    left = [OperationalError("select", {}, Exception("the connection is lost"))] * times
+
+    def asked(connection: object) -> float:
+        if left:
+            raise left.pop()
+        return now[0]
+
+    monkeypatch.setattr(rows, "now", asked)
+    assert runs_now(Home(tmp_path / "home", storage=url))("s") is taken_for_running
 
 
 def test_who_only_looks_at_a_lock_file_writes_nothing_and_is_not_in_the_way(
@@ -337,15 +364,16 @@ def test_who_only_looks_at_a_lock_file_writes_nothing_and_is_not_in_the_way(
 ):
     home = Home(tmp_path / "home")
     home.prepare()
-    path = home.owner_file("s")
-    assert not runs_now(home, "s") and not path.exists()
+    path, runs = home.owner_file("s"), runs_now(home)
+    assert not runs("s") and not path.exists()
     driver = FileOwnership(path, "s")
     driver.take()
-    assert runs_now(home, "s")
+    assert runs("s")
     with path.open() as looking:
         driver.give_up()
         fcntl.flock(looking, fcntl.LOCK_SH)
-        assert not runs_now(home, "s")  # somebody else looks, too
-        monkeypatch.setattr("hpo.ledger.sharing.owner_file.time.sleep", lambda seconds: looking.close())
+        assert not runs("s")  # somebody else looks, too
+        monkeypatch.setattr(owner_file, "_GLANCE", 60.0)
+        monkeypatch.setattr(owner_file.time, "sleep", lambda seconds: looking.close())
         driver.take()  # waits for a look
     driver.give_up()
