@@ -54,7 +54,7 @@ def define(given: Given) -> Sweep:
     _override(source, given, faults)
     sweep = make_sweep(source, path, inspect, faults)
     if given.keys or given.overrides or given.settings:
-        sweep = replace(sweep, overrides=None)  # no command says the same
+        sweep = replace(sweep, written=replace(sweep.written, overrides=None))  # no command says the same
     return sweep if source.text else replace(sweep, text=dump_source(source.data))
 
 

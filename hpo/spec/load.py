@@ -19,7 +19,7 @@ from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.recordable import unrecordable
 from hpo.spec.source import Source, apply_override, read_source
 from hpo.spec.space import Categorical, Constant, Space
-from hpo.spec.sweep import Limits, Sweep, Target, Traits, failures_borne
+from hpo.spec.sweep import AsWritten, Limits, Sweep, Target, Traits, failures_borne
 from hpo.spec.validation import validate_section
 
 DEFAULT_TRIALS = 100
@@ -66,7 +66,8 @@ def load_sweep(path: Path, inspect: Inspect, overrides: Sequence[str] = ()) -> S
     with bugs_told(Source(str(path), {}), path), reading():
         source = read_source(path)
         faults = [fault for fault in (apply_override(source, text) for text in overrides) if fault]
-    return dataclasses.replace(make_sweep(source, path, inspect, faults), overrides=tuple(overrides))
+    sweep = make_sweep(source, path, inspect, faults)
+    return dataclasses.replace(sweep, written=dataclasses.replace(sweep.written, overrides=tuple(overrides)))
 
 
 def make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault]) -> Sweep:
@@ -157,7 +158,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         budget=limits,
         command=tuple(keys["command"] or ()),
         data=inspection.data if inspection.data is not None else keys["data"],
-        written_data=keys["data"],
+        written=AsWritten(keys["data"]),
         method=_method(keys),
         baselines=tuple(baselines),
         description=keys["description"] or "",

@@ -58,6 +58,17 @@ class Traits:
 
 
 @dataclass(frozen=True)
+class AsWritten:
+    """What a sweep was told, as it was told.
+
+    data: the file's section. overrides: what the command set besides the file, `key.path=value`; None: a script did.
+    """
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    overrides: tuple[str, ...] | None = ()
+
+
+@dataclass(frozen=True)
 class Sweep(PlainKeys):
     """One sweep file, checked, with its defaults filled in."""
 
@@ -69,14 +80,13 @@ class Sweep(PlainKeys):
     budget: Limits  # epochs: of one trial; None: the objective's own
     command: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)  # its paths absolute
-    written_data: Mapping[str, Any] = field(default_factory=dict)  # as the file has it
+    written: AsWritten = AsWritten()
     method: str = "tpe"
     baselines: tuple[Params, ...] = ()  # complete active configurations
     description: str = ""
     traits: Traits = Traits()
     confirms: Mapping[str, Any] | None = None  # of a confirmation: what it confirms (hpo.ledger.study.confirmations)
     notes: tuple[str, ...] = ()  # what the user should know of how the file was read
-    overrides: tuple[str, ...] | None = ()  # key.path=value: what the command set besides the file; None: a script did
 
     @property
     def given_only(self) -> bool:
@@ -165,7 +175,7 @@ class Sweep(PlainKeys):
             "objective": self.objective,
             "program": self.program,
             "command": list(self.command),
-            "data": dict(self.written_data),
+            "data": dict(self.written.data),
             "metric": {"name": self.metric.name, "goal": self.metric.goal},
             "epochs": self.budget.epochs,
             **({"repeats": self.repeats} if self.repeats > 1 else {}),  # as studies have it that know no repeats

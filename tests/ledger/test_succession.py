@@ -21,7 +21,7 @@ from hpo.search.searcher import Searcher
 from hpo.spec.conditions import Clause
 from hpo.spec.faults import UserError
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import AsWritten, Limits, Sweep, Target
 
 ADAM, SGD = {"optimizer": "adam", "x": 0.5}, {"optimizer": "sgd", "x": 0.1, "momentum": 0.9}
 X, OPTIMIZER = Parameter("x", Range(0.0, 1.0)), Parameter("optimizer", Categorical(("adam", "sgd")))
@@ -89,7 +89,7 @@ def test_a_domain_of_another_kind_is_refused(old: Domain, new: Domain):
     "changes",
     [
         {"objective": "other"},
-        {"written_data": {"csv": "b.csv"}},
+        {"written": AsWritten({"csv": "b.csv"})},
         {"metric": Target("score", "minimize")},
         {"metric": Target("loss", "maximize")},
         {"budget": Limits(9, epochs=4)},

@@ -14,7 +14,7 @@ from hpo.spec.contract import Contract
 from hpo.spec.faults import SpecError
 from hpo.spec.load import Inspection, shape_parameters
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Space
-from hpo.spec.sweep import Limits, Sweep, Traits
+from hpo.spec.sweep import AsWritten, Limits, Sweep, Traits
 from hpo.spec.validation import validate_section
 
 _KEPT = ("engine", "retry", "checkpoint_seconds")  # sections of the sweep that say how trials are trained
@@ -92,7 +92,7 @@ def confirming_sweep(
         trial_seed=None,
         repeats=1,  # its seeds are the repeats; and one split for all, so that they are measured on the same rows
         data=_one_split(sweep.data, resampled),
-        written_data=_one_split(sweep.written_data, resampled),
+        written=AsWritten(_one_split(sweep.written.data, resampled)),
         references="off",
         baselines=tuple(baselines),
         description=f"Confirms the study {what.study}.",

@@ -16,7 +16,7 @@ from hpo.ledger.study.references import REFERENCES
 from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
-from hpo.spec.sweep import Limits, Sweep, Target
+from hpo.spec.sweep import AsWritten, Limits, Sweep, Target
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -39,7 +39,7 @@ def origin_of(sweep: Sweep, now: float = 0.0, earlier: Mapping[str, Any] | None 
 
     now: seconds since the Unix epoch. earlier: what the study has of it so far.
     """
-    known = (earlier or {}).get("data", {})
+    known, overrides = (earlier or {}).get("data", {}), sweep.written.overrides
     data = dataset_of(sweep.data, sweep.objective or sweep.program or "", now, known)
     return {
         "source": str(sweep.source),
@@ -48,7 +48,7 @@ def origin_of(sweep: Sweep, now: float = 0.0, earlier: Mapping[str, Any] | None 
         "commit": provenance.git_commit(),
         "user": provenance.user(),
         **({"data": data} if data else {}),
-        **({"overrides": sweep.overrides and list(sweep.overrides)} if sweep.overrides != () else {}),
+        **({"overrides": overrides and list(overrides)} if overrides != () else {}),
     }
 
 
@@ -94,7 +94,7 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         program=identity["program"],
         command=tuple(identity["command"]),
         data=config["data"],
-        written_data=identity["data"],
+        written=AsWritten(identity["data"]),
         seed=config["seed"],
         trial_seed=config["trial_seed"],
         repeats=config.get("repeats", 1),
