@@ -101,7 +101,7 @@ def test_who_leaves_with_an_mlflow_that_hangs_disturbs_no_more_what_the_last_wri
         assert "MLflow is behind" in notice.text
         assert len(first.news().ended) == 1
         assert first.leave(lambda: False) == (True, [])
-        first.close("FINISHED", {"outcome": "done"}, lambda: False)
+        first.close("FINISHED", {"outcome": "done", "trials_complete": 2}, lambda: False)
         if psutil.pid_exists(writer.pid):
             os.kill(writer.pid, signal.SIGCONT)
             psutil.Process(writer.pid).wait(10)

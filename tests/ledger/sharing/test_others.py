@@ -55,7 +55,7 @@ def drive(home: Home, number: int, start: Barrier, writers: str) -> int:
             ledger.end(record.number, Outcome("failed" if fails else "complete", value=0.5))
     last, _ = ledger.leave(lambda: False)
     assert ledger.news() is not None
-    assert ledger.close("FINISHED" if last else "", {"outcome": "done"}, lambda: False) == []
+    assert ledger.close("FINISHED" if last else "", {"outcome": "done", "trials_complete": BUDGET}, lambda: False) == []
     ledger.membership._ownership._storage.engine.dispose()
     return ledger.done
 
