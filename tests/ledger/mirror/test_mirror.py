@@ -28,7 +28,7 @@ from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror import process
 from hpo.ledger.mirror.book import MlflowBook
 from hpo.ledger.mirror.mirror import Mirror
-from hpo.ledger.mirror.notes import NOTE, parent_note
+from hpo.ledger.mirror.notes import INTERRUPTED_NOTE, NOTE, parent_note
 from hpo.ledger.mirror.process import MirrorAnswer, MirrorOrder, Notice, OrderWriter, _NobodyListens
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, packed, unpacked
@@ -403,7 +403,7 @@ def test_a_driver_that_is_killed_leaves_no_parent_run_that_says_it_runs(
     theirs.close()
     parent = MlflowClient(home.tracking_uri).get_run(writer._book.parent_id)
     assert parent.info.status == ("RUNNING" if again else "KILLED")
-    assert ("interrupted: the next hpo sweep" in parent.data.tags[NOTE]) is not again
+    assert (INTERRUPTED_NOTE in parent.data.tags[NOTE]) is not again
 
 
 @pytest.fixture
