@@ -37,7 +37,7 @@ _SEED = 0
 # a forest, whose trees grow with the rows, no more memory than a trial.
 _LARGEST = {"linear": 2_000_000, "random_forest": 200_000, "gradient_boosting": 2_000_000}
 # The losses that mean of a probability what they mean of a network's logits; a regression's all do.
-_OF_PROBABILITIES = ("bce", "cross_entropy")
+_OF_PROBABILITIES = (("binary", "bce"), ("multiclass", "cross_entropy"))
 
 Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -153,7 +153,7 @@ def _comparable_loss(task: TorchTask, splits: Splits, order: ReferenceOrder) -> 
     params = with_defaults(contract_of(task), own)
     choice, _ = bind_loss(task.kind, params, splits.train, splits.outputs)
     same = params.get("target_transform", "none") == "none" and (
-        task.kind == "regression" or choice.name in _OF_PROBABILITIES
+        task.kind == "regression" or (task.kind, choice.name) in _OF_PROBABILITIES
     )
     train = Split(splits.train.x.detach().cpu(), splits.train.y.detach().cpu())
     return make_loss(task.kind, params, train, splits.outputs) if same else None

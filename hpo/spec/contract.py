@@ -146,10 +146,13 @@ class KnownMetric:
 
     varies_with: hyperparameters that change the metric's own scale. While one of them is searched, values of different
         trials cannot be compared, and the metric is refused as the sweep's target.
+    without_scale: values of hyperparameters beside which the metric has no scale at all, {"loss": ("perceptron",)}:
+        what only makes weights smaller makes it better. It is refused as the target where one of them can be.
     """
 
     goal: Goal
     varies_with: frozenset[str] = frozenset()
+    without_scale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,12 @@ def _check_exclusions(
     parameter: Parameter, known: Known, contract: Contract, space: Space, where: ConfigPath
 ) -> Iterator[Fault]:
     for other, reasons in known.excludes.items():
-        for value, why in reasons.items():
+        layers = other in contract.parameters and contract.parameters[other].kind == "layers"
+        # No layer is written in two ways.
+        each = [
+            (also, why) for value, why in reasons.items() for also in ((0, []) if layers and not value else (value,))
+        ]
+        for value, why in each:
             default = contract.parameters[other].default if other in contract.parameters else None
             pair = {parameter.name: True, **({other: value} if other in space.names() else {})}
             if (other in pair or conditions.same(default, value)) and _may_meet(pair, space):
@@ -205,10 +210,18 @@ def check_metric(name: str, goal: str | None, space: Space, contract: Contract) 
             f"{name} is better when {better}, but goal is {goal}", ("metric", "goal"), remedy=f"goal: {known.goal}"
         )
     changing = [parameter.name for parameter in space.searched() if parameter.name in known.varies_with]
+    others = [metric for metric, fact in contract.metrics.items() if not fact.varies_with and metric.startswith("val_")]
+    for other, values in known.without_scale.items():
+        if other in space.names():
+            found = [value for value in values if space[other].domain.holds(value)]
+        else:
+            found = [value for value in values if contract.parameters[other].default == value]
+        if found and not changing:
+            message = (
+                f"{name} says nothing of how good a trial is with {other}: {found[0]}: smaller weights make it smaller"
+            )
+            yield Fault(message, ("metric", "name"), remedy=f"use one of {', '.join(others)}")
     if changing:
-        others = [
-            metric for metric, fact in contract.metrics.items() if not fact.varies_with and metric.startswith("val_")
-        ]
         yield Fault(
             f"{name} can't be compared across trials: its scale changes with what is searched ({', '.join(changing)})",
             ("metric", "name"),

@@ -106,6 +106,7 @@ def _contract_of(task: TorchTask) -> Contract:
             task.kind,
             loss_parameters=frozenset(losses.known()) - {"output_activation"},  # one scale, whatever it is taken of
             target_parameters=frozenset(name for registry in targets for name in registry.known()),
+            without_scale=tuple(choice.name for choice in losses if not choice.scaled),
         ),
         aliases={registry.kind: registry.aliases for registry in registries if registry.aliases},
         default_epochs=int(parameters["epochs"].default) if "epochs" in parameters else Contract.default_epochs,
@@ -137,6 +138,8 @@ def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, An
 
 
 _ATOMS = (str, int, float, bool, type(None))
+_APPLIED = frozenset({"output_activation", "init_scale", "l1_penalty"})
+"""What the training loop does by itself with any task's model."""
 
 
 def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]:
@@ -144,6 +147,13 @@ def _with_own(vocabulary: dict[str, Known], task: TorchTask) -> dict[str, Known]
     for name in sorted(dropped - vocabulary.keys()):
         raise ValueError(f"{type(task).__name__}.parameters drops {name!r} ({did_you_mean(name, vocabulary)})")
     own = {name: known for name, known in task.parameters.items() if known is not None}
+    for name in _APPLIED & own.keys():
+        ours, theirs = vocabulary[name], own[name]
+        if (ours.kind, ours.nullable) != (theirs.kind, theirs.nullable) or not {*theirs.choices} <= {*ours.choices}:
+            raise ValueError(
+                f"{type(task).__name__}.parameters describes {name!r} otherwise than the platform, which applies it "
+                "itself: give yours another name"
+            )
     parameters = {name: known for name, known in (vocabulary | own).items() if name not in dropped}
     # What required a dropped hyperparameter goes with it, unless the task describes it anew.
     return {

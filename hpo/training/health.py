@@ -91,7 +91,8 @@ class Examination:
         """Take in the weights after the step."""
         moved = [each.detach() - before for each, before in zip(self._weights.values(), self._before, strict=True)]
         pairs = zip(_norms(moved), _norms(self._before), strict=True)
-        self._norms["update_ratio"] = [change / size for change, size in pairs]
+        # Of weights that were 0 there is no ratio.
+        self._norms["update_ratio"] = [(change / size).masked_fill(size == 0, math.nan) for change, size in pairs]
         self._before, self.wants_step = [], False
 
     @contextmanager

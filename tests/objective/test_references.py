@@ -21,6 +21,7 @@ from hpo.objective.torch_task import TorchObjective
 from hpo.spec.grammar import REFERENCES
 from hpo.training.task import Split, Splits
 from objectives.binary import Binary
+from objectives.multiclass import Multiclass
 from objectives.regression import Regression
 
 
@@ -160,6 +161,14 @@ def test_a_loss_of_probabilities_is_the_trials_own(loss: str, comparable: bool) 
         shares = linear_model.LogisticRegression().fit(x, y).predict_proba(x_val)
         assert found.metrics["val_loss"] == pytest.approx(metrics.log_loss(y_val, shares), rel=1e-5)
     assert "val_loss" not in measured(task, splits, names=("linear",))["linear"].metrics  # nobody asked for it
+
+
+@pytest.mark.parametrize(("loss", "comparable"), [("cross_entropy", True), ("bce", False), ("mse", False)])
+def test_a_loss_of_several_classes(loss: str, comparable: bool) -> None:
+    """A binary cross-entropy of each class takes other logits than these models give: as a softmax has them."""
+    task = Multiclass()
+    found = measured(task, task.splits({"source": "wine"}), names=("constant",), loss_params={"loss": loss})["constant"]
+    assert ("val_loss" in found.metrics) is comparable
 
 
 @pytest.mark.parametrize(("transform", "comparable"), [("none", True), ("log", False)])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from grids import grid_of
 
-from hpo.spec.contract import Interval, Known
+from hpo.spec.contract import Interval, Known, KnownMetric
 from hpo.spec.sweep import Sweep
 
 from .toy import TOY
@@ -223,6 +223,19 @@ def test_a_loss_is_no_metric_while_losses_are_searched(load: Load, faults: Fault
         "(use one of val_accuracy, val_log_loss)"
     )
     assert load(text, "parameters.loss={value: focal}", contract=TOY).metric.name == "val_loss"
+
+
+@pytest.mark.parametrize("loss", ["values: [focal, bce]", "value: bce"])
+def test_a_loss_without_a_scale_is_no_metric(load: Load, faults: Faults, loss: str) -> None:
+    """What only makes weights smaller would win."""
+    metrics = dict(TOY.metrics) | {"val_loss": KnownMetric("minimize", without_scale={"loss": ("bce",)})}
+    contract = replace(TOY, metrics=metrics)
+    text = f"metric: {{name: val_loss}}\nparameters: {{loss: {{{loss}}}, batch_size: {{values: [1, 2]}}}}\n"
+    [fault] = faults(text, contract=contract)
+    assert fault.startswith("1: metric.name: val_loss says nothing of how good a trial is with loss: bce")
+    [fault] = faults("metric: {name: val_loss}\nparameters: {batch_size: {values: [1, 2]}}\n", contract=contract)
+    assert "with loss: bce" in fault  # the default
+    assert load(text.replace(loss, "value: focal"), contract=contract).metric.name == "val_loss"
 
 
 def test_goals_by_default(load: Load) -> None:

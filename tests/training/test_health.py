@@ -424,3 +424,14 @@ def test_a_trial_of_several_members_reports_their_mean() -> None:
     assert curves[name] == pytest.approx(means, rel=1e-4)
     assert not [each for each in curves if is_health(each.removesuffix("_sd")) and each.endswith("_sd")]
     assert not [each for each in curves if each.startswith(f"{name}.")]
+
+
+def test_weights_that_were_0_have_no_ratio() -> None:
+    """Not one of 3e38, in the plain loop or in a stack."""
+    params = {"hidden_layers": [], "initializer": "xavier_uniform", "init_scale": 0.0, "batch_size": 8}
+    trials = [replace(trial, health=True) for trial in trials_of([params, params])]
+    task, splits = task_of("binary"), splits_of("binary")
+    for events, _ in (*together(task, splits, trials).values(), alone(task, splits, trials[0])):
+        first, second = (event.metrics for event in events if isinstance(event, Reported))
+        assert not any(name.endswith("update_ratio") for name in first)
+        assert all(value < 10 for name, value in second.items() if name.endswith("update_ratio"))

@@ -98,3 +98,14 @@ def test_two_tasks_of_one_class_may_differ_in_kind() -> None:
 
     for kind in (*KINDS, *KINDS):
         assert contract_of(Either(kind)).parameters["loss"].default == LOSSES[kind].default
+
+
+@pytest.mark.parametrize("known", [Known("choice", "exp", choices=("exp", "linear")), Known("float", 1.0)])
+def test_a_name_that_the_platform_applies_means_what_the_platform_means(known: Known) -> None:
+    """Else it would be applied twice, by the task's model and by the training loop."""
+    with pytest.raises(ValueError, match="describes 'output_activation' otherwise than the platform"):
+        contract_of(task_of("regression", parameters={"output_activation": known}))
+    with pytest.raises(ValueError, match="describes 'init_scale' otherwise"):
+        contract_of(task_of("binary", parameters={"init_scale": Known("float", None, nullable=True)}))
+    narrowed = {"output_activation": Known("choice", "linear", choices=("linear", "relu"))}
+    assert contract_of(task_of("regression", parameters=narrowed)).parameters["output_activation"].default == "linear"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -57,7 +58,9 @@ class StackExamination:
         assert self._before is not None
         moved = self._model.flat - self._before
         for layer, where in self._layers.items():
-            self._norms[metric_of(layer, "update_ratio")] = _norm(moved[:, where]) / _norm(self._before[:, where])
+            size = _norm(self._before[:, where])
+            ratio = (_norm(moved[:, where]) / size).masked_fill(size == 0, math.nan)
+            self._norms[metric_of(layer, "update_ratio")] = ratio
         self._before, self.wants_step = None, False
 
     def figures(self) -> list[Mapping[str, float]]:

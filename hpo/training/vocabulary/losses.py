@@ -56,6 +56,7 @@ class LossChoice:
     link: the output activation that the function has built in; "": none, and it goes with no other.
     of_made: the loss of what an output activation has made, where that need be no probability; None: the function, of
     the logits that are behind what was made.
+    scaled: whether its size says how good a model is; else smaller weights alone make it smaller.
     counts: further metrics of trials that train with it, from raw outputs and targets, without a prefix.
     """
 
@@ -67,6 +68,7 @@ class LossChoice:
     derivative: Callable[..., Tensor] | None = None
     link: str = ""
     of_made: Callable[..., Tensor] | None = None
+    scaled: bool = True
     counts: tuple[tuple[str, Callable[[Tensor, Tensor], Tensor]], ...] = ()
 
 
@@ -326,7 +328,8 @@ LOSSES: dict[Kind, Registry[LossChoice]] = {
             ),
             LossChoice("hinge", hinge, derivative=_hinge_derivative),
             LossChoice(
-                "perceptron", perceptron, derivative=_perceptron_derivative, counts=(("mistakes", mistakes),)
+                "perceptron", perceptron, derivative=_perceptron_derivative, scaled=False,
+                counts=(("mistakes", mistakes),),
             ),
             *_linked(
                 "sigmoid",

@@ -54,11 +54,15 @@ ROW_SHARES = frozenset({"accuracy"})
 
 
 def known_metrics(
-    kind: Kind, loss_parameters: frozenset[str], target_parameters: frozenset[str] = frozenset()
+    kind: Kind,
+    loss_parameters: frozenset[str],
+    target_parameters: frozenset[str] = frozenset(),
+    without_scale: tuple[str, ...] = (),
 ) -> dict[str, KnownMetric]:
     """Return the contract's metrics of one kind, `train_*` and `val_*`.
 
     loss_parameters: `loss` and the hyperparameters of all losses: they change the scale of the loss.
+    without_scale: losses that have none.
     target_parameters: those that change which rows are trained on and in which units. The loss varies with them, and so
         do all of a training split's metrics: they are taken over the rows that were kept.
     """
@@ -68,7 +72,8 @@ def known_metrics(
             varies = loss_parameters if name == "loss" else frozenset()
             if name == "loss" or prefix == "train":
                 varies |= target_parameters
-            facts[f"{prefix}_{name}"] = KnownMetric(goal, varies)
+            scale = {"loss": without_scale} if name == "loss" and without_scale else {}
+            facts[f"{prefix}_{name}"] = KnownMetric(goal, varies, scale)
     return facts
 
 

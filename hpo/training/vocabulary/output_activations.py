@@ -37,7 +37,7 @@ OUTPUT_ACTIVATIONS: dict[str, Map] = {
 """Each but `default`, by its name: [..., B] -> [..., B], and of several classes [..., B, C] -> [..., B, C]."""
 
 _EDGE = 1e-7  # keras.config.epsilon()
-_SLIGHTLY = 1e-3  # logits for each unit beyond the edge: too little for a probability to show, enough to keep an order
+_SLIGHTLY = 1e-3  # logits at most, beyond the edge: too little for a probability to show, enough to keep an order
 _NATURAL: dict[Kind, str] = {"binary": "sigmoid", "multiclass": "softmax", "regression": "linear"}
 _LOGITS: dict[str, Map] = {
     "sigmoid": lambda p: torch.logit(p, eps=_EDGE),
@@ -91,7 +91,8 @@ def answer_of(kind: Kind, link: str, activation: str) -> Map | None:
 
     def answer(outputs: Tensor) -> Tensor:
         values = function(outputs)
-        return back(values) + _SLIGHTLY * (values - values.clamp(_EDGE, 1 - _EDGE))
+        beyond = values - values.clamp(_EDGE, 1 - _EDGE)
+        return back(values) + _SLIGHTLY * beyond / (1 + beyond.abs())
 
     return answer
 
