@@ -1,4 +1,4 @@
-"""`hpo ui` over a home, and Chromium to look at it: what scripts/screenshots and scripts/benchmark share.
+"""`hpo ui` over a home, and Chromium to look at it: what scripts/screenshots, scripts/benchmark and tests share.
 
 Needs /usr/bin/chromium (Debian) and the test extra (scripts/setup --test).
 """

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.diagnosis.figures import Figure, metric_of
 from hpo.lazy import lazy_import
 from hpo.training.called import called_activations, closed_to_looks, untouched
+from hpo.training.penalty import penalized
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +28,7 @@ else:
     torch = lazy_import("torch")
 
 SPAN = 16  # steps from one measured epoch to the next, at least: measuring takes about half a step's time
-ROWS, AMONG = (
-    64,
-    256,
-)  # of the validation split, by whose activations units are judged; a large stack has no more at once
+ROWS, AMONG = 64, 256  # rows by whose activations units are judged, among the first of the validation split
 _SATURATED = 0.1  # of the largest derivative: what a unit passes on in the mean of the rows, or else it is saturated
 _LARGEST = 3e38  # stands for what is more than float32 holds: charts break on infinity
 
@@ -64,7 +62,7 @@ class Examination:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._weights = weights_of(model)
-        self._all_weights = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
+        self._all_weights = penalized(model)
         self._units = units_of(model)
         self._closed = closed_to_looks(model)
         self._before: list[Tensor] = []

@@ -29,6 +29,11 @@ def l1_penalty(params: Mapping[str, Any]) -> float:
     return float(params.get("l1_penalty", 0.0))
 
 
+def penalized(model: nn.Module) -> list[nn.Parameter]:
+    """Return what counts as a weight: trained tensors of two dimensions or more, neither biases nor scales of norms."""
+    return [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
+
+
 class Pull:
     """One step's pull towards 0 on weights, of one model or of a stack.
 
@@ -51,7 +56,7 @@ class L1Penalty:
     """The penalty on one model that trains by the plain loop."""
 
     def __init__(self, model: nn.Module, size: float) -> None:
-        self._weights = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
+        self._weights = penalized(model)
         self._size = size
         self._pulls: list[Pull] = []
 

@@ -27,7 +27,6 @@ from hpo.stopping.base import Course
 from hpo.stopping.hyperband import HyperbandKeys
 from hpo.stopping.percentile import MedianKeys
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 SPACE = Space((Parameter("rate", Range(1e-5, 1e-1, log=True)), Parameter("kind", Categorical(("a", "b", "c")))))
 RULES = ("none", "asha", "hyperband", "median", "percentile", "patience")
 
@@ -87,9 +86,7 @@ def test_the_sweep_s_limit_counts(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def played() -> ModuleType:
     """scripts/benchmarks/forecast.py."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        return importlib.import_module("benchmarks.forecast")
+    return importlib.import_module("benchmarks.forecast")
 
 
 PARTS = (0.15, 0.3, 0.45, 0.6, 0.75)  # of a sweep's time, after which it is asked how long it still takes

@@ -9,20 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ui_browser import ARGUMENTS, CHROMIUM
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PATH = Path("/usr/bin/chromium")
-ARGUMENTS = [  # no sandbox as root, nothing that calls out
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+PATH = Path(CHROMIUM)
 
 
 def require() -> None:

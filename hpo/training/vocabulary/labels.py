@@ -59,12 +59,12 @@ class Curriculum:
 class LabelEvidence:
     """What a forest says of the training rows' labels.
 
-    suspected: [N] of bool. ease: [N], a rank in (0, 1] among the rows of its class, by how probable its label is; the
-    easiest of each class come first.
+    suspected: [N] of bool. difficulty: [N], in (0, 1], a row's rank among those of its class, from the one whose label
+    is the most probable.
     """
 
     suspected: NDArray[Any]
-    ease: NDArray[Any]
+    difficulty: NDArray[Any]
 
 
 def _downweight(suspected: NDArray[Any], params: Mapping[str, Any]) -> NDArray[Any]:
@@ -151,7 +151,7 @@ def row_weights(kind: Kind, train: Split, params: Mapping[str, Any]) -> RowWeigh
     if rule.weights is not None:
         base = base * torch.from_numpy(rule.weights(train.once(label_evidence).suspected, rule_values)).to(base)
     if curriculum.share is not None:
-        order = np.argsort(train.once(label_evidence).ease, kind="stable")
+        order = np.argsort(train.once(label_evidence).difficulty, kind="stable")
         rank = torch.from_numpy(np.argsort(order, kind="stable")).to(base.device)
     if not base.sum() > 0:
         raise ValueError("no training row has a weight above 0")
@@ -178,15 +178,15 @@ def label_evidence(train: Split) -> LabelEvidence:
     )
     found = forest.fit(x, labels).oob_decision_function_
     own = found[rows, labels]
-    ease = np.empty(len(labels))
+    difficulty = np.empty(len(labels))
     usual = np.empty(len(classes))
     for label in range(len(classes)):
         members = np.flatnonzero(labels == label)
         usual[label] = own[members].mean()
-        ease[members[np.argsort(-own[members], kind="stable")]] = np.arange(1, len(members) + 1) / len(members)
+        difficulty[members[np.argsort(-own[members], kind="stable")]] = np.arange(1, len(members) + 1) / len(members)
     others = np.where(found >= usual, found, 0.0)
     others[rows, labels] = 0.0
-    return LabelEvidence(others.max(1) > own, ease)
+    return LabelEvidence(others.max(1) > own, difficulty)
 
 
 def _checked(weight: Tensor, rows: int) -> Tensor:

@@ -35,7 +35,7 @@ def test_wrong_labels_are_suspected(noisy: tuple[Split, torch.Tensor]) -> None:
     found = label_evidence(split)
     assert found.suspected[wrong].mean() > 0.6 and found.suspected[~wrong].mean() < 0.05
     again = label_evidence(Split(split.x, split.y))
-    assert np.array_equal(again.suspected, found.suspected) and np.array_equal(again.ease, found.ease)
+    assert np.array_equal(again.suspected, found.suspected) and np.array_equal(again.difficulty, found.difficulty)
 
 
 def test_a_rare_class_is_not_suspected_for_being_rare() -> None:

@@ -15,7 +15,7 @@ from hpo.spec.contract import Known
 from hpo.training.task import Kind
 from hpo.training.vocabulary.losses import LOSSES, answers, bind_loss
 from hpo.training.vocabulary.metrics import measure
-from hpo.training.vocabulary.output_activations import known_output_activation
+from hpo.training.vocabulary.output_activations import answer_of, known_output_activation
 
 from ..tiny import CLASSES, KINDS, splits_of
 from .test_losses import outputs_of, target_of
@@ -149,3 +149,13 @@ def test_a_margin_has_no_other_output() -> None:
     for loss in ("hinge", "perceptron"):
         with pytest.raises(ValueError, match=f"loss '{loss}' takes no hyperparameters, but got output_activation"):
             bind_loss("binary", {"loss": loss, "output_activation": "sigmoid"}, splits_of("binary").train)
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_outputs_far_beyond_the_edge_are_no_surer_than_their_loss_takes_them(activation: str) -> None:
+    """Their order is kept, and no probability shows how far beyond they are."""
+    answer = answer_of("multiclass", "softmax", activation)
+    assert answer is not None
+    shares = answer(torch.tensor([[0.2, 0.9, 300.0, 1e6]])).softmax(-1)[0]
+    clamped = torch.tensor([0.2, 0.9, 1.0, 1.0])
+    assert torch.allclose(shares, clamped / clamped.sum(), atol=1e-3) and shares[3] > shares[2]
