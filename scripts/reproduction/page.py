@@ -1,0 +1,115 @@
+"""docs/course.md as a whole: what holds, the studies, what each took, the seven steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from hpo.ledger.study.provenance import versions
+from reproduction.claims import Claim, Verdict
+from reproduction.numbers import minutes
+from reproduction.running import Runner
+from reproduction.study import Study
+
+HEAD = """# The course's experiments
+
+This platform grew out of a deep-learning course. Each of its experiments is a sweep file in `search_spaces/course/` that runs as it
+is, from any folder, by its name. This page shows what came out, beside what the course says.
+
+    hpo sweep course/activations             # run it, or go on with it
+    hpo compare activations --by activation  # what its question comes to; each file's head says which
+    hpo ui activations
+
+`scripts/reproduce` runs all of them and writes this page with its tables and plots; `hpo ui --home mlruns/course` then shows every
+study in both UIs. """
+
+STEPS = """## The seven steps of a systematic approach
+
+| step | command |
+| --- | --- |
+| 1. a baseline | `hpo sweep course/binary_baseline`; the first of `baselines:` in any file |
+| 2. a broad look, by random search or a grid | `hpo sweep course/systematic_tuning -o method=random -o name=broad`, then `hpo report broad` |
+| 3. Bayesian search | `hpo sweep course/systematic_tuning` |
+| 4. learning rate schedules | `hpo compare systematic_tuning --by schedule` |
+| 5. tracking, with early stopping | `early_terminate` in the file; `hpo ui systematic_tuning` |
+| 6. refinement | `hpo refine systematic_tuning`, then `hpo sweep systematic_tuning-refined.yaml` |
+| 7. final validation and test | `hpo confirm systematic_tuning-refined`, then `hpo model systematic_tuning-refined --confirmed` |
+"""
+
+
+def page(
+    studies: Sequence[Study], written: Mapping[str, tuple[list[str], list[Claim]]], runner: Runner, machine: str
+) -> str:
+    """Return the page. written: of each study that has recorded results, the blocks of its section and its claims."""
+    parts = [HEAD + machine, _index(studies), _claims(studies, written)]
+    parts += [_section(study, *written[study.name]) for study in studies if study.name in written]
+    return "\n\n".join([*parts, _times(studies, runner), STEPS])
+
+
+def machine_line(machine: Mapping[str, object]) -> str:
+    """Return a sentence on what the numbers of the page depend on besides the code."""
+    listed = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"The figures are of {machine['cpu']}, {machine['cores']} cores, no GPU; {listed}."
+
+
+def _index(studies: Sequence[Study]) -> str:
+    rows = [f"| [`{study.name}`](#{_anchor(study)}) | {study.asks} |" for study in studies]
+    return "\n".join(["| study | the question |", "| --- | --- |", *rows])
+
+
+def _claims(studies: Sequence[Study], written: Mapping[str, tuple[list[str], list[Claim]]]) -> str:
+    told = [(study, claim) for study in studies for claim in written.get(study.name, ([], []))[1]]
+    counts = Counter(claim.verdict for _, claim in told)
+    summary = ", ".join(f"{counts[verdict]} {_COUNTED[verdict]}" for verdict in Verdict if counts[verdict])
+    rows = [f"| {claim.text} | **{claim.verdict}** | [{study.name}](#{_anchor(study)}) |" for study, claim in told]
+    return "\n".join([
+        "## What holds", "",
+        f"Of {len(told)} claims of the course {summary}. A claim holds or does not where the difference is larger than the noise "
+        "between seeds, by the test of `hpo compare`; else it is not shown, which says nothing against it.", "",
+        "| the course says | here | figures |", "| --- | --- | --- |", *rows,
+    ])  # fmt: skip
+
+
+_COUNTED = {
+    Verdict.HOLDS: "hold",
+    Verdict.PARTLY: "hold in part",
+    Verdict.FAILS: "do not hold",
+    Verdict.UNKNOWN: "are not shown",
+}
+
+
+def _section(study: Study, blocks: Sequence[str], claims: Sequence[Claim]) -> str:
+    listed = [f"- {claim.text}: **{claim.verdict}**. {claim.evidence}" for claim in claims]
+    names = dict.fromkeys(f"`course/{run.sweep}`" for run in study.runs)
+    head = [f"## {study.title}", f"{study.asks[0].upper()}{study.asks[1:]} ({', '.join(names)})"]
+    return "\n\n".join([*head, *blocks, *(["\n".join(listed)] if listed else [])])
+
+
+def _times(studies: Sequence[Study], runner: Runner) -> str:
+    rows, whole, alone = [], 0.0, 0.0
+    for study in studies:
+        for step in study.steps:
+            found = runner.time_of(step)
+            if found is None:
+                continue
+            one_by_one = found.one_by_one
+            if found.seconds is not None and not study.cifar10:
+                whole += found.seconds
+            if one_by_one is not None and found.seconds is not None:
+                alone += one_by_one
+            rows.append(
+                f"| `{found.command}` | {found.trials or ''} | {'' if found.seconds is None else minutes(found.seconds)} "
+                f"| {'' if one_by_one is None else minutes(one_by_one)} |"
+            )
+    return "\n".join([
+        "## What it took", "",
+        f"All but CIFAR-10 together {minutes(whole)}, whole commands from start to end. *Trial by trial* is what the training alone "
+        f"would take without stacks ({minutes(alone)} for those measured): the mean of 12 random trials of the study "
+        "with `engine.cohort: off`, on the same machine with as many workers, times their number, divided by the workers.", "",
+        "| command | trials | took | trial by trial |", "| --- | ---: | ---: | ---: |", *rows,
+    ])  # fmt: skip
+
+
+def _anchor(study: Study) -> str:
+    kept = [letter for letter in study.title.lower() if letter.isalnum() or letter in " -_"]
+    return "".join(kept).replace(" ", "-")
