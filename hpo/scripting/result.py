@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked
 from hpo.review.certainty import Certainty, certainty_of
+from hpo.review.curves import curves_of
 from hpo.review.studies import RecordedStudy, best_of, read_study
 from hpo.review.trials import table_of
 from hpo.scripting import plots
@@ -83,6 +84,16 @@ class Result:
         """A new DataFrame with a row a trial, by number: the columns of `hpo trials` (docs/decision.md). Lists and
         mappings among a parameter's choices are Python's own; what a trial has not is missing."""
         return table_of(self._study).frame
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """A new DataFrame with a row for each trial and step: `number`, `step`, `seconds` (float64, since the trial's
+        start), and a column for each metric that a trial reported, float64: the sweep's first, figures of health last.
+        A metric called like one of these three is `metric_step`, say. What was not reported at a step is missing.
+
+        Of a trial that has not ended the study has the sweep's metric only, and no seconds.
+        """
+        return curves_of(self._study)
 
     @property
     def best(self) -> Best | None:

@@ -43,6 +43,7 @@ def test_a_frame_is_the_callers_own(home: Home) -> None:
     frame = result.trials
     frame["number"] = 0
     assert list(result.trials["number"]) == [0, 1, 2]
+    assert list(result.curves.columns) == ["number", "step", "seconds"] and result.curves.empty  # nothing was reported
 
 
 def test_reload_sees_what_has_come(home: Home) -> None:

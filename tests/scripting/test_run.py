@@ -106,6 +106,11 @@ def test_a_function_that_no_file_has(done: tuple[hpo.Result, str], place: Place)
     result, _ = done
     assert result.name == "parabola" and list(result.trials["state"]) == ["complete"] * 6
     assert list(result.trials["step_squared"]) == [4.0] * 6
+    curves = result.curves
+    curves["number"] = -1  # the frame is the caller's own
+    assert list(result.curves.columns) == ["number", "step", "seconds", "score", "step_squared"]
+    last = result.curves.groupby("number").last()
+    assert list(last["score"]) == list(result.trials["score"]) and last["seconds"].le(result.trials["duration"]).all()
     best = result.best
     assert best is not None and best.value == -(best.params["x"] ** 2) == result.trials["value"].max()
     assert set(result.trials["worker"]) == {"worker-0", "worker-1"}

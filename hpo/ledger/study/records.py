@@ -332,6 +332,12 @@ def reported(trial: FrozenTrial) -> tuple[Sequence[int], Mapping[str, Sequence[f
     return noted["steps"], noted["metrics"]
 
 
+def seconds_of_steps(trial: FrozenTrial) -> list[float]:
+    """Return when an ended trial made the report of each of its steps, in seconds since its start."""
+    noted, began = trial.user_attrs.get("history") or _NO_HISTORY, _seconds(trial.datetime_start) or 0.0
+    return [max(0.0, moment - began) for moment in noted["times"]]
+
+
 def is_surplus(trial: FrozenTrial) -> bool:
     """Whether a trial was withdrawn before it ran, since a shared study's budget was spent, another driver had the same
     one, or its own driver had lost the study. It is no trial of the sweep's: not counted, not shown, not in MLflow."""

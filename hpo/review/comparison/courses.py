@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hpo.ledger.study.records import record_of, reported
+from hpo.ledger.study.records import record_of, reported, seconds_of_steps
 from hpo.ledger.study.settling import as_told
 from hpo.review.studies import RecordedStudy
 from hpo.search.distributions import decode_params
@@ -65,7 +65,7 @@ def courses_of(study: RecordedStudy, place: int, parts: int, others: Sequence[st
 def _course(trial: FrozenTrial, study: RecordedStudy, place: int, part: int) -> TrialCourse:
     record, metric = record_of(trial, history=False), study.sweep.metric.name
     steps, columns = reported(trial)
-    times = (trial.user_attrs.get("history") or {}).get("times", [0.0] * len(steps))
+    after = seconds_of_steps(trial)
     column = columns.get(metric, [None] * len(steps))
     there = [index for index, value in enumerate(column) if value is not None]
     running = record.state == "running"
@@ -80,7 +80,7 @@ def _course(trial: FrozenTrial, study: RecordedStudy, place: int, part: int) -> 
         seconds=record.seconds,
         steps=[steps[index] for index in there],
         values=[float(column[index] or 0.0) for index in there],
-        after=[max(0.0, times[index] - record.started) for index in there],
+        after=[after[index] for index in there],
     )
 
 
