@@ -5,7 +5,7 @@ Nothing that is computed changes: each function is called as ever, and its resul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ def untouched(model: nn.Module) -> set[nn.Module]:
 
 @contextmanager
 def called_activations(
-    model: nn.Module, known: Sequence[nn.Module], place: str, take: Take, closed: bool = False
+    model: nn.Module, known: Collection[nn.Module], place: str, take: Take, closed: bool = False
 ) -> Iterator[None]:
     """Look at the first call of a model inside the block.
 
@@ -118,7 +118,7 @@ def called_activations(
 
     hooks = []
     for path, module in model.named_modules():
-        is_known = any(module is each for each in known)
+        is_known = module in known
         hooks.append(module.register_forward_pre_hook(partial(enter, path, is_known)))
         hooks.append(module.register_forward_hook(partial(leave, is_known), always_call=True))
     try:

@@ -292,7 +292,7 @@ def watched(
     for path, module in what.activations.items():
         hooks.append(module.register_forward_hook(partial(take_module, path_of(path), judged(module))))
     try:
-        with called_activations(model, list(what.activations.values()), place, take_call, what.closed):
+        with called_activations(model, set(what.activations.values()), place, take_call, what.closed):
             yield seen
         if before is None:
             seen.close()

@@ -484,6 +484,8 @@ def test_few_steps_are_not_measured_in_each_epoch() -> None:
         lengths = {number: len(curves.get("health/0/update_ratio", [])) for number, curves in told.items()}
         assert SPAN == 16
         assert lengths == {1: 4, 2: 4, 3: 0}  # after 1, 4, 8 and 11 epochs
+        rates = {number: len(curves.get("health/model/learning_rate", [])) for number, curves in told.items()}
+        assert rates == {1: 11, 2: 11, 3: 0}
 
 
 def curves_of(trainee: Trainee) -> tuple[dict[int, dict[str, list[float]]], dict[int, int]]:
