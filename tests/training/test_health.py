@@ -448,6 +448,8 @@ def test_activations_that_are_not_finite() -> None:
     """What is infinite is the largest number, as of other figures; what is no number is left out."""
     found = {str(value): root_mean_square(torch.tensor([[1.0, value]])) for value in (math.inf, math.nan, 1e30)}
     assert rows_of(found, 1) == [{"inf": 3e38, "1e+30": 3e38}]
+    half = torch.tensor([[300.0, 400.0]], dtype=torch.float16)  # whose squares it can't hold
+    assert float(root_mean_square(half)) == pytest.approx(125000**0.5)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.names())
