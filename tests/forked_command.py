@@ -30,27 +30,26 @@ def can_fork(changes: dict[str, str]) -> bool:
     return not any(name.startswith(_AT_START) for name in changes)
 
 
-class ForkedCommand(subprocess.Popen[str]):
-    """A running command: a Popen whose process another one has started, and tells the exit code of.
+class ForkedProcess(subprocess.Popen[str]):
+    """A running fork: a Popen whose process another one has started, and tells the exit code of.
 
     As far as tests/test_warm.py shows, Popen needs no more of its process than these three methods.
     """
 
-    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], torch: bool = False) -> None:
-        """torch: of a server that has Torch loaded, too, for commands that train or use a model."""
-        self._server = server(
-            "torch-commands" if torch else "commands", [__file__, "warm_workers" if torch else ""], piped=True
-        )
-        super().__init__(
-            arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    def __init__(
+        self, address: str, arguments: list[str], folder: Path, environment: dict[str, str], output: Any, errors: Any
+    ) -> None:
+        """address: of the server of forks; output, errors: as Popen's `stdout` and `stderr`."""
+        self._server = address
+        super().__init__(arguments, cwd=folder, env=environment, stdout=output, stderr=errors, text=True)
 
     def _execute_child(self, arguments: list[str], *settings: Any) -> None:
         folder, environment = settings[4:6]
-        output, errors = settings[12], settings[14]
+        output_read, output, errors_read, errors = settings[11:15]
         self._asked = ask(self._server, arguments, folder, environment, {1: output, 2: errors})
-        os.close(output)
-        os.close(errors)
+        for end, ours in ((output, output_read), (errors, errors_read)):
+            if ours != -1:  # of a pipe
+                os.close(end)
         self.pid = hear(self._asked)
         self._child_created = True
 
@@ -66,6 +65,17 @@ class ForkedCommand(subprocess.Popen[str]):
         code = self.poll()
         assert code is not None
         return code
+
+
+class ForkedCommand(ForkedProcess):
+    """A running command."""
+
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], torch: bool = False) -> None:
+        """torch: of a server that has Torch loaded, too, for commands that train or use a model."""
+        address = server(
+            "torch-commands" if torch else "commands", [__file__, "warm_workers" if torch else ""], piped=True
+        )
+        super().__init__(address, arguments, folder, environment, subprocess.PIPE, subprocess.PIPE)
 
 
 def run_forked(

@@ -18,9 +18,9 @@ from shared import server
 
 # Most of what is loaded while tests are collected. What pytest rewrites must not be here: plugins, and tests. Nor Ray,
 # whose forks would draw the same numbers.
-LIBRARIES = ("torch", "torch.export", "sklearn.metrics", "sklearn.model_selection", "sklearn.preprocessing", "pandas",
-             "matplotlib.pyplot", "mlflow.artifacts", "mlflow.store.tracking.sqlalchemy_store", "optuna.storages",
-             "optuna_dashboard")  # fmt: skip
+LIBRARIES = ("torch", "torch.export", "torch._dynamo", "torch._inductor", "sklearn.metrics", "sklearn.model_selection",
+             "sklearn.preprocessing", "pandas", "matplotlib.pyplot", "mlflow.artifacts",
+             "mlflow.store.tracking.sqlalchemy_store", "optuna.storages", "optuna_dashboard")  # fmt: skip
 
 
 def _in_a_fork(code: str) -> int:

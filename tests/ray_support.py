@@ -23,8 +23,9 @@ def two_nodes(**of_each: Any) -> Iterator[Any]:
     folder = tempfile.mkdtemp(prefix="hr-", dir="/tmp")  # Ray's socket names allow no long path
     os.environ["RAY_TMPDIR"] = folder
     try:
+        of_each = {**SPARED, **of_each}
         with mock.patch.object(Node, DASHBOARD):
-            cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **SPARED, **of_each})
+            cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **of_each})
         try:
             cluster.add_node(**of_each)
             yield cluster

@@ -116,12 +116,17 @@ def _inherit(environment: dict[str, str], process: BaseProcess) -> BaseProcess:
     return process
 
 
-def run_command() -> None:
-    """Be `python -m hpo`, with processes of the servers whose addresses are in the environment."""
-    sys.path[0] = str(Path.cwd())  # as with -m
+def use_given() -> None:
+    """Have processes of this process be forks of the servers whose addresses are in the environment."""
     for kind in Warm:
         if address := os.environ.pop(kind.variable, None):
             kind.use_here(address)
+
+
+def run_command() -> None:
+    """Be `python -m hpo`, with processes of the servers whose addresses are in the environment."""
+    sys.path[0] = str(Path.cwd())  # as with -m
+    use_given()
     from hpo.cli.main import main
 
     main()

@@ -102,13 +102,14 @@ class Place:
 
     fresh: even MLflow's database is to be made by the sweep.
     cold: MLflow's writers and the servers of workers load what they need themselves, and are children of their drivers
-    (tests/warm.py).
+    (tests/warm.py). warm_writers: but for the writers, where those are not the point.
     torch: commands and the servers of their workers have Torch loaded when they start, if they are not cold.
     """
 
     folder: Path
     fresh: bool = False
     cold: bool = False
+    warm_writers: bool = False
     torch: bool = False
 
     def __post_init__(self) -> None:
@@ -141,11 +142,12 @@ class Place:
     def command(self, *arguments: str | Path) -> list[str]:
         """Return a command line; `--home` is its last option, where the command has one."""
         home = [] if arguments[0] in ("check", "schema", "data", "predict") else ["--home", str(self.home.path)]
-        return [*(COLD if self.cold else WARM), *map(str, arguments), *home]
+        return [*(COLD if self.cold and not self.warm_writers else WARM), *map(str, arguments), *home]
 
     def environment(self) -> dict[str, str]:
         """Return the environment of commands, with the servers that their processes are forks of."""
-        kinds = () if self.cold else (Warm.WRITERS, Warm.TORCH_WORKERS if self.torch else Warm.WORKERS)
+        kinds = [] if self.cold and not self.warm_writers else [Warm.WRITERS]
+        kinds += [] if self.cold else [Warm.TORCH_WORKERS if self.torch else Warm.WORKERS]
         return environment() | {kind.variable: kind.serve() for kind in kinds}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:

@@ -19,6 +19,14 @@ from .support import assert_gone, assert_whole, everybody, family, finish, kill,
 pytestmark = pytest.mark.slow
 
 EPOCHS = 44
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Where drivers and workers start as users' do. MLflow's writers are killed in tests/faults/test_kills.py."""
+    return Place(tmp_path, cold=True, warm_writers=True)
+
+
 TASK = """
 import os, sys, time
 from pathlib import Path

@@ -112,14 +112,15 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str
 def test_open_dashboards_break_no_sweep(place: Place, storage: list[str]):
     path = place.write("parabola")
     finish(place, path, *storage, "-o", "budget.trials=2")  # so that there is something to show
-    with dashboards(place, *storage) as ui, Reloading(ui) as reloading:
-        wait_for(lambda: len(reloading.counts) == 4 or bool(reloading.faults), "a first answer to each")
-        before = Counter(reloading.counts)
-        with started(place, "sweep", path, *storage, "-o", f"budget.trials={TRIALS}") as process:
-            output, errors = process.communicate(timeout=900 if LONG else 240)
-        assert process.returncode == 0, output + errors
-        assert errors == ""  # "can't be written for now", "database is locked"
-        during = reloading.counts - before
+    with dashboards(place, *storage) as ui:
+        with Reloading(ui) as reloading:
+            wait_for(lambda: len(reloading.counts) == 4 or bool(reloading.faults), "a first answer to each")
+            before = Counter(reloading.counts)
+            with started(place, "sweep", path, *storage, "-o", f"budget.trials={TRIALS}") as process:
+                output, errors = process.communicate(timeout=900 if LONG else 240)
+            assert process.returncode == 0, output + errors
+            assert errors == ""  # "can't be written for now", "database is locked"
+            during = reloading.counts - before
         wait_for(lambda: completed(ui) == TRIALS, "all trials in the dashboard, which keeps answers for some seconds")
     assert reloading.faults == []
     assert set(during) == set(reloading.counts), "nobody reloaded while the sweep ran"

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from e2e.support import WARM
+from warm import Warm
 
 HANDS = """
 import multiprocessing
@@ -61,10 +63,13 @@ def objective(trial):
 TAKEN = ("mlflow", "queue", "optuna", "rich", "email", "hpo", "torch", "random", "types", "signal", "sqlalchemy")
 
 
-def run_hpo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_hpo(folder: Path, *arguments: str, warm_writers: bool = False) -> subprocess.CompletedProcess[str]:
+    """warm_writers: MLflow's writers don't start as users' do (tests/warm.py); all others do."""
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    hpo = Path(sys.executable).with_name("hpo")
-    return subprocess.run([hpo, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    hpo = [str(Path(sys.executable).with_name("hpo"))]
+    if warm_writers:
+        hpo, env[Warm.WRITERS.variable] = WARM, Warm.WRITERS.serve()
+    return subprocess.run([*hpo, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow
@@ -76,7 +81,7 @@ def test_an_objective_file_may_start_processes(tmp_path: Path, name: str) -> Non
     (tmp_path / "code" / "beside.py").write_text("def cube(number):\n    return number**3\n")
     ways = "loader, joblib, default, fork, spawn, forkserver"
     (tmp_path / "s.yaml").write_text(SWEEP.format(objective=f"code/{name}", ways=ways))
-    done = run_hpo(tmp_path, "sweep", "s.yaml")
+    done = run_hpo(tmp_path, "sweep", "s.yaml", warm_writers=True)
     assert "6 complete, 0 pruned, 0 failed" in done.stdout, done.stdout + done.stderr
     assert "best score -36" in done.stdout
 

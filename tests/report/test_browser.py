@@ -27,7 +27,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[object, list[str], list[str]]]:
     chromium.require()
-    with chromium.open_page() as (page, _):
+    with chromium.started() as browser, chromium.open_page(browser) as (page, _):
         said: list[str] = []
         asked: list[str] = []
         page.on("console", lambda message: said.append(message.text))

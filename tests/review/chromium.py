@@ -12,7 +12,7 @@ import pytest
 from ui_browser import ARGUMENTS, CHROMIUM
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 PATH = Path(CHROMIUM)
 
@@ -24,18 +24,23 @@ def require() -> None:
 
 
 @contextlib.contextmanager
-def open_page() -> Iterator[tuple[Page, list[str]]]:
-    """Open a fresh browser; yield its page and the list, growing, of requests that left this machine."""
+def started() -> Iterator[Browser]:
+    """Run a browser inside the block: five seconds of a core."""
     from playwright.sync_api import sync_playwright
 
-    foreign: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(PATH), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def open_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page as if this browser had never been anywhere: without cookies, and with nothing kept; yield it and the
+    list, growing, of requests that left this machine."""
+    foreign: list[str] = []
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
         local = ("http://127.0.0.1:", "data:", "blob:", "file:")
         # Of the context: also what a page does that a link opens.
-        page.context.on(
-            "request", lambda request: None if request.url.startswith(local) else foreign.append(request.url)
-        )
-        yield page, foreign
-        browser.close()
+        context.on("request", lambda request: None if request.url.startswith(local) else foreign.append(request.url))
+        yield context.new_page(), foreign

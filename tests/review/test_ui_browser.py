@@ -26,7 +26,7 @@ from . import chromium
 from .recorded import recorded, sweep_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -87,10 +87,16 @@ def ui(home: Path) -> Iterator[Ui]:
         running.stop()
 
 
+@pytest.fixture(scope="module")
+def browser(place: Place) -> Iterator[Browser]:
+    with chromium.started() as browser:
+        yield browser
+
+
 @pytest.fixture
-def page(ui: Ui) -> Iterator[Page]:
+def page(ui: Ui, browser: Browser) -> Iterator[Page]:
     """A browser that has never been here. In the end: no request left this machine, and no console had an error."""
-    with chromium.open_page() as (page, foreign):
+    with chromium.open_page(browser) as (page, foreign):
         errors: list[str] = []
         page.context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.context.on("weberror", lambda found: errors.append(str(found.error)))

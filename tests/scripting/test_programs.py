@@ -20,12 +20,12 @@ from hpo.ledger.study.home import Home
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs" / "decision.md"
-# MLflow is loaded already, by a server that writers are forks of.
+# Processes that a server has loaded the libraries of (tests/warm.py).
 HEAD = """
 import os
-if address := os.environ.get("HPO_TESTS_WRITERS"):
+if "HPO_TESTS_WRITERS" in os.environ:
     import warm
-    warm.Warm.WRITERS.use_here(address)
+    warm.use_given()
 """
 
 
@@ -45,9 +45,12 @@ def examples() -> str:
     return "\n".join(blocks)
 
 
-def run_program(place: Place, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+def run_program(place: Place, *arguments: str, text: str = "", torch: bool = False) -> subprocess.CompletedProcess[str]:
+    """torch: its workers are forks of a server that has Torch loaded; else they start as users' do."""
     path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    variables = environment() | {"PYTHONPATH": path, Warm.WRITERS.variable: Warm.WRITERS.serve(), "MPLBACKEND": "agg"}
+    kinds = (Warm.WRITERS, Warm.TORCH_WORKERS) if torch else (Warm.WRITERS,)
+    variables = environment() | {kind.variable: kind.serve() for kind in kinds}
+    variables |= {"PYTHONPATH": path, "MPLBACKEND": "agg"}
     return subprocess.run(
         [sys.executable, *arguments], cwd=place.folder, env=variables, input=text, text=True, capture_output=True,
         timeout=240,
@@ -81,7 +84,7 @@ def test_the_documentations_notebook_runs(tmp_path: Path) -> None:
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     check = 'assert verdict.verdict == "better" and activations.choices[0].trials.complete >= 20, activations\n'
     (tmp_path / "cells.py").write_text(HEAD + "\n\n".join([*code, check]))
-    done = run_program(place, "cells.py")
+    done = run_program(place, "cells.py", torch=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "activations: 90 complete, 0 pruned, 0 failed" in done.stdout
     assert (place.home.path / "reports" / "activations.html").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import ray
 from e2e.support import Place, environment
 from faults.support import everybody, kill
 from waiting import wait_for
+from warm import Warm
 
 from tune.support import assert_sound, states, steps
 
@@ -18,6 +20,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 
 # As people write it: without `if __name__ == "__main__"`.
 SCRIPT = """
+import os
+if "HPO_TESTS_WRITERS" in os.environ:
+    import warm
+    warm.use_given()
 import json, sys, time
 from pathlib import Path
 import ray
@@ -87,6 +93,9 @@ def test_a_killed_search_goes_on_to_its_exact_budget(place: Place, how: str, reu
     left = [trial for trial in place.trials() if "outcome" not in trial.user_attrs]
     assert left
 
+    # Nobody is killed in it: MLflow's writer may be a fork (tests/warm.py).
+    env |= {"PYTHONPATH": f"{env['PYTHONPATH']}{os.pathsep}{Path(__file__).parents[1]}"}
+    env |= {Warm.WRITERS.variable: Warm.WRITERS.serve()}
     done = subprocess.run(command(how), env=env, text=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(place) == {"COMPLETE": 4, "FAIL": len(left)}, done.stderr

@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from hpo.engines.base import EngineError
+from hpo.engines.ray import setup_worker
 
 # Environment variables. Names and meaning: ray/_private/ray_constants.py, accelerators/accelerator.py, worker.py,
 # authentication/authentication_token_setup.py, _common/usage/usage_constants.py.
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": every port is bound to 127.0.0.1
 HIDE_DEVICES = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"  # "1": an actor without GPUs sees none
 OVERRIDE_JOB = "RAY_OVERRIDE_JOB_RUNTIME_ENV"  # "1": within `ray job submit`, our files and the job's other keys
+PRESTART = "RAY_prestart_worker_first_driver"  # "0": no processes that wait for tasks, one a core; raylet
 USAGE_STATS = "RAY_USAGE_STATS_ENABLED"  # "0": no telemetry
 AUTH_MODE, AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 
 SPARED: dict[str, Any] = {
     "include_log_monitor": False,
     "no_monitor": True,
+    "setup_worker_path": setup_worker.__file__,
 }  # arguments of ray._private.parameter.RayParams
 
 DASHBOARD = "start_api_server"  # the method of ray._private.node.Node that starts the dashboard
@@ -63,6 +66,7 @@ def set_environment(own: bool) -> None:
     os.environ.setdefault(OVERRIDE_JOB, "1")
     if own:
         os.environ[LOOPBACK_ONLY] = "0"
+        os.environ.setdefault(PRESTART, "0")
         if AUTH_MODE not in os.environ:  # a token of its own: nobody else joins it, and none is kept on disk
             os.environ |= {AUTH_MODE: "token", AUTH_TOKEN: secrets.token_hex(16)}
 
@@ -78,7 +82,8 @@ def stay_on_loopback() -> None:
 def spare_processes() -> None:
     """Have a cluster that is started here do without three processes that it has no use for: the one that passes on
     what workers print, the one that adds nodes, and the one that is left of a dashboard without pages: it reports usage
-    statistics, which are off. They take 1.6 seconds of a core to start, and Ray waits for the last.
+    statistics, which are off. They take 1.6 seconds of a core to start, and Ray waits for the last. And have its actors
+    set up by a program of this platform's, which is quicker (setup_worker.py).
 
     Nothing depends on it: a Ray that describes clusters in another way starts them.
     """
