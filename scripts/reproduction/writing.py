@@ -93,7 +93,7 @@ def heat_map(
     low, high = image.get_clim()
     for row, line in enumerate(array):
         for column, value in enumerate(line):
-            bright = math.isfinite(value) and value > (low + high) / 2
+            bright = not math.isfinite(value) or value > (low + high) / 2
             text = show(value) if math.isfinite(value) else "x"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="black" if bright else "white")
 

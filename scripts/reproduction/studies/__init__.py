@@ -1,6 +1,19 @@
 """The studies, in the order of the page."""
 
+from reproduction.studies.activations import ACTIVATIONS
+from reproduction.studies.batch_size import BATCH_SIZE
 from reproduction.studies.binary import BASELINE, SEARCH
+from reproduction.studies.momentum import MOMENTUM
+from reproduction.studies.regularization import REGULARIZATION
+from reproduction.studies.schedules import SCHEDULES
 from reproduction.study import Study
 
-STUDIES: tuple[Study, ...] = (BASELINE, SEARCH)
+STUDIES: tuple[Study, ...] = (
+    BASELINE,
+    SEARCH,
+    ACTIVATIONS,
+    SCHEDULES,
+    MOMENTUM,
+    BATCH_SIZE,
+    REGULARIZATION,
+)
