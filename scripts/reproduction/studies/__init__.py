@@ -3,6 +3,7 @@
 from reproduction.studies.activations import ACTIVATIONS
 from reproduction.studies.batch_size import BATCH_SIZE
 from reproduction.studies.binary import BASELINE, SEARCH
+from reproduction.studies.initialization import INITIALIZATION
 from reproduction.studies.momentum import MOMENTUM
 from reproduction.studies.regularization import REGULARIZATION
 from reproduction.studies.schedules import SCHEDULES
@@ -15,5 +16,6 @@ STUDIES: tuple[Study, ...] = (
     SCHEDULES,
     MOMENTUM,
     BATCH_SIZE,
+    INITIALIZATION,
     REGULARIZATION,
 )

@@ -86,7 +86,7 @@ def _row(size: int, choices: dict[str, pd.DataFrame], alone: pd.DataFrame, rows:
     steps = epochs * math.ceil(rows / size)
     at = {name: chosen[chosen["batch_size"] == size] for name, chosen in choices.items()}
     best = at["best rate"]["learning_rate"]
-    seconds = mean(alone["duration"])
+    seconds = geometric(alone["duration"].tolist())
     return [
         size, steps, *(str(mean(chosen["val_accuracy"])) for chosen in at.values()),
         float(best.iloc[0]) if len(best) else math.nan, str(seconds), float(1000 * seconds.value / steps),
@@ -94,7 +94,8 @@ def _row(size: int, choices: dict[str, pd.DataFrame], alone: pd.DataFrame, rows:
 
 
 def _line(axes: Axes, trials: pd.DataFrame, figure: str, label: str, mark: str) -> None:
-    means: dict[Any, Mean] = {size: mean(rows[figure]) for size, rows in trials.groupby("batch_size")}
+    average = geometric if figure == "duration" else mean  # which are never below 0
+    means: dict[Any, Mean] = {size: average(rows[figure].tolist()) for size, rows in trials.groupby("batch_size")}
     found = {size: each for size, each in means.items() if each.count}
     values = [each.value for each in found.values()]
     bars = [[each.value - each.low for each in found.values()], [each.high - each.value for each in found.values()]]
