@@ -5,6 +5,7 @@ from reproduction.studies.batch_size import BATCH_SIZE
 from reproduction.studies.binary import BASELINE, SEARCH
 from reproduction.studies.initialization import INITIALIZATION
 from reproduction.studies.momentum import MOMENTUM
+from reproduction.studies.optimizers import CIFAR10, CIFAR10_TUNED
 from reproduction.studies.regularization import REGULARIZATION
 from reproduction.studies.schedules import SCHEDULES
 from reproduction.study import Study
@@ -13,6 +14,8 @@ STUDIES: tuple[Study, ...] = (
     BASELINE,
     SEARCH,
     ACTIVATIONS,
+    CIFAR10,
+    CIFAR10_TUNED,
     SCHEDULES,
     MOMENTUM,
     BATCH_SIZE,
