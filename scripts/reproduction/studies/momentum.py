@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.review.comparison.chance import wilson
 from reproduction.claims import Claim, geometric, mean
 from reproduction.curves import draw, first_steps, with_parameters
+from reproduction.numbers import show
 from reproduction.paired import pairs
 from reproduction.study import Run, Study
 from reproduction.writing import Writer, heat_map
@@ -157,18 +158,28 @@ def _overshoot(trials: pd.DataFrame) -> Claim:
 
 
 def _stability(trials: pd.DataFrame, rates: list[float]) -> Claim:
+    """By steps of the grid's rates, of which each is about three times the one before."""
     largest = {
-        f"{momentum:g}": (~rows.set_index(["param_seed", "learning_rate"])["diverged"]).groupby(level=0).apply(
-            lambda by_rate: rates.index(found) if math.isfinite(found := _largest(by_rate.droplevel(0))) else -1
-        )
+        f"{momentum:g}": rows.groupby("param_seed").apply(_step_of_largest, rates, include_groups=False)
         for momentum, rows in trials.groupby("momentum")
-    }  # fmt: skip
+    }
     (found,) = pairs(largest, [(f"{_SOME:g}", "0")])
+    middles = [
+        f"{show(rates[int(steps.median())])} with momentum {momentum}"
+        for momentum, steps in largest.items() if momentum in ("0", f"{_SOME:g}") and steps.median() >= 0
+    ]  # fmt: skip
     return Claim(
         "with momentum only smaller learning rates are stable",
         found.smaller,
-        f"The largest rate that trains, in steps of the {len(rates)} rates: momentum {found.words('rates')}",
+        f"The largest rate that trains is {', '.join(middles) or 'not among those tried'}; in steps of the {len(rates)} rates, "
+        f"momentum {found.words('steps')}",
     )
+
+
+def _step_of_largest(trials: pd.DataFrame, rates: list[float]) -> int:
+    """Return which of the rates is the largest that trains, for the trials of one seed; -1: none does."""
+    largest = _largest(~trials.set_index("learning_rate")["diverged"])
+    return rates.index(largest) if math.isfinite(largest) else -1
 
 
 MOMENTUM = Study(

@@ -210,7 +210,7 @@ def _write_tuned(page: Writer) -> list[Claim]:
     best = {str(name): float(rate) for name, rate in means.groupby(level=0).idxmax().map(lambda key: key[1]).items()}
     page.text(
         f"""The same network on {_share(result)}, each optimizer at {trials["learning_rate"].nunique()} learning rates,
-        {"one run" if len(trials) == len(means) else f"{len(trials)} runs"} of each. The best rate is chosen by the validation accuracy
+        {_runs(trials)} of each. The best rate is chosen by the validation accuracy
         after the last epoch, which flatters all four alike."""
     )
     rows = []
@@ -238,6 +238,11 @@ def _write_tuned(page: Writer) -> list[Claim]:
     tuned = {name: trials[(trials["optimizer"] == name) & (trials["learning_rate"] == rate)]["val_accuracy"].tolist()
              for name, rate in best.items()}  # fmt: skip
     return [_ranking(_as_set(page), tuned)]
+
+
+def _runs(trials: pd.DataFrame) -> str:
+    most = int(trials.groupby(["optimizer", "learning_rate"]).size().max()) if len(trials) else 0
+    return "one run" if most == 1 else f"{most} runs"
 
 
 def _as_set(page: Writer) -> dict[str, list[float]]:
