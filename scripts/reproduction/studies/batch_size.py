@@ -127,7 +127,7 @@ BATCH_SIZE = Study(
     "small or large batches, at one rate and at one that grows with the batch?",
     [
         Run("batch_size", quick=["parameters.seed.max=1", "parameters.epochs.value=1", "data.rows=200",
-                                 "budget.trials=72", "references=off"]),
+                                 "parameters.learning_rate.values=[0.01, 0.16]", "budget.trials=24", "references=off"]),
         Run("batch_size", _ALONE,
             ["engine.cohort=off", "engine.workers=1", "parameters.learning_rate.values=[0.01]", "parameters.seed.max=2",
              "budget.trials=18", "references=off"],

@@ -187,7 +187,7 @@ INITIALIZATION = Study(
     "initialization",
     "First weights",
     "first weights, batch norm and residual connections: how deep a network do they let train?",
-    [Run("initialization", quick=["parameters.hidden_layers.values=[2, 16]", "parameters.seed.max=1", "data.rows=100",
-                                  "parameters.epochs.value=1", "budget.trials=180", "references=off"])],
+    [Run("initialization", quick=["parameters.hidden_layers.values=[16]", "parameters.seed.max=1", "data.rows=100",
+                                  "parameters.epochs.value=1", "budget.trials=90", "references=off"])],
     _write,
 )  # fmt: skip

@@ -186,7 +186,7 @@ MOMENTUM = Study(
     "momentum",
     "Momentum",
     "learning rate by momentum: how much faster, and from where on does it overshoot?",
-    [Run("momentum", quick=["parameters.seed.max=1", "parameters.epochs.value=2", "budget.trials=128",
+    [Run("momentum", quick=["parameters.seed.max=1", "parameters.epochs.value=2", "parameters.learning_rate.values=[0.03, 0.1, 10.0]", "budget.trials=48",
                             "references=off", "data.rows=100"])],
     _write,
 )  # fmt: skip
