@@ -57,13 +57,14 @@ def in_words(found: ChoiceDifference, metric: str) -> str:
     """Return a difference as a phrase: `relu better than sigmoid by 0.06 val_accuracy (0.047 to 0.075), p = 0.006`."""
     low, high = (None if bound is None else show(bound) for bound in found.shift_interval)
     bounds = f"{'-∞' if low is None else low} to {'∞' if high is None else high}"
-    chance = "too few trials for a test" if found.p_holm is None else f"p {_p(found.p_holm)}"
+    tested = "too few trials for a test" if found.p_holm is None else f"p {chance(found.p_holm)}"
     shift = show(found.shift) if found.shift is not None else "?"
     how = "better than" if found.finding == "better" else "ahead of"
-    return f"{found.left} {how} {found.right} by {shift} {metric} ({bounds}), {chance}"
+    return f"{found.left} {how} {found.right} by {shift} {metric} ({bounds}), {tested}"
 
 
-def _p(p: float) -> str:
+def chance(p: float) -> str:
+    """Return a p-value as it stands behind `p`: `= 0.02`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
@@ -75,6 +76,15 @@ def all_of(verdicts: Iterable[Verdict]) -> Verdict:
     if Verdict.HOLDS in found or Verdict.PARTLY in found:
         return Verdict.PARTLY
     return Verdict.UNKNOWN
+
+
+def first_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict on a claim that something is the best of several, from its comparison with each other one: a
+    single better one refutes it."""
+    found = list(verdicts)
+    if Verdict.FAILS in found:
+        return Verdict.FAILS
+    return all_of(found) if found else Verdict.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -104,3 +114,21 @@ def mean(values: Sequence[float]) -> Mean:
     spread = statistics.stdev(there)
     half = float(stats.t.ppf(0.975, len(there) - 1)) * spread / math.sqrt(len(there))
     return Mean(middle, middle - half, middle + half, spread, len(there))
+
+
+def geometric(values: Sequence[float]) -> Mean:
+    """Return the geometric mean of positive numbers, for what differs by orders of magnitude; zeros are left out. The
+    spread is that of the logarithms to base 10."""
+    found = mean([math.log10(value) for value in values if value > 0])
+    return Mean(10**found.value, 10**found.low, 10**found.high, found.spread, found.count)
+
+
+def against(interval: Mean, bound: float, below: bool = True) -> Verdict:
+    """Return whether a mean is below a bound (or above it): the whole interval must be on one side."""
+    if interval.count < 2:
+        return Verdict.UNKNOWN
+    if interval.high < bound:
+        return Verdict.HOLDS if below else Verdict.FAILS
+    if interval.low > bound:
+        return Verdict.FAILS if below else Verdict.HOLDS
+    return Verdict.UNKNOWN

@@ -6,11 +6,13 @@ import math
 
 
 def show(number: float) -> str:
-    """Return three significant digits, without an exponent where none is needed; `-` where there is no number."""
+    """Return three significant digits, with an exponent only where the number is huge or tiny; `-` if there is none."""
     if not math.isfinite(number):
         return "-"
     if number == 0:
         return "0"
+    if abs(number) >= 1e7:
+        return f"{number:.1e}".replace("e+", "e")
     if abs(number) >= 1000:
         return f"{number:,.0f}"
     if abs(number) < 0.0001:

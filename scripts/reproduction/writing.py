@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _DOTS = 110  # an inch: plots are 880 pixels wide
 _WIDTH = 8.0  # inches
+_COLOURS = 256
 
 
 class Writer:
@@ -67,12 +69,16 @@ class Writer:
         name: of its file, without the ending. text: what is to be seen in it, for who doesn't see it. height: inches.
         """
         from matplotlib.figure import Figure  # not pyplot, which would keep it and might open a window
+        from PIL import Image
 
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
         yield axes
         self._images.mkdir(parents=True, exist_ok=True)
-        figure.savefig(self._images / f"{name}.png", dpi=_DOTS, metadata={"Software": None})
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=_DOTS)
+        with Image.open(drawn) as image:  # with a palette it is a third as large
+            image.convert("RGB").quantize(_COLOURS).save(self._images / f"{name}.png", optimize=True)
         self.blocks.append(f"![{text}](images/course/{name}.png)")
 
 
@@ -93,7 +99,7 @@ def heat_map(
     low, high = image.get_clim()
     for row, line in enumerate(array):
         for column, value in enumerate(line):
-            bright = math.isfinite(value) and value > (low + high) / 2
+            bright = not math.isfinite(value) or value > (low + high) / 2
             text = show(value) if math.isfinite(value) else "x"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="black" if bright else "white")
 
