@@ -61,7 +61,7 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def _is_recorded(study: Study, runner: Runner) -> bool:
-    return all(runner.time_of(step) is not None for step in study.steps)
+    return all(runner.time_of(step) is not None for step in study.steps_of(runner.quick))
 
 
 def _written(study: Study, runner: Runner, output: Path) -> tuple[list[str], list[Claim]]:

@@ -59,8 +59,8 @@ def in_words(found: ChoiceDifference, metric: str) -> str:
     bounds = f"{'-∞' if low is None else low} to {'∞' if high is None else high}"
     chance = "too few trials for a test" if found.p_holm is None else f"p {_p(found.p_holm)}"
     shift = show(found.shift) if found.shift is not None else "?"
-    return f"{found.left} {'better' if found.finding == 'better' else 'ahead'} of {found.right} by {shift} {metric} " \
-        f"({bounds}), {chance}"  # fmt: skip
+    how = "better than" if found.finding == "better" else "ahead of"
+    return f"{found.left} {how} {found.right} by {shift} {metric} ({bounds}), {chance}"
 
 
 def _p(p: float) -> str:

@@ -80,7 +80,7 @@ _COUNTED = {
 
 def _section(study: Study, blocks: Sequence[str], claims: Sequence[Claim]) -> str:
     listed = [f"- {claim.text}: **{claim.verdict}**. {claim.evidence}" for claim in claims]
-    names = dict.fromkeys(f"`course/{run.sweep}`" for run in study.runs)
+    names = dict.fromkeys(f"`course/{run.sweep}`" for run in study.runs())
     head = [f"## {study.title}", f"{study.asks[0].upper()}{study.asks[1:]} ({', '.join(names)})"]
     return "\n\n".join([*head, *blocks, *(["\n".join(listed)] if listed else [])])
 
@@ -88,7 +88,7 @@ def _section(study: Study, blocks: Sequence[str], claims: Sequence[Claim]) -> st
 def _times(studies: Sequence[Study], runner: Runner) -> str:
     rows, whole, alone = [], 0.0, 0.0
     for study in studies:
-        for step in study.steps:
+        for step in study.steps_of(runner.quick):
             found = runner.time_of(step)
             if found is None:
                 continue

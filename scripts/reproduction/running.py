@@ -83,7 +83,7 @@ class Runner:
 
     def run(self, study: Study, say: Callable[[str], None]) -> None:
         """Run what a study has not recorded yet. Raises CommandFailed."""
-        for step in study.steps:
+        for step in study.steps_of(self.quick):
             if self._key(step) in self._known:
                 continue
             arguments = self._arguments(step, study)
@@ -103,7 +103,7 @@ class Runner:
 
     def _arguments(self, step: Run | Then, study: Study) -> list[str]:
         if isinstance(step, Then):
-            return [*step.arguments, *(step.quick if self.quick else ())]
+            return [*step.arguments, *((step.quick or ()) if self.quick else ())]
         where = ["-o", f"data.root={self._cifar10}"] if study.cifar10 and self._cifar10 else []
         return [*step.arguments(self.quick), *where]
 
@@ -143,7 +143,8 @@ class Runner:
 
     def _do(self, arguments: Sequence[str]) -> None:
         done = self._command(arguments, self.home, os.environ)
-        (self.home / "said.log").open("a").write(f"$ hpo {shlex.join(arguments)}\n{done.stdout}{done.stderr}\n")
+        with (self.home / "said.log").open("a") as log:
+            log.write(f"$ hpo {shlex.join(arguments)}\n{done.stdout}{done.stderr}\n")
         if done.returncode:
             raise CommandFailed(
                 f"hpo {shlex.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"

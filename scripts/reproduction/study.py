@@ -17,14 +17,14 @@ class Run:
     """One command of a study that trains.
 
     sweep: a file of search_spaces/course. name: the study's; "": as the file says. options: of `-o`, KEY=VALUE.
-    quick: further ones with `--quick`, which make it small. timed: it has a row in the table of times, and a few of its
+    quick: further ones with `--quick`, which make it small; None: it is not run then. timed: it has a row in the table of times, and a few of its
     trials are trained one by one to say what all would have taken; False where it has no stacks to compare with.
     """
 
     sweep: str
     name: str = ""
     options: Sequence[str] = ()
-    quick: Sequence[str] = ()
+    quick: Sequence[str] | None = ()
     timed: bool = True
 
     @property
@@ -33,7 +33,7 @@ class Run:
 
     def arguments(self, quick: bool) -> list[str]:
         """Return what stands behind `hpo`."""
-        options = [*self.options, *(self.quick if quick else ())]
+        options = [*self.options, *((self.quick or ()) if quick else ())]
         named = [f"name={self.name}"] if self.name else []
         return ["sweep", f"course/{self.sweep}", *(word for option in (*named, *options) for word in ("-o", option))]
 
@@ -44,7 +44,7 @@ class Then:
     the files that earlier ones have written are."""
 
     arguments: Sequence[str]
-    quick: Sequence[str] = ()  # further ones with --quick
+    quick: Sequence[str] | None = ()  # further ones with --quick; None: it is not run then
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,10 @@ class Study:
     write: Callable[[Writer], list[Claim]]
     cifar10: bool = False
 
-    @property
-    def runs(self) -> list[Run]:
-        return [step for step in self.steps if isinstance(step, Run)]
+    def steps_of(self, quick: bool) -> list[Run | Then]:
+        """Return what is run, all or what `--quick` runs."""
+        return [step for step in self.steps if not quick or step.quick is not None]
+
+    def runs(self, quick: bool = False) -> list[Run]:
+        """Return the sweeps among it."""
+        return [step for step in self.steps_of(quick) if isinstance(step, Run)]
