@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpo.review.comparison.chance import wilson
+from hpo.review.comparison.chance import LEVEL, wilson
 from reproduction.claims import Mean, Verdict, mean
 
 if TYPE_CHECKING:
@@ -40,6 +40,25 @@ def more(left: Share, right: Share) -> Verdict:
     if left.interval[0] > right.interval[1]:
         return Verdict.HOLDS
     return Verdict.FAILS if left.interval[1] < right.interval[0] else Verdict.UNKNOWN
+
+
+def more_often(left: pd.Series, right: pd.Series) -> tuple[Verdict, str]:
+    """Return whether something is true more often on the left, and the figures in words.
+
+    Both are flags of runs that are alike but for what is compared, with the same index. By McNemar's exact test
+    (Psychometrika 12, 1947, 153-157): of the pairs that differ, how many differ this way round.
+    """
+    from scipy.stats import binomtest
+
+    both = [(bool(left[key]), bool(right[key])) for key in left.index if key in right.index]
+    first, second = both.count((True, False)), both.count((False, True))
+    if first + second == 0:
+        return Verdict.UNKNOWN, f"of {len(both)} pairs none differ"
+    p = float(binomtest(first, first + second).pvalue)
+    told = f"of {len(both)} pairs {first} differ this way round and {second} the other, p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
+    if p > LEVEL:
+        return Verdict.UNKNOWN, told
+    return Verdict.HOLDS if first > second else Verdict.FAILS, told
 
 
 def by_seed(trials: pd.DataFrame, column: str) -> pd.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reproduction.claims import Claim, better, mean
+from reproduction.claims import Claim, Mean, better, mean
 from reproduction.shares import above_zero, by_seed, paired
 from reproduction.study import Run, Study
 from reproduction.writing import Writer
@@ -27,7 +27,8 @@ _METRICS = {
 
 def _write(page: Writer) -> list[Claim]:
     result = page.result("losses_imbalance")
-    trials = result.trials
+    everything = result.trials
+    trials = _fixed(everything)
     there = {name: words for name, words in _METRICS.items() if name in trials and trials[name].notna().any()}
     page.text(
         f"""{result.sweep["data"]["rows"]:,} rows, {100 * result.sweep["data"]["imbalance"]:.0f} % of them of class 1,
@@ -53,6 +54,8 @@ def _write(page: Writer) -> list[Claim]:
         axes[1].set_xlabel("epoch")
         axes[1].set_ylabel("F1 of the rare class")
         axes[1].set_title("mean over seeds", fontsize="medium")
+    if "threshold_rule" in everything:
+        _thresholds(page, everything)
     return [
         *(_judged(page, loss) for loss in ("weighted_bce", "focal")),
         *(
@@ -67,6 +70,35 @@ def _of(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
     return frame[frame["loss"] == loss]
 
 
+def _fixed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that call a row of class 1 from a probability of 0.5 on: all of a study without thresholds."""
+    return trials[trials["threshold_rule"] == "fixed"] if "threshold_rule" in trials else trials
+
+
+def _thresholds(page: Writer, trials: pd.DataFrame) -> None:
+    chosen = trials[trials["threshold_rule"] == "best_f1"]
+    page.table(
+        ["threshold chosen on validation", *_LOSSES.values()],
+        [
+            [f"{words}, mean (95 %)", *(str(mean(_of(chosen, loss)[name])) for loss in _LOSSES)]
+            for name, words in (
+                ("val_threshold", "the threshold"), ("val_f1", "F1"), ("val_recall", "recall"), ("val_precision", "precision")
+            )
+        ] + [["F1 less that at 0.5, in pairs of a seed", *(str(_gain(trials, loss)) for loss in _LOSSES)]],
+    )  # fmt: skip
+    page.text(
+        """Above, a row is of the rare class where its probability is above 0.5; here, where it is above the threshold with the
+        largest F1 on the validation rows. These figures flatter: they are of the rows that the threshold was chosen on."""
+    )
+
+
+def _gain(trials: pd.DataFrame, loss: str) -> Mean:
+    chosen, fixed = (
+        by_seed(_of(trials[trials["threshold_rule"] == rule], loss), "val_f1") for rule in ("best_f1", "fixed")
+    )
+    return paired(chosen, fixed)
+
+
 def _one(trials: pd.DataFrame, parameter: str) -> str:
     """Return the value that a parameter has where it is there."""
     values = trials[parameter].dropna().unique()
@@ -75,7 +107,10 @@ def _one(trials: pd.DataFrame, parameter: str) -> str:
 
 def _judged(page: Writer, loss: str) -> Claim:
     """F1 is the sweep's metric: by its own test."""
-    compared = page.result("losses_imbalance").compare(by="loss")
+    result = page.result("losses_imbalance")
+    compared = result.compare(
+        by="loss", where="threshold_rule == 'fixed'" if "threshold_rule" in result.trials else None
+    )
     return Claim(f"{_LOSSES[loss]} raises the F1 of the rare class", *better(compared, loss, "bce"))
 
 
