@@ -10,10 +10,10 @@ from reproduction.claims import Claim, Verdict
 from reproduction.study import Study
 from reproduction.writing import Writer
 
-_X = np.array([[0.5, -1.2, 0.3], [1.0, 0.4, -0.7]])
-_Y = np.array([1.0, 0.0])
-_RATE = 0.5
-_NEAR = 1e-6  # float32 has seven digits
+X = np.array([[0.5, -1.2, 0.3], [1.0, 0.4, -0.7]])
+Y = np.array([1.0, 0.0])
+RATE = 0.5
+NEAR = 1e-6  # float32 has seven digits
 _LOSSES = ("bce", "mse")
 _TENSORS = ("hidden weights", "hidden biases", "output weights", "output bias")
 
@@ -27,16 +27,16 @@ def step_by_hand(first: Any, first_bias: Any, last: Any, last_bias: Any, loss: s
 
     first [4, 3], first_bias [4], last [1, 4], last_bias [1].
     """
-    hidden = _sigmoid(_X @ first.T + first_bias)  # [2, 4]
+    hidden = _sigmoid(X @ first.T + first_bias)  # [2, 4]
     output = _sigmoid(hidden @ last.T + last_bias)[:, 0]  # [2]
-    of_output = {"bce": output - _Y, "mse": 2 * (output - _Y) * output * (1 - output)}[loss][:, None] / len(_X)
+    of_output = {"bce": output - Y, "mse": 2 * (output - Y) * output * (1 - output)}[loss][:, None] / len(X)
     of_hidden = of_output @ last * hidden * (1 - hidden)
     return (
         output,
-        first - _RATE * of_hidden.T @ _X,
-        first_bias - _RATE * of_hidden.sum(0),
-        last - _RATE * of_output.T @ hidden,
-        last_bias - _RATE * of_output.sum(0),
+        first - RATE * of_hidden.T @ X,
+        first_bias - RATE * of_hidden.sum(0),
+        last - RATE * of_output.T @ hidden,
+        last_bias - RATE * of_output.sum(0),
     )
 
 
@@ -51,10 +51,10 @@ def _platform(loss: str) -> tuple[Any, list[Any], list[Any]]:
     from hpo.training.task import Split, Splits
     from objectives.binary import Binary
 
-    split = Split(torch.tensor(_X, dtype=torch.float32), torch.tensor(_Y, dtype=torch.float32))
+    split = Split(torch.tensor(X, dtype=torch.float32), torch.tensor(Y, dtype=torch.float32))
     params: dict[str, Any] = {
         "hidden_layers": [4], "activation": "sigmoid", "output_activation": "sigmoid", "loss": loss,
-        "optimizer": "sgd", "learning_rate": _RATE, "batch_size": len(_X),
+        "optimizer": "sgd", "learning_rate": RATE, "batch_size": len(X),
     }  # fmt: skip
     run = start(Binary(), Splits(split, split, split), TrialSpec(0, params, 3, 1), torch.device("cpu"))
 
@@ -69,8 +69,8 @@ def _platform(loss: str) -> tuple[Any, list[Any], list[Any]]:
 
 def _write(page: Writer) -> list[Claim]:
     page.text(
-        f"""{len(_X)} rows of {_X.shape[1]} numbers, 4 sigmoid units, 1 sigmoid output: the same weights in the platform's model and in
-        NumPy. Compared are the two outputs, and all weights after one step of gradient descent (rate {_RATE}) along BCE and along
+        f"""{len(X)} rows of {X.shape[1]} numbers, 4 sigmoid units, 1 sigmoid output: the same weights in the platform's model and in
+        NumPy. Compared are the two outputs, and all weights after one step of gradient descent (rate {RATE}) along BCE and along
         MSE. The platform computes in float32, which has seven digits, NumPy in float64."""
     )
     rows: list[list[object]] = []
@@ -86,8 +86,8 @@ def _write(page: Writer) -> list[Claim]:
     page.table(["", "platform", "NumPy", "largest difference of all"], rows)
     return [Claim(
         "a forward pass and a step of backpropagation written in NumPy give what the framework gives",
-        Verdict.HOLDS if furthest < _NEAR else Verdict.FAILS,
-        f"The largest difference is {furthest:.1e}; below {_NEAR:g} counts as the same",
+        Verdict.HOLDS if furthest < NEAR else Verdict.FAILS,
+        f"The largest difference is {furthest:.1e}; below {NEAR:g} counts as the same",
     )]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ _DATA = {"perceptron": "separable rows", "perceptron_xor": "XOR"}
 
 
 @dataclass(frozen=True)
-class _Geometry:
+class Geometry:
     """Of training rows with a 1 put behind them, for the bias. margin: 0 where no plane separates the classes."""
 
     rows: int
@@ -34,17 +34,17 @@ class _Geometry:
         return (self.radius / self.margin) ** 2 if self.margin else math.inf
 
 
-def _geometry(data: dict[str, Any]) -> _Geometry:
+def geometry(data: dict[str, Any]) -> Geometry:
     """Work out R and the largest margin of the rows that a sweep's `data` section makes."""
     from objectives.binary import Binary
 
     train = Binary().splits(data).train
     x = np.column_stack([train.x.double().numpy(), np.ones(len(train.y))])
     signed = x * np.where(train.y.numpy() > 0.5, 1.0, -1.0)[:, None]
-    return _Geometry(len(x), float(np.linalg.norm(x, axis=1).max()), _margin(signed))
+    return Geometry(len(x), float(np.linalg.norm(x, axis=1).max()), margin_of(signed))
 
 
-def _margin(signed: Any) -> float:
+def margin_of(signed: Any) -> float:
     """Return the largest margin of a plane through 0 with all of these rows on one side; 0 if there is none.
 
     The shortest w with w·row >= 1 for each row, as least squares of non-negative numbers (Lawson and Hanson, Solving
@@ -66,7 +66,7 @@ def _margin(signed: Any) -> float:
 def _write(page: Writer) -> list[Claim]:
     results = {name: page.result(name) for name in _DATA}
     mistakes = {name: _mistakes(result.curves) for name, result in results.items()}
-    geometries = {name: _geometry(result.sweep["data"]) for name, result in results.items()}
+    geometries = {name: geometry(result.sweep["data"]) for name, result in results.items()}
     first = geometries["perceptron"]
     page.text(
         f"""One neuron with `loss: perceptron`, weights that begin at 0, one row at a time: a row on the wrong side of the plane, or
@@ -110,7 +110,7 @@ def _until_first_clean(mistakes: pd.DataFrame) -> Any:
     return np.nansum(mistakes.to_numpy(), axis=1)
 
 
-def _draw(axes: Axes, mistakes: pd.DataFrame, words: str, shape: _Geometry) -> None:
+def _draw(axes: Axes, mistakes: pd.DataFrame, words: str, shape: Geometry) -> None:
     total = mistakes.cumsum(axis=1)
     for index, (_, run) in enumerate(total.iterrows()):
         axes.plot(run.index, run, color="C0", alpha=0.6, linewidth=1, label="a run" if not index else None)
@@ -123,7 +123,7 @@ def _draw(axes: Axes, mistakes: pd.DataFrame, words: str, shape: _Geometry) -> N
     axes.legend(fontsize="small")
 
 
-def _converges(mistakes: pd.DataFrame, shape: _Geometry) -> Claim:
+def _converges(mistakes: pd.DataFrame, shape: Geometry) -> Claim:
     sums, ends = _until_first_clean(mistakes), share_of(np.isfinite(_ends(mistakes)))
     epochs = mistakes.shape[1]
     within = bool(shape.margin) and bool((sums <= shape.bound).all())
@@ -135,7 +135,7 @@ def _converges(mistakes: pd.DataFrame, shape: _Geometry) -> Claim:
     )  # fmt: skip
 
 
-def _never(mistakes: pd.DataFrame, shape: _Geometry) -> Claim:
+def _never(mistakes: pd.DataFrame, shape: Geometry) -> Claim:
     ends, least = share_of(np.isfinite(_ends(mistakes))), float(np.nanmin(mistakes.to_numpy()))
     plane = "no plane separates these rows, so no run ever can" if not shape.margin else "a plane separates these rows"
     return Claim(
