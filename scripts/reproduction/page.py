@@ -81,7 +81,8 @@ _COUNTED = {
 def _section(study: Study, blocks: Sequence[str], claims: Sequence[Claim]) -> str:
     listed = [f"- {claim.text}: **{claim.verdict}**. {claim.evidence}" for claim in claims]
     names = dict.fromkeys(f"`course/{run.sweep}`" for run in study.runs())
-    head = [f"## {study.title}", f"{study.asks[0].upper()}{study.asks[1:]} ({', '.join(names)})"]
+    files = f" ({', '.join(names)})" if names else ""
+    head = [f"## {study.title}", f"{study.asks[0].upper()}{study.asks[1:]}{files}"]
     return "\n\n".join([*head, *blocks, *(["\n".join(listed)] if listed else [])])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from reproduction.studies.by_hand import NEAR, RATE, X, Y, step_by_hand
 
 from hpo.events import TrialSpec
 from hpo.training.evaluation import predict
@@ -20,13 +21,6 @@ from hpo.training.task import Split, Splits
 from .tiny import CPU, task_of
 
 Array = NDArray[np.float64]
-X = np.array([[0.5, -1.2, 0.3], [1.0, 0.4, -0.7]])
-Y = np.array([1.0, 0.0])
-RATE = 0.5
-
-
-def sigmoid(z: Array) -> Array:
-    return 1 / (1 + np.exp(-z))
 
 
 def run_of(loss: str, number: int = 0) -> Run:
@@ -44,27 +38,12 @@ def weights(run: Run) -> tuple[Array, Array, Array, Array]:
     return state["0.weight"], state["0.bias"], state["3.weight"], state["3.bias"]
 
 
-def step_by_hand(first: Array, first_bias: Array, last: Array, last_bias: Array, loss: str) -> tuple[Array, ...]:
-    """Return the outputs [2] of these weights, and the weights after a step of gradient descent along the mean loss."""
-    hidden = sigmoid(X @ first.T + first_bias)  # [2, 4]
-    output = sigmoid(hidden @ last.T + last_bias)[:, 0]  # [2]
-    of_output = {"bce": output - Y, "mse": 2 * (output - Y) * output * (1 - output)}[loss][:, None] / len(X)
-    of_hidden = of_output @ last * hidden * (1 - hidden)
-    return (
-        output,
-        first - RATE * of_hidden.T @ X,
-        first_bias - RATE * of_hidden.sum(0),
-        last - RATE * of_output.T @ hidden,
-        last_bias - RATE * of_output.sum(0),
-    )
-
-
 @pytest.mark.parametrize("loss", ["bce", "mse"])
 def test_a_forward_pass_and_a_step_are_those_of_numpy(loss: str) -> None:
     run = run_of(loss)
     output, *expected = step_by_hand(*weights(run), loss)
     found = run.data.units.answer(predict(run.task, run.model, run.train.x, run.params)).sigmoid()
-    assert np.abs(found.numpy() - output).max() < 1e-6
+    assert np.abs(found.numpy() - output).max() < NEAR
     train_step(run, torch.tensor([0, 1]), 0)
     stack = Cohort([run_of(loss, number) for number in (1, 2)])
     with torch.no_grad():
@@ -72,4 +51,4 @@ def test_a_forward_pass_and_a_step_are_those_of_numpy(loss: str) -> None:
     for each in stack.runs:
         stack.settle(each)
     for changed in (run, *stack.runs):
-        assert max(np.abs(ours - theirs).max() for ours, theirs in zip(weights(changed), expected, strict=True)) < 1e-6
+        assert max(np.abs(ours - theirs).max() for ours, theirs in zip(weights(changed), expected, strict=True)) < NEAR
