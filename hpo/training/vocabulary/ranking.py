@@ -38,6 +38,7 @@ def _anywhere(scores: Tensor, positive: Tensor) -> Ranks:
     ordered, order = scores.sort(-1)
     ordered = ordered.contiguous()
     below = torch.searchsorted(ordered, ordered)  # of sorted values: several times as fast as of shuffled ones
+    below.clamp_(max=below.shape[-1] - 1)  # a NaN, of a model that went astray in a stack, is below no row
     up_to = torch.searchsorted(ordered, ordered, right=True)
     return Ranks(below, up_to, positive.gather(-1, order).long())
 

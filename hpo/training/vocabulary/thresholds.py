@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ else:
     torch = lazy_import("torch")
 
 HALF = 0.5
-_NEAREST = 1e-9
-"""To 0 and to 1: a float64 tells a threshold that is no nearer from its neighbours."""
+_EDGE = math.log((1 - 1e-9) / 1e-9)
+"""Of the logits of thresholds: a float64 tells a probability no nearer to 0 or 1 than 1e-9 from its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ def best_f1(logits: Tensor, targets: Tensor) -> Tensor:
     below = torch.cat([torch.full_like(scores[..., :1], -torch.inf), scores[..., :-1]], -1)
     middle = (below + scores) / 2
     middle[..., 0] = torch.logit(scores[..., 0].sigmoid() / 2)
-    edge = -logit_of(_NEAREST)
-    at = torch.where((below <= 0) & (scores > 0), 0.0, middle.clamp(-edge, edge))
+    at = torch.where((below <= 0) & (scores > 0), 0.0, middle.clamp(-_EDGE, _EDGE))
     f1 = torch.where((below <= at) & (at < scores), 2 * hits / (called + positives), -1.0)
     largest = f1.amax(-1, keepdim=True)
     nearest = torch.where(f1 == largest, at.abs(), torch.inf).argmin(-1, keepdim=True)

@@ -15,7 +15,6 @@ from torch import Tensor
 from hpo.training.task import Kind
 from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.metrics import (
-    BINS,
     METRICS,
     OF_PROBABILITIES,
     LogitReading,
@@ -30,9 +29,9 @@ Case = tuple[Tensor, Tensor]
 
 
 def calibration_error(y: NDArray[Any], p: NDArray[Any]) -> float:
-    """Return the mean over rows of what scikit-learn's calibration curve has of their bins."""
-    shares, means = calibration_curve(y, p, n_bins=BINS)  # of the bins that have rows
-    sizes = np.bincount(np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], p))
+    """Return the mean over rows of what scikit-learn's calibration curve has of their bins, of which there are 15."""
+    shares, means = calibration_curve(y, p, n_bins=15)  # of the bins that have rows
+    sizes = np.bincount(np.searchsorted(np.linspace(0, 1, 16)[1:-1], p))
     return float(np.average(abs(shares - means), weights=sizes[sizes > 0]))
 
 
@@ -142,10 +141,20 @@ def test_a_cohort_is_its_members(kind: Kind, own_targets: bool) -> None:
 
 def test_an_edge_belongs_to_the_bin_below_it() -> None:
     """Also where it comes back from a logit with other last digits."""
-    p = torch.arange(1, BINS).repeat(7).double() / BINS
+    p = torch.arange(1, 15).repeat(7).double() / 15
     y = (torch.arange(len(p)) % 3 == 0).double()
-    found = measure("binary", torch.logit(p), y)["calibration_error"].item()
+    found = measure("binary", torch.logit(p + 1e-11 * (torch.arange(len(p)) % 2)), y)["calibration_error"].item()
     assert found == pytest.approx(calibration_error(y.numpy(), p.numpy()), abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_that_went_astray_changes_nothing_for_the_others(dtype: torch.dtype) -> None:
+    outputs, targets = (each.to(dtype) for each in cases("binary")["noisy"])
+    astray = outputs.clone()
+    astray[::3], astray[1::3] = torch.nan, torch.inf
+    found = measure("binary", torch.stack([outputs, outputs * torch.nan, astray]), targets)
+    alone = measure("binary", outputs, targets)
+    assert {name: value[0].item() for name, value in found.items()} == pytest.approx(as_floats(alone), abs=1e-12)
 
 
 def test_without_probabilities_only_an_order_is_measured() -> None:
