@@ -12,6 +12,8 @@ from hpo.lazy import lazy_import
 from hpo.model.folder import read_config
 from hpo.model.preprocessing import Fitted, features, restored
 from hpo.spec.faults import UserError
+from hpo.training.vocabulary.metrics import are_called
+from hpo.training.vocabulary.thresholds import HALF, logit_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +55,11 @@ class LoadedModel:
         return self.config["classes"] or list(range(max(2, self.config["outputs"])))
 
     @property
+    def threshold(self) -> float:
+        """Of two classes: a row is of the second one where its probability is above it."""
+        return float(self.config.get("threshold") or HALF)  # earlier releases had no other
+
+    @property
     def preprocessing(self) -> Fitted:
         """What turns rows into the model's features; None: rows are taken as they are."""
         return self._fitted
@@ -91,7 +98,7 @@ class LoadedModel:
         if not self.classes:
             return pd.DataFrame({"prediction": outputs.numpy()}, index), told
         # As the metrics have it; a probability of one half says less than its logit.
-        codes = (outputs > 0).long() if outputs.dim() == 1 else outputs.argmax(-1)
+        codes = are_called(outputs, logit_of(self.threshold)).long() if outputs.dim() == 1 else outputs.argmax(-1)
         names = pd.Index(self.classes).take(codes.numpy())
         columns = [f"probability_{name}" for name in self.classes]
         found = pd.DataFrame(self._probabilities(outputs), index, columns)

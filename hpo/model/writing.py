@@ -37,6 +37,7 @@ def write_model(folder: Path, run: Run, splits: Splits, facts: Mapping[str, Any]
         "output": "values in the target's own units" if run.task.kind == "regression" else "logits",
         "outputs": splits.outputs,
         "classes": list(splits.classes) or None,
+        "threshold": run.threshold.probability if run.task.kind == "binary" else None,
         "target_transform": dict(run.data.units.transform) or None,
         "preprocessing": fitted.plain() if fitted is not None else None,
         "weights": weights,

@@ -80,7 +80,7 @@ def _training(begin: Callable[[], list[Run]], keeper: Keeper, parts: int) -> Eve
         for run in runs:
             if parts > 1 and run.batching.skip_single:
                 raise _CannotSplit("its batch can't be split: the model has batch norm")
-            run.parts = parts
+            run.in_parts(parts)
         return runs
 
     yield from train_members(resumed(begin_in_parts), keeper=keeper)

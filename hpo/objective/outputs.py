@@ -37,7 +37,8 @@ class LeavingOutputs:
 
     The file has, as NumPy writes arrays: `outputs`, float32 [rows] or [rows, classes], the model's raw ones, of which
     the loss is taken; `values`, of the same shape, what they say: in the target's own units, or as logits (where they
-    are not the same); and `rows`, the digest of the test rows.
+    are not the same); `threshold`, of two classes: the probability above which a row is of class 1; and `rows`, the
+    digest of the test rows.
     """
 
     def __init__(self, channel: Channel, x: Callable[[], Tensor]) -> None:
@@ -75,6 +76,8 @@ class LeavingOutputs:
             arrays = {"outputs": outputs.cpu().numpy(), "rows": np.array(digest_of_rows(x))}
             if run.task.kind == "regression" or run.data.units.activation is not None:
                 arrays["values"] = run.data.units.answer(outputs).cpu().numpy()
+            if run.task.kind == "binary":
+                arrays["threshold"] = np.array(run.threshold.probability)
             path = Path(tempfile.mkdtemp(prefix="hpo-output-"), OUTPUTS_FILE)
             with path.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)

@@ -95,7 +95,7 @@ def with_weights(beginning: Beginning, trial: TrialSpec, file: Path, threads: in
     with _as_a_worker(threads):
         run = beginning.each(trial)[0]()
         take_weights(run, file)
-        return Retrained(run, {run.epochs: validate(run)}, None)
+        return Retrained(run, {run.epochs: validate(run, choose=False)}, None)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def on_both(splits: Splits) -> Splits:
 def _alone(beginning: Beginning, trial: TrialSpec, parts: int, listener: _Listener) -> Run:
     runs = beginning.runs(trial)
     for run in runs:
-        run.parts = parts
+        run.in_parts(parts)
     for event in train_members(runs):
         listener.exchange([event])
     return runs[0]

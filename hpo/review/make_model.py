@@ -28,11 +28,13 @@ from hpo.spec.faults import UserError
 from hpo.spec.grammar import Stack
 from hpo.spec.space import show
 from hpo.training.members import Member, of_member
+from hpo.training.vocabulary.thresholds import HALF
 
 if TYPE_CHECKING:
     from hpo.objective.retrain import Manner, Retrained
     from hpo.objective.torch_task import TorchObjective
     from hpo.training.task import Splits
+    from hpo.training.vocabulary.thresholds import Threshold
 
 Rows = Literal["train", "train+validation"]
 ROUNDING = 1e-3
@@ -146,7 +148,7 @@ def make_model(
         from hpo.model.writing import write_model
 
         written = write_model(draft.folder, made.found.run, made.splits, _facts(chosen, made))
-    remarks = (*made.remarks, *_of_members(chosen, written))
+    remarks = (*made.remarks, *_of_members(chosen, written), *_of_threshold(made.found.run.threshold, written))
     return MadeModel(folder, chosen.trial, comparison, remarks, written, made.kept)
 
 
@@ -268,6 +270,9 @@ def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[
         raise
     except RAISED as error:
         raise UserError(f"trial {trial.number} can't be trained again: {one_line(error)}") from error
+    threshold = found.run.threshold
+    if chosen.on != "train" and threshold.is_chosen:  # on rows that were not trained on, which are none any more
+        threshold.probability = trial.steps[max(trial.steps)]["val_threshold"]
     if found.end is not None:
         what = f"diverged in epoch {found.end.epoch}" if isinstance(found.end, Diverged) else "ended early"
         raise UserError(f"trial {trial.number} {what} this time, so there is no model")
@@ -326,6 +331,14 @@ def _of_members(chosen: _Chosen, written: Mapping[str, Any]) -> Iterator[str]:
         name = chosen.study.sweep.metric.name
         own = f"its own {name} is {show(written['metrics'].get(name))}"
         yield f"the model is that of the first of the trial's {members} members; {own}, the trial's value is their mean"
+
+
+def _of_threshold(threshold: Threshold, written: Mapping[str, Any]) -> Iterator[str]:
+    """Say from which probability on a model calls a row class 1, if that is not one half."""
+    if written["kind"] == "binary" and threshold.probability != HALF:
+        name = repr(str(written["classes"][1])) if written["classes"] else "class 1"
+        how = ", as it was chosen on the validation rows" if threshold.is_chosen else ""
+        yield f"a row is {name} where its probability of that is above {show(threshold.probability)}{how}"
 
 
 def _away(now: float | None, then: float) -> float:

@@ -13,11 +13,12 @@ from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.initializers import INITIALIZERS
 from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
 from hpo.training.vocabulary.losses import LOSSES
-from hpo.training.vocabulary.metrics import METRICS
+from hpo.training.vocabulary.metrics import BINS, METRICS
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.registry import Registry
 from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
+from hpo.training.vocabulary.thresholds import THRESHOLD_RULES
 
 _HEAD = """# Vocabulary
 
@@ -38,8 +39,9 @@ nothing for a regression. Naming what is built in (`sigmoid` with `bce`, say) gi
   which takes each class against the rest). What was clamped passes no gradient.
 - `mse` and `mae` take what was made as it is, and compare it with 0 and 1.
 - In a regression what was made is the prediction, on the scale of `target_transform`.
-- A row is of class 1 where what was made is above 0.5; of several classes it is of the one with the largest. Metrics,
-  predictions and `hpo model` go by this: the program and the ONNX file give the logits that what was made stands for.
+- A row is of class 1 where what was made is above the [threshold](#thresholds); of several classes it is of the one
+  with the largest. Metrics, predictions and `hpo model` go by this: the program and the ONNX file give the logits that
+  what was made stands for.
 
 | output | usual with | trouble |
 | --- | --- | --- |
@@ -48,6 +50,38 @@ nothing for a regression. Naming what is built in (`sigmoid` with `bce`, say) gi
 | `linear` | `mse`, `mae` in a regression | `bce`, `cross_entropy`: nothing is learned from outputs outside of (0, 1) |
 | `relu`, `softplus` | a regression of targets above 0 | others are out of reach; a `relu` of 0 for all rows stays 0 |
 | `tanh` | a regression of targets between -1 and 1 | `bce`, `cross_entropy`: nothing is learned from outputs below 0 |
+"""
+_THRESHOLDS = """
+A row of a two-class task is called class 1 where its probability is above the threshold. `accuracy`,
+`balanced_accuracy`, `f1`, `precision` and `recall` go by it, and so do the test metrics of `hpo confirm` and the
+classes that a model of `hpo model` predicts, with `hpo predict` and in MLflow (`threshold` in model.json; the program
+and the ONNX file give logits, as always). `roc_auc`, `average_precision`, `brier` and `calibration_error` need none.
+
+`threshold_rule: best_f1` takes the threshold with the largest F1 of class 1 on the validation rows (Lipton, Elkan and
+Naryanaswamy 2014, "Optimal thresholding of classifiers to maximize F1 measure"), anew in each epoch.
+
+- `val_threshold` is the threshold that was chosen; the `val_` metrics of that epoch are those at it. So they flatter
+  the trial: the threshold was chosen on the very rows that they are measured on, the more so the fewer rows of class 1
+  there are. The test rows, which no threshold was chosen on, say what it is worth (`hpo confirm`).
+- `train_` metrics go by the threshold that stood when their epoch began: 0.5 in the first.
+- The threshold lies halfway between the logits of two neighbouring rows, or it is 0.5 if that lies between the two. If
+  F1 is largest with all rows called class 1, it is half the lowest probability. (So all are called class 1 where all
+  have the same probability.) Of thresholds with the same F1 it is the one nearest to 0.5 by its logit. With validation
+  rows of one class only it is 0.5. None is nearer to 0 or 1 than 1e-9.
+- Each seed or fold of a trial has its own, and each is recorded (`val_threshold.1`); the model is that of the first
+  seed, with its threshold. On the rows of training and validation together (`hpo model --on train+validation`) the
+  threshold is the trial's `val_threshold`, since no rows are left to choose on.
+- References are measured at 0.5: beside `best_f1`, compare with them by a metric that needs no threshold.
+"""
+_PROBABILITIES = f"""
+Of the two-class metrics, `average_precision` is the area under the curve of precision and recall, as scikit-learn
+defines it; the share of class 1 is what a model without knowledge has. `brier` is the mean squared difference between
+the probability of class 1 and the label, 0 or 1. `calibration_error` is the expected calibration error: rows are put
+into {BINS} bins of equal width by their probability of class 1, and it is how far the mean probability of a bin is
+from its share of class 1, averaged over rows (Naeini et al. 2015, "Obtaining well calibrated probabilities using
+Bayesian binning"; as many bins as Guo et al. 2017, "On calibration of modern neural networks"). These two need
+probabilities: they are not reported, and no metric for a sweep, with the losses `hinge` and `perceptron`, or with an
+`output_activation` other than `sigmoid` or `default`.
 """
 _PENALTY = """
 ### L1 penalty
@@ -82,6 +116,7 @@ def vocabulary_page() -> str:
     registries += [(f"Losses: {kind}", registry) for kind, registry in LOSSES.items()]
     parts += [_section(title, registry) for title, registry in registries]
     parts.append(_OUTPUTS)
+    parts += [_section("Thresholds", THRESHOLD_RULES), _THRESHOLDS]
     registries = [("Schedules", SCHEDULES), ("Initializers", INITIALIZERS)]
     registries += [
         ("Outliers in regression targets", OUTLIERS),
@@ -104,6 +139,8 @@ def vocabulary_page() -> str:
         for choice in registry
         for name, _ in choice.counts
     ]
+    parts.append("- binary, with `threshold_rule: best_f1`: `val_threshold` besides (likewise)\n")
+    parts.append(_PROBABILITIES)
     return "".join(parts)
 
 

@@ -148,11 +148,14 @@ class KnownMetric:
         trials cannot be compared, and the metric is refused as the sweep's target.
     without_scale: values of hyperparameters beside which the metric has no scale at all, {"loss": ("perceptron",)}:
         what only makes weights smaller makes it better. It is refused as the target where one of them can be.
+    absent_with: values of hyperparameters beside which the metric is not reported, and why: {"loss": {"hinge": "a
+        margin is no probability"}}. It is refused likewise.
     """
 
     goal: Goal
     varies_with: frozenset[str] = frozenset()
     without_scale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    absent_with: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpo.spec import conditions
@@ -210,16 +210,19 @@ def check_metric(name: str, goal: str | None, space: Space, contract: Contract) 
             f"{name} is better when {better}, but goal is {goal}", ("metric", "goal"), remedy=f"goal: {known.goal}"
         )
     changing = [parameter.name for parameter in space.searched() if parameter.name in known.varies_with]
-    others = [metric for metric, fact in contract.metrics.items() if not fact.varies_with and metric.startswith("val_")]
+    others = [
+        metric
+        for metric, fact in contract.metrics.items()
+        if not fact.varies_with and not fact.absent_with and metric.startswith("val_")
+    ]
     for other, values in known.without_scale.items():
-        if other in space.names():
-            found = [value for value in values if space[other].domain.holds(value)]
-        else:
-            found = [value for value in values if contract.parameters[other].default == value]
-        if found and not changing:
-            message = (
-                f"{name} says nothing of how good a trial is with {other}: {found[0]}: smaller weights make it smaller"
-            )
+        if (value := _possible(other, values, space, contract)) and not changing:
+            why = "smaller weights make it smaller"
+            message = f"{name} says nothing of how good a trial is with {other}: {value}: {why}"
+            yield Fault(message, ("metric", "name"), remedy=f"use one of {', '.join(others)}")
+    for other, reasons in known.absent_with.items():
+        if value := _possible(other, reasons, space, contract):
+            message = f"{name} is not reported with {other}: {value}: {reasons[value]}"
             yield Fault(message, ("metric", "name"), remedy=f"use one of {', '.join(others)}")
     if changing:
         yield Fault(
@@ -227,6 +230,14 @@ def check_metric(name: str, goal: str | None, space: Space, contract: Contract) 
             ("metric", "name"),
             remedy=f"use one of {', '.join(others)}",
         )
+
+
+def _possible(name: str, values: Iterable[str], space: Space, contract: Contract) -> str:
+    """Return the first of these values that a hyperparameter can have in a trial; "": none."""
+    if name in space.names():
+        return next((value for value in values if space[name].domain.holds(value)), "")
+    known = contract.parameters.get(name)
+    return next((value for value in values if known is not None and known.default == value), "")
 
 
 def check_forbid(space: Space, places: Places) -> Iterator[Fault]:

@@ -156,5 +156,5 @@ def identity(run: Run) -> dict[str, Any]:
     params = {name: repr(value) for name, value in sorted(run.params.items())}
     return {
         "format": _FORMAT, "torch": str(torch.__version__), "params": params, "seed": run.seed,
-        "epochs": run.epochs, "parts": run.parts, "rows": len(run.train), "device": run.device.type,
+        "epochs": run.epochs, "parts": run.batching.parts, "rows": len(run.train), "device": run.device.type,
     }  # fmt: skip

@@ -15,12 +15,13 @@ from hpo.training.task import Kind, TorchTask
 from hpo.training.vocabulary.activations import ACTIVATIONS
 from hpo.training.vocabulary.initializers import INITIALIZERS
 from hpo.training.vocabulary.labels import CURRICULA, SUSPECT_LABELS
-from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.losses import LOSSES, improbable
 from hpo.training.vocabulary.metrics import known_metrics
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.registry import Registry
 from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
+from hpo.training.vocabulary.thresholds import THRESHOLD_RULES
 
 LOOP_PARAMETERS: dict[str, Known] = {
     "batch_size": Known(
@@ -73,6 +74,11 @@ def label_registries(kind: Kind) -> list[Registry[Any]]:
     return [] if kind == "regression" else [SUSPECT_LABELS, CURRICULA]
 
 
+def threshold_registries(kind: Kind) -> list[Registry[Any]]:
+    """Return the registry of where the line between two classes is drawn; none for other kinds."""
+    return [THRESHOLD_RULES] if kind == "binary" else []
+
+
 def contract_of(task: TorchTask) -> Contract:
     """Return what the task understands: the vocabulary, overridden and extended by `task.parameters`.
 
@@ -95,7 +101,7 @@ def _contract_of(task: TorchTask) -> Contract:
     targets = target_registries(task.kind)
     losses = LOSSES[task.kind]
     registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]
-    registries += label_registries(task.kind)
+    registries += label_registries(task.kind) + threshold_registries(task.kind)
     vocabulary = dict(LOOP_PARAMETERS)
     for registry in registries:
         vocabulary |= {name: replace(known, mixes=True) for name, known in registry.known().items()}
@@ -107,6 +113,7 @@ def _contract_of(task: TorchTask) -> Contract:
             loss_parameters=frozenset(losses.known()) - {"output_activation"},  # one scale, whatever it is taken of
             target_parameters=frozenset(name for registry in targets for name in registry.known()),
             without_scale=tuple(choice.name for choice in losses if not choice.scaled),
+            improbable=improbable(task.kind),
         ),
         aliases={registry.kind: registry.aliases for registry in registries if registry.aliases},
         default_epochs=int(parameters["epochs"].default) if "epochs" in parameters else Contract.default_epochs,
@@ -138,7 +145,7 @@ def with_defaults(contract: Contract, params: Mapping[str, Any]) -> dict[str, An
 
 
 _ATOMS = (str, int, float, bool, type(None))
-_APPLIED = frozenset({"output_activation", "init_scale", "l1_penalty"})
+_APPLIED = frozenset({"output_activation", "init_scale", "l1_penalty", "threshold_rule", "threshold"})
 """What the training loop does by itself with any task's model."""
 
 

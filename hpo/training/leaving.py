@@ -40,6 +40,7 @@ def leave_weights(run: Run) -> dict[str, Any]:
     file = Path(order.file)
     kept = {
         "trial": identity(run),
+        "threshold": run.threshold.probability,
         "model": {name: tensor.detach().cpu() for name, tensor in run.model.state_dict().items()},
     }
     if fault := write_tensors(kept, file):
@@ -48,7 +49,7 @@ def leave_weights(run: Run) -> dict[str, Any]:
 
 
 def take_weights(run: Run, file: Path) -> None:
-    """Give a run that was started the weights that its trial left.
+    """Give a run that was started the weights that its trial left, and the threshold that stood then.
 
     Raises ValueError if they are another trial's, or of other data; what torch.load raises passes.
     """
@@ -56,3 +57,4 @@ def take_weights(run: Run, file: Path) -> None:
     if differs := [key for key in _OWN if key in differences(kept["trial"], run)]:
         raise ValueError(f"they were left by a trial with another {', '.join(differs)}")
     run.model.load_state_dict(kept["model"])
+    run.threshold.probability = kept.get("threshold", run.threshold.probability)  # which earlier releases did not have

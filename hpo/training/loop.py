@@ -154,7 +154,7 @@ def train_step(run: Run, rows: Tensor, step: int, examination: Examination | Non
     clip_norm, clip_value = run.params.get("grad_clip_norm"), run.params.get("grad_clip_value")
     set_learning_rate(run, step)
     run.optimizer.zero_grad()
-    if run.parts == 1:
+    if run.batching.parts == 1:
         output, loss = _forward(run, rows, step)
         loss.backward()  # type: ignore[no-untyped-call]
     else:
@@ -188,7 +188,7 @@ def _in_parts(run: Run, rows: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """Add up a batch's gradients part by part. The same loss, since it is a mean over rows; not for batch norm, which
     would see smaller batches, and with other dropout masks."""
     outputs, total = [], torch.zeros((), device=run.device)
-    for part in torch.chunk(rows, run.parts):
+    for part in torch.chunk(rows, run.batching.parts):
         output, loss = _forward(run, part, step)
         share = loss * (len(part) / len(rows))
         share.backward()  # type: ignore[no-untyped-call]
@@ -217,20 +217,29 @@ def set_learning_rate(run: Run, step: int) -> None:
             group["lr"] = rate
 
 
-def validate(run: Run, examination: Examination | None = None) -> dict[str, float]:
-    """Return the `val_*` metrics of the current weights. Raises NotFinite. examination: takes in the activations."""
+def validate(run: Run, examination: Examination | None = None, choose: bool = True) -> dict[str, float]:
+    """Return the `val_*` metrics of the current weights. Raises NotFinite.
+
+    examination: takes in the activations. choose: whether to choose the run's threshold on these rows, if its rule
+    does; else it stays where it stands.
+    """
     with examination.watching() if examination is not None else nullcontext():
         outputs = predict(run.task, run.model, run.validation.x, run.params)
     check_shape(outputs, len(run.validation), run.data.classes)
-    return finite_metrics(run, "val", outputs, run.validation.y)
+    return finite_metrics(run, "val", outputs, run.validation.y, choose)
 
 
-def finite_metrics(run: Run, prefix: str, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-    """Return the metrics of one split. Raises NotFinite if an output, or their loss, is not finite."""
+def finite_metrics(run: Run, prefix: str, outputs: Tensor, targets: Tensor, choose: bool = False) -> dict[str, float]:
+    """Return the metrics of one split. Raises NotFinite if an output, or their loss, is not finite.
+
+    choose: whether to choose the run's threshold on these rows, if its rule does.
+    """
     if not outputs.isfinite().all():
         raise NotFinite
     counts = run.loss_choice[0].counts
-    metrics = all_metrics(run.task.kind, prefix, outputs, targets, run.loss, run.data.units, counts)
+    metrics = all_metrics(
+        run.task.kind, prefix, outputs, targets, run.loss, run.data.units, counts, run.threshold, choose
+    )
     if f"{prefix}_loss" not in metrics:  # as_floats left it out
         raise NotFinite
     return metrics

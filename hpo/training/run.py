@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,11 @@ from hpo.training.seeding import Streams, global_seed, streams
 from hpo.training.task import Split, Splits, TorchTask
 from hpo.training.vocabulary.initializers import INITIALIZERS, initialize
 from hpo.training.vocabulary.labels import RowWeights, row_weights
-from hpo.training.vocabulary.losses import Bound, LossChoice, answers, bind_loss
+from hpo.training.vocabulary.losses import Bound, LossChoice, answers, bind_loss, makes_probabilities
 from hpo.training.vocabulary.optimizers import make_optimizer, optimizer_defaults
 from hpo.training.vocabulary.schedules import Progress, ScheduleChoice, make_schedule
 from hpo.training.vocabulary.targets import PreparedTargets, prepare_targets
+from hpo.training.vocabulary.thresholds import Threshold, threshold_of
 
 if TYPE_CHECKING:
     import torch
@@ -48,11 +49,16 @@ class RunData:
 
 @dataclass(frozen=True)
 class Batching:
-    """How the training split is cut into batches. skip_single: a last batch of one row is left out."""
+    """How the training split is cut into batches.
+
+    skip_single: a last batch of one row is left out. parts: in which a batch goes through the model, its gradients
+    added up; more take less memory.
+    """
 
     size: int
     skip_single: bool
     per_epoch: int
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,8 @@ class Run:
     rates: Rates
     epochs: int
     batching: Batching
+    threshold: Threshold
     member: Member = ALONE  # which of its trial's trainings this is
-    parts: int = 1  # in which a batch goes through the model, its gradients added up; more take less memory
     reports: list[Reported] = field(default_factory=list)  # of the completed epochs, as the trial made them
     validation_losses: list[float] = field(default_factory=list)  # of the completed epochs, its own
 
@@ -115,6 +121,10 @@ class Run:
     def steps_per_epoch(self) -> int:
         return self.batching.per_epoch
 
+    def in_parts(self, parts: int) -> None:
+        """Have each batch go through the model in so many parts, from the first step on."""
+        self.batching = replace(self.batching, parts=parts)
+
     def drop_optimizer(self) -> None:
         """Free what the plain loop's optimizer holds: a stack has taken it over."""
         vars(self).pop("optimizer", None)
@@ -128,6 +138,8 @@ class Run:
         """Take in that an epoch is completed."""
         self.reports.append(report)
         self.validation_losses.append(report.metrics[self.member.own("val_loss")])
+        if self.threshold.is_chosen:
+            self.threshold.probability = report.metrics[self.member.own("val_threshold")]
 
     @property
     def learning_rate(self) -> float:
@@ -167,11 +179,12 @@ def start(
     params |= {"epochs": epochs, "seed": seed}
     training, validation = to_device(splits.train, device), to_device(splits.validation, device)
     activation = answers(task.kind, params)
-    units, kept_rows, whole_x = Units(activation=activation), None, training.x
+    units = Units(activation=activation, probable=makes_probabilities(task.kind, params))
+    kept_rows, whole_x = None, training.x
     if task.kind == "regression":
         prepared = prepare(training, params)
         training, kept_rows = prepared.train, prepared.rows
-        units = Units(prepared.forward, prepared.inverse, prepared.transform, activation)
+        units = replace(units, forward=prepared.forward, inverse=prepared.inverse, transform=prepared.transform)
         validation = Split(validation.x, units.forward(validation.y))
     weights = row_weights(task.kind, training, params)
     random = streams(seed, device)
@@ -193,6 +206,7 @@ def start(
         rates=Rates(optimizer_defaults(params), schedule, factor),
         epochs=epochs,
         batching=Batching(batch_size, skip_single, steps_in_epoch(len(training), batch_size, skip_single)),
+        threshold=threshold_of(task.kind, params),
         member=member,
     )
 

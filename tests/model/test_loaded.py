@@ -121,6 +121,19 @@ def test_what_an_output_activation_makes_is_the_answer(tmp_path: Path, kind: Kin
     assert model.config["all_params"]["output_activation"] == activation
 
 
+@pytest.mark.parametrize("params", [{"threshold": 0.45}, {"threshold_rule": "best_f1"}])
+def test_rows_are_called_by_the_trials_threshold(tmp_path: Path, params: dict[str, Any]) -> None:
+    x, y = source("binary")
+    splits = hpo.split_arrays(x, y, "binary")
+    model = written(tmp_path / "m", trained(splits, _Task("binary"), **params), splits)
+    rows, last = split_indices(y, "binary")[1], model.config["all_params"]
+    found, shares = model.predict(x[rows]), model.predict_proba(x[rows])[:, 1]
+    assert model.threshold == model.config["threshold"] == last.get("threshold", model.threshold) != 0.5
+    assert (found == (shares > model.threshold)).all() and (found != (shares > 0.5)).any()
+    del model.config["threshold"]  # as earlier releases wrote it
+    assert (model.predict(x[rows]) == (shares > 0.5)).all()
+
+
 def test_names_of_classes_and_frames(tmp_path: Path) -> None:
     """Of a CSV file; the classes come in the order of their codes, whatever the rows' order."""
     x, y = source("multiclass")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from training.tiny import splits_of, task_of
 
-from hpo.events import OUTPUTS_FILE, Assignment, Diverged, Finished, TrialSpec
+from hpo.events import OUTPUTS_FILE, Assignment, Diverged, Finished, Reported, TrialSpec
 from hpo.objective.outputs import digest_of_rows
 from hpo.objective.torch_task import TorchObjective
 from hpo.training.evaluation import predict
@@ -62,7 +62,8 @@ def test_the_same_alone_and_in_a_stack(kind: Kind) -> None:
     test = splits(kind).test
     for number in range(3):
         found, other = stacked.kept[number], alone.kept[number]
-        assert set(found) == {"outputs", "rows"} | ({"values"} if kind == "regression" else set())
+        besides = {"regression": {"values"}, "binary": {"threshold"}}.get(kind, set())
+        assert set(found) == {"outputs", "rows"} | besides
         assert found["outputs"] == pytest.approx(other["outputs"], abs=1e-4) and len(found["outputs"]) == len(test)
         assert str(found["rows"]) == digest_of_rows(test.x)
 
@@ -72,10 +73,19 @@ def test_what_an_output_activation_makes_is_left_beside_the_raw_outputs() -> Non
     keeps = Keeps()
     objective("binary").run(assignment(1, output_activation="linear", loss="mse"), keeps)
     found = keeps.kept[0]
-    assert set(found) == {"outputs", "values", "rows"}
+    assert set(found) == {"outputs", "values", "rows", "threshold"}
     assert ((found["values"] > 0) == (found["outputs"] > 0.5)).all()
     shares = 1 / (1 + np.exp(-found["values"]))
     assert shares == pytest.approx(found["outputs"].clip(1e-7, 1 - 1e-7), abs=1e-5)
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_the_threshold_that_was_chosen_on_validation_is_left_with_them(stack: bool) -> None:
+    """Of several members the first one's, whose outputs they are."""
+    keeps = Keeps()
+    objective("binary", repeats=2).run(replace(assignment(1, threshold_rule="best_f1"), stack=stack), keeps)
+    last = [event for event in keeps.events if isinstance(event, Reported)][-1].metrics
+    assert keeps.kept[0]["threshold"] == last["val_threshold.1"] != last["val_threshold.2"]
 
 
 def test_of_several_members_they_are_the_firsts_alone_and_in_a_stack() -> None:

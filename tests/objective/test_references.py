@@ -12,6 +12,7 @@ import pytest
 import torch
 from sklearn import datasets, dummy, ensemble, linear_model, metrics
 from torch import nn
+from training.vocabulary.test_metrics import calibration_error
 
 import hpo
 from hpo.events import Assignment, Decision, Event, ReferenceMeasured, ReferenceOrder
@@ -86,17 +87,20 @@ def test_classes_are_measured_as_scikit_learn_measures_them(task: hpo.TableTask,
     average = "binary" if task.kind == "binary" else "macro"
     scores = shares[:, 1] if task.kind == "binary" else shares
     assert found.missing == "" and found.kind == task.kind
-    assert found.metrics == pytest.approx(
-        {
-            "val_accuracy": metrics.accuracy_score(y_val, said),
-            "val_balanced_accuracy": metrics.balanced_accuracy_score(y_val, said),
-            "val_f1": metrics.f1_score(y_val, said, average=average, zero_division=0),
-            "val_precision": metrics.precision_score(y_val, said, average=average, zero_division=0),
-            "val_recall": metrics.recall_score(y_val, said, average=average, zero_division=0),
-            "val_roc_auc": metrics.roc_auc_score(y_val, scores, multi_class="ovr"),
-        },
-        abs=1e-9,
-    )
+    expected = {
+        "val_accuracy": metrics.accuracy_score(y_val, said),
+        "val_balanced_accuracy": metrics.balanced_accuracy_score(y_val, said),
+        "val_f1": metrics.f1_score(y_val, said, average=average, zero_division=0),
+        "val_precision": metrics.precision_score(y_val, said, average=average, zero_division=0),
+        "val_recall": metrics.recall_score(y_val, said, average=average, zero_division=0),
+        "val_roc_auc": metrics.roc_auc_score(y_val, scores, multi_class="ovr"),
+    }
+    if task.kind == "binary":
+        expected["val_average_precision"] = metrics.average_precision_score(y_val, scores)
+        expected["val_brier"] = metrics.brier_score_loss(y_val, scores)
+        expected["val_calibration_error"] = calibration_error(y_val, scores)
+    # Of two classes 0 and 1 are kept as logits, of 1e-7 and 1 - 1e-7.
+    assert found.metrics == pytest.approx(expected, abs=1e-6 if task.kind == "binary" else 1e-9)
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,19 @@ def test_a_loss_without_a_scale_is_no_metric(load: Load, faults: Faults, loss: s
     assert load(text.replace(loss, "value: focal"), contract=contract).metric.name == "val_loss"
 
 
+@pytest.mark.parametrize("loss", ["values: [focal, bce]", "value: bce"])
+def test_a_metric_that_is_not_reported_by_all_trials_is_no_metric(load: Load, faults: Faults, loss: str) -> None:
+    absent = KnownMetric("minimize", absent_with={"loss": {"bce": "a reason"}, "not there": {"x": "y"}})
+    contract = replace(TOY, metrics=dict(TOY.metrics) | {"val_brier": absent})
+    text = f"metric: {{name: val_brier}}\nparameters: {{loss: {{{loss}}}, batch_size: {{values: [1, 2]}}}}\n"
+    expected = (
+        "1: metric.name: val_brier is not reported with loss: bce: a reason (use one of val_accuracy, val_log_loss)"
+    )
+    assert faults(text, contract=contract) == [expected]
+    assert faults("metric: {name: val_brier}\nparameters: {batch_size: {values: [1, 2]}}\n", contract=contract)
+    assert load(text.replace(loss, "value: focal"), contract=contract).metric.goal == "minimize"
+
+
 def test_goals_by_default(load: Load) -> None:
     parameters = "parameters: {batch_size: {values: [1, 2]}}"
     assert load(f"metric: {{name: val_accuracy}}\n{parameters}", contract=TOY).metric.goal == "maximize"

@@ -68,6 +68,17 @@ def test_goes_on_as_if_nothing_had_happened(tmp_path: Path, optimizer: str, sche
     assert [file.name for file in path.parent.iterdir()] == ["1.pt"]
 
 
+def test_a_threshold_that_was_chosen_comes_back(tmp_path: Path) -> None:
+    """What is measured while training goes by the one before."""
+    params = BASE | {"threshold_rule": "best_f1"}
+    expected, path = play(begin(params)), tmp_path / "1.pt"
+    died = begin(params, path)
+    play(died, Keeper(0), until=4)
+    run = begin(params, path)
+    assert run.threshold.probability == run.reports[-1].metrics["val_threshold"] != 0.5
+    assert play(run) == expected
+
+
 def test_every_schedule_is_a_function_of_the_step() -> None:
     assert all(choice.changes in ("never", "epoch", "step") for choice in SCHEDULES)
 

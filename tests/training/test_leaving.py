@@ -14,7 +14,7 @@ from hpo.events import WEIGHTS_DIGEST, Finished, TrialSpec, WeightsOrder
 from hpo.files import digest_of
 from hpo.training.checkpoint import differences, identity
 from hpo.training.leaving import take_weights
-from hpo.training.loop import train_run
+from hpo.training.loop import train_run, validate
 from hpo.training.run import Run, start
 from hpo.training.stack.cohort import Cohort, train_cohort
 
@@ -33,6 +33,23 @@ def ends(run: Run) -> Finished:
     (*_, event) = train_run(run)
     assert isinstance(event, Finished)
     return event
+
+
+def test_a_threshold_that_was_chosen_is_left_with_them(tmp_path: Path) -> None:
+    """And taken: by other roundings another one might be the best on the validation rows."""
+    params, order = {"threshold_rule": "best_f1"}, WeightsOrder(str(tmp_path / "0.left"), "val_accuracy", 1, None)
+
+    def begun() -> Run:
+        return start(TASK, splits_of("binary"), TrialSpec(0, params, 4, 2, weights=order), CPU)
+
+    run, again = begun(), begun()
+    ends(run)
+    take_weights(again, tmp_path / "0.left")
+    assert again.threshold.probability == run.threshold.probability == run.reports[-1].metrics["val_threshold"] != 0.5
+    own = {name: value for name, value in run.reports[-1].metrics.items() if name.startswith("val_")}
+    assert validate(again, choose=False) == own
+    again.threshold.probability = 0.999
+    assert validate(again, choose=False)["val_recall"] == 0 and validate(again) == own
 
 
 def weights(run: Run) -> dict[str, Tensor]:

@@ -5,13 +5,17 @@ import sys
 
 import pytest
 
+from hpo.events import TrialSpec
 from hpo.spec.contract import Known
 from hpo.training.contract import contract_of, with_defaults
+from hpo.training.loop import validate
 from hpo.training.models import MODEL_PARAMETERS
+from hpo.training.run import start
 from hpo.training.task import Kind, TorchTask
 from hpo.training.vocabulary.losses import LOSSES
+from hpo.training.vocabulary.output_activations import known_output_activation
 
-from .tiny import KINDS, task_of
+from .tiny import CPU, KINDS, splits_of, task_of
 
 
 def test_needs_no_torch() -> None:
@@ -53,6 +57,21 @@ def test_only_the_loss_is_incomparable_between_losses(kind: Kind) -> None:
     assert metrics["val_loss"].varies_with >= set(LOSSES[kind].known()) - {"output_activation"}
     measured = {name for name, known in metrics.items() if name.startswith("val_") and known.varies_with}
     assert measured == {"val_loss"}
+
+
+def test_probabilities_are_measured_where_the_contract_says_so() -> None:
+    metrics = contract_of(task_of("binary")).metrics
+    with_none = metrics["val_brier"].absent_with
+    assert metrics["train_calibration_error"].absent_with == with_none
+    assert not any(metrics[name].absent_with for name in metrics if not name.endswith(("brier", "calibration_error")))
+    for loss in LOSSES["binary"]:
+        for activation in known_output_activation("binary").choices if loss.link else ("default",):
+            params = {"loss": loss.name, "output_activation": activation} if loss.link else {"loss": loss.name}
+            absent = loss.name in with_none["loss"] or activation in with_none["output_activation"]
+            run = start(task_of("binary"), splits_of("binary"), TrialSpec(0, params, 1, 1), CPU)
+            reported = validate(run)
+            assert (absent, absent) == tuple(f"val_{name}" not in reported for name in ("brier", "calibration_error"))
+            assert {"val_roc_auc", "val_average_precision"} <= reported.keys()
 
 
 def test_a_task_overrides_extends_and_drops() -> None:

@@ -22,7 +22,8 @@ from hpo.decision.confirm.verdict import (
 from hpo.lazy import lazy_import
 from hpo.objective.outputs import digest_of_rows
 from hpo.spec.faults import UserError
-from hpo.training.vocabulary.metrics import ROW_SHARES, measure
+from hpo.training.vocabulary.metrics import ROW_SHARES, LogitReading, are_called, measure
+from hpo.training.vocabulary.thresholds import HALF, logit_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,11 +74,12 @@ class LeftOutputs:
     outputs: Tensor  # [seeds, rows] or [seeds, rows, classes], the models' raw ones
     values: Tensor  # of the same shape: what they say, in the target's own units, or as logits
     loss: Loss | None = None  # of one model's outputs, [rows]; where the metric is the loss
+    above: Tensor | None = None  # [seeds], the logits above which rows are of class 1; None: 0
 
 
 def left_outputs(paths: Sequence[Path], split: HeldOut, loss: Loss | None = None) -> LeftOutputs:
     """Read what a contender's trials have left. Raises OutputsGone."""
-    outputs, values = [], []
+    outputs, values, thresholds = [], [], []
     for path in paths:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
@@ -89,7 +91,9 @@ def left_outputs(paths: Sequence[Path], split: HeldOut, loss: Loss | None = None
             raise OutputsGone(f"{path} is of other test rows: the data has changed since")
         outputs.append(torch.from_numpy(arrays["outputs"]))
         values.append(torch.from_numpy(arrays.get("values", arrays["outputs"])))
-    return LeftOutputs(torch.stack(outputs), torch.stack(values), loss)
+        thresholds.append(float(arrays.get("threshold", HALF)))  # earlier releases had none
+    above = logit_of(torch.tensor(thresholds, dtype=torch.float64)) if split.kind == "binary" else None
+    return LeftOutputs(torch.stack(outputs), torch.stack(values), loss, above)
 
 
 @dataclass(frozen=True)
@@ -159,10 +163,11 @@ def _least(split: HeldOut) -> float:
 
 def _measured(left: LeftOutputs, split: HeldOut, metric: str, drawn: Tensor | None) -> NDArray[Any]:
     """Return the metric of each seed over all rows, [seeds], or over drawn ones, [n, rows]: [seeds, n]."""
-    values, y = left.values, split.y
+    values, y, above = left.values, split.y, left.above
     if drawn is not None:
         values, y = values[:, drawn], y[drawn]
-    found: NDArray[Any] = measure(split.kind, values, y)[metric].double().numpy()
+        above = None if above is None else above.unsqueeze(-1)
+    found: NDArray[Any] = measure(split.kind, values, y, LogitReading(above))[metric].double().numpy()
     return found
 
 
@@ -170,15 +175,23 @@ def _by_row(metric: str, split: HeldOut) -> Callable[[LeftOutputs], Tensor] | No
     """Return what gives a metric of each row, [seeds, rows], of which it is the mean; None if it is no such metric."""
 
     def hits(left: LeftOutputs) -> Tensor:
-        said = left.values.argmax(-1) if split.kind == "multiclass" else (left.values > 0).to(split.y.dtype)
+        said = left.values.argmax(-1) if split.kind == "multiclass" else are_called(left.values, left.above)
         return (said == split.y).double()
 
     def misses(left: LeftOutputs) -> Tensor:
         return (left.values.double() - split.y.double()).abs()
 
+    def squares(left: LeftOutputs) -> Tensor:
+        return (left.values.double().sigmoid() - split.y).square()
+
     def losses(left: LeftOutputs) -> Tensor:
         assert left.loss is not None, "who compares losses says which"
         return torch.stack([left.loss(outputs) for outputs in left.outputs])
 
-    found: Mapping[str, Callable[[LeftOutputs], Tensor]] = {"accuracy": hits, "mae": misses, "loss": losses}
+    found: Mapping[str, Callable[[LeftOutputs], Tensor]] = {
+        "accuracy": hits,
+        "mae": misses,
+        "brier": squares,
+        "loss": losses,
+    }
     return found.get(metric)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hpo.training.epochs import EpochEvents, Measured, train_epochs
-from hpo.training.evaluation import CHUNK, check_shape
+from hpo.training.evaluation import CHUNK, check_shape, measure_classes
 from hpo.training.loop import CHECK_EVERY
 from hpo.training.penalty import l1_penalty
 from hpo.training.run import Run
@@ -270,7 +270,7 @@ class Cohort:
                 rows = [row for row, count in enumerate(used) if count == size]
                 out, target = (outputs, targets) if ragged is None else (outputs[rows, :size], targets[rows, :size])
                 counts = self.loss.counts(out, target, rows)
-                for name, values in (self._in_units(out, target, rows) | counts).items():
+                for name, values in (self._in_units(prefix, out, target, rows) | counts).items():
                     columns.setdefault(name, losses.new_full((len(self),), torch.nan))[rows] = values
             table = torch.stack([healthy.double(), *columns.values()]).T.tolist()  # one copy from the device
         names = [f"{prefix}_{name}" for name in columns]
@@ -279,13 +279,17 @@ class Cohort:
             for good, *values in table
         ]
 
-    def _in_units(self, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
+    def _in_units(self, prefix: str, outputs: Tensor, targets: Tensor, rows: Sequence[int]) -> dict[str, Tensor]:
         """Return the metrics of the runs in these rows, in the target's own units."""
-        units = [self.runs[row].data.units for row in rows]
+        runs = [self.runs[row] for row in rows]
+        units = [run.data.units for run in runs]
         if self.task.kind == "regression" or any(each.activation is not None for each in units):
             outputs = torch.stack([each.answer(output) for each, output in zip(units, outputs, strict=True)])
         if self.task.kind == "regression":
             targets = torch.stack([each.inverse(target) for each, target in zip(units, targets, strict=True)])
+        if self.task.kind == "binary":
+            thresholds = [run.threshold for run in runs]
+            return measure_classes(prefix, outputs, targets, units, thresholds, choose=prefix == "val")
         return measure(self.task.kind, outputs, targets)
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+_PROBABLE = {"sigmoid", "softmax"}  # output activations whose values are probabilities
 Bound = dict[str, Any]  # keyword arguments of a per-example function
 
 
@@ -438,6 +439,21 @@ def answers(kind: Kind, params: Mapping[str, Any]) -> Callable[[Tensor], Tensor]
     """
     choice, values = choose(LOSSES[kind], params)
     return answer_of(kind, choice.link, _activation(kind, values))
+
+
+def improbable(kind: Kind) -> dict[str, dict[str, str]]:
+    """Return the values of hyperparameters beside which a classification's outputs are no probabilities, and why."""
+    margins = {choice.name: "a margin is no probability" for choice in LOSSES[kind] if not choice.link}
+    others = set(OUTPUT_ACTIVATIONS) - _PROBABLE
+    return {"loss": margins, "output_activation": dict.fromkeys(sorted(others), "it makes no probabilities")}
+
+
+def makes_probabilities(kind: Kind, params: Mapping[str, Any]) -> bool:
+    """Return whether a classification's outputs go through what makes probabilities of them. A margin does not, nor
+    does an output activation that a loss has to clamp, or compares with 0 and 1 as it is. Raises as `bind_loss`."""
+    choice, values = choose(LOSSES[kind], params)
+    activation = _activation(kind, values)
+    return (choice.link if activation == DEFAULT else activation) in _PROBABLE
 
 
 def _activation(kind: Kind, values: dict[str, Any]) -> str:

@@ -38,15 +38,18 @@ class Registry(Generic[C]):
         choices: Iterable[C],
         parameters: Mapping[str, Known] | None = None,
         defaults: Callable[[C], Mapping[str, Any]] = lambda choice: {},
+        requires: Mapping[str, tuple[Any, ...]] | None = None,
     ) -> None:
         """default: the name of the choice that an absent hyperparameter means.
 
         defaults: a choice's own, where they differ from those in `parameters`.
+        requires: values of hyperparameters of other kinds, without which this one means nothing; None: it always does.
         """
         self.kind = kind
         self.default = default
         self._choices = {choice.name: choice for choice in choices}
         self._parameters = dict(parameters or {})
+        self._requires = dict(requires or {})
         self._own_defaults = {choice.name: dict(defaults(choice)) for choice in self}
         self.aliases = {alias: choice.name for choice in self for alias in choice.aliases}
         taken = {name for choice in self for name in choice.takes}
@@ -73,9 +76,11 @@ class Registry(Generic[C]):
 
     def known(self) -> dict[str, Known]:
         """Return the contract of this kind: the choice itself, and each parameter with the choices that take it."""
-        facts = {self.kind: Known("choice", self.default, f"one of {', '.join(self._choices)}", choices=self.names())}
+        one_of = f"one of {', '.join(self._choices)}"
+        facts = {self.kind: Known("choice", self.default, one_of, choices=self.names(), requires=self._requires)}
         for name, known in self._parameters.items():
             takers = tuple(choice.name for choice in self if name in choice.takes)
+            known = replace(known, requires={**known.requires, **self._requires})
             if len(takers) < len(self._choices):
                 known = replace(known, requires={**known.requires, self.kind: takers})
             own = {choice: defaults[name] for choice, defaults in self._own_defaults.items() if name in defaults}

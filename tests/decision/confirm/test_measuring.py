@@ -58,7 +58,7 @@ def test_every_metric_is_measured_as_on_validation_and_the_better_model_wins(kin
         low, high = found.judged.interval
         assert (found.judged.verdict, low > 0, low < found.judged.difference < high) == ("better", True, True), metric
         assert compare(bad, good, split, metric, goal).judged.verdict == "worse", metric
-        by_row = metric in ("accuracy", "mae", "loss")
+        by_row = metric in ("accuracy", "mae", "brier", "loss")
         assert found.method == (METHOD_ROWS if by_row else METHOD_RESAMPLED)
 
 
@@ -68,6 +68,18 @@ def test_the_same_outputs_are_not_shown_to_differ(metric: str) -> None:
     left = said(split, 1.0, 4)
     judged = compare(left, left, split, metric, "maximize").judged
     assert (judged.difference, judged.verdict) == (0.0, "not shown")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1"])
+def test_each_model_is_read_at_its_own_threshold(metric: str, tmp_path: Path) -> None:
+    split = held_out("binary")
+    good = said(split, 0.4, 2)
+    for seed, outputs in enumerate(good.outputs):
+        shifted, p = outputs + seed, 1 / (1 + np.exp(-seed))
+        np.savez(tmp_path / f"{seed}.npz", outputs=shifted.numpy(), rows=np.array("rows"), threshold=np.array(p))
+    moved = left_outputs([tmp_path / f"{seed}.npz" for seed in range(SEEDS)], split)
+    one, other = compare(good, moved, split, metric, "maximize"), compare(good, good, split, metric, "maximize")
+    assert (one.winner, one.baseline, one.judged) == (other.winner, other.baseline, other.judged)
 
 
 def test_a_metric_that_these_rows_do_not_define_is_said() -> None:

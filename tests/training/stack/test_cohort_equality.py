@@ -28,6 +28,7 @@ from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.output_activations import known_output_activation
 from hpo.training.vocabulary.schedules import SCHEDULES
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS
+from hpo.training.vocabulary.thresholds import THRESHOLD_RULES
 
 from ..tiny import KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of
 
@@ -76,6 +77,8 @@ VALUES: dict[str, list[Any]] = {
     "iqr_factor": [0.2, 0.5, 1.0, 0.3, 0.7],
     "winsorize_share": [0.05, 0.1, 0.2, 0.15, 0.01],
     "contamination": [0.1, 0.05, 0.2, 0.3, 0.15],
+    # where the line between two classes is drawn
+    "threshold": [0.5, 0.3, 0.7, 0.1, 0.5],
     # what is done about labels
     "suspect_weight": [0.0, 0.5, 0.1, 0.0, 0.9],
     "curriculum_start": [0.5, 0.1, 0.3, 1.0, 0.8],
@@ -144,6 +147,21 @@ def test_output_activations(kind: Kind, dtype: torch.dtype) -> None:
         for member in range(2)
     ]  # fmt: skip
     assert_equal_to_alone(task_of(kind), splits_of(kind, ROWS), params)
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_thresholds(dtype: torch.dtype, replay: bool) -> None:
+    """Given and chosen ones side by side, a loss without any among them, and one whose outputs are clamped."""
+    params: list[dict[str, Any]] = [
+        {**BASE, "threshold_rule": rule.name, **values_of(rule.takes, member), "learning_rate": 0.01 * (1 + member)}
+        for rule in THRESHOLD_RULES
+        for member in range(3)
+    ]
+    params += [{**BASE, "loss": "hinge"}, {**params[-1], "loss": "mse", "output_activation": "linear"}]
+    found = assert_equal_to_alone(task_of("binary"), splits_of("binary", ROWS), params, epochs=3, replay=replay)
+    chosen = [events[-2].metrics.get("val_threshold") for events, _ in found.values()]
+    assert [each is not None for each in chosen] == [params_.get("threshold_rule") == "best_f1" for params_ in params]
+    assert len(set(chosen)) > 3
 
 
 @DTYPES

@@ -9,15 +9,30 @@ import pytest
 import sklearn.metrics as sk
 import torch
 from numpy.typing import NDArray
+from sklearn.calibration import calibration_curve
 from torch import Tensor
 
 from hpo.training.task import Kind
 from hpo.training.vocabulary.losses import LOSSES
-from hpo.training.vocabulary.metrics import METRICS, as_floats, known_metrics, measure
+from hpo.training.vocabulary.metrics import (
+    METRICS,
+    OF_PROBABILITIES,
+    LogitReading,
+    as_floats,
+    known_metrics,
+    measure,
+)
 
 from ..tiny import KINDS
 
 Case = tuple[Tensor, Tensor]
+
+
+def calibration_error(y: NDArray[Any], p: NDArray[Any]) -> float:
+    """Return the mean over rows of what scikit-learn's calibration curve has of their bins, of which there are 15."""
+    shares, means = calibration_curve(y, p, n_bins=15)  # of the bins that have rows
+    sizes = np.bincount(np.searchsorted(np.linspace(0, 1, 16)[1:-1], p))
+    return float(np.average(abs(shares - means), weights=sizes[sizes > 0]))
 
 
 def reference(kind: Kind, outputs: Tensor, targets: Tensor) -> dict[str, float]:
@@ -44,6 +59,11 @@ def reference(kind: Kind, outputs: Tensor, targets: Tensor) -> dict[str, float]:
             "precision": sk.precision_score(y, predicted, zero_division=0, **average),
             "recall": sk.recall_score(y, predicted, zero_division=0, **average),
         }
+        if binary:
+            p = 1 / (1 + np.exp(-out))
+            found["average_precision"] = sk.average_precision_score(y, out)
+            found["brier"] = sk.brier_score_loss(y, p)
+            found["calibration_error"] = calibration_error(y, p)
     if binary and len(np.unique(y)) == 2:
         found["roc_auc"] = sk.roc_auc_score(y, out)
     elif not binary and len(np.unique(y)) == out.shape[-1]:
@@ -75,6 +95,8 @@ def cases(kind: Kind) -> dict[str, Case]:
             "noisy": (y + normal(60), y),
             "ties": ((y + normal(60)).round(), y),
             "all tied": (torch.zeros(60), y),
+            "sure": ((y + normal(60)) * 200, y),
+            "in float32": ((y + normal(60)).float(), y.float()),
             "perfect": (y - 0.5, y),
             "reversed": (0.5 - y, y),
             "all called negative": (normal(60).abs().neg() - 0.1, y),
@@ -115,6 +137,36 @@ def test_a_cohort_is_its_members(kind: Kind, own_targets: bool) -> None:
         alone = measure(kind, stacked[member], wanted[member] if own_targets else wanted)
         for name, value in alone.items():
             torch.testing.assert_close(together[name][member], value)
+
+
+def test_an_edge_belongs_to_the_bin_below_it() -> None:
+    """Also where it comes back from a logit with other last digits."""
+    p = torch.arange(1, 15).repeat(7).double() / 15
+    y = (torch.arange(len(p)) % 3 == 0).double()
+    found = measure("binary", torch.logit(p + 1e-11 * (torch.arange(len(p)) % 2)), y)["calibration_error"].item()
+    assert found == pytest.approx(calibration_error(y.numpy(), p.numpy()), abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_that_went_astray_changes_nothing_for_the_others(dtype: torch.dtype) -> None:
+    outputs, targets = (each.to(dtype) for each in cases("binary")["noisy"])
+    astray = outputs.clone()
+    astray[::3], astray[1::3] = torch.nan, torch.inf
+    found = measure("binary", torch.stack([outputs, outputs * torch.nan, astray]), targets)
+    alone = measure("binary", outputs, targets)
+    assert {name: value[0].item() for name, value in found.items()} == pytest.approx(as_floats(alone), abs=1e-12)
+
+
+def test_without_probabilities_only_an_order_is_measured() -> None:
+    outputs, targets = cases("binary")["noisy"]
+    found, logits = (measure("binary", outputs.expand(2, -1), targets, reading) for reading in (
+        LogitReading(probable=torch.tensor([True, False])), LogitReading()))  # fmt: skip
+    assert as_floats({name: value[0] for name, value in found.items()}) == as_floats(
+        {name: value[1] for name, value in logits.items()}
+    )
+    rest = as_floats({name: value[1] for name, value in found.items()})
+    assert rest == as_floats(measure("binary", outputs, targets, LogitReading(probable=torch.tensor(False))))
+    assert rest.keys() == set(METRICS["binary"]) - {"loss"} - set(OF_PROBABILITIES)
 
 
 @pytest.mark.parametrize("kind", KINDS)
