@@ -146,14 +146,14 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
     limits = _limits(keys, space, contract, faults, notes)
+    goal = rules.goal_of(metric, contract, faults, notes) if metric is not None else None
     if faults or metric is None:
         raise SpecError([fault if fault.source else source.locate(fault) for fault in faults], path)
-    known = contract.metrics.get(metric.name) if contract else None
     sweep = Sweep(
         name=name,
         source=path,
         text=source.text,
-        metric=Target(**dict(metric) | {"goal": metric.goal or (known.goal if known else "minimize")}),
+        metric=Target(**dict(metric) | {"goal": goal}),
         space=space,
         budget=limits,
         command=tuple(keys["command"] or ()),

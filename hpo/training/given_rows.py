@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-
 from hpo.lazy import lazy_import
 from hpo.spec.faults import UserError
 from hpo.spec.plain import shown
@@ -191,4 +189,6 @@ def _listed(labels: Tensor) -> str:
 def _what(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"a {type(value).__name__} of {len(value)}"
-    return f"a NumPy array {value.shape}" if isinstance(value, np.ndarray) else shown(value)
+    if type(value).__module__ == "numpy":  # which is not loaded for this
+        return f"a NumPy array {value.shape}"
+    return shown(value)
