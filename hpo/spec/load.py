@@ -53,6 +53,7 @@ class Inspection:
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
     folds: int = 1  # of the rows: each trial is trained once on all but each of them
     is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)  # its code's and data's files, a digest each
 
 
 class Inspect(Protocol):
@@ -158,7 +159,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         budget=limits,
         command=tuple(keys["command"] or ()),
         data=inspection.data if inspection.data is not None else keys["data"],
-        written=AsWritten(keys["data"]),
+        written=AsWritten(keys["data"], sources=inspection.sources),
         method=_method(keys),
         baselines=tuple(baselines),
         description=keys["description"] or "",
