@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @engine_options
 @click.option("--extend", type=click.IntRange(min=1), metavar="N", help="N trials more than the study has")
 @click.option("--join", is_flag=True, help="share the study with other drivers (PostgreSQL or MySQL, each with --join)")
+@click.option("--changed", type=click.Choice(["ok"]), help="go on though the objective's code or the data have changed")
 @click.option("--no-confirm", is_flag=True, help="leave out what the file's `confirm` asks for")
 @click.option("--json", "as_json", is_flag=True, help="end with one line of JSON on standard output")
 @click.option("--quiet", is_flag=True, help="print nothing but errors")
@@ -37,6 +38,7 @@ def command(
     workers: str | None,
     extend: int | None,
     join: bool,
+    changed: str | None,
     no_confirm: bool,
     as_json: bool,
     quiet: bool,
@@ -57,6 +59,7 @@ def command(
     overrides += (f"engine.type={engine}",) if engine is not None else ()
     overrides += (f"engine.workers={workers}",) if workers is not None else ()
     sweep = load_sweep(find_sweep_file(file), inspect, overrides)
+    sweep = sweep.going_on(changed == "ok")
     options = [part for override in overrides for part in ("-o", override)]
     switches = {"--join": join, "--no-confirm": no_confirm, "--json": as_json, "--quiet": quiet}
     options += [name for name, given in switches.items() if given]

@@ -31,6 +31,7 @@ from hpo.ledger.study.records import Outcome, TrialRecord, finite, record_of
 from hpo.ledger.study.restored import origin_of, sweep_record_of
 from hpo.ledger.study.settling import settle, to_be_repeated
 from hpo.ledger.study.settling import trial_seed as trial_seed
+from hpo.ledger.study.sources import sources_attribute
 from hpo.ledger.trial_files import TrialFiles
 from hpo.spec.faults import RecordsGone
 from hpo.spec.sweep import Sweep
@@ -139,7 +140,8 @@ class Ledger:
         attributes = self.membership.budget.attributes(facts_of(self.sweep, self.study_id), self._done)
         origin = origin_of(self.sweep, self._clock(), self._book.attributes.get("origin"))
         noted = {"data_notes": list(notes)} if notes else {}
-        self._book.create({**attributes, "origin": origin, **noted})
+        sources = sources_attribute(self._book.attributes, self.sweep)
+        self._book.create({**attributes, "origin": origin, **sources, **noted})
         trials, self._trials = self._trials, []
         running = [trial for trial in trials if not trial.state.is_finished()]
         settled = {trial.number: settle(self._book, self.sweep, trial, self._clock()) for trial in running}

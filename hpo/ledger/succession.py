@@ -20,6 +20,7 @@ from hpo.ledger.study.book import StudyBook, another_definition, facts_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, optuna_state, record_of
 from hpo.ledger.study.restored import sweep_of
+from hpo.ledger.study.sources import changed_sources, sources_attribute
 from hpo.ledger.study.space_change import differences, fits, obstacles
 from hpo.search.distributions import is_encoded, kept_otherwise, searched_params
 from hpo.spec.conditions import same
@@ -59,18 +60,20 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     if not chain or "sweep" not in studies[chain[-1]]:  # none, not made by hpo, or never begun
         return StudyChoice(sweep, storage)
     last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
+    if not same(theirs, ours):
+        _refuse_an_older_one(sweep, chain, studies)
+    changes = tuple(filter(None, [changed_sources(last, studies[last], sweep)]))
     if same(theirs, ours) and (otherwise := _kept_otherwise(storage, last, sweep)):
         note = f"study {last!r} keeps choices of {', '.join(otherwise)} otherwise than they are kept now, all different"
-        return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, (note,))
+        return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, (note, *changes))
     if same(theirs, ours):
         why = "how its choices are kept" if same(studies[chain[0]].get("identity"), ours) else "its space"
-        notes = (f"study {sweep.name!r} goes on as {last!r}, since {why} was changed",) if last != chain[0] else ()
-        return StudyChoice(replace(sweep, name=last), storage, notes=notes)
-    _refuse_an_older_one(sweep, chain, studies)
+        moved = [f"study {sweep.name!r} goes on as {last!r}, since {why} was changed"] if last != chain[0] else []
+        return StudyChoice(replace(sweep, name=last), storage, notes=(*moved, *changes))
     if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
         raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
     changed = [f"  {line}" for line in differences(theirs, ours)][:_MOST_LINES]
-    notes = ("\n".join([f"the file has changed since study {last!r} began:", *changed]),)
+    notes = ("\n".join([f"the file has changed since study {last!r} began:", *changed]), *changes)
     return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, notes)
 
 
@@ -181,7 +184,8 @@ def _facts(choice: StudyChoice, book: StudyBook, kept: int) -> dict[str, Any]:
     budget = choice.sweep.budget
     meant = replace(choice.sweep, budget=replace(budget, trials=max(budget.trials, kept)))
     extended = {ATTRIBUTE: old[ATTRIBUTE]} if ATTRIBUTE in old else {}
-    return {**facts_of(meant, book.attributes.get("id", uuid.uuid4().hex)), **extended}
+    facts = facts_of(meant, book.attributes.get("id", uuid.uuid4().hex))
+    return {**facts, **sources_attribute(old, choice.sweep), **extended}
 
 
 def _results(choice: StudyChoice) -> list[tuple[FrozenTrial, TrialRecord]]:

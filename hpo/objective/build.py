@@ -12,6 +12,7 @@ from hpo.objective import live, user_path
 from hpo.objective.base import Objective
 from hpo.objective.failures import one_line
 from hpo.objective.locate import locate, user_folders
+from hpo.objective.sources import sources_of
 from hpo.objective.user_path import Clash
 from hpo.spawning import path_lock
 from hpo.spec.faults import Fault, SpecError, UserError
@@ -125,6 +126,7 @@ def _inspect(named: Named) -> Inspection:
         libraries=objective.libraries,
         folds=objective.folds,
         is_table=objective.is_table,
+        sources={} if faults else sources_of(named),
     )
 
 

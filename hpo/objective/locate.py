@@ -74,6 +74,11 @@ def user_folders(reference: str, folder: Path) -> list[str]:
     return list(dict.fromkeys([*own, str(Path.cwd()), str(folder.resolve())]))
 
 
+def place_of(reference: str) -> str:
+    """Return the module or the file that a reference names."""
+    return _parts(reference)[0]
+
+
 def _parts(reference: str) -> tuple[str, str]:
     place, colon, attribute = reference.rpartition(":")
     return (place, attribute) if colon and place else (reference.rstrip(":"), DEFAULT_ATTRIBUTE)

@@ -17,6 +17,7 @@ from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import SPLIT_OPTIONS
 from hpo.training.device import pick_device
 from hpo.training.evaluation import to_device
+from hpo.training.given_rows import checked_splits
 from hpo.training.members import Member
 from hpo.training.seeding import derive_seed
 from hpo.training.task import Splits, TorchTask
@@ -78,7 +79,7 @@ class TaskRows:
     def test_x(self) -> Tensor:
         """Return the features of the test rows; their targets are loaded with them, and dropped at once."""
         if self._test_x is None:
-            self._test_x = self._task.splits(copy.deepcopy(self._data)).test.x.to(pick_device())
+            self._test_x = given_splits(self._task, self._data).test.x.to(pick_device())
         return self._test_x
 
     def _cut(self, cut: Cut | None) -> Splits:
@@ -87,10 +88,16 @@ class TaskRows:
         return self._known[cut]
 
     def _load(self, cut: Cut | None) -> Splits:
-        data, device = copy.deepcopy(self._data), pick_device()
-        found = self._task.splits(data) if cut is None else cast(CutsRows, self._task).splits(data, cut=cut)
+        found, device = given_splits(self._task, self._data, cut), pick_device()
         train, validation = to_device(found.train, device), to_device(found.validation, device)
         return replace(found.without_test(), train=train, validation=validation)
+
+
+def given_splits(task: TorchTask, data: Mapping[str, Any], cut: Cut | None = None) -> Splits:
+    """Return the splits that a task gives. Raises UserError if they are none to train on, and what the task raises."""
+    own = copy.deepcopy(dict(data))
+    found = task.splits(own) if cut is None else cast(CutsRows, task).splits(own, cut=cut)
+    return checked_splits(found, task.kind, type(task).__name__)
 
 
 def takes_cut(task: TorchTask) -> bool:

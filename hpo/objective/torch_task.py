@@ -29,6 +29,7 @@ from hpo.training.contract import contract_of
 from hpo.training.data.table_task import TableTask
 from hpo.training.device import pick_device, warm_up
 from hpo.training.epochs import Trainee, train_epochs
+from hpo.training.given_rows import checked_kind, shared_rows
 from hpo.training.run import Run
 from hpo.training.task import TorchTask
 from hpo.training.vocabulary.targets import remembering
@@ -43,6 +44,7 @@ class TorchObjective:
         """repeats: seeds that each trial is trained with."""
         self.task = task
         self.data = data
+        checked_kind(getattr(task, "kind", None), type(task).__name__)
         self._contract = contract_of(task)
         self.rows = TaskRows(task, data)
         self.beginning = Beginning(task, self.rows.of, repeats * self.rows.folds)
@@ -74,7 +76,8 @@ class TorchObjective:
     def prepare(self) -> list[str]:
         """Load the splits, without the test split, to the device that will train, and what of Torch comes late."""
         warm_up()
-        notes = list(self.rows.each()[0].notes)
+        first = self.rows.each()[0]
+        notes = [*first.notes, *filter(None, [shared_rows(first)])]
         if self.rows.reshuffled:
             notes.append("each trial has a split of its own, by its seed: the same test rows, other validation rows")
         self._surroundings = Surroundings()

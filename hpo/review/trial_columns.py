@@ -44,6 +44,7 @@ FACTS: Mapping[str, Fact] = {
     "cohort": Fact("Int64", "trials in its stack when it ended, itself included; 1: it trained alone"),
     "attempts": Fact("int64", "how often it was begun under this number"),
     "retry_of": Fact("Int64", "the interrupted trial that it repeats"),
+    "sources": Fact("str", "which code and data it is of: another text for each version"),
     "run_id": Fact("str", "the id of its run in MLflow, as far as the study knows it"),
 }
 FIRST = ("number", "state", "value")  # before parameters and metrics; the other facts come after them

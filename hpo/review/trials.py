@@ -11,6 +11,7 @@ from hpo.diagnosis.words import names_of
 from hpo.lazy import lazy_import
 from hpo.ledger.study.records import TrialRecord, record_of, reported
 from hpo.ledger.study.settling import as_told
+from hpo.ledger.study.sources import SOURCES
 from hpo.ledger.study.words import reason_of, state_of
 from hpo.review.studies import RecordedStudy
 from hpo.review.trial_columns import FACTS, Column, columns_of, goals_of
@@ -96,7 +97,9 @@ def _row(trial: FrozenTrial, study: RecordedStudy, metric: str) -> _Row:
         if record.value is not None:
             series.setdefault(metric, [record.value])  # returned, and never reported
     return _Row(
-        _facts(as_told(record, study.live), steps), params, {name: values for name, values in series.items() if values}
+        _facts(as_told(record, study.live), steps) | {"sources": trial.user_attrs.get(SOURCES)},
+        params,
+        {name: values for name, values in series.items() if values},
     )
 
 

@@ -19,6 +19,7 @@ from hpo.scripting.result import Result
 from hpo.scripting.surroundings import folders_of, pass_on, process_kept
 from hpo.spec.contract import Goal
 from hpo.spec.faults import RecordsGone, UserError
+from hpo.spec.plain import shown
 from hpo.standing import Standing
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def run(
     overrides: Sequence[str] | Mapping[str, Any] = (),
     extend: int | None = None,
     join: bool = False,
+    changed: Literal["ok"] | None = None,
     home: str | PathLike[str] | None = None,
     storage: str | None = None,
     progress: bool = True,
@@ -67,6 +69,7 @@ def run(
     overrides: single keys by their paths, {"budget.epochs": 5} or ["budget.epochs=5"] (in YAML), over all these.
     name: the study's. Default: the file's stem, else the name of the function or class.
     extend: so many trials more than the study has. join: share the study with other drivers, in a database.
+    changed: "ok": go on though the objective's code or the data have changed since the study's last trials.
     home: the folder where everything is kept, default `mlruns` in the working directory. storage: another Optuna
         storage, a database's URL or a journal's path.
     progress: show how it goes, on standard output: a panel in a notebook or on a terminal, else lines.
@@ -85,13 +88,15 @@ def run(
     check_truth(CALL, "join", join)
     check_truth(CALL, "progress", progress)
     check_whole(CALL, "extend", extend, 1)
+    if changed not in (None, "ok"):
+        raise UserError(f"{CALL}: changed must be 'ok' or None, but got {shown(changed)}")
     named = {"objective": objective, "parameters": parameters, "metric": metric, "name": name}
     keys = {**{key: value for key, value in named.items() if value is not None}, **keys}
     settings: list[tuple[str, str, Any]] = [("goal", "metric.goal", goal), ("trials", "budget.trials", trials)]
     settings += [("workers", "engine.workers", workers)]
     given = Given(sweep, keys, overrides, [setting for setting in settings if setting[2] is not None])
     with process_kept() as folders:
-        checked = define(given)
+        checked = define(given).going_on(changed == "ok")
         where = home_of(CALL, home, storage)
         if checked.engine.workers == 0:
             folders += folders_of(checked)

@@ -65,7 +65,9 @@ class Metric:
         Field(min_length=1, description="a metric that the objective reports, e.g. val_accuracy"),
         AfterValidator(_metric_name),
     ]
-    goal: Annotated[Goal | None, says("default: the metric's own; else minimize")] = None
+    goal: Annotated[Goal | None, says("default: the metric's own, else what its name says (accuracy, loss, ...)")] = (
+        None
+    )
     target: Annotated[float | None, says("no more trials are started once a trial reaches this value")] = None
 
 

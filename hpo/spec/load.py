@@ -53,6 +53,7 @@ class Inspection:
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
     folds: int = 1  # of the rows: each trial is trained once on all but each of them
     is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)  # its code's and data's files, a digest each
 
 
 class Inspect(Protocol):
@@ -146,19 +147,19 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
     limits = _limits(keys, space, contract, faults, notes)
+    goal = rules.goal_of(metric, contract, faults, notes) if metric is not None else None
     if faults or metric is None:
         raise SpecError([fault if fault.source else source.locate(fault) for fault in faults], path)
-    known = contract.metrics.get(metric.name) if contract else None
     sweep = Sweep(
         name=name,
         source=path,
         text=source.text,
-        metric=Target(**dict(metric) | {"goal": metric.goal or (known.goal if known else "minimize")}),
+        metric=Target(**dict(metric) | {"goal": goal}),
         space=space,
         budget=limits,
         command=tuple(keys["command"] or ()),
         data=inspection.data if inspection.data is not None else keys["data"],
-        written=AsWritten(keys["data"]),
+        written=AsWritten(keys["data"], sources=inspection.sources),
         method=_method(keys),
         baselines=tuple(baselines),
         description=keys["description"] or "",

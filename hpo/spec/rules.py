@@ -12,9 +12,10 @@ from typing import Any
 
 from hpo.spec import conditions
 from hpo.spec.census import census_of, drawn_where_uncounted
-from hpo.spec.contract import Contract, Known
+from hpo.spec.contract import Contract, Goal, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
-from hpo.spec.grammar import Stack
+from hpo.spec.goals import goal_by_name
+from hpo.spec.grammar import Metric, Stack
 from hpo.spec.parameters import Parsed, ambiguity, possible
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, enumerated, show
 
@@ -238,6 +239,24 @@ def _possible(name: str, values: Iterable[str], space: Space, contract: Contract
         return next((value for value in values if space[name].domain.holds(value)), "")
     known = contract.parameters.get(name)
     return next((value for value in values if known is not None and known.default == value), "")
+
+
+def goal_of(metric: Metric, contract: Contract | None, faults: list[Fault], notes: list[str]) -> Goal | None:
+    """Return a metric's goal: as the file says, as the objective's contract knows, or as the metric's name says; None,
+    and a fault, if nothing says it."""
+    known = contract.metrics.get(metric.name) if contract else None
+    usual = goal_by_name(metric.name)
+    if known is not None or (contract is not None and metric.goal is None):  # check_metric judges these
+        return metric.goal or (known.goal if known else None)
+    if metric.goal is None and usual is None:
+        message = f"nothing says whether a trial is better with a higher or a lower {metric.name}"
+        faults.append(Fault(message, ("metric",), remedy="add goal: maximize, or goal: minimize"))
+    elif metric.goal is None:
+        notes.append(f"{metric.name} is to {usual}, by its name (metric.goal says otherwise)")
+    elif usual is not None and usual != metric.goal:
+        better = "higher" if usual == "maximize" else "lower"
+        notes.append(f"metric.goal is to {metric.goal} {metric.name}, though by its name {better} is better")
+    return metric.goal or usual
 
 
 def check_forbid(space: Space, places: Places) -> Iterator[Fault]:

@@ -62,10 +62,14 @@ class AsWritten:
     """What a sweep was told, as it was told.
 
     data: the file's section. overrides: what the command set besides the file, `key.path=value`; None: a script did.
+    sources: the files of the objective's code and of the data, each with a digest. changed_ok: a study may go on though
+    they have changed.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] | None = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    changed_ok: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,10 @@ class Sweep(PlainKeys):
                 return None
             count *= choices
         return count
+
+    def going_on(self, changed_ok: bool) -> Sweep:
+        """Return the sweep, whose study may go on with other code or data if `changed_ok`."""
+        return dataclasses.replace(self, written=dataclasses.replace(self.written, changed_ok=changed_ok))
 
     def identity(self) -> dict[str, Any]:
         """Return what makes trials of two sweeps comparable: a study goes on only if this is the same.

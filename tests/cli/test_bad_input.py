@@ -243,7 +243,9 @@ def test_objectives_that_cannot_be_had(hpo: Hpo, tmp_path: Path, reference: str)
     content, fault = OBJECTIVES[reference]
     if content is not None:
         (tmp_path / reference.partition(":")[0]).write_text(content)
-    found = fault_of(hpo, tmp_path, f"metric: {{name: x}}\nobjective: {reference}\nparameters: {{a: {{value: 1}}}}\n")
+    found = fault_of(
+        hpo, tmp_path, f"metric: {{name: x, goal: minimize}}\nobjective: {reference}\nparameters: {{a: {{value: 1}}}}\n"
+    )
     assert found.startswith(f"bad.yaml:2: objective: {fault}")
     for word, line in (("syntax", 2), ("raises", 3), ("exits", 2)):  # where in the user's own file
         if word in reference:

@@ -18,7 +18,7 @@ def test_no_traceback_is_shown_and_none_is_lost(
         raise ZeroDivisionError("a slip")
 
     file = tmp_path / "sweep.yaml"
-    file.write_text("program: run.py\nmetric: {name: score}\nparameters: {x: {values: [1, 2]}}\n")
+    file.write_text("program: run.py\nmetric: {name: score, goal: minimize}\nparameters: {x: {values: [1, 2]}}\n")
     (tmp_path / "run.py").write_text("")
     monkeypatch.setattr(place, broken)
     monkeypatch.setattr(entry, "keep_imports", lambda: None)

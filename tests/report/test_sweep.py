@@ -42,7 +42,7 @@ def test_of_a_sweep_that_failed_there_is_one_too(tmp_path: Path) -> None:
     """And hpo.run writes it before it raises."""
     with pytest.raises(hpo.SweepFailed) as failed:
         hpo.run(
-            objective=no_luck, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="score", budget={"failures": 2},
+            objective=no_luck, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="loss", budget={"failures": 2},
             trials=4, workers=0, report=True, progress=False, home=Place(tmp_path).home.path,
         )  # fmt: skip
     page = (failed.value.result.path / "reports" / "no_luck.html").read_text()
@@ -60,7 +60,7 @@ def test_a_fault_of_the_report_costs_no_finished_sweep(tmp_path: Path, monkeypat
     monkeypatch.setattr("hpo.report.report.rendered", falls)
     with pytest.warns(RuntimeWarning, match="'square' has no report: Traceback(.|\n)*ZeroDivisionError: of our own"):
         result = hpo.run(
-            objective=square, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="score", trials=2,
+            objective=square, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="loss", trials=2,
             workers=0, report=True, progress=False, home=Place(tmp_path).home.path,
         )  # fmt: skip
     assert result.best is not None and result.best.number in (0, 1)

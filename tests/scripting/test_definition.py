@@ -57,7 +57,7 @@ def test_a_shipped_file() -> None:
 
 
 def test_a_mapping_and_keywords_are_the_same() -> None:
-    keys = {"objective": objective, "parameters": PARAMETERS, "metric": "score", "budget": {"trials": 3}}
+    keys = {"objective": objective, "parameters": PARAMETERS, "metric": "loss", "budget": {"trials": 3}}
     by_mapping, by_keywords = defined(keys), defined(**keys)
     assert by_mapping.identity() == by_keywords.identity() and by_mapping.name == by_keywords.name == "objective"
     assert by_mapping.objective == f"{__name__}:objective"
@@ -66,7 +66,7 @@ def test_a_mapping_and_keywords_are_the_same() -> None:
 
 
 def test_values_of_numpy_and_paths(tmp_path: Path) -> None:
-    keys: dict[str, Any] = {"parameters": {"x": {"min": np.float64(0), "max": np.int64(1)}}, "metric": "score"}
+    keys: dict[str, Any] = {"parameters": {"x": {"min": np.float64(0), "max": np.int64(1)}}, "metric": "loss"}
     sweep = defined(**keys, objective=objective, data={"table": tmp_path / "a.csv"}, budget={"trials": np.int64(2)})
     assert sweep.data == {"table": str(tmp_path / "a.csv")} and sweep.budget.trials == 2
     assert refused(**keys, objective=objective, data={"rows": np.zeros(2)}) == [
@@ -78,7 +78,7 @@ def test_values_of_numpy_and_paths(tmp_path: Path) -> None:
 def test_all_faults_at_once_each_with_its_keyword() -> None:
     lines = refused(
         None, {"budget.trails": 5}, [("trials", "budget.trials", 0)],
-        objective=objective, parameters={"x": {"min": 2.0, "max": 1.0}}, metric="score", methd="tpe",
+        objective=objective, parameters={"x": {"min": 2.0, "max": 1.0}}, metric="loss", methd="tpe",
     )  # fmt: skip
     assert sorted(line.partition(": ")[0] for line in lines) == [
         "hpo.run(methd=...)", "hpo.run(overrides=...)", "hpo.run(parameters=...)", "hpo.run(trials=...)",
@@ -87,13 +87,13 @@ def test_all_faults_at_once_each_with_its_keyword() -> None:
 
 
 def test_a_name_that_is_none_is_none() -> None:
-    keys = {"parameters": PARAMETERS, "metric": "score", "name": None}
+    keys = {"parameters": PARAMETERS, "metric": "loss", "name": None}
     assert defined({"objective": objective, **keys}).name == "objective"
     assert any('add name="..."' in line for line in refused({"objective": "math:sqrt", **keys}))
 
 
 def test_a_value_that_is_no_section_is_not_replaced_in_silence() -> None:
-    assert refused({"objective": objective, "parameters": PARAMETERS, "metric": "score", "budget": 7},
+    assert refused({"objective": objective, "parameters": PARAMETERS, "metric": "loss", "budget": 7},
                    settings=[("trials", "budget.trials", 2)]) == [
         "hpo.run(trials=...): budget: 'trials' leads nowhere in what stands there",
         "hpo.run: budget: must be a mapping, but got 7",

@@ -22,8 +22,8 @@ def objective(trial):
         time.sleep({pause})
         trial.report(step, score=SHIFT * trial.params["x"])
 SHIFT = 3
-result = hpo.run(objective=objective, parameters={{"x": {{"min": 0.0, "max": 1.0}}}}, metric="score", trials=6,
-                 workers=2, home="home")
+result = hpo.run(objective=objective, parameters={{"x": {{"min": 0.0, "max": 1.0}}}}, metric="score",
+                 goal="minimize", trials=6, workers=2, home="home")
 """
 
 

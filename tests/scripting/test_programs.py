@@ -112,7 +112,7 @@ import hpo
 SCALE = 2.0
 def typed(trial):
     return SCALE * trial.params["x"]
-result = hpo.run(objective=typed, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="score", trials=3, progress=False)
+result = hpo.run(objective=typed, parameters={"x": {"min": 0.0, "max": 1.0}}, metric="loss", trials=3, progress=False)
 print(result.best.value == 2.0 * result.best.params["x"], result.sweep["objective"])
 """
     )
@@ -131,7 +131,7 @@ import hpo
 def shared(trial):
     return trial.params["x"]
 result = hpo.run(
-    objective=shared, parameters={{"x": {{"min": 0.0, "max": 1.0}}}}, metric="score", trials=2, progress=False,
+    objective=shared, parameters={{"x": {{"min": 0.0, "max": 1.0}}}}, metric="loss", trials=2, progress=False,
     baselines=[{{"x": 0.5}}], confirm={{"top": 1, "seeds": 2}}, storage={url!r}, join=True,
 )
 print(len(result.trials), result.confirmation)

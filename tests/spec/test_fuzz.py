@@ -51,7 +51,7 @@ engine: {type: local, workers: 2, memory_gb: 4}
 RICH_AND_FREE = RICH.replace("objective: toy", "objective: free")
 FREE = """
 program: train.py
-metric: {name: score}
+metric: {name: score, goal: minimize}
 method: grid
 parameters:
   a: {values: [1, 2, true, x, null, [1]]}

@@ -255,7 +255,6 @@ def test_goals_by_default(load: Load) -> None:
     parameters = "parameters: {batch_size: {values: [1, 2]}}"
     assert load(f"metric: {{name: val_accuracy}}\n{parameters}", contract=TOY).metric.goal == "maximize"
     assert load(f"metric: {{name: val_log_loss}}\n{parameters}", contract=TOY).metric.goal == "minimize"
-    assert load(f"metric: {{name: anything}}\n{parameters}").metric.goal == "minimize"
 
 
 def test_targets(load: Load) -> None:

@@ -133,7 +133,7 @@ def test_nested_names_and_constants() -> None:
 def test_what_tune_decides_is_refused_as_a_key_and_left_out_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_text(
-        "objective: mine\nmetric: {name: score}\nbudget: {trials: 3, seconds: 9}\nengine: {workers: 2}\n"
+        "objective: mine\nmetric: {name: loss}\nbudget: {trials: 3, seconds: 9}\nengine: {workers: 2}\n"
         "parameters: {x: {min: 0.0, max: 1.0}}\n"
     )
     given = wanted(path, {"metric": KEYS["metric"]})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -13,6 +12,7 @@ from hpo.decision.confirm.measuring import HeldOut, Loss, refuse_undefined, spli
 from hpo.events import TrialSpec
 from hpo.objective.build import build, named_of
 from hpo.objective.references import digest_of
+from hpo.objective.rows import given_splits
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def untouched_rows(sweep: Sweep) -> UntouchedRows | None:
 
         if not isinstance(objective, TorchObjective):
             return None
-        splits = objective.task.splits(copy.deepcopy(dict(sweep.data)))
+        splits = given_splits(objective.task, sweep.data)
     if not len(splits.test):
         return None
     metric, kind = sweep.metric.name.partition("_")[2], objective.task.kind

@@ -30,12 +30,12 @@ _END_KEYS = {"state", "value", "ended"}  # of the attribute `outcome`
 # text to look at. Its note says the rest (hpo/review/ui_notes.py).
 _FOR_RECORDS = frozenset(
     {"params", "history", "outcome", "info", "traceback", "interrupted", "mlflow_run_id", "driver", "surplus"}
-    | {"copied_from"}
+    | {"copied_from", "sources"}
 )
 # The same of a study; of these there are texts too, which are long or say nothing to people.
 _STUDY_FOR_RECORDS = frozenset(
     {"identity", "sweep", "sweep_file", "origin", "id", "quoted", "owners", "extension", "data_notes", "mlflow_run_id"}
-    | {"references", "confirms", "confirmation", "confirmations", "test_looks", "models"}
+    | {"references", "confirms", "confirmation", "confirmations", "test_looks", "models", "sources"}
 )
 _NO_HISTORY: Mapping[str, Any] = {"steps": [], "times": [], "metrics": {}}
 INTERRUPTED = "the sweep was interrupted"  # the error of a trial that is to be run again as a new one
