@@ -60,10 +60,10 @@ and the ONNX file give logits, as always). `roc_auc`, `average_precision`, `brie
 `threshold_rule: best_f1` takes the threshold with the largest F1 of class 1 on the validation rows (Lipton, Elkan and
 Naryanaswamy 2014, "Optimal thresholding of classifiers to maximize F1 measure"), anew in each epoch.
 
-- `val_threshold` is the threshold that was chosen; the `val_` metrics of that epoch are those at it. So they flatter
-  the trial: the threshold was chosen on the very rows that they are measured on, the more so the fewer rows of class 1
-  there are. The test rows, which no threshold was chosen on, say what it is worth (`hpo confirm`).
-- `train_` metrics go by the threshold that stood when their epoch began: 0.5 in the first.
+- `val_threshold` is the threshold that was chosen; the `val_` and `train_` metrics of that epoch are those at it. So
+  the `val_` metrics flatter the trial: the threshold was chosen on the very rows that they are measured on, the more so
+  the fewer rows of class 1 there are. The test rows, which no threshold was chosen on, say what it is worth
+  (`hpo confirm`).
 - The threshold lies halfway between the logits of two neighbouring rows, or it is 0.5 if that lies between the two. If
   F1 is largest with all rows called class 1, it is half the lowest probability. (So all are called class 1 where all
   have the same probability.) Of thresholds with the same F1 it is the one nearest to 0.5 by its logit. With validation

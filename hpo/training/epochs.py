@@ -52,7 +52,8 @@ class Trainee(Protocol):
         ...
 
     def validate(self) -> Measured:
-        """Return the runs' `val_*` metrics of the current weights."""
+        """Return the runs' `val_*` metrics of the current weights; of a run that chooses its threshold on them also
+        the `train_*` metrics of the epoch, now at that threshold."""
         ...
 
     def examined(self) -> Sequence[Mapping[str, float]]:

@@ -88,17 +88,15 @@ class Loops:
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = list(runs)
         self._examinations = {run: Examination(run.model) for run in runs if run.trial.health}
+        self._passed: dict[Run, tuple[Tensor, Tensor]] = {}  # what is measured again once a threshold is chosen
 
     def train_epoch(self) -> Measured:
         for run, examination in self._examinations.items():
             examination.begin(is_due(run))
-        return [
-            _unless_not_finite(partial(train_epoch, run, run.completed + 1, self._examinations.get(run)))
-            for run in self.runs
-        ]
+        return [_unless_not_finite(partial(self._train, run)) for run in self.runs]
 
     def validate(self) -> Measured:
-        return [_unless_not_finite(partial(validate, run, self._examinations.get(run))) for run in self.runs]
+        return [_unless_not_finite(partial(self._validate, run)) for run in self.runs]
 
     def examined(self) -> Sequence[Mapping[str, float]]:
         return [
@@ -107,6 +105,20 @@ class Loops:
             else {}
             for run in self.runs
         ]
+
+    def _train(self, run: Run) -> dict[str, float]:
+        passed = pass_over(run, run.completed + 1, self._examinations.get(run))
+        if run.threshold.is_chosen:
+            self._passed[run] = passed
+        return finite_metrics(run, "train", *passed)
+
+    def _validate(self, run: Run) -> dict[str, float]:
+        measured = validate(run, self._examinations.get(run))
+        passed = self._passed.pop(run, None)
+        if passed is None:
+            return measured
+        run.threshold.probability = measured["val_threshold"]
+        return finite_metrics(run, "train", *passed) | measured
 
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
@@ -126,7 +138,13 @@ def _unless_not_finite(measure: Callable[[], dict[str, float]]) -> dict[str, flo
 
 
 def train_epoch(run: Run, epoch: int, examination: Examination | None = None) -> dict[str, float]:
-    """Take one pass over the training split. Returns the `train_*` metrics. Raises NotFinite.
+    """Take one pass over the training split. Returns the `train_*` metrics. Raises as `pass_over`."""
+    return finite_metrics(run, "train", *pass_over(run, epoch, examination))
+
+
+def pass_over(run: Run, epoch: int, examination: Examination | None = None) -> tuple[Tensor, Tensor]:
+    """Take one pass over the training split. Returns the outputs of its rows as they were trained, and their targets.
+    Raises NotFinite.
 
     examination: takes in the first step.
     """
@@ -143,7 +161,7 @@ def train_epoch(run: Run, epoch: int, examination: Examination | None = None) ->
             if step % CHECK_EVERY == 0 and not loss.isfinite():
                 raise NotFinite
 
-    return finite_metrics(run, "train", torch.cat(outputs), train.y[torch.cat(batches)])
+    return torch.cat(outputs), train.y[torch.cat(batches)]
 
 
 def train_step(run: Run, rows: Tensor, step: int, examination: Examination | None = None) -> tuple[Tensor, Tensor]:

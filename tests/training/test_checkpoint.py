@@ -69,7 +69,7 @@ def test_goes_on_as_if_nothing_had_happened(tmp_path: Path, optimizer: str, sche
 
 
 def test_a_threshold_that_was_chosen_comes_back(tmp_path: Path) -> None:
-    """What is measured while training goes by the one before."""
+    """It goes with what the trial leaves, which may have only its end before it."""
     params = BASE | {"threshold_rule": "best_f1"}
     expected, path = play(begin(params)), tmp_path / "1.pt"
     died = begin(params, path)

@@ -82,6 +82,7 @@ class Cohort:
         self._examination = StackExamination(self.model, self.optimizer, self.runs[0].model)
         take_over(self.runs, self.model, self.optimizer)
         self._began = company(self.runs)
+        self._passed: tuple[Tensor, Tensor, list[int]] | None = None  # measured again once thresholds are chosen
         # Of the training split every run uses all rows, or its `kept_rows`.
         self._train_rows = MemberRows([run.data.whole_x for run in self.runs])
         self._validation_rows = MemberRows([run.validation.x for run in self.runs])
@@ -123,7 +124,9 @@ class Cohort:
             if step in looks:
                 bad |= ~self._losses(output, batch).isfinite() & upload(looks[step], self.device)
         used = [min(run.steps_per_epoch * run.batch_size, len(run.train)) for run in self.runs]
-        return self._measured("train", torch.cat(outputs, 1), torch.cat(targets, 1), used, bad)
+        passed = torch.cat(outputs, 1), torch.cat(targets, 1), used
+        self._passed = passed if any(run.threshold.is_chosen for run in self.runs) else None
+        return self._measured("train", *passed, bad)
 
     def _steps_of_epoch(self) -> Iterator[tuple[Batch, Tensor]]:
         """Take the steps of an epoch; yield each batch with its outputs [K, B, ...] before its step."""
@@ -191,7 +194,8 @@ class Cohort:
 
     @torch.no_grad()
     def validate(self) -> Measured:
-        """Return each run's `val_*` metrics of the current weights; None: it has diverged."""
+        """Return each run's `val_*` metrics of the current weights, and `train_*` metrics at a threshold that was
+        chosen on them; None: it has diverged."""
         rows = self._validation_rows
         longest, step = max(rows.counts), max(1, min(CHUNK, 64 * CHUNK // len(self)))
         parts = []
@@ -206,7 +210,21 @@ class Cohort:
         shared = all(each is y[0] for each in y)
         targets = y[0].expand(len(self), longest) if shared else padded(y, longest)
         bad = torch.zeros(len(self), dtype=torch.bool, device=self.device)
-        return self._measured("val", outputs, targets, rows.counts, bad)
+        return self._at_chosen(self._measured("val", outputs, targets, rows.counts, bad))
+
+    def _at_chosen(self, measured: Measured) -> Measured:
+        """Let the thresholds that were chosen stand; return the metrics with those of the training split at them."""
+        if self._passed is None:
+            return measured
+        for run, metrics in zip(self.runs, measured, strict=True):
+            if metrics is not None and run.threshold.is_chosen:
+                run.threshold.probability = metrics["val_threshold"]
+        none = torch.zeros(len(self), dtype=torch.bool, device=self.device)
+        again, self._passed = self._measured("train", *self._passed, none), None
+        return [
+            {**trained, **own} if trained is not None and own is not None and run.threshold.is_chosen else own
+            for run, trained, own in zip(self.runs, again, measured, strict=True)
+        ]
 
     def examined(self) -> Sequence[Mapping[str, float]]:
         return self._examination.figures()
