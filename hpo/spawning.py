@@ -62,6 +62,7 @@ def _apart() -> Iterator[None]:
     """Hide what a process that is spawned meanwhile would take of the user's: the working directory, the script (which
     it would import, and so run, without `if __name__ == "__main__"`), and their folders before all others."""
     main, path, safe_path = sys.modules["__main__"], list(sys.path), os.environ.get(_SAFE_PATH)
+    method = multiprocessing.get_start_method(allow_none=True)
     script = getattr(main, "__file__", None)
     users = {str(Path.cwd()), *([str(Path(script).resolve().parent)] if script else [])}
     users.discard(_ROOT)
@@ -72,6 +73,8 @@ def _apart() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"], sys.path[:] = main, path
+        if method is None:  # a spawn settles it for good, and the user's own set_start_method would be refused
+            multiprocessing.set_start_method(None, force=True)
         if safe_path is None:
             del os.environ[_SAFE_PATH]
         else:

@@ -68,6 +68,16 @@ def new_figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -
     return figure, list(axes.flat)
 
 
+def log_values(axes: Axes) -> None:
+    """Give an upright axis a log scale, with plain numbers: a figure's texts are no formulas. What is not positive lies
+    at its lower end."""
+    from matplotlib.ticker import FuncFormatter, LogFormatter
+
+    axes.set_yscale("log", nonpositive="clip")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(LogFormatter())  # of a range of less than a decade
+
+
 def colours_of_values(sign: float) -> Colormap:
     """Return the colours of values, the best ones the brightest: viridis, which people read who don't tell red from
     green, without its ends, which can't be seen on dark or on light. sign: 1 where more is better, else -1."""

@@ -23,7 +23,8 @@ from hpo.spec.faults import UserError
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 # What reports have called their plots: a folder may hold other pictures of the user's.
 _PLOTS = re.compile(
-    r"(best-so-far|importance|isolation|parallel-coordinates|contour|choices-\d+|learning-curves|troubles|cost|noise)\.png"
+    r"(best-so-far|importance|isolation|parallel-coordinates|contour|choices-\d+|learning-curves|troubles|layers"
+    r"|learning-rates|cost|noise)\.png"
 )
 IN_MLFLOW = "report.html"  # the page's path among the artefacts of the sweep's run; the plots' folder is "report"
 

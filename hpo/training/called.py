@@ -5,7 +5,7 @@ Nothing that is computed changes: each function is called as ever, and its resul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,15 @@ def _functions() -> Mapping[Any, str]:
             functional.sigmoid, torch.sigmoid, torch.sigmoid_, tensor.sigmoid, tensor.sigmoid_, torch.special.expit,
         ),
         "tanh": (functional.tanh, torch.tanh, torch.tanh_, tensor.tanh, tensor.tanh_),
+        "prelu": (functional.prelu, torch.prelu, tensor.prelu),
+        "selu": (functional.selu, torch.selu, torch.selu_),
+        "celu": (functional.celu, torch.celu, torch.celu_),
+        "elu": (functional.elu, functional.elu_),
+        "leaky_relu": (functional.leaky_relu, functional.leaky_relu_),
+        "hardtanh": (functional.hardtanh, functional.hardtanh_),
     }  # fmt: skip
+    alone = ("gelu", "silu", "mish", "softplus", "softsign", "hardswish", "hardsigmoid", "logsigmoid")
+    names |= {name: (getattr(functional, name),) for name in alone}
     return {function: name for name, several in names.items() for function in several}
 
 
@@ -59,12 +67,12 @@ def untouched(model: nn.Module) -> set[nn.Module]:
 
 @contextmanager
 def called_activations(
-    model: nn.Module, known: Sequence[nn.Module], prefix: str, take: Take, closed: bool = False
+    model: nn.Module, known: Collection[nn.Module], place: str, take: Take, closed: bool = False
 ) -> Iterator[None]:
     """Look at the first call of a model inside the block.
 
-    known: modules that are activations themselves, and looked at as such. prefix: of the paths. A call's path is the
-    module's in whose `forward` it is, and `F.relu`, the second one there `F.relu_2`. closed: look at nothing.
+    known: modules that are activations themselves, and looked at as such. place: the model's own path. A call's path is
+    the module's in whose `forward` it is, and `F.relu`, the second one there `F.relu_2`. closed: look at nothing.
     """
     if closed:
         yield
@@ -81,10 +89,10 @@ def called_activations(
         ) -> Any:
             out = func(*args, **(kwargs or {}))
             if (name := _functions().get(func)) is not None and entered and not inside[0]:
-                place = entered[-1], name
-                times[place] = times.get(place, 0) + 1
-                again = f"_{times[place]}" if times[place] > 1 else ""
-                take(f"{prefix}{place[0]}{'.' if place[0] else ''}F.{name}{again}", name, out)
+                caller = entered[-1], name
+                times[caller] = times.get(caller, 0) + 1
+                again = f"_{times[caller]}" if times[caller] > 1 else ""
+                take(".".join(filter(None, (place, caller[0], f"F.{name}{again}"))), name, out)
             return out
 
     looking = Looking()
@@ -97,8 +105,8 @@ def called_activations(
         if state[0] == "during":
             entered.append(path)
             inside[0] += is_known
-            for place in [place for place in times if place[0] == path]:
-                del times[place]  # it is called again
+            for caller in [caller for caller in times if caller[0] == path]:
+                del times[caller]  # it is called again
 
     def leave(is_known: bool, module: nn.Module, _given: Any, _out: Any) -> None:
         if state[0] == "during":
@@ -110,7 +118,7 @@ def called_activations(
 
     hooks = []
     for path, module in model.named_modules():
-        is_known = any(module is each for each in known)
+        is_known = module in known
         hooks.append(module.register_forward_pre_hook(partial(enter, path, is_known)))
         hooks.append(module.register_forward_hook(partial(leave, is_known), always_call=True))
     try:

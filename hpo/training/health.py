@@ -10,13 +10,14 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpo.diagnosis.figures import Figure, metric_of
 from hpo.lazy import lazy_import
 from hpo.training.called import called_activations, closed_to_looks, untouched
+from hpo.training.outputs import LayerOutputs, is_activation, layers_of
 from hpo.training.penalty import penalized
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class Examination:
         self._model = model
         self._weights = weights_of(model)
         self._all_weights = penalized(model)
-        self._units = units_of(model)
-        self._closed = closed_to_looks(model)
+        self._looked_at = looked_at(model)
         self._before: list[Tensor] = []
         self._norms: dict[Figure, list[Tensor]] = {}
         self._activations: Found = {}
@@ -99,9 +99,9 @@ class Examination:
         if not self._norms:
             yield
             return
-        with watched(self._model, self._units, closed=bool(self._closed)) as found:
+        with watched(self._model, self._looked_at) as seen:
             yield
-        self._activations = found
+        self._activations = seen.found
 
     def figures(self) -> dict[str, float]:
         """Return what was found, as numbers; what is not a number is left out."""
@@ -203,11 +203,26 @@ def _for(share: Tensor, figure: Figure, units: Sequence[UnitKind | None]) -> Ten
     return share if all(has) else torch.where(torch.tensor(has, device=share.device), share, torch.nan)
 
 
-def units_of(model: nn.Module) -> list[tuple[str, nn.Module, UnitKind]]:
-    """Return the path and the module of each activation whose units are judged."""
+@dataclass(frozen=True)
+class LookedAt:
+    """What of a model is looked at in a call of it: modules by their paths. closed: activations that are functions are
+    not."""
+
+    layers: Mapping[str, nn.Module] = field(default_factory=dict)
+    activations: Mapping[str, nn.Module] = field(default_factory=dict)
+    closed: bool = False
+
+    def paths(self) -> tuple[list[str], list[str]]:
+        """Return those of the layers, and of the activations."""
+        return list(self.layers), list(self.activations)
+
+
+def looked_at(model: nn.Module) -> LookedAt:
+    """Return what of a model is looked at."""
     hidden = untouched(model)
-    found = ((path, module, judged(module)) for path, module in model.named_modules() if module not in hidden)
-    return [(path, module, units) for path, module, units in found if units is not None]
+    named = {path: module for path, module in model.named_modules() if module not in hidden}
+    activations = {path: module for path, module in named.items() if is_activation(module)}
+    return LookedAt(layers_of(model), activations, bool(closed_to_looks(model)))
 
 
 def spread(rows: int) -> slice:
@@ -219,13 +234,23 @@ def spread(rows: int) -> slice:
 
 @contextmanager
 def watched(
-    model: nn.Module, units: Sequence[tuple[str, nn.Module, UnitKind]], prefix: str = "", closed: bool = False
-) -> Iterator[Found]:
-    """Take down the shares [1] of the activations in some rows (`spread`) of the model's first call, as the largest of
-    several calls of one module; of modules, and of functions (hpo.training.called) unless they are `closed`."""
-    found: Found = {}
-    if closed and not units:  # so a model that is compiled as a whole gets no hook
-        yield found
+    model: nn.Module, what: LookedAt, place: str = "", before: LayerOutputs | None = None
+) -> Iterator[LayerOutputs]:
+    """Take down the figures [1] of activations in some rows (`spread`) of the model's first call: of modules, and of
+    functions (hpo.training.called) unless `what` is closed. Shares of units are the largest of several calls of one
+    module.
+
+    place: the model's own path in the one that it is part of. before: what that one took in up to here; what the last
+    layer hands on is left open then.
+    """
+
+    def path_of(path: str) -> str:
+        return ".".join(filter(None, (place, path)))
+
+    layers = {path_of(path): module for path, module in what.layers.items()}
+    seen = LayerOutputs(layers) if before is None else LayerOutputs(before.layers, before.path)
+    if what.closed and not (what.activations or layers):  # so a model that is compiled as a whole gets no hook
+        yield seen
         return
     calls, rows = [0], [0]
 
@@ -233,29 +258,53 @@ def watched(
         calls[0] += 1
         rows[0] = len(given[0]) if given and isinstance(given[0], torch.Tensor) and given[0].dim() else 0
 
-    def take(path: str, its: UnitKind, out: Any, length: int | None = None) -> None:
+    def take(path: str, its: UnitKind | None, out: Any, length: int | None = None) -> None:
         if calls[0] > 1 or not _has_units(out) or length not in (None, len(out)):
             return
         try:
-            for name, value in shares(path, out.detach()[spread(len(out))].unsqueeze(0), [its]).items():
-                found[name] = torch.maximum(found[name], value) if name in found else value
+            chosen = _chosen(out)
+            seen.activated(chosen)
+            for name, value in shares(path, chosen, [its]).items():
+                seen.found[name] = torch.maximum(seen.found[name], value) if name in seen.found else value
         except Exception as fault:  # whatever the model made of its activations: the training goes on
             _tell(path, fault)
 
-    def take_module(path: str, its: UnitKind, _module: nn.Module, _given: Any, out: Any) -> None:
+    def take_module(path: str, its: UnitKind | None, _module: nn.Module, _given: Any, out: Any) -> None:
         take(path, its, out)
 
     def take_call(path: str, name: str, out: Any) -> None:
-        take(path, UNITS[name], out, rows[0])  # with other rows it is a gate of weights
+        take(path, UNITS.get(name), out, rows[0])  # with other rows it is a gate of weights
+
+    def begin(path: str, _module: nn.Module, _given: Any) -> None:
+        if calls[0] == 1:
+            seen.begin(path)
+
+    def end(path: str, _module: nn.Module, _given: Any, out: Any) -> None:
+        if calls[0] > 1:
+            return
+        out = out[0] if isinstance(out, tuple) and out else out  # beside it, states or attention
+        seen.end(path, _chosen(out) if _has_units(out) else None)
 
     hooks = [model.register_forward_pre_hook(count)]
-    hooks += [module.register_forward_hook(partial(take_module, path, its)) for path, module, its in units]
+    for path, module in layers.items():
+        hooks.append(module.register_forward_pre_hook(partial(begin, path)))
+        hooks.append(module.register_forward_hook(partial(end, path)))
+    for path, module in what.activations.items():
+        hooks.append(module.register_forward_hook(partial(take_module, path_of(path), judged(module))))
     try:
-        with called_activations(model, [module for _, module, _ in units], prefix, take_call, closed):
-            yield found
+        with called_activations(model, set(what.activations.values()), place, take_call, what.closed):
+            yield seen
+        if before is None:
+            seen.close()
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _chosen(out: Tensor) -> Tensor:
+    """Return the rows of activations [N, ...] that are looked at, [1, N, ...]: a copy, since what comes next may write
+    over it."""
+    return out.detach()[spread(len(out))].clone().unsqueeze(0)
 
 
 def _has_units(out: Any) -> bool:
@@ -278,6 +327,11 @@ def _tell(path: str, fault: Exception) -> None:
 
 
 _told: set[tuple[str, str]] = set()
+
+
+def of_rate(rate: float) -> dict[str, float]:
+    """Return the figure of the learning rate that an epoch's last step had."""
+    return {metric_of("", "learning_rate"): rate}
 
 
 def rows_of(found: Mapping[str, Tensor], members: int) -> list[dict[str, float]]:

@@ -18,7 +18,7 @@ from hpo.events import Decision, TrialSpec
 from hpo.lazy import lazy_import
 from hpo.training.epochs import EpochEvent, Measured, train_epochs
 from hpo.training.evaluation import all_metrics, check_shape, predict
-from hpo.training.health import Examination, is_due
+from hpo.training.health import Examination, is_due, of_rate
 from hpo.training.run import NotFinite, Run, start, steps_in_epoch
 from hpo.training.seeding import derive_seed, global_seed
 from hpo.training.task import Splits, TorchTask
@@ -101,7 +101,12 @@ class Loops:
         return [_unless_not_finite(partial(validate, run, self._examinations.get(run))) for run in self.runs]
 
     def examined(self) -> Sequence[Mapping[str, float]]:
-        return [self._examinations[run].figures() if run in self._examinations else {} for run in self.runs]
+        return [
+            self._examinations[run].figures() | of_rate(float(run.optimizer.param_groups[0]["lr"]))
+            if run in self._examinations
+            else {}
+            for run in self.runs
+        ]
 
     def state_of(self, run: Run) -> Mapping[str, Any]:
         return {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}

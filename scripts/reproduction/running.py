@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import hpo
@@ -86,10 +86,11 @@ class Runner:
         for step in study.steps_of(self.quick):
             if self._key(step) in self._known:
                 continue
-            arguments = self._arguments(step, study)
+            arguments = self._arguments(step)
             say(f"hpo {shlex.join(arguments)}")
             began, goes_on = time.monotonic(), isinstance(step, Run) and self._recorded(step.study)
-            self._do([*arguments, *self._here(step)])
+            pictures = ["-o", f"data.root={self._cifar10}"] if study.cifar10 and self._cifar10 else []
+            self._do([*arguments, *pictures, "--home", str(self.home)])
             seconds = None if goes_on else time.monotonic() - began
             self._note(step, self._timed(step, study, f"hpo {shlex.join(arguments)}", seconds))
 
@@ -101,14 +102,10 @@ class Runner:
     def _key(self, step: Run | Then) -> str:
         return step.study if isinstance(step, Run) else " ".join(step.arguments)
 
-    def _arguments(self, step: Run | Then, study: Study) -> list[str]:
+    def _arguments(self, step: Run | Then) -> list[str]:
         if isinstance(step, Then):
             return [*step.arguments, *((step.quick or ()) if self.quick else ())]
-        where = ["-o", f"data.root={self._cifar10}"] if study.cifar10 and self._cifar10 else []
-        return [*step.arguments(self.quick), *where]
-
-    def _here(self, step: Run | Then) -> list[str]:
-        return ["--home", str(self.home)]
+        return step.arguments(self.quick)
 
     def _recorded(self, name: str) -> bool:
         try:
@@ -121,8 +118,10 @@ class Runner:
             return Time(command, seconds)
         trials = hpo.load(step.study, self.home).trials
         noted = Time(command, seconds, len(trials))
-        if not step.timed or self.quick or study.cifar10:
+        if not step.timed or self.quick:
             return noted
+        if study.cifar10:  # whose trials train one by one in any case
+            return replace(noted, workers=int(trials["worker"].nunique()), alone=statistics.fmean(trials["duration"]))
         with tempfile.TemporaryDirectory(prefix="hpo-alone-") as other:
             options = [
                 "engine.cohort=off",

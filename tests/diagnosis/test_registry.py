@@ -73,6 +73,8 @@ def test_what_shows_it(name: str, curves: Curves) -> None:
         layers("gradient_norm", [100.0] * 3, [200.0] * 3),
         layers("dead", [0.3] * 3),
         layers("saturated", [0.4] * 3),
+        layers("activation_norm", [1e30] * 3, [0.0] * 3),  # these are there to be looked at
+        {"health/model/learning_rate": [9.0, 1e-9]},
         layers("update_ratio", [1.0, 1e-3, 1e-3]),  # an optimizer's first step says little
         {"train_loss": [0.7, 0.71, 0.7, 0.69, 0.7, 0.71]},  # noise
         {

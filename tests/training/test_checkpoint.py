@@ -33,7 +33,7 @@ class Clock:
 
 def begin(params: dict[str, Any], path: Path | None = None, epochs: int = 5, seed: int = 3) -> Run:
     """Return a run that goes on from its checkpoint in `path`, if there is one."""
-    trial = TrialSpec(1, params, seed, epochs, checkpoint=str(path or ""))
+    trial = TrialSpec(1, params, seed, epochs, checkpoint=str(path or ""), health=True)
     return resumed(lambda: [start(TASK, SPLITS, trial, CPU)])[0]
 
 

@@ -3,8 +3,10 @@ known to be ill are found to be."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,13 +16,17 @@ from torch import Tensor, nn
 from hpo.diagnosis import diagnoses_of
 from hpo.diagnosis.figures import is_health
 from hpo.events import Diverged, Reported, TrialSpec
-from hpo.training import health
+from hpo.training import called, health
 from hpo.training.epochs import Trainee, train_epochs
-from hpo.training.health import SPAN, Examination
+from hpo.training.health import SPAN, Examination, rows_of
 from hpo.training.loop import Loops
 from hpo.training.members import Member
+from hpo.training.models import mlp, recurrent
+from hpo.training.outputs import is_activation, root_mean_square
 from hpo.training.run import Run, start
 from hpo.training.stack.cohort import Cohort
+from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
+from hpo.training.vocabulary.schedules import SCHEDULES
 from objectives.binary import Binary
 
 from .tiny import CPU, alone, splits_of, task_of, together, trials_of
@@ -29,8 +35,9 @@ MIXED = [
     {"activation": "relu", "optimizer": "adam", "dropout": 0.3},
     {"activation": "tanh", "optimizer": "sgd", "grad_clip_norm": 0.01},
     {"activation": "sigmoid", "optimizer": "adamw"},
-    {"activation": "relu", "optimizer": "rmsprop"},
-    {"activation": "gelu", "optimizer": "adam"},
+    {"activation": "relu", "optimizer": "rmsprop", "schedule": "one_cycle"},
+    {"activation": "gelu", "optimizer": "adam", "schedule": "reduce_on_plateau", "plateau_patience": 0},
+    {"activation": "linear", "optimizer": "lion", "schedule": "exponential"},
     {"activation": "prelu", "optimizer": "adam"},
 ]
 SHAPE = {"hidden_layers": [6, 4], "batch_size": 8}
@@ -81,6 +88,27 @@ def pictures(self: Any, params: Mapping[str, Any], features: torch.Size, outputs
     )
 
 
+class Begins(nn.Module):
+    """A module that begins with the activation of the layer before it, and ends with a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(nn.functional.leaky_relu(x, 0.3))
+        return out
+
+
+def parts(self: Any, params: Mapping[str, Any], features: torch.Size, outputs: int) -> nn.Module:
+    """Layers whose activations are in other modules, which a stack looks into one by one; one is frozen."""
+    from hpo.training.layers import SqueezeLast
+
+    frozen = nn.Linear(5, 5).requires_grad_(False)
+    layers = nn.Linear(4, 5), Begins(), nn.Hardswish(inplace=True), frozen, nn.ReLU6(), nn.Linear(5, 1)
+    return nn.Sequential(*layers, SqueezeLast())
+
+
 def figures(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if is_health(name)}
 
@@ -112,7 +140,7 @@ def check(task: Any, splits: Any, trials: Sequence[TrialSpec], replay: bool | No
 
 @pytest.mark.parametrize("replay", [None, True])
 def test_it_changes_no_number_and_is_the_same_in_a_stack(replay: bool | None) -> None:
-    trials = trials_of([{**SHAPE, **each} for each in MIXED], [3, 4, 3, 2, 3, 3])
+    trials = trials_of([{**SHAPE, **each} for each in MIXED], [3, 4, 3, 2, 3, 3, 3])
     check(task_of("binary"), splits_of("binary", 130, 60), trials, replay)
 
 
@@ -122,6 +150,23 @@ def test_modules_of_ones_own_and_pictures() -> None:
     convolution = task_of("binary", model=pictures)
     splits = splits_of("binary", 130, 60, shape=(1, 3, 3))
     check(convolution, splits, trials_of([{"batch_size": 8}, {"batch_size": 8, "optimizer": "sgd"}]))
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "layers"),
+    [
+        (parts, [{}, {"optimizer": "sgd"}], ["0", "1.layer", "3", "5"]),
+        (None, [{"activation": name, "residual": True, "hidden_layers": [4, 6]} for name in ("relu", "tanh")], "012"),
+    ],
+    ids=["parts", "residual"],
+)
+def test_layers_and_their_activations_in_a_stack(model: Any, params: list[dict[str, Any]], layers: list[str]) -> None:
+    task, splits = task_of("binary", **({} if model is None else {"model": model})), splits_of("binary", 66, 60)
+    trials = trials_of([{**each, "batch_size": 16} for each in params])
+    check(task, splits, trials)
+    events, _ = alone(task, splits, replace(trials[0], health=True))
+    found = [name for name in reports(events)[0] if name.endswith("/activation_norm")]
+    assert found == [f"health/{layer}/activation_norm" for layer in layers]
 
 
 def test_activations_that_are_called_as_functions() -> None:
@@ -270,7 +315,7 @@ def test_compiled_code_is_not_compiled_anew(part: str, named: str, measured: lis
         found.append(events)
     assert counts[0] == counts[1] > 0
     assert named in found[1][-1].info["notes"]["health"]
-    for metrics in (figures(each) for each in reports(found[1]) if figures(each)):
+    for metrics in (figures(each) for each in reports(found[1]) if "health/first/gradient_norm" in each):
         units = [name.removeprefix("health/") for name in metrics if name.endswith(("/dead", "/saturated"))]
         assert units == measured
 
@@ -278,9 +323,9 @@ def test_compiled_code_is_not_compiled_anew(part: str, named: str, measured: lis
 def test_a_model_that_is_compiled_as_a_whole_gets_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Compiling("whole", lambda graph, example: graph.forward)
     monkeypatch.setattr(model, "register_forward_pre_hook", lambda hook: pytest.fail("it got one"))
-    with health.watched(model, health.units_of(model), closed=True) as found:
+    with health.watched(model, health.looked_at(model)) as seen:
         model(torch.zeros(3, 4))
-    assert found == {}
+    assert seen.found == {}
 
 
 def test_what_the_figures_are() -> None:
@@ -296,7 +341,9 @@ def test_what_the_figures_are() -> None:
     trainee.validate()
     (found,) = trainee.examined()
     measured = [f"health/{at}/{figure}" for figure in ("gradient_norm", "update_ratio") for at in (0, 3, 6)]
-    assert list(found) == [*measured, "health/1/dead", "health/4/dead", "health/model/zero_weights"]
+    rows = ["health/1/dead", "health/0/activation_norm", "health/4/dead"]
+    rows += [f"health/{at}/activation_norm" for at in (3, 6)]
+    assert list(found) == [*measured, *rows, "health/model/zero_weights", "health/model/learning_rate"]
     assert found["health/1/dead"] == 0.5
     total = sum(value**2 for name, value in found.items() if name.endswith("gradient_norm")) ** 0.5
     assert total > 1e-2, "it is not the clipped gradients that are looked at"
@@ -326,6 +373,110 @@ def test_saturation_is_of_the_units_mean_derivative() -> None:
     assert found["health/0/gradient_norm"] == 0.0
 
 
+class Functions(nn.Module):
+    """Layers whose activations are functions; what they put out is written over later on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.gelu(self.first(x))
+        x.add_(1.0)
+        out: Tensor = self.last(nn.functional.softplus(torch.tanh(self.second(x))))
+        out.mul_(3.0)
+        return out
+
+
+def chained() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(inplace=True), nn.Linear(5, 3), nn.Linear(3, 5), nn.Identity()
+    )
+
+
+def lstm() -> nn.Module:
+    return recurrent({"hidden_layers": [3, 2], "cell": "lstm"}, (5, 4), 1)
+
+
+def residual() -> nn.Module:
+    return mlp({"hidden_layers": [4, 6], "residual": True, "activation": "tanh"}, (4,), 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "handed_on"),
+    [
+        (chained(), {"0": "2", "3": "3", "4": "5"}),
+        (residual(), {"0": "0", "1": "1", "2": "2"}),
+        (lstm(), {"0": "0", "2": "2", "4": "4"}),
+        (nn.Sequential(nn.LSTM(4, 3, batch_first=True)), {"0": "0"}),
+        (Functions(), {"first": None, "second": None, "last": "last"}),
+    ],
+    ids=["chained", "residual", "lstm", "torch's lstm", "functions"],
+)
+def test_activation_norms_are_of_what_layers_hand_on(model: nn.Module, handed_on: dict[str, str | None]) -> None:
+    """handed_on: of each layer the module whose output it is; None: a function's."""
+    recorded: dict[str, Tensor] = {}
+
+    def record(path: str, _module: nn.Module, _given: Any, out: Any) -> None:
+        recorded[path] = (out[0] if isinstance(out, tuple) else out).detach().clone()
+
+    hooks = [module.register_forward_hook(partial(record, path)) for path, module in model.named_modules()]
+    x = torch.randn(256, 5, 4) if "lstm" in str(model).lower() else torch.randn(256, 4)
+    with torch.no_grad(), health.watched(model.eval(), health.looked_at(model)) as seen:
+        model(x)
+    for hook in hooks:
+        hook.remove()
+    if isinstance(model, Functions):
+        recorded["of first"] = nn.functional.gelu(recorded["first"])
+        recorded["of second"] = nn.functional.softplus(torch.tanh(recorded["second"]))
+    expected = {
+        f"health/{layer}/activation_norm": math.sqrt(recorded[at or f"of {layer}"][::4].square().mean())
+        for layer, at in handed_on.items()
+    }
+    found = {name: float(each) for name, each in seen.found.items() if name.endswith("/activation_norm")}
+    assert list(found) == list(expected) and found == pytest.approx(expected, rel=1e-5)
+
+
+def test_activations_are_known_by_their_modules_and_by_their_functions() -> None:
+    for choice in ACTIVATIONS:
+        assert is_activation(make_activation(choice.name))
+    functions = set(called._functions().values())
+    assert {choice.name for choice in ACTIVATIONS} - functions == {"linear"}
+
+
+def test_activations_that_are_not_finite() -> None:
+    """What is infinite is the largest number, as of other figures; what is no number is left out."""
+    found = {str(value): root_mean_square(torch.tensor([[1.0, value]])) for value in (math.inf, math.nan, 1e30)}
+    assert rows_of(found, 1) == [{"inf": 3e38, "1e+30": 3e38}]
+    half = torch.tensor([[300.0, 400.0]], dtype=torch.float16)  # whose squares it can't hold
+    assert float(root_mean_square(half)) == pytest.approx(125000**0.5)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.names())
+def test_the_learning_rate_is_that_of_the_last_step(schedule: str) -> None:
+    """Of each epoch, measured or not; in a stack whose members have different numbers of steps, too."""
+    shared = {"optimizer": "sgd", "learning_rate": 9.0, "batch_size": 33, "schedule": schedule}
+
+    def begun(rows: int) -> Run:
+        trial = TrialSpec(rows, {**shared, **SMALL.get(schedule, {})}, 1, 6, health=True)
+        return start(task_of("binary"), splits_of("binary", rows, 60), trial, CPU)
+
+    stacked = [curves_of(Cohort([begun(130), begun(99)], replay=replay))[0] for replay in (False, True)]
+    used: list[float] = []
+    for run in (begun(130), begun(99)):
+        used.clear()
+        run.optimizer.register_step_post_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
+        name = "health/model/learning_rate"
+        found = curves_of(Loops([run]))[0][run.trial.number][name]
+        assert found == used[run.steps_per_epoch - 1 :: run.steps_per_epoch] and len(found) == 6
+        assert (len(set(found)) > 1) == (schedule != "constant")
+        assert [each[run.trial.number][name] for each in stacked] == [found, found]
+
+
+SMALL = {"step": {"step_size": 2}, "reduce_on_plateau": {"plateau_patience": 0}, "cosine_warm_restarts": {"t_0": 2}}
+SMALL["linear_warmup"] = {"warmup_epochs": 3}
+
+
 def test_few_steps_are_not_measured_in_each_epoch() -> None:
     """An epoch of 4 steps is measured now and then, the first and the last always; one without `health` never."""
     for trainee in (Loops, Cohort):
@@ -335,6 +486,8 @@ def test_few_steps_are_not_measured_in_each_epoch() -> None:
         lengths = {number: len(curves.get("health/0/update_ratio", [])) for number, curves in told.items()}
         assert SPAN == 16
         assert lengths == {1: 4, 2: 4, 3: 0}  # after 1, 4, 8 and 11 epochs
+        rates = {number: len(curves.get("health/model/learning_rate", [])) for number, curves in told.items()}
+        assert rates == {1: 11, 2: 11, 3: 0}
 
 
 def curves_of(trainee: Trainee) -> tuple[dict[int, dict[str, list[float]]], dict[int, int]]:

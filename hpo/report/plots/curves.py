@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpo.report.drawing import BLUE, GREY, MANY, ORANGE, RED, focused, new_figure
+from hpo.report.drawing import BLUE, GREY, MANY, ORANGE, RED, focused, log_values, new_figure
 from hpo.report.facts import Curve
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def learning_curves(found: CurveGroups, metric: str, sign: float) -> Figure:
     values = [value for group in groups for curve in group for value in curve[1]]
     low, high, _ = focused(values, sign)
     if sign < 0 and min(values) > 0 and max(values) > _BY_SCALE * min(values):
-        axes.set_yscale("log")
+        log_values(axes)
         low = 0.9 * min(values)
     axes.set_ylim(low, high)
     axes.set_xlabel("step")

@@ -9,6 +9,7 @@ from hpo.diagnosis.words import count, names_of
 from hpo.ledger.study.records import TrialRecord
 from hpo.report.blocks import ReportBlock, ReportTable, SectionBody
 from hpo.report.facts import StudyFacts
+from hpo.report.sections import layers
 from hpo.spec.space import counted
 
 _TOLD = 3  # diagnoses whose remedies are told: those that most trials have
@@ -33,6 +34,7 @@ def tell(facts: StudyFacts) -> SectionBody | None:
         blocks.append(ReportTable(("diagnosis", "trials", "what it means", "for example"), rows))
     for name in [row[0] for row in rows[:_TOLD]]:
         blocks.append(f"Against {name}: {'; '.join(KINDS[name].remedies)}.")
+    blocks += layers.blocks_of(facts)
     if not any(facts.study.config.get(key) for key in ("health", "program")):
         blocks.append("`health: true` in the sweep file looks into the layers of Torch trials as well.")
     return SectionBody(lead, blocks)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hpo.training.health import judged, shares
-from hpo.training.stack.slot import Ragged, Slot, stacked
+from hpo.training.outputs import LayerOutputs
+from hpo.training.stack.slot import Ragged, Slot, not_in_place, stacked
 
 
 def leaky(x: Tensor, slope: Tensor) -> Tensor:
@@ -21,13 +22,6 @@ def leaky(x: Tensor, slope: Tensor) -> Tensor:
 def kind_of(module: nn.Module) -> tuple[type[nn.Module], str]:
     """Return an activation's type and settings."""
     return type(module), module.extra_repr()
-
-
-def not_in_place(modules: Sequence[nn.Module]) -> None:
-    """Have activations leave their input alone, which gives the same numbers: slices can't be written to."""
-    for module in modules:
-        if getattr(module, "inplace", False):
-            setattr(module, "inplace", False)  # noqa: B010 (of any module type)
 
 
 @dataclass(frozen=True)
@@ -96,8 +90,9 @@ class ActivationSlot(Slot):
     def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
         return self._by_hand(x, own, keep=True) if self._kinds.derivatives else super().record(x, ragged, own)
 
-    def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
-        return shares(path, made, [judged(module) for module in self.modules])
+    def examined(self, seen: LayerOutputs, path: str, given: Tensor, made: Tensor) -> None:
+        seen.activated(made)
+        seen.found.update(shares(path, made, [judged(module) for module in self.modules]))
 
     def _by_hand(self, x: Tensor, own: bool, keep: bool) -> Tensor:
         out = x if own else torch.empty_like(x)

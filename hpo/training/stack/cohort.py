@@ -79,7 +79,7 @@ class Cohort:
         self._differentiable = compiled(self._evaluate) if compile else None
         self._replays = not compile and (self.device.type == "cuda" if replay is None else replay)
         self._replayed: ReplayedSteps | None = None
-        self._examination = StackExamination(self.model)
+        self._examination = StackExamination(self.model, self.optimizer, self.runs[0].model)
         take_over(self.runs, self.model, self.optimizer)
         self._began = company(self.runs)
         # Of the training split every run uses all rows, or its `kept_rows`.
@@ -198,11 +198,8 @@ class Cohort:
         for start in range(0, longest, step):
             stop = min(start + step, longest)
             x = self._input(rows.chunk(start, stop), training=False, ragged=rows.ragged(start, stop))
-            examination = self._examination
-            if examination.wants_activations and start == 0:
-                parts.append(self.model.infer(x, examination.activations, min(stop, *rows.counts)))
-            else:
-                parts.append(self.model.infer(x))
+            seen = self._examination.activations() if start == 0 else None
+            parts.append(self.model.infer(x, seen, min(stop, *rows.counts)))
         outputs = torch.cat(parts, 1)
         self._check(outputs, longest)
         y = [run.validation.y for run in self.runs]
@@ -238,7 +235,7 @@ class Cohort:
         self.model.select(rows)
         self.loss.select(rows)
         self.optimizer.select(rows, self.model.flat)
-        self._examination = StackExamination(self.model)
+        self._examination = StackExamination(self.model, self.optimizer, self.runs[0].model)
 
     def _input(self, x: Tensor, training: bool, ragged: Ragged | None) -> Tensor:
         """Return rows [K, B, ...] as the models take them."""

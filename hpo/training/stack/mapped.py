@@ -8,10 +8,10 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from hpo.training.called import closed_to_looks
-from hpo.training.health import units_of, watched
+from hpo.training.health import LookedAt, looked_at, watched
 from hpo.training.layers import Recurrent, SeededDropout
-from hpo.training.stack.slot import CannotStack, Ragged, Slot
+from hpo.training.outputs import LayerOutputs
+from hpo.training.stack.slot import CannotStack, Ragged, Slot, not_in_place
 
 
 class MappedSlot(Slot):
@@ -20,10 +20,13 @@ class MappedSlot(Slot):
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__(modules)
         self._like = deepcopy(modules[0])  # torch.func leaves traces in one that has the same layer twice
+        not_in_place(self._like.modules())
         if any(isinstance(module, SeededDropout) and module.p > 0 for module in self._like.modules()):
             raise CannotStack(f"{type(self._like).__name__} drops out inside a module of its own")
         # of the original: a copy of a module that was compiled in place is not
-        self._units, self._closed = units_of(modules[0]), bool(closed_to_looks(modules[0]))
+        what = looked_at(modules[0])
+        layers, activations = ({path: self._like.get_submodule(path) for path in each} for each in what.paths())
+        self._looked_at = LookedAt(layers, activations, what.closed)
         frozen = {name for name, parameter in self._like.named_parameters() if not parameter.requires_grad}
         parameters, buffers = torch.func.stack_module_state(list(modules))
         self.trained = {name: tensor.detach() for name, tensor in parameters.items() if name not in frozen}
@@ -53,20 +56,22 @@ class MappedSlot(Slot):
         self.kept = changed
         return out
 
-    def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
-        """The activations inside the module, by a pass of its own over these rows."""
-        prefix = f"{path}." if path else ""
-        units = [(prefix + path, self._like.get_submodule(path), its) for path, _, its in self._units]
+    def examined(self, seen: LayerOutputs, path: str, given: Tensor, made: Tensor) -> None:
+        """By a pass of its own over these rows, for the activations inside the module."""
+        taken_in: list[LayerOutputs] = []
 
-        def call(tensors: dict[str, Tensor], row: Tensor) -> dict[str, Tensor]:
-            with watched(self._like, units, prefix, self._closed) as found:
+        def call(tensors: dict[str, Tensor], row: Tensor) -> list[Tensor]:
+            with watched(self._like, self._looked_at, path, seen) as inside:
                 torch.func.functional_call(self._like, tensors, (row,))
-            return found
+            taken_in.append(inside)
+            return [*inside.found.values(), *([] if inside.out is None else [inside.out])]
 
         self._like.train(False)
         kept = {name: tensor.clone() for name, tensor in self.kept.items()}  # the module may write to them
-        found: dict[str, Tensor] = torch.vmap(call)(self.trained | kept, given)
-        return {name: shares.squeeze(1) for name, shares in found.items()}
+        all_members: list[Tensor] = torch.vmap(call)(self.trained | kept, given)
+        (inside,), tensors = taken_in, [each.squeeze(1) for each in all_members]
+        out = None if inside.out is None else tensors.pop()
+        seen.joined(inside, dict(zip(inside.found, tensors, strict=True)), out)
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
         below, found = super().backward(gradient, needed)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hpo.training.health import spread
 from hpo.training.layers import Residual, SeededDropout
+from hpo.training.outputs import LayerOutputs
 from hpo.training.stack.activations import ActivationSlot
 from hpo.training.stack.mapped import MappedSlot
 from hpo.training.stack.shortcuts import joined
@@ -104,17 +105,19 @@ class StackedModel:
             below, found[index] = self.slots[index].backward(below, needed=index > first)
         return [each for several in found for each in several]
 
-    def infer(self, x: Tensor, activations: dict[str, Tensor] | None = None, rows: int = 0) -> Tensor:
+    def infer(self, x: Tensor, seen: LayerOutputs | None = None, rows: int = 0) -> Tensor:
         """Return the outputs for evaluation. Called without autograd.
 
-        activations: is given what health says of those of some of the first `rows` rows (Slot.examined).
+        seen: takes in what health says of the activations of some of the first `rows` rows (Slot.examined).
         """
         own, looked_at = False, spread(rows)
         for name, slot in zip(self._names, self.slots, strict=True):
             given, x = x, slot.infer(x, own)
             own = slot.fresh
-            if activations is not None:
-                activations |= slot.examined(name, given[:, looked_at], x[:, looked_at])
+            if seen is not None:
+                slot.examined(seen, name, given[:, looked_at], x[:, looked_at])
+        if seen is not None:
+            seen.close()
         return x
 
     def begin_epoch(self) -> None:

@@ -155,6 +155,12 @@ class StackedOptimizer:
             factor = (self._tensors.clip_norm / (norm + 1e-6)).clamp(max=1.0)
             gradient.mul_(torch.where(self._tensors.clip_norm.isinf(), 1.0, factor))
 
+    @property
+    def learning_rates(self) -> list[float]:
+        """Each member's in the last step."""
+        pairs = (pair for it in self._groups for pair in zip(it.rows, it.hyper.learning_rates, strict=True))
+        return [rate for _, rate in sorted(pairs)]
+
     def tensors(self) -> list[Tensor]:
         """Return what a step changes on the device: parameters and states."""
         own = [] if self._tensors.order is None else [self._tensors.own]

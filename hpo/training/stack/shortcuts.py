@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from hpo.training.health import layer_of
+from hpo.training.outputs import LayerOutputs
 from hpo.training.stack.linear import LinearSlot
 from hpo.training.stack.slot import CannotStack, Ragged, Slot
 
@@ -24,6 +26,9 @@ class ForkSlot(Slot):
 
     def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
         return self.forward(x, True, ragged)
+
+    def examined(self, seen: LayerOutputs, path: str, given: Tensor, made: Tensor) -> None:
+        seen.begin(layer_of(path))
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
         assert self.around is not None
@@ -46,6 +51,9 @@ class ShortcutSlot(Slot):
     def record(self, x: Tensor, ragged: Ragged | None, own: bool) -> Tensor:
         return self.forward(x, True, ragged)
 
+    def examined(self, seen: LayerOutputs, path: str, given: Tensor, made: Tensor) -> None:
+        seen.end(layer_of(path), made)
+
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
         assert self.fork is not None
         self.fork.around = gradient.clone()  # the branch may write over it
@@ -66,6 +74,9 @@ class ProjectedShortcutSlot(LinearSlot):
         assert self.fork is not None and self.fork.kept_input is not None
         self.keep(self.fork.kept_input)
         return self.forward(x, True, ragged)
+
+    def examined(self, seen: LayerOutputs, path: str, given: Tensor, made: Tensor) -> None:
+        seen.end(layer_of(path), made)
 
     def backward(self, gradient: Tensor, needed: bool) -> tuple[Tensor | None, list[Tensor | None]]:
         assert self.fork is not None

@@ -6,10 +6,14 @@ for one member never depends on another's numbers: not even on a NaN in them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from hpo.training.outputs import LayerOutputs
 
 from hpo.training.upload import upload
 
@@ -88,13 +92,14 @@ class Slot:
         found: list[Tensor | None] = list(torch.autograd.grad(out, wanted, gradient, allow_unused=True))
         return (found.pop(0) if needed and x.requires_grad else None), found
 
-    def examined(self, path: str, given: Tensor, made: Tensor) -> dict[str, Tensor]:
-        """Return what health says of activations, each metric [K], NaN for members that lack it.
+    def examined(self, seen: LayerOutputs, path: str, given: Tensor, made: Tensor) -> None:
+        """Have what health says of activations taken in, each figure [K], NaN for members that lack it.
 
         path: of the layer in its model. given, made: input and output [K, B, ...] of an `infer`, which may have
         written over its input.
         """
-        return {}
+        seen.begin(path)
+        seen.end(path, made)
 
     def select(self, rows: list[int]) -> None:
         """Keep only the members in these rows. `trained` is taken care of by whoever owns its memory."""
@@ -116,3 +121,11 @@ class Slot:
 def stacked(tensors: Sequence[Tensor]) -> Tensor:
     """Return copies of the members' tensors as one, [K, ...]."""
     return torch.stack([tensor.detach() for tensor in tensors])
+
+
+def not_in_place(modules: Iterable[nn.Module]) -> None:
+    """Have activations leave their input alone, which gives the same numbers: slices can't be written to, and health
+    looks at inputs again."""
+    for module in modules:
+        if getattr(module, "inplace", False):
+            setattr(module, "inplace", False)  # noqa: B010 (of any module type)

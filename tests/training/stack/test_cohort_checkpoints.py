@@ -89,10 +89,12 @@ def by_itself(task: TorchTask, splits: Splits, trial: TrialSpec, dies_in: int = 
     return events, run.model.state_dict()
 
 
-def assert_goes_on(task: TorchTask, splits: Splits, params: Sequence[Mapping[str, Any]], tmp_path: Path) -> None:
+def assert_goes_on(
+    task: TorchTask, splits: Splits, params: Sequence[Mapping[str, Any]], tmp_path: Path, health: bool = False
+) -> None:
     """Assert that trials go on from their checkpoints in the same stack, bit for bit, and up to rounding alone, in a
     smaller stack, and in one with members of other ages, some of which trained alone before."""
-    trials = trials_of(params, EPOCHS)
+    trials = [replace(trial, health=health) for trial in trials_of(params, EPOCHS)]
     whole = together(task, splits, trials)
     expected = {trial.number: alone(task, splits, trial) for trial in trials}
     folder = tmp_path / "stack"
@@ -191,7 +193,7 @@ def test_every_schedule(schedule: str, tmp_path: Path) -> None:
          **values_of(SCHEDULES[schedule].takes, member)}
         for member in range(4)
     ]  # fmt: skip
-    assert_goes_on(task_of("binary"), splits_of("binary", ROWS), params, tmp_path)
+    assert_goes_on(task_of("binary"), splits_of("binary", ROWS), params, tmp_path, health=True)
 
 
 @pytest.mark.parametrize(
