@@ -8,6 +8,7 @@ from reproduction.studies.losses_outliers import LOSSES_OUTLIERS
 from reproduction.studies.pairs import PAIRS
 from reproduction.studies.perceptron import PERCEPTRON
 from reproduction.studies.recurrent import GRADIENT_CLIPPING, MEMORY
+from reproduction.studies.systematic import SYSTEMATIC
 from reproduction.study import Study
 
 STUDIES: tuple[Study, ...] = (
@@ -19,6 +20,7 @@ STUDIES: tuple[Study, ...] = (
     PAIRS,
     GRADIENT_CLIPPING,
     MEMORY,
+    SYSTEMATIC,
     PERCEPTRON,
     FORWARD_NUMPY,
 )
