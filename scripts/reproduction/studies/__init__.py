@@ -15,6 +15,7 @@ from reproduction.studies.perceptron import PERCEPTRON
 from reproduction.studies.recurrent import GRADIENT_CLIPPING, MEMORY
 from reproduction.studies.regularization import REGULARIZATION
 from reproduction.studies.schedules import SCHEDULES
+from reproduction.studies.systematic import SYSTEMATIC
 from reproduction.study import Study
 
 STUDIES: tuple[Study, ...] = (
@@ -34,6 +35,7 @@ STUDIES: tuple[Study, ...] = (
     GRADIENT_CLIPPING,
     MEMORY,
     REGULARIZATION,
+    SYSTEMATIC,
     PERCEPTRON,
     FORWARD_NUMPY,
 )
