@@ -140,8 +140,8 @@ class Ledger:
         attributes = self.membership.budget.attributes(facts_of(self.sweep, self.study_id), self._done)
         origin = origin_of(self.sweep, self._clock(), self._book.attributes.get("origin"))
         noted = {"data_notes": list(notes)} if notes else {}
-        sources = sources_attribute(self._book.attributes, self.sweep)
-        self._book.create({**attributes, "origin": origin, **sources, **noted})
+        noted |= sources_attribute(self._book.attributes, self.sweep)
+        self._book.create({**attributes, "origin": origin, **noted})
         trials, self._trials = self._trials, []
         running = [trial for trial in trials if not trial.state.is_finished()]
         settled = {trial.number: settle(self._book, self.sweep, trial, self._clock()) for trial in running}
