@@ -139,8 +139,7 @@ class Ledger:
     def _take_over(self, notes: Sequence[str]) -> tuple[list[FrozenTrial], list[TrialRecord]]:
         attributes = self.membership.budget.attributes(facts_of(self.sweep, self.study_id), self._done)
         origin = origin_of(self.sweep, self._clock(), self._book.attributes.get("origin"))
-        noted = {"data_notes": list(notes)} if notes else {}
-        noted |= sources_attribute(self._book.attributes, self.sweep)
+        noted = sources_attribute(self._book.attributes, self.sweep) | ({"data_notes": list(notes)} if notes else {})
         self._book.create({**attributes, "origin": origin, **noted})
         trials, self._trials = self._trials, []
         running = [trial for trial in trials if not trial.state.is_finished()]
