@@ -25,7 +25,6 @@ from hpo.engines.ray import setup_worker
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": every port is bound to 127.0.0.1
 HIDE_DEVICES = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"  # "1": an actor without GPUs sees none
 OVERRIDE_JOB = "RAY_OVERRIDE_JOB_RUNTIME_ENV"  # "1": within `ray job submit`, our files and the job's other keys
-PRESTART = "RAY_prestart_worker_first_driver"  # "0": no processes that wait for tasks, one a core; raylet
 USAGE_STATS = "RAY_USAGE_STATS_ENABLED"  # "0": no telemetry
 AUTH_MODE, AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 
@@ -66,7 +65,6 @@ def set_environment(own: bool) -> None:
     os.environ.setdefault(OVERRIDE_JOB, "1")
     if own:
         os.environ[LOOPBACK_ONLY] = "0"
-        os.environ.setdefault(PRESTART, "0")
         if AUTH_MODE not in os.environ:  # a token of its own: nobody else joins it, and none is kept on disk
             os.environ |= {AUTH_MODE: "token", AUTH_TOKEN: secrets.token_hex(16)}
 

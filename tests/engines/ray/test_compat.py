@@ -32,17 +32,16 @@ def test_the_names_of_environment_variables():
 
 
 def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch):
-    for name in (compat.USAGE_STATS, compat.AUTH_MODE, compat.AUTH_TOKEN, compat.LOOPBACK_ONLY, compat.PRESTART):
+    for name in (compat.USAGE_STATS, compat.AUTH_MODE, compat.AUTH_TOKEN, compat.LOOPBACK_ONLY):
         monkeypatch.setenv(name, "")  # so that it is put back afterwards
         monkeypatch.delenv(name)
     monkeypatch.setenv(compat.HIDE_DEVICES, "0")
     compat.set_environment(own=False)
     environment = os.environ
     assert (environment[compat.USAGE_STATS], environment[compat.HIDE_DEVICES]) == ("0", "0")
-    assert not {compat.LOOPBACK_ONLY, compat.AUTH_TOKEN, compat.PRESTART} & environment.keys()
+    assert compat.LOOPBACK_ONLY not in environment and compat.AUTH_TOKEN not in environment
     compat.set_environment(own=True)
     assert (environment[compat.LOOPBACK_ONLY], environment[compat.AUTH_MODE]) == ("0", "token")
-    assert environment[compat.PRESTART] == "0"
     token = environment[compat.AUTH_TOKEN]
     compat.set_environment(own=True)
     assert environment[compat.AUTH_TOKEN] == token and len(token) == 32
@@ -115,14 +114,10 @@ def test_the_label_of_a_node():
     assert NODE_ID_LABEL_KEY == compat.NODE_LABEL
 
 
-@pytest.mark.parametrize(
-    ("program", "text"),
-    [("gcs/gcs_server", f"The actor died because {compat.NODE_DIED}"), ("raylet/raylet", compat.PRESTART)],
-)
-def test_the_words_of_rays_programs(program: str, text: str):
-    path = Path(ray.__file__).parent / "core" / "src" / "ray" / program
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        assert content.find(text.encode()) > 0
+def test_what_ray_says_of_an_actor_whose_node_has_died():
+    program = Path(ray.__file__).parent / "core" / "src" / "ray" / "gcs" / "gcs_server"
+    with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        assert content.find(f"The actor died because {compat.NODE_DIED}".encode()) > 0
 
 
 def test_the_folder_with_what_an_actor_prints(tmp_path: Path):
