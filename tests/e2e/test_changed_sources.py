@@ -54,7 +54,7 @@ def test_changes_are_told_and_refused_or_agreed_to(tmp_path: Path) -> None:
     sources = [trial.user_attrs["sources"] for trial in place.trials()]
     assert len(sources) == 6 and len(set(sources[:4])) == len(set(sources[4:])) == 1 and sources[0] != sources[4]
     assert place.run("sweep", "s.yaml", "--extend", "1").returncode == 0  # what was agreed to is known
-    listed = place.run("trials", "small", "--columns", "sources").stdout.split()
+    listed = place.run("trials", "small", "--columns", "sources", "--sort", "number").stdout.split()
     assert listed == ["sources", *sources, sources[-1]]
     assert_records_agree(place)
 

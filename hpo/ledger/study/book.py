@@ -26,7 +26,7 @@ from hpo.ledger.study.records import (
     start_attributes,
     value_in_study,
 )
-from hpo.ledger.study.sources import SOURCES, digest_of_sources
+from hpo.ledger.study.sources import sources_mark
 from hpo.ledger.study.space_change import differences
 from hpo.search.distributions import searched_params
 from hpo.spec.choices import quoted_parameters
@@ -56,7 +56,6 @@ class StudyBook:
         self._sweep = sweep
         self._storage = storage or open_storage(home)
         self._marks = {"driver": driver} if driver else {}
-        self._sources = {SOURCES: digest} if (digest := digest_of_sources(sweep)) else {}
         self._journal = self._storage.journal if isinstance(self._storage, JournalStudies) else None
         self._ids: dict[int, int] = {}  # of running trials
         self._reported: dict[int, set[int]] = {}  # steps of running trials that have a value
@@ -164,7 +163,7 @@ class StudyBook:
             state=TrialState.RUNNING,
             params=params,
             distributions=distributions,
-            user_attrs=start_attributes(record, named) | self._marks | self._sources,
+            user_attrs=start_attributes(record, named) | self._marks | sources_mark(self.attributes),
         )
         template.datetime_start = local_time(record.started)
         with self._there():

@@ -18,11 +18,9 @@ SOURCES = "sources"  # the attribute's name
 _SHOWN = 8
 
 
-def digest_of_sources(sweep: Sweep) -> str:
-    """Return what tells the code and data of a sweep from others; "" if nothing is known of them."""
-    files = sweep.written.sources
-    text = "\n".join(f"{name} {digest}" for name, digest in sorted(files.items()))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12] if files else ""
+def sources_mark(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attribute of a study's trial that begins now; nothing if nothing is known of its code and data."""
+    return {SOURCES: attributes[SOURCES]["digest"]} if SOURCES in attributes else {}
 
 
 def sources_attribute(attributes: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
@@ -30,12 +28,13 @@ def sources_attribute(attributes: Mapping[str, Any], sweep: Sweep) -> dict[str, 
 
     attributes: of the study, or of the one whose trials it begins with.
     """
-    digest = digest_of_sources(sweep)
-    if not digest:
-        return {SOURCES: attributes[SOURCES]} if SOURCES in attributes else {}
-    files = dict(sweep.written.sources)
-    if known := attributes.get(SOURCES):  # data that came later may be what trials write: only code is added
+    files, known = dict(sweep.written.sources), attributes.get(SOURCES)
+    if known:  # data that came later may be what trials write: only code is added
         files = {name: each for name, each in files.items() if name in known["files"] or name.endswith(".py")}
+    if not files:
+        return {SOURCES: known} if known else {}
+    text = "\n".join(f"{name} {digest}" for name, digest in sorted(files.items()))
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
     return {SOURCES: {"digest": digest, "files": files}}
 
 
