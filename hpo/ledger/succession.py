@@ -20,7 +20,7 @@ from hpo.ledger.study.book import StudyBook, another_definition, facts_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import TrialRecord, is_surplus, optuna_state, record_of
 from hpo.ledger.study.restored import sweep_of
-from hpo.ledger.study.sources import changed_sources, sources_attribute
+from hpo.ledger.study.sources import refuse_changed, sources_attribute
 from hpo.ledger.study.space_change import differences, fits, obstacles
 from hpo.search.distributions import is_encoded, kept_otherwise, searched_params
 from hpo.spec.conditions import same
@@ -62,7 +62,9 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
     if not same(theirs, ours):
         _refuse_an_older_one(sweep, chain, studies)
-    changes = tuple(filter(None, [changed_sources(last, studies[last], sweep)]))
+        if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
+            raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
+    changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep)]))
     if same(theirs, ours) and (otherwise := _kept_otherwise(storage, last, sweep)):
         note = f"study {last!r} keeps choices of {', '.join(otherwise)} otherwise than they are kept now, all different"
         return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, (note, *changes))
@@ -70,8 +72,6 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
         why = "how its choices are kept" if same(studies[chain[0]].get("identity"), ours) else "its space"
         moved = [f"study {sweep.name!r} goes on as {last!r}, since {why} was changed"] if last != chain[0] else []
         return StudyChoice(replace(sweep, name=last), storage, notes=(*moved, *changes))
-    if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
-        raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
     changed = [f"  {line}" for line in differences(theirs, ours)][:_MOST_LINES]
     notes = ("\n".join([f"the file has changed since study {last!r} began:", *changed]), *changes)
     return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, notes)

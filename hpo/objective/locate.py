@@ -37,7 +37,7 @@ def locate(reference: str, folder: Path) -> Any:
             f"{name} was given to hpo.run as an object, which ended with its program",
             "call hpo.run there again, or put the objective into a file",
         )
-    place, attribute = _parts(reference)
+    place, attribute = parts_of(reference)
     folders = user_folders(reference, folder)
     clashes = user_path.enter(folders)
     with _being_imported(place):
@@ -69,17 +69,13 @@ def refuse_while_imported(call: str) -> None:
 
 def user_folders(reference: str, folder: Path) -> list[str]:
     """Return the folders that hold the user's modules: an objective file's own, the working directory, `folder`."""
-    place, _ = _parts(reference)
+    place, _ = parts_of(reference)
     own = [str(resolve_path(place, folder).parent.resolve())] if place.endswith(".py") else []
     return list(dict.fromkeys([*own, str(Path.cwd()), str(folder.resolve())]))
 
 
-def place_of(reference: str) -> str:
-    """Return the module or the file that a reference names."""
-    return _parts(reference)[0]
-
-
-def _parts(reference: str) -> tuple[str, str]:
+def parts_of(reference: str) -> tuple[str, str]:
+    """Return the module or the file that a reference names, and the attribute."""
     place, colon, attribute = reference.rpartition(":")
     return (place, attribute) if colon and place else (reference.rstrip(":"), DEFAULT_ATTRIBUTE)
 

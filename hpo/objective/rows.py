@@ -45,6 +45,7 @@ class TaskRows:
         sound = not SPLIT_OPTIONS["folds"].objection(folds)  # else check_rows says what is wrong
         self.folds = int(folds) if self._how == "kfold" and sound else 1
         self._known: dict[Cut | None, Splits] = {}
+        self._sound = False  # what the task gives was looked at
         self._test_x: Tensor | None = None
 
     @property
@@ -88,16 +89,21 @@ class TaskRows:
         return self._known[cut]
 
     def _load(self, cut: Cut | None) -> Splits:
-        found, device = given_splits(self._task, self._data, cut), pick_device()
+        # Splits by chance are of the same rows: to look through them for each trial would take its time.
+        found, device = given_splits(self._task, self._data, cut, not (self._sound and self.reshuffled)), pick_device()
+        self._sound = True
         train, validation = to_device(found.train, device), to_device(found.validation, device)
         return replace(found.without_test(), train=train, validation=validation)
 
 
-def given_splits(task: TorchTask, data: Mapping[str, Any], cut: Cut | None = None) -> Splits:
-    """Return the splits that a task gives. Raises UserError if they are none to train on, and what the task raises."""
+def given_splits(task: TorchTask, data: Mapping[str, Any], cut: Cut | None = None, thorough: bool = True) -> Splits:
+    """Return the splits that a task gives. thorough: look at all numbers, not at shapes and types only.
+
+    Raises UserError if they are none to train on, and what the task raises.
+    """
     own = copy.deepcopy(dict(data))
     found = task.splits(own) if cut is None else cast(CutsRows, task).splits(own, cut=cut)
-    return checked_splits(found, task.kind, type(task).__name__)
+    return checked_splits(found, task.kind, type(task).__name__, thorough)
 
 
 def takes_cut(task: TorchTask) -> bool:

@@ -15,29 +15,35 @@ _LARGE = frozenset({
 _SMALL = frozenset({
     "loss", "losses", "error", "errors", "err", "rmse", "mse", "mae", "mape", "smape", "msle", "rmsle", "mdape",
     "nll", "nlpd", "perplexity", "ppl", "bce", "crossentropy", "logloss", "brier", "hinge", "wer", "cer", "fid",
-    "kid", "lpips", "ece", "kl", "divergence", "deviance", "cost", "regret", "latency", "eer", "rms",
+    "kid", "lpips", "ece", "kl", "divergence", "deviance", "cost", "latency", "eer", "rms",
     "deviation",
 })  # fmt: skip
 _PAIRS = {"cross entropy": "crossentropy", "log loss": "logloss", "neg log likelihood": "nll",
           "negative log likelihood": "nll", "r 2": "r2", "r squared": "r2", "average precision": "precision",
           "f 1": "f1", "log likelihood": "elbo"}  # fmt: skip
-_TURNED = frozenset({"neg", "negative", "minus", "inverse", "inv"})
+_TURNED = ("neg ", "negative ", "minus ")  # scikit-learn's neg_mean_squared_error
+# Words that make something else of it: a spread, a difference, a part of the rows, a duration.
+_OTHERWISE = frozenset({
+    "neg", "negative", "negatives", "minus", "inverse", "inv", "std", "stdev", "sd", "var", "variance",
+    "spread", "gap", "drop", "diff", "difference", "delta", "change", "reduction", "savings", "saving", "gain",
+    "improvement", "increase", "decrease", "time", "seconds", "minutes", "hours", "epoch", "epochs", "step",
+    "steps", "count", "num", "number", "threshold", "target", "weight", "scale", "rank",
+})  # fmt: skip
 
 
 def goal_by_name(name: str) -> Goal | None:
-    """Return what a metric's name says its goal is; None if it says nothing, or both.
+    """Return what a metric's name says its goal is; None if it says nothing, or two things.
 
-    Words are what stands between underscores, hyphens, dots, slashes, blanks and changes to a capital letter. A word
-    that turns the rest round (`neg_mean_squared_error`, scikit-learn's) turns the goal round.
+    Words are what stands between underscores, hyphens, dots, slashes, blanks and changes to a capital letter. `neg` or
+    `negative` before the name of an error turns it round, as scikit-learn's `neg_mean_squared_error` does.
     """
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    text = " ".join(re.split(r"[\W_]+", f"{spaced} {name}".lower()))  # mIoU is one word, valAcc are two
+    text = " ".join(re.split(r"[\W_]+", f"{spaced} {name}".lower())).strip()  # mIoU is one word, valAcc are two
     for pair, word in _PAIRS.items():
         text = re.sub(rf"\b{pair}\b", word, text)
-    words = text.split()
+    turned = text.startswith(_TURNED)
+    words = [word for word in text.split() if not (turned and f"{word} " in _TURNED)]
     large, small = any(word in _LARGE for word in words), any(word in _SMALL for word in words)
-    if large == small:
+    if large == small or any(word in _OTHERWISE for word in words) or (turned and large):
         return None
-    if any(word in _TURNED for word in words):
-        large = not large
-    return "maximize" if large else "minimize"
+    return "maximize" if large or turned else "minimize"

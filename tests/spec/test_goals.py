@@ -38,7 +38,8 @@ from hpo.spec.goals import goal_by_name
         "episode_reward",
         "average_precision",
         "log_likelihood",
-        "neg_mean_squared_error_loss",
+        "neg_mean_squared_error",
+        "neg_log_loss",
         "neg_rmse",
         "cohen_kappa",
     ],
@@ -79,7 +80,35 @@ def test_smaller_is_better(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["score", "objective", "value", "x", "accuracy_loss", "metric", "glossy", "place", "error_recall"]
+    "name",
+    [
+        "score",
+        "objective",
+        "value",
+        "x",
+        "accuracy_loss",
+        "metric",
+        "glossy",
+        "place",
+        "error_recall",
+        "f1_negative",
+        "negative_f1",
+        "recall_neg",
+        "accuracy_std",
+        "true_negative_accuracy",
+        "false_negative_error",
+        "loss_neg",
+        "val_accuracy_variance",
+        "acc_gap",
+        "accuracy_drop",
+        "time_to_accuracy",
+        "test_accuracy_diff",
+        "error_reduction",
+        "cost_savings",
+        "loss_weight",
+        "accuracy_threshold",
+        "best_epoch_accuracy_step",
+    ],
 )
 def test_nothing_is_known(name: str) -> None:
     assert goal_by_name(name) is None

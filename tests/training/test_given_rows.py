@@ -134,6 +134,9 @@ WRONG: dict[str, tuple[Kind, Any, str]] = {
         replace(SOUND["binary"], train=(X, Y)),
         "train must be an hpo.Split(x, y), but is a tuple of 2",
     ),
+    "no number": ("binary", replace(SOUND["binary"], outputs=None), "outputs must be a whole number, but is None"),
+    "one label": ("binary", changed("binary", y=Y[0]), "need a row each for the same rows"),
+    "complex": ("regression", changed("regression", y=Y.to(torch.complex64)), "has complex numbers"),
     "names": ("multiclass", replace(SOUND["multiclass"], classes=("a", "b")), "classes has 2 names, but there are 3"),
 }
 
@@ -157,8 +160,31 @@ def test_what_is_sound_stays_as_it_is(kind: Kind) -> None:
 def test_whole_numbers_are_labels_of_any_type(kind: Kind, dtype: torch.dtype) -> None:
     y = SOUND["multiclass"].train.y if kind != "binary" else Y
     found = checked_splits(changed(kind, y=y.to(dtype)), kind, "Mine").train.y
-    assert found.dtype == (torch.int64 if kind == "multiclass" else torch.float32)
+    kept = kind == "regression" and dtype == torch.float64
+    assert found.dtype == (torch.int64 if kind == "multiclass" else dtype if kept else torch.float32)
     assert found.tolist() == y.tolist()
+
+
+def test_numbers_of_a_regression_stay_as_they_are() -> None:
+    times = 1.7e9 + torch.arange(32, dtype=torch.float64)
+    assert checked_splits(changed("regression", y=times), "regression", "Mine").train.y.equal(times)
+    assert (
+        checked_splits(changed("regression", y=times.long()), "regression", "Mine").train.y.tolist() == times.tolist()
+    )
+    whole = checked_splits(changed("regression", y=torch.arange(32)), "regression", "Mine").train.y
+    assert whole.dtype == torch.float32
+
+
+def test_what_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = changed("binary", x=with_value(X, 7, float("nan")))
+    assert checked_splits(broken, "binary", "Mine", thorough=False).train.x is broken.train.x
+    sparse = changed("binary", x=X.to_sparse())
+    assert checked_splits(replace(sparse, validation=sparse.train, test=sparse.train), "binary", "Mine")
+    assert shared_rows(sparse) == ""
+    monkeypatch.setattr("hpo.training.given_rows._PART", 8)  # two rows at a time
+    for row in (0, 7, 31):
+        with pytest.raises(UserError, match=f"in 1 of 32 rows, the first is row {row} "):
+            checked_splits(changed("binary", x=with_value(X, row, float("inf"))), "binary", "Mine")
 
 
 def test_rows_of_both_splits_are_counted() -> None:
@@ -168,6 +194,11 @@ def test_rows_of_both_splits_are_counted() -> None:
     some = replace(sound, validation=Split(torch.cat([validation.x[:5], X[:3]]), torch.cat([validation.y[:5], Y[:3]])))
     assert shared_rows(some).startswith("3 of 8 validation rows are training rows, too")
     assert shared_rows(replace(sound, validation=sound.train)).startswith("all 32 validation rows")
+    discrete = torch.randint(0, 2, (60, 3)).float()
+    alike = replace(sound, train=Split(discrete, discrete[:, 0]), validation=Split(discrete[:9], discrete[:9, 0]))
+    assert shared_rows(alike) == ""  # training rows repeat each other as much
+    half = replace(sound, train=Split(X.bfloat16(), Y), validation=Split(X[:9].bfloat16(), Y[:9]))
+    assert shared_rows(checked_splits(replace(half, test=half.train), "binary", "Mine")).startswith("all 9")
     other = replace(sound, validation=Split(X[:3], 1 - Y[:3]))  # the same x with other labels
     assert shared_rows(other) == ""
     assert any("all 32" in note for note in TorchObjective(task_of("binary", splits=lambda *_: replace(

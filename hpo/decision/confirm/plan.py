@@ -92,7 +92,7 @@ def confirming_sweep(
         trial_seed=None,
         repeats=1,  # its seeds are the repeats; and one split for all, so that they are measured on the same rows
         data=_one_split(sweep.data, resampled),
-        written=AsWritten(_one_split(sweep.written.data, resampled)),
+        written=AsWritten(_one_split(sweep.written.data, resampled), sources=inspection.sources),
         references="off",
         baselines=tuple(baselines),
         description=f"Confirms the study {what.study}.",

@@ -26,6 +26,7 @@ from hpo.ledger.mirror.process import Notice
 from hpo.ledger.study.confirmations import Confirmation, confirmations_in, confirming
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import record_of
+from hpo.ledger.study.sources import changed_files
 from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
@@ -55,6 +56,9 @@ def confirm(home: Home, name: str, wish: ConfirmWish, listener: SweepListener) -
     contenders, seeds = wanted(study, wish, inspection)
     if study.successor:
         listener.note(f"this study went on with another space as {study.successor!r}", warning=True)
+    if changed := changed_files(study.attributes, inspection.sources):
+        text = f"changed since the last trials of {name!r}: {changed}; what a confirmation trains is of the new files"
+        listener.note(text, warning=True)
     for known in confirmations_in(study.attributes):
         if known.is_of(contenders, seeds):
             return Confirmed(known, True, _completed(home, name, known))

@@ -26,7 +26,7 @@ from hpo.ledger.study.records import (
     start_attributes,
     value_in_study,
 )
-from hpo.ledger.study.sources import SOURCES, digest_of_sources
+from hpo.ledger.study.sources import sources_mark
 from hpo.ledger.study.space_change import differences
 from hpo.search.distributions import searched_params
 from hpo.spec.choices import quoted_parameters
@@ -56,7 +56,6 @@ class StudyBook:
         self._sweep = sweep
         self._storage = storage or open_storage(home)
         self._marks = {"driver": driver} if driver else {}
-        self._sources = {SOURCES: digest} if (digest := digest_of_sources(sweep)) else {}
         self._journal = self._storage.journal if isinstance(self._storage, JournalStudies) else None
         self._ids: dict[int, int] = {}  # of running trials
         self._reported: dict[int, set[int]] = {}  # steps of running trials that have a value
@@ -164,7 +163,7 @@ class StudyBook:
             state=TrialState.RUNNING,
             params=params,
             distributions=distributions,
-            user_attrs=start_attributes(record, named) | self._marks | self._sources,
+            user_attrs=start_attributes(record, named) | self._marks | sources_mark(self.attributes),
         )
         template.datetime_start = local_time(record.started)
         with self._there():
@@ -269,6 +268,8 @@ def facts_of(sweep: Sweep, study_id: str) -> dict[str, Any]:
 def another_definition(sweep: Sweep, study: str, lines: Sequence[str]) -> UserError:
     """Return the error that a file and a study differ. lines: one a difference."""
     shown = "\n".join(f"  {line}" for line in lines[:_MOST_LINES])
+    if any(line.startswith("metric.goal: ") for line in lines):
+        shown += "\n  (a metric without a goal was minimized before: with `metric.goal: minimize` such a study goes on)"
     return UserError(
         f"{sweep.source}: the study {study!r} exists with another definition:\n{shown}\n"
         f"choose another name for this sweep (-o name={study}-2), or go back to the study's own file"
