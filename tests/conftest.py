@@ -78,6 +78,7 @@ LONGEST = (
     "engines/test_conformance.py",
     "tune/test_crash.py",
     "faults/test_objectives.py",
+    "test_reproduce.py",
     "faults/test_mlflow_server.py",
 )
 

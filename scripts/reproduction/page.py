@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hpo.ledger.study.provenance import versions
 from reproduction.claims import Claim, Verdict
 from reproduction.numbers import minutes
-from reproduction.running import Runner
+from reproduction.running import Runner, Time
 from reproduction.study import Study
 
 HEAD = """# The course's experiments
@@ -35,6 +35,8 @@ STEPS = """## The seven steps of a systematic approach
 | 6. refinement | `hpo refine systematic_tuning`, then `hpo sweep systematic_tuning-refined.yaml` |
 | 7. final validation and test | `hpo confirm systematic_tuning-refined`, then `hpo model systematic_tuning-refined --confirmed` |
 """
+
+_SHOWN = 8  # commands of a study in the table of times; of more, their sum
 
 
 def page(
@@ -64,7 +66,7 @@ def _claims(studies: Sequence[Study], written: Mapping[str, tuple[list[str], lis
     rows = [f"| {claim.text} | **{claim.verdict}** | [{study.name}](#{_anchor(study)}) |" for study, claim in told]
     return "\n".join([
         "## What holds", "",
-        f"Of {len(told)} claims of the course {summary}. A claim holds or does not where the difference is larger than the noise "
+        f"Of {len(told)} claims {summary}. Most are put into words here, from what the course did. A claim holds or does not where the difference is larger than the noise "
         "between seeds, by the test of `hpo compare`; else it is not shown, which says nothing against it.", "",
         "| the course says | here | figures |", "| --- | --- | --- |", *rows,
     ])  # fmt: skip
@@ -89,26 +91,30 @@ def _section(study: Study, blocks: Sequence[str], claims: Sequence[Claim]) -> st
 def _times(studies: Sequence[Study], runner: Runner) -> str:
     rows, whole, alone = [], 0.0, 0.0
     for study in studies:
-        for step in study.steps_of(runner.quick):
-            found = runner.time_of(step)
-            if found is None:
-                continue
-            one_by_one = found.one_by_one
-            if found.seconds is not None and not study.cifar10:
-                whole += found.seconds
-            if one_by_one is not None and found.seconds is not None:
-                alone += one_by_one
+        found = [time for step in study.steps_of(runner.quick) if (time := runner.time_of(step)) is not None]
+        if not study.cifar10:
+            whole += sum(time.seconds or 0.0 for time in found)
+        alone += sum(time.one_by_one or 0.0 for time in found if time.seconds is not None and not study.cifar10)
+        rows += [_time_row(time) for time in found[:_SHOWN]]
+        if rest := found[_SHOWN:]:
+            seconds = sum(time.seconds or 0.0 for time in rest)
             rows.append(
-                f"| `{found.command}` | {found.trials or ''} | {'' if found.seconds is None else minutes(found.seconds)} "
-                f"| {'' if one_by_one is None else minutes(one_by_one)} |"
+                f"| and {len(rest)} more like these | {sum(time.trials for time in rest)} | {minutes(seconds)} | |"
             )
     return "\n".join([
         "## What it took", "",
-        f"All but CIFAR-10 together {minutes(whole)}, whole commands from start to end. *Trial by trial* is what the training alone "
-        f"would take without stacks ({minutes(alone)} for those measured): the mean of 12 random trials of the study "
-        "with `engine.cohort: off`, on the same machine with as many workers, times their number, divided by the workers.", "",
+        f"All but CIFAR-10 together {minutes(whole)}, whole commands from start to end, references, confirmations and reports "
+        f"included. *Trial by trial* is what the training alone would take without stacks ({minutes(alone)} for those "
+        "measured): the mean of 12 random trials of the study with `engine.cohort: off`, on the same machine with as many "
+        "workers, times their number, divided by the workers. CIFAR-10's network trains trial by trial in any case.", "",
         "| command | trials | took | trial by trial |", "| --- | ---: | ---: | ---: |", *rows,
     ])  # fmt: skip
+
+
+def _time_row(found: Time) -> str:
+    took = "" if found.seconds is None else minutes(found.seconds)
+    alone = "" if found.one_by_one is None else minutes(found.one_by_one)
+    return f"| `{found.command}` | {found.trials or ''} | {took} | {alone} |"
 
 
 def _anchor(study: Study) -> str:

@@ -85,7 +85,7 @@ class Writer:
 def heat_map(
     axes: Axes, values: Sequence[Sequence[float]], rows: Sequence[object], columns: Sequence[object], **more: Any
 ) -> None:
-    """Draw numbers as colours, each with its number in it; one that is not finite is a hatched cell with an x.
+    """Draw numbers as colours, each with its number in it; one that is not finite is a grey cell with an x.
 
     more: of Matplotlib's `imshow`, such as `cmap`, `vmin` and `vmax`.
     """
@@ -96,10 +96,10 @@ def heat_map(
     axes.set_facecolor("#dddddd")
     axes.set_xticks(range(len(columns)), [str(column) for column in columns])
     axes.set_yticks(range(len(rows)), [str(row) for row in rows])
-    low, high = image.get_clim()
     for row, line in enumerate(array):
         for column, value in enumerate(line):
-            bright = not math.isfinite(value) or value > (low + high) / 2
+            red, green, blue, _ = image.cmap(image.norm(value)) if math.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
+            bright = 0.3 * red + 0.59 * green + 0.11 * blue > 0.5  # how bright it looks
             text = show(value) if math.isfinite(value) else "x"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="black" if bright else "white")
 

@@ -152,14 +152,15 @@ def _search(page: Writer) -> list[Claim]:
                   [row[2].interval[1] - row[2].difference for row in rows]],
         )  # fmt: skip
         axes[0].axhline(0, color="gray", linewidth=1)
+        axes[0].set_xticks(places)
         axes[0].set_xlabel("search")
         axes[0].set_ylabel("lead over the baseline")
         axes[0].legend(fontsize="small")
     real = Verdict.HOLDS if test.low > 0 else Verdict.FAILS if test.high < gain.value / 2 else Verdict.UNKNOWN
-    share = f"{100 * test.value / gain.value:.0f} %" if gain.value > 0 and math.isfinite(test.value) else "nothing"
+    share = f"{100 * test.value / gain.value:.0f} % of it" if gain.value > 0 < test.value else "nothing of it"
     return [Claim(
         "20 trials of a search find a better network than the baseline", real,
-        f"The search reports a lead of {gain}; on test rows {test} of it is left, {share}",
+        f"The search reports a lead of {gain}; on test rows the confirmed winner has {test}: {share}",
     )]  # fmt: skip
 
 

@@ -288,7 +288,7 @@ CIFAR10 = Study(
     "optimizers_cifar10",
     "Optimizers on CIFAR-10",
     "SGD, Adam, RMSprop and Adagrad as the course set them, on pictures: which is fast, and which generalises?",
-    [Run("optimizers_cifar10", options=["data.limit=0.4"], quick=_QUICK)],
+    [Run("optimizers_cifar10", quick=_QUICK)],
     _write,
     cifar10=True,
 )
@@ -296,7 +296,7 @@ CIFAR10_TUNED = Study(
     "optimizers_cifar10_tuned",
     "The same optimizers, each tuned",
     "with its learning rate tuned for each of the four: is the ranking the same?",
-    [Run("optimizers_cifar10_tuned", options=["data.limit=0.1"], quick=_QUICK)],
+    [Run("optimizers_cifar10_tuned", options=["data.limit=0.2"], quick=_QUICK)],
     _write_tuned,
     cifar10=True,
 )
