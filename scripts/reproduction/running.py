@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import hpo
@@ -118,10 +118,8 @@ class Runner:
             return Time(command, seconds)
         trials = hpo.load(step.study, self.home).trials
         noted = Time(command, seconds, len(trials))
-        if not step.timed or self.quick:
+        if not step.timed or self.quick or study.cifar10:  # whose trials train one by one in any case
             return noted
-        if study.cifar10:  # whose trials train one by one in any case
-            return replace(noted, workers=int(trials["worker"].nunique()), alone=statistics.fmean(trials["duration"]))
         with tempfile.TemporaryDirectory(prefix="hpo-alone-") as other:
             options = [
                 "engine.cohort=off",
