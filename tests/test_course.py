@@ -58,6 +58,4 @@ def test_the_commands_at_its_head(path: Path) -> None:
 
 def test_the_page_names_each_study() -> None:
     page = (ROOT / "docs" / "course.md").read_text()
-    pairs = {f"activation_loss_pairs_{kind}": f"..._{kind}" for kind in ("multiclass", "regression")}
-    names = [path.stem for path in FILES]
-    assert [name for name in names if f"`{pairs.get(name, name)}`" not in page] == []
+    assert [path.stem for path in FILES if f"`course/{path.stem}`" not in page] == []

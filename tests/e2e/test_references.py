@@ -131,7 +131,9 @@ def test_going_on_measures_nothing_again(copied: Place) -> None:
 def test_rows_that_have_changed_are_told_of(copied: Place) -> None:
     before = kept(copied)
     (copied.folder / "churn.csv").write_text(table(seed=2))
-    done = copied.run("sweep", copied.folder / "churn.yaml", "-o", "budget.trials=3")
+    more = copied.folder / "churn.yaml", "-o", "budget.trials=3"
+    assert "trials of study 'churn': churn.csv\n" in copied.run("sweep", *more).stderr
+    done = copied.run("sweep", *more, "--changed", "ok")
     assert "warning: the data is not what it was when this study began" in done.stdout
     assert kept(copied) == before
 
