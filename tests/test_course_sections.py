@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from reproduction.claims import Verdict, mean
+from reproduction.records import Records
 from reproduction.shares import Share, above_zero, more, more_often, paired
 from reproduction.studies.by_hand import FORWARD_NUMPY
 from reproduction.studies.perceptron import geometry, margin_of
@@ -57,6 +58,6 @@ def test_differences_in_pairs() -> None:
 
 
 def test_the_section_by_hand(tmp_path: Path) -> None:
-    page = Writer(tmp_path, tmp_path)
+    page = Writer(Records(tmp_path), tmp_path)
     (claim,) = FORWARD_NUMPY.write(page)
     assert claim.verdict is Verdict.HOLDS and "nan" not in "".join(page.blocks)

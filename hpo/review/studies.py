@@ -140,9 +140,12 @@ class RecordedStudy:
         return str(self.attributes.get("successor", ""))
 
 
-def read_study(home: Home, name: str) -> RecordedStudy:
-    """Read a study. Raises UserError if there is none of this name, or if it was not made by hpo."""
-    storage, study = find_study(home, name)
+def read_study(home: Home, name: str, storage: BaseStorage | None = None) -> RecordedStudy:
+    """Read a study. storage: the home's, where it is open already: a journal is read anew by each that opens it.
+
+    Raises UserError if there is none of this name, or if it was not made by hpo.
+    """
+    storage, study = find_study(home, name, storage)
     live = is_run(home, name, study.user_attrs, storage)  # first: a driver that ends now has ended its trials before
     trials = storage.get_all_trials(study_id_of(study), deepcopy=False)
     trials = [trial for trial in trials if not is_surplus(trial)]

@@ -66,7 +66,7 @@ def _is_recorded(study: Study, runner: Runner) -> bool:
 
 def _written(study: Study, runner: Runner, output: Path) -> tuple[list[str], list[Claim]]:
     _say(f"writing {study.name}")
-    writer = Writer(runner.home, output / "images" / "course", runner.quick)
+    writer = Writer(runner.records, output / "images" / "course", runner.quick)
     claims = study.write(writer)
     return writer.blocks, claims
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import hpo
 from hpo.files import write_whole
 from hpo.spec.faults import UserError
+from reproduction.records import Records
 from reproduction.study import Run, Study, Then
 
 _SAMPLE = 12  # trials that are trained one by one to say what all would take
@@ -78,6 +79,7 @@ class Runner:
         self._cifar10 = cifar10
         self._command = command
         self.home.mkdir(parents=True, exist_ok=True)
+        self.records = Records(self.home)
         self._file = self.home / "times.json"
         self._known = json.loads(self._file.read_text()) if self._file.exists() else {}
 
@@ -109,15 +111,15 @@ class Runner:
 
     def _recorded(self, name: str) -> bool:
         try:
-            return len(hpo.load(name, self.home).trials) > 0
+            return len(self.records.study(name).trials) > 0
         except UserError:
             return False
 
     def _timed(self, step: Run | Then, study: Study, command: str, seconds: float | None) -> Time:
         if isinstance(step, Then):
             return Time(command, seconds)
-        trials = hpo.load(step.study, self.home).trials
-        noted = Time(command, seconds, len(trials))
+        trials = len(self.records.study(step.study).trials)
+        noted = Time(command, seconds, trials)
         if not step.timed or self.quick or study.cifar10:  # whose trials train one by one in any case
             return noted
         with tempfile.TemporaryDirectory(prefix="hpo-alone-") as other:
@@ -132,7 +134,7 @@ class Runner:
             self._do([*step.arguments(False), *words, "--home", other])
             alone = hpo.load(step.study, other).trials
         workers = int(alone["worker"].nunique())
-        return Time(command, seconds, len(trials), workers, statistics.fmean(alone["duration"]), len(alone))
+        return Time(command, seconds, trials, workers, statistics.fmean(alone["duration"]), len(alone))
 
     def _note(self, step: Run | Then, found: Time) -> None:
         self._known[self._key(step)] = asdict(found)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hpo
-from hpo.ledger.study.home import Home
 from hpo.ledger.study.references import references_of
 from hpo.review.references import ComparedReference, compared
-from hpo.review.studies import read_study
 from reproduction.numbers import show
+from reproduction.records import Records
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +26,10 @@ _COLOURS = 256
 class Writer:
     """A section in the making. `text` and `table` add to it in order, as does `plot` after its block."""
 
-    def __init__(self, home: Path, images: Path, quick: bool = False) -> None:
-        """home: where the studies are recorded. images: the folder for plots, which the page names as images/course."""
-        self.home = home
+    def __init__(self, records: Records, images: Path, quick: bool = False) -> None:
+        """records: of the studies. images: the folder for plots, which the page names as images/course."""
         self.quick = quick
+        self._records = records
         self.blocks: list[str] = []
         self._images = images
         self._results: dict[str, hpo.Result] = {}
@@ -38,12 +37,12 @@ class Writer:
     def result(self, study: str) -> hpo.Result:
         """Return what is recorded of a study (read once)."""
         if study not in self._results:
-            self._results[study] = hpo.load(study, self.home)
+            self._results[study] = self._records.result(study)
         return self._results[study]
 
     def references(self, study: str, metric: str) -> list[ComparedReference]:
         """Return what scikit-learn's models reach beside a study's trials, the best first."""
-        recorded = read_study(Home(self.home), study)
+        recorded = self._records.study(study)
         return compared(references_of(recorded.attributes), metric, recorded.sweep.metric.goal, None)
 
     def text(self, paragraph: str) -> None:

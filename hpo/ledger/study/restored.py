@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from hpo.ledger.study.compat import FrozenStudy
 
 
-def find_study(home: Home, name: str) -> tuple[BaseStorage, FrozenStudy]:
-    """Open the storage of a study. Raises UserError if there is no such study."""
-    storage = open_storage(home) if home.exists() else None
+def find_study(home: Home, name: str, storage: BaseStorage | None = None) -> tuple[BaseStorage, FrozenStudy]:
+    """Open the storage of a study, unless it is given. Raises UserError if there is no such study."""
+    storage = storage or (open_storage(home) if home.exists() else None)
     studies = {study.study_name: study for study in storage.get_all_studies()} if storage else {}
     if storage is None or name not in studies:
         remedy = did_you_mean(name, studies) or "there is none yet: run hpo sweep"
