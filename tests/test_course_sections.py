@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from reproduction.claims import Verdict, mean
+from reproduction.claims import Verdict, against, mean
 from reproduction.records import Records
-from reproduction.shares import Share, above_zero, more, more_often, paired
+from reproduction.shares import Share, less_by_seed, more, more_often
 from reproduction.studies.by_hand import FORWARD_NUMPY
 from reproduction.studies.perceptron import geometry, margin_of
 from reproduction.writing import Writer
@@ -50,11 +51,15 @@ def test_pairs_that_differ() -> None:
     assert more_often(never, never) == (Verdict.UNKNOWN, "of 8 pairs none differ")
 
 
+above = partial(against, bound=0.0, below=False)
+
+
 def test_differences_in_pairs() -> None:
     left, right = pd.Series({1: 3.0, 2: 4.5, 3: 5.5, 9: 0.0}), pd.Series({1: 1.0, 2: 2.0, 3: 3.0, 8: 9.0})
-    assert paired(left, right).count == 3 and paired(left, right).value == pytest.approx(7 / 3)
-    assert above_zero(paired(left, right)) is Verdict.HOLDS and above_zero(paired(right, left)) is Verdict.FAILS
-    assert above_zero(mean([1.0, -1.0])) is above_zero(mean([])) is above_zero(mean([1.0])) is Verdict.UNKNOWN
+    difference = less_by_seed(left, right)
+    assert difference.count == 3 and difference.value == pytest.approx(7 / 3)
+    assert above(difference) is Verdict.HOLDS and above(less_by_seed(right, left)) is Verdict.FAILS
+    assert above(mean([1.0, -1.0])) is above(mean([])) is above(mean([1.0])) is Verdict.UNKNOWN
 
 
 def test_the_section_by_hand(tmp_path: Path) -> None:

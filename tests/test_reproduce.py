@@ -97,6 +97,35 @@ def test_a_study_that_fails_is_begun_again_where_it_stopped(tmp_path: Path) -> N
     assert (tmp_path / "said.log").read_text().count("why") == 3
 
 
+def test_commands_find_the_pictures_from_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C there is no fault: the same command goes on."""
+    asked: list[Sequence[str]] = []
+
+    def command(arguments: Sequence[str], folder: Path, _: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        asked.append(arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    options = ["--quick", "--only", "optimizers_cifar10", "--cifar10", "pictures", "--home", "home"]
+    assert main(options, command) == 130
+    assert f"data.root={tmp_path / 'pictures'}" in asked[0] and asked[0][-1] == str(tmp_path / "home")
+
+
+def test_studies_that_are_not_recorded_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [
+        "--only",
+        "forward_numpy",
+        "--home",
+        str(tmp_path / "home"),
+        "--output",
+        str(tmp_path / "new" / "folder"),
+    ]
+    assert main(options) == 0
+    page = (tmp_path / "new" / "folder" / "course.md").read_text()
+    assert "(#by-hand-in-numpy)" in page and "(#momentum)" not in page and "| `momentum` |" in page
+    assert "not on the page, since they are not recorded" in capsys.readouterr().err
+
+
 def test_means_have_students_interval() -> None:
     found = mean([1.0, 2.0, 4.0, 5.0, float("nan")])
     assert (found.value, found.count) == (3.0, 4)

@@ -117,14 +117,15 @@ def _tokens(statement: ast.stmt) -> Iterator[str]:
             fields = [(name, getattr(node, name, None)) for name in node._fields if name not in _SAYS_NOTHING]
             for name, value in reversed(fields):
                 if value is not None and value != []:
-                    waiting += [_without_docstring(node, name, value), f"{name}:"]
+                    waiting += [_without_docstring(node, name, value), _Mark(f"{name}:")]
         elif isinstance(node, list):
-            waiting += [_END, *reversed(node)]
+            waiting += [_Mark("end:"), *reversed(node)]
         else:
-            yield node if isinstance(node, str) and node.endswith(":") else repr(node)
+            yield node if isinstance(node, _Mark) else repr(node)
 
 
-_END = "end:"
+class _Mark(str):
+    """Where something begins or ends; no text that stands in the code."""
 
 
 def _without_docstring(node: ast.AST, name: str, value: object) -> object:

@@ -34,7 +34,13 @@ def main(arguments: Sequence[str] | None = None, command: Command = as_a_user) -
     except CommandFailed as failed:
         print(failed, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on", file=sys.stderr)
+        return 130
+    output.mkdir(parents=True, exist_ok=True)
     written = {study.name: _written(study, runner, output) for study in STUDIES if _is_recorded(study, runner)}
+    if left_out := [study.name for study in STUDIES if study.name not in written]:
+        _say(f"not on the page, since they are not recorded in {home}: {', '.join(left_out)}")
     write_whole(output / "course.md", page(STUDIES, written, runner, machine_line(machine())).encode())
     print(output / "course.md")
     return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hpo.ledger.study.provenance import versions
+from hpo.training.device import pick_device
 from reproduction.claims import Claim, Verdict
 from reproduction.numbers import minutes
 from reproduction.running import Runner, Time
@@ -20,8 +21,8 @@ is, from any folder, by its name. This page shows what came out, beside what the
     hpo compare activations --by activation  # what its question comes to; each file's head says which
     hpo ui activations
 
-`scripts/reproduce` runs all of them and writes this page with its tables and plots; `hpo ui --home mlruns/course` then shows every
-study in both UIs. """
+`scripts/reproduce` runs all of them (those on CIFAR-10 with `--cifar10 FOLDER`) and writes this page with its tables and plots;
+`hpo ui --home mlruns/course` then shows every study in both UIs. """
 
 STEPS = """## The seven steps of a systematic approach
 
@@ -43,7 +44,7 @@ def page(
     studies: Sequence[Study], written: Mapping[str, tuple[list[str], list[Claim]]], runner: Runner, machine: str
 ) -> str:
     """Return the page. written: of each study that has recorded results, the blocks of its section and its claims."""
-    parts = [HEAD + machine, _index(studies), _claims(studies, written)]
+    parts = [HEAD + machine, _index(studies, written), _claims(studies, written)]
     parts += [_section(study, *written[study.name]) for study in studies if study.name in written]
     return "\n\n".join([*parts, _times(studies, runner), STEPS])
 
@@ -51,11 +52,17 @@ def page(
 def machine_line(machine: Mapping[str, object]) -> str:
     """Return a sentence on what the numbers of the page depend on besides the code."""
     listed = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return f"The figures are of {machine['cpu']}, {machine['cores']} cores, no GPU; {listed}."
+    import torch
+
+    device = pick_device()
+    gpu = "no GPU" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    return f"The figures are of {machine['cpu']}, {machine['cores']} cores, {gpu}; {listed}."
 
 
-def _index(studies: Sequence[Study]) -> str:
-    rows = [f"| [`{study.name}`](#{_anchor(study)}) | {study.asks} |" for study in studies]
+def _index(studies: Sequence[Study], written: Collection[str]) -> str:
+    """Return the table of studies, each with a link to its section, if it has one."""
+    names = [f"[`{each.name}`](#{_anchor(each)})" if each.name in written else f"`{each.name}`" for each in studies]
+    rows = [f"| {name} | {study.asks} |" for name, study in zip(names, studies, strict=True)]
     return "\n".join(["| study | the question |", "| --- | --- |", *rows])
 
 

@@ -76,7 +76,7 @@ class Runner:
         """quick: a small share of each. cifar10: the folder with its pictures. command: runs `hpo ...`."""
         self.home = home.absolute()
         self.quick = quick
-        self._cifar10 = cifar10
+        self._cifar10 = cifar10.absolute() if cifar10 is not None else None  # commands run in the home
         self._command = command
         self.home.mkdir(parents=True, exist_ok=True)
         self.records = Records(self.home)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpo.review.comparison.chance import LEVEL, wilson
-from reproduction.claims import Mean, Verdict, mean
+from reproduction.claims import Mean, Verdict, chance, mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +54,7 @@ def more_often(left: pd.Series, right: pd.Series) -> tuple[Verdict, str]:
     if first + second == 0:
         return Verdict.UNKNOWN, f"of {len(both)} pairs none differ"
     p = float(binomtest(first, first + second).pvalue)
-    told = f"of {len(both)} pairs {first} differ this way round and {second} the other, p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
+    told = f"of {len(both)} pairs {first} differ this way round and {second} the other, p {chance(p)}"
     if p > LEVEL:
         return Verdict.UNKNOWN, told
     return Verdict.HOLDS if first > second else Verdict.FAILS, told
@@ -66,15 +65,6 @@ def by_seed(trials: pd.DataFrame, column: str) -> pd.Series:
     return trials.set_index("param_seed")[column]
 
 
-def paired(left: pd.Series, right: pd.Series) -> Mean:
+def less_by_seed(left: pd.Series, right: pd.Series) -> Mean:
     """Return the mean of left minus right over the seeds that both have, with its interval."""
     return mean((left - right).dropna().tolist())
-
-
-def above_zero(difference: Mean) -> Verdict:
-    """Return whether a mean difference is above 0: by its interval, of two values at least."""
-    if difference.count < 2 or not math.isfinite(difference.low):
-        return Verdict.UNKNOWN
-    if difference.low > 0:
-        return Verdict.HOLDS
-    return Verdict.FAILS if difference.high < 0 else Verdict.UNKNOWN

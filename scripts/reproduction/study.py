@@ -17,8 +17,8 @@ class Run:
     """One command of a study that trains.
 
     sweep: a file of search_spaces/course. name: the study's; "": as the file says. options: of `-o`, KEY=VALUE.
-    quick: further ones with `--quick`, which make it small; None: it is not run then. timed: it has a row in the table of times, and a few of its
-    trials are trained one by one to say what all would have taken; False where it has no stacks to compare with.
+    quick: further ones with `--quick`, which make it small; None: it is not run then. timed: a few of its trials are
+    trained one by one as well, to say what all would have taken; False where it has no stacks to compare with.
     """
 
     sweep: str
@@ -40,8 +40,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Then:
-    """A command that follows upon a sweep, such as `confirm NAME`. It runs in the home's folder, where
-    the files that earlier ones have written are."""
+    """A command that follows upon a sweep, such as `confirm NAME`. It runs in the home's folder, where the files are
+    that earlier ones have written."""
 
     arguments: Sequence[str]
     quick: Sequence[str] | None = ()  # further ones with --quick; None: it is not run then
@@ -53,7 +53,7 @@ class Study:
 
     name: what `--only` takes; also the section's anchor. title: its heading. asks: the question, in a sentence.
     steps: what is run, in order. write: puts the section's tables and plots onto the page, and returns what came of the
-    course's claims. cifar10: it needs CIFAR-10, and takes an hour.
+    course's claims. cifar10: it needs CIFAR-10, and takes long.
     """
 
     name: str

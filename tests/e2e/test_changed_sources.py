@@ -48,6 +48,13 @@ def test_changes_are_told_and_refused_or_agreed_to(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"study 'small': mine\.py, rows\.csv"):
         hpo.run(str(tmp_path / "s.yaml"), extend=2, home=place.home.path, progress=False)
 
+    with pytest.raises(UserError, match=r"changed must be 'ok' or None, but got 'yes'"):
+        hpo.run(str(tmp_path / "s.yaml"), changed="yes", home=place.home.path, progress=False)  # type: ignore[arg-type]
+    confirmed = place.run("confirm", "small", "--against", "0", "--top", "1", "--seeds", "2")
+    assert "changed since the last trials of 'small': mine.py, rows.csv; what a confirmation" in (
+        confirmed.stdout + confirmed.stderr
+    )
+
     changed = place.run("sweep", "s.yaml", "--extend", "2", "--changed", "ok")
     assert changed.returncode == 0, changed.stderr
     assert "study 'small': mine.py, rows.csv; its trials are told apart by `sources`" in changed.stdout

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reproduction.claims import Claim, Mean, better, mean
-from reproduction.shares import above_zero, by_seed, paired
+from reproduction.claims import Claim, Mean, against, better, mean
+from reproduction.shares import by_seed, less_by_seed
 from reproduction.study import Run, Study
 from reproduction.writing import Writer
 
@@ -96,7 +96,7 @@ def _gain(trials: pd.DataFrame, loss: str) -> Mean:
     chosen, fixed = (
         by_seed(_of(trials[trials["threshold_rule"] == rule], loss), "val_f1") for rule in ("best_f1", "fixed")
     )
-    return paired(chosen, fixed)
+    return less_by_seed(chosen, fixed)
 
 
 def _one(trials: pd.DataFrame, parameter: str) -> str:
@@ -116,9 +116,11 @@ def _judged(page: Writer, loss: str) -> Claim:
 
 def _rises(trials: pd.DataFrame, metric: str, loss: str) -> Claim:
     """Another metric: by the mean difference between runs of the same seed."""
-    difference = paired(by_seed(_of(trials, loss), metric), by_seed(_of(trials, "bce"), metric))
+    difference = less_by_seed(by_seed(_of(trials, loss), metric), by_seed(_of(trials, "bce"), metric))
     text = f"{_LOSSES[loss]} raises the {_METRICS[metric]} of the rare class"
-    return Claim(text, above_zero(difference), f"{_LOSSES[loss]} less BCE, in pairs of a seed: {difference}")
+    return Claim(
+        text, against(difference, 0.0, below=False), f"{_LOSSES[loss]} less BCE, in pairs of a seed: {difference}"
+    )
 
 
 LOSSES_IMBALANCE = Study(

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reproduction.claims import Claim, Verdict, better, mean
+from reproduction.claims import Claim, Verdict, against, better, mean
 from reproduction.numbers import show
-from reproduction.shares import above_zero, by_seed, paired
+from reproduction.shares import by_seed, less_by_seed
 from reproduction.study import Run, Study
 from reproduction.writing import Writer, heat_map
 
@@ -145,7 +145,7 @@ def _good(runs: pd.DataFrame, task: _Task, activation: str, loss: str) -> Claim:
     best, own = (
         by_seed(_pair(runs, *pair), task.metric) for pair in ((best_activation, best_loss), (activation, loss))
     )
-    short, margin = paired(sign * best, sign * own), _NEAR * float(means[found])
+    short, margin = less_by_seed(sign * best, sign * own), _NEAR * float(means[found])
     verdict = Verdict.UNKNOWN
     if short.count > 1:
         verdict = Verdict.HOLDS if short.high <= margin else Verdict.FAILS if short.low > margin else Verdict.UNKNOWN
@@ -161,13 +161,13 @@ def _slow(page: Writer, runs: pd.DataFrame, task: _Task, activation: str, loss: 
     where = f"output_activation == '{activation}' and loss in ['{loss}', 'mse']"
     end = better(page.result(task.study).compare(by="loss", where=where), loss, "mse")
     squared, own = (by_seed(_pair(runs, activation, each), "converged") for each in ("mse", loss))
-    late = paired(squared, own)
+    late = less_by_seed(squared, own)
     beyond = sum(math.isinf(value) for value in (*squared, *own))
     left_out = f"; without {beyond} runs that do not converge" if beyond else ""
     return [
         Claim(f"{task.words}: {activation} with mse ends worse than with {loss}", *end),
         Claim(
-            f"{task.words}: {activation} with mse converges more slowly than with {loss}", above_zero(late),
+            f"{task.words}: {activation} with mse converges more slowly than with {loss}", against(late, 0.0, below=False),
             f"Epochs to an {task.target} with mse less those with {loss}: {late}{left_out}",
         ),
     ]  # fmt: skip
