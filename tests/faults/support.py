@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
+from typing import IO
 
 import psutil
 from e2e.support import Place, assert_records_agree
@@ -75,6 +77,41 @@ def started(place: Place, *arguments: str | Path) -> Iterator[Popen[str]]:
         kill(everybody(process.pid))
         with suppress(TimeoutExpired, ValueError):
             process.communicate(timeout=30)
+
+
+class Overheard:
+    """What a running process says, as it says it."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._lines)
+
+    def count(self, words: str) -> int:
+        return self.text.count(words)
+
+    @contextmanager
+    def of(self, process: Popen[str]) -> Iterator[None]:
+        """Listen to a process until it ends; `communicate` is not for it then."""
+        listeners = [
+            threading.Thread(target=self._listen, args=(stream,), daemon=True)
+            for stream in (process.stdout, process.stderr)
+            if stream is not None
+        ]
+        for listener in listeners:
+            listener.start()
+        try:
+            yield
+        finally:
+            kill([] if process.poll() is not None else everybody(process.pid))
+            for listener in listeners:
+                listener.join(30)
+
+    def _listen(self, stream: IO[str]) -> None:
+        for line in stream:
+            self._lines.append(line)
 
 
 def finish(place: Place, path: Path, *arguments: str, code: int = 0) -> str:

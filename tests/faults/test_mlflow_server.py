@@ -19,7 +19,7 @@ from postgresql import postgresql_server
 from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 from waiting import wait_for
 
-from .support import LONG, family, started
+from .support import LONG, Overheard, family, started
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +111,7 @@ def finished_runs(uri: str) -> int:
 
 
 def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.MonkeyPatch):
-    path = place.write("slow", budget={"trials": TRIALS})
+    path, said = place.write("slow", budget={"trials": TRIALS}), Overheard()
     with serving(place) as (server, proxy):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
@@ -122,39 +122,41 @@ def test_a_server_in_all_kinds_of_trouble(place: Place, monkeypatch: pytest.Monk
                 lambda: finished_runs(place.home.tracking_uri) >= known, f"{known} runs after {what}", process=process
             )
 
-        def goes_on() -> None:
+        def goes_on(trouble: int) -> None:
+            """Trials end, and the sweep says for the so-manieth time that MLflow can't be written."""
             known = place.ended()
             wait_for(lambda: place.ended() >= known + 4, "trials without MLflow", process=process)
+            told = functools.partial(said.count, "MLflow can't be written for now, the sweep goes on")
+            wait_for(lambda: told() >= trouble, f"trouble {trouble}, told", process=process)
 
-        with started(place, "sweep", path) as process:
-            goes_on()  # the server is not there yet
+        with started(place, "sweep", path) as process, said.of(process):
+            goes_on(1)  # the server is not there yet
             server.start()
             catches_up("the server came late")
 
             proxy.broken = True
-            goes_on()
+            goes_on(2)
             proxy.broken = False
             assert proxy.refused > 0
             catches_up("answers of 500")
 
             server.stop()
-            goes_on()
+            goes_on(3)
             server.start()
             catches_up("the server was killed")
 
-            server.signal(signal.SIGSTOP)
-            goes_on()
             given_up = proxy.given_up
-            wait_for(lambda: proxy.given_up > given_up, "a request that waited for too long", process=process)
+            server.signal(signal.SIGSTOP)
+            goes_on(4)
+            assert proxy.given_up > given_up  # a request waited for too long
             server.signal(signal.SIGCONT)
             catches_up("the server hung")
 
             process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=120)
-        assert process.returncode == 130, output + errors
-        assert "Traceback" not in output + errors
-        assert "have not reached MLflow" not in output + errors
-        assert (output + errors).count("MLflow can't be written for now, the sweep goes on") >= 3
+            process.wait(timeout=120)
+        assert process.returncode == 130, said.text
+        assert "Traceback" not in said.text
+        assert "have not reached MLflow" not in said.text
         agree(place, proxy)
 
 

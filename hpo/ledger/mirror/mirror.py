@@ -203,6 +203,7 @@ class Mirror:
         if lost and self._opening is not None:
             self._writer.kill()  # what it wrote by now would undo what the other driver writes
         elif forsaken and self._opening is not None and not self._stopped:
+            self._closing = True  # it ends by itself then, and one that took its place would open the parent run again
             self.order("forsake", forsaken)
             self.wait(hurry)
         patience = _ENDING_PATIENCE if self.parent_id else _CLOSING_PATIENCE  # it may be making the database

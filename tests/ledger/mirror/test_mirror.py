@@ -19,6 +19,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
 import pytest
 from e2e.support import Place
 from mlflow import MlflowClient
@@ -473,6 +474,21 @@ def test_a_parent_run_that_could_not_be_ended_is_not_described_as_interrupted(
 
 def refused(*_: object, **__: object) -> None:
     raise OSError("the server is down")
+
+
+@pytest.mark.slow
+def test_a_writer_that_ends_after_the_study_is_gone_is_not_replaced(mirror: Mirror, home: Home):
+    """It has written all, and ends, before its last answer is read: another one would open the parent run again."""
+    writer = psutil.Process(mirror._process.pid)
+
+    def see_its_end() -> bool:
+        wait_for(lambda: not writer.is_running() or writer.status() == psutil.STATUS_ZOMBIE, "the writer's end")
+        return False
+
+    mirror.abandon("somebody deleted it", see_its_end)
+    run = MlflowClient(home.tracking_uri).get_run(mirror.parent_id)
+    assert (run.info.status, run.data.tags["hpo.error"]) == ("FAILED", "somebody deleted it")
+    assert mirror._restarts == 0
 
 
 class Patient:
