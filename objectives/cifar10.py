@@ -3,6 +3,7 @@
 data: {}                   the pictures that `hpo data cifar10` downloaded
       {root: folder}       they lie elsewhere
       {limit: 0.1}         a share (up to 1) or a count of the training pictures, for quick runs; all splits shrink
+      {scale: false}       pixels from 0 to 1, instead of each colour standardised
 """
 
 from __future__ import annotations

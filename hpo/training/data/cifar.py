@@ -48,6 +48,7 @@ _SCALES: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
 OPTIONS = {
     "limit": Known("float", 1, "share in (0, 1], or a count above 1, of training pictures to use", within="(0, inf)"),
+    "scale": Known("bool", True, "whether each colour is standardised; false: pixels are from 0 to 1, no more"),
 }
 
 
@@ -77,7 +78,7 @@ def find_cifar10(root: str | Path | None = None) -> Path:
 
 
 def check_cifar10(data: Mapping[str, Any]) -> list[Fault]:
-    """Return what is wrong with `data: {root: folder, limit: share or count}`, both optional.
+    """Return what is wrong with `data: {root: folder, limit: share or count, scale: true or false}`, all optional.
 
     Looks at the files' sizes, but at no picture. Each fault's path is relative to `data`.
     """
@@ -107,7 +108,8 @@ def load_cifar10(data: Mapping[str, Any] | None = None) -> Splits:
     """Read the pictures: x uint8 [N, 3, 32, 32], y int64 [N].
 
     data: `root`, see `find_cifar10`; `limit`, the share or count of training pictures to keep, by which validation and
-        test shrink alike (default: all). A smaller limit takes a part of what a larger one takes.
+        test shrink alike (default: all). A smaller limit takes a part of what a larger one takes. `scale: false`: x is
+        float32, bytes / 255, in four times the memory, and `normalise_cifar10` leaves it so.
     A tenth of the 50,000 training pictures, drawn by a fixed seed, is for validation; test is `test_batch.bin`.
     Raises SpecError for bad settings or sizes, UserError for a label above 9.
     """
@@ -125,17 +127,23 @@ def load_cifar10(data: Mapping[str, Any] | None = None) -> Splits:
     share = limit if limit <= 1 else limit / len(training)
     testing = np.random.default_rng(_SEED).permutation(len(final)) if share < 1 else np.arange(len(final))
     train, validation, test = (
-        _split(records[rows[: max(1, round(share * len(rows)))]])
+        _split(records[rows[: max(1, round(share * len(rows)))]], data.get("scale", OPTIONS["scale"].default))
         for records, rows in ((pictures, training), (pictures, validating), (final, testing))
     )
     sizes = f"{len(train)} training, {len(validation)} validation and {len(test)} test pictures"
     limited = f", a share of {share:.3g} of each split (data.limit)" if share < 1 else ""
-    notes = (f"CIFAR-10 from {folder}: {sizes}{limited}",)
+    plain = "" if train.x.dtype == torch.uint8 else "; pixels are from 0 to 1 (data.scale: false)"
+    notes = (f"CIFAR-10 from {folder}: {sizes}{limited}{plain}",)
     return Splits(train, validation, test, CLASSES, notes, NAMES)
 
 
 def normalise_cifar10(x: Tensor) -> Tensor:
-    """Return pictures (uint8 [B, 3, 32, 32]) as float32 with about mean 0 and deviation 1 in each channel."""
+    """Return pictures (uint8 [B, 3, 32, 32]) as float32 with about mean 0 and deviation 1 in each channel.
+
+    Pictures of floats are returned as they are: `data: {scale: false}` has made them.
+    """
+    if x.is_floating_point():
+        return x
     mean, std = _scale(x.device)
     return (x.float() - mean) / std
 
@@ -192,6 +200,8 @@ def _records(path: Path) -> NDArray[np.uint8]:
     return records
 
 
-def _split(records: NDArray[np.uint8]) -> Split:
+def _split(records: NDArray[np.uint8], scale: bool) -> Split:
     x = torch.from_numpy(records[:, 1:].reshape(-1, 3, 32, 32).copy())
+    if not scale:
+        x = x.float().div_(255)
     return Split(x, torch.from_numpy(records[:, 0].astype(np.int64)))

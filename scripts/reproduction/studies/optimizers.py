@@ -94,8 +94,7 @@ def _write(page: Writer) -> list[Claim]:
     last = int(curves["step"].max()) if len(curves) else 0
     page.text(
         f"""The course's network (three convolutions of 32, 64 and 64 channels, a dense layer of 64), {last} epochs in batches of 64,
-        Glorot's weights, {_seeds(result)} seeds, on {_share(result)}. The rates are the course's. Unlike there, pictures are scaled by
-        the mean and the spread of each colour, not by 255."""
+        Glorot's weights, {_seeds(result)} seeds, on {_share(result)}. The rates are the course's; so are the pixels, from 0 to 1."""
     )
     rows = []
     for optimizer, rate in _COURSE.items():

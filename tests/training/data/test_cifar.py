@@ -186,6 +186,26 @@ def test_normalise() -> None:
         assert y[1, channel].unique().item() == pytest.approx((1 - MEAN[channel]) / STD[channel], rel=1e-5)
 
 
+@pytest.mark.parametrize("scale", [None, True, False])
+def test_pixels_from_0_to_1(root: Path, scale: bool | None) -> None:
+    data = {"root": str(root)} | ({} if scale is None else {"scale": scale})
+    splits, default = load_cifar10(data), load_cifar10({"root": str(root)})
+    for split, bytes_of in ((splits.train, default.train), (splits.validation, default.validation)):
+        x, wanted = normalise_cifar10(split.x), bytes_of.x.float() / 255
+        if scale is not False:
+            mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+            wanted = (wanted - mean) / std
+        torch.testing.assert_close(x, wanted, rtol=1e-5, atol=1e-5)
+        assert torch.equal(split.y, bytes_of.y)
+    assert splits.notes[0].endswith("(data.scale: false)") is (scale is False)
+
+
+@pytest.mark.parametrize("scale", ["no", 0, None])
+def test_scale_is_a_boolean(root: Path, scale: object) -> None:
+    [fault] = check_cifar10({"root": str(root), "scale": scale})
+    assert fault.path == ("scale",) and "true or false" in fault.message
+
+
 def coded(rows: int) -> torch.Tensor:
     """Pictures in which each pixel's value is its own: 1 + 8 * row + column, 8 by 8."""
     return (1 + torch.arange(64)).view(1, 1, 8, 8).expand(rows, 3, 8, 8).to(torch.uint8)
