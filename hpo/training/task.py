@@ -119,7 +119,7 @@ class TorchTask:
     def libraries(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the modules that training needs, for a process to load once of which the workers are forks: neither
         may start threads, or touch a GPU, when it is loaded."""
-        return ("torch", "torch._dynamo")  # the latter comes with the first optimizer
+        return ("torch",)
 
     def splits(self, data: Mapping[str, Any]) -> Splits:
         """Load the data set that `data` names. The same `data` gives the same splits in every trial and process."""

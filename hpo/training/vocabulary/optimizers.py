@@ -15,6 +15,7 @@ from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.training.vocabulary import updates
 from hpo.training.vocabulary.choose import choose
+from hpo.training.vocabulary.eager import eager
 from hpo.training.vocabulary.registry import Registry
 
 if TYPE_CHECKING:
@@ -158,6 +159,5 @@ def make_optimizer(params: Mapping[str, Any], model_parameters: Iterable[nn.Para
         from hpo.training.vocabulary.by_update import ByUpdate  # loads Torch
 
         assert choice.update is not None, "an optimizer without a class in torch.optim has its update"
-        return ByUpdate(model_parameters, choice.update, arguments)
-    optimizer: torch.optim.Optimizer = getattr(torch.optim, choice.torch_name)(model_parameters, **arguments)
-    return optimizer
+        return eager(ByUpdate)(model_parameters, choice.update, arguments)
+    return eager(getattr(torch.optim, choice.torch_name))(model_parameters, **arguments)
