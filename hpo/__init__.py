@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # the twin of _EXPORTS, for editors and type checkers
     from hpo.training.task import Splits as Splits
     from hpo.training.task import TorchTask as TorchTask
     from hpo.training.vocabulary.activations import make_activation as make_activation
+    from hpo.training.vocabulary.targets import STANDARDIZED_TARGET as STANDARDIZED_TARGET
 
 _EXPORTS = {
     "Best": "hpo.scripting.result",
@@ -56,6 +57,7 @@ _EXPORTS = {
     "Reshuffle": "hpo.training.cuts",
     "Result": "hpo.scripting.result",
     "SPLIT_OPTIONS": "hpo.training.data.splitting",
+    "STANDARDIZED_TARGET": "hpo.training.vocabulary.targets",
     "Split": "hpo.training.task",
     "Splits": "hpo.training.task",
     "SweepFailed": "hpo.scripting.run",

@@ -7,7 +7,8 @@ data: {source: friedman}             2,000 rows of 10 numbers, a smooth function
 `friedman` takes `rows` and `features` (at least 5). Each table takes `validation` and `test` (shares of the rows,
 default 0.2), `split`, `split_seed` (default 0), `scale`, `resample` and `folds`; the two sources also `outliers`, the
 share of the *training* targets that are spoilt (default 0.05). Validation and test
-stay true, so a metric says how well a trial coped with the outliers, not how well it learned them.
+stay true, so a metric says how well a trial coped with the outliers, not how well it learned them. Targets are
+standardised for training (`target_transform: none`: they are not); metrics are in their own units.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Regression(hpo.TableTask):
 
     kind = "regression"
     options = OPTIONS
+    parameters = hpo.STANDARDIZED_TARGET
 
     def load_source(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
         from sklearn.datasets import load_diabetes, make_friedman1

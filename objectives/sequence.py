@@ -7,12 +7,13 @@ data: {source: adding, length: 50}   the sum of two marked numbers among many: h
                                      `length` rows; split in that order, so that no trial sees what comes later
       {arrays: measured.npz}         your own arrays x [N, steps, features] and y [N], as numpy.savez writes them
 Each takes `validation` and `test` (shares of the rows, default 0.2); the first and the last `split_seed`.
+Targets are standardised for training (`target_transform: none`: they are not); metrics are in their own units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import hpo
 
@@ -25,7 +26,7 @@ class Sequence(hpo.TorchTask):
     """What number belongs to a sequence?"""
 
     kind = "regression"
-    parameters = hpo.RECURRENT_PARAMETERS
+    parameters: ClassVar = {**hpo.RECURRENT_PARAMETERS, **hpo.STANDARDIZED_TARGET}
 
     def libraries(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         table = ("pandas", "sklearn.impute", "sklearn.pipeline") if "csv" in data else ()

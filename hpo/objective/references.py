@@ -22,6 +22,7 @@ from hpo.training.members import mean
 from hpo.training.task import Kind, Split, Splits, TorchTask
 from hpo.training.vocabulary.losses import bind_loss, make_loss
 from hpo.training.vocabulary.metrics import as_floats, measure
+from hpo.training.vocabulary.targets import prepare_targets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,12 +152,13 @@ def _comparable_loss(task: TorchTask, splits: Splits, order: ReferenceOrder) -> 
     # These models give logits and values, whatever the trials make of their outputs.
     own = {name: value for name, value in order.loss_params.items() if name != "output_activation"}
     params = with_defaults(contract_of(task), own)
-    choice, _ = bind_loss(task.kind, params, splits.train, splits.outputs)
-    same = params.get("target_transform", "none") == "none" and (
-        task.kind == "regression" or (task.kind, choice.name) in _OF_PROBABILITIES
-    )
     train = Split(splits.train.x.detach().cpu(), splits.train.y.detach().cpu())
-    return make_loss(task.kind, params, train, splits.outputs) if same else None
+    loss = make_loss(task.kind, params, train, splits.outputs)
+    if task.kind == "regression":  # on the scale of the trials' targets
+        scaled = prepare_targets(train, params).forward
+        return lambda outputs, targets: loss(scaled(outputs), scaled(targets))
+    choice, _ = bind_loss(task.kind, params, splits.train, splits.outputs)
+    return loss if (task.kind, choice.name) in _OF_PROBABILITIES else None
 
 
 def _says(kind: Kind, splits: Splits, outputs: Tensor) -> str:

@@ -83,6 +83,12 @@ Bayesian binning"; as many bins as Guo et al. 2017, "On calibration of modern ne
 probabilities: they are not reported, and no metric for a sweep, with the losses `hinge` and `perceptron`, or with an
 `output_activation` other than `sigmoid` or `default`.
 """
+_TARGETS = """
+The objectives `regression` and `sequence` standardize targets unless a sweep file says otherwise (`target_transform:
+none`, or an `output_activation` whose values have bounds): a network's first outputs are of about 1, and targets in the
+thousands diverge or take many epochs. Metrics are in the target's own units all the same; `val_loss` is on the scale
+that was trained on. A task of your own has this default with `parameters = hpo.STANDARDIZED_TARGET`.
+"""
 _PENALTY = """
 ### L1 penalty
 
@@ -125,6 +131,7 @@ def vocabulary_page() -> str:
         ("Order of rows", CURRICULA),
     ]
     parts += [_section(title, registry) for title, registry in registries]
+    parts.insert(-2, _TARGETS)
     parts.append(f"\n## Training\n{_table(LOOP_PARAMETERS)}{_PENALTY}")
     parts.append(f"\n## Networks (`hpo.mlp`)\n{_table(MODEL_PARAMETERS)}{_NETWORKS}")
     own = {name: known for name, known in RECURRENT_PARAMETERS.items() if known is not None}

@@ -175,14 +175,19 @@ def test_a_loss_of_several_classes(loss: str, comparable: bool) -> None:
     assert ("val_loss" in found.metrics) is comparable
 
 
-@pytest.mark.parametrize(("transform", "comparable"), [("none", True), ("log", False)])
-def test_a_loss_in_other_units_is_no_reference(transform: str, comparable: bool) -> None:
-    task = Regression()
-    params = {"loss": "mse", "target_transform": transform}
-    found = measured(task, {"source": "diabetes"}, names=("linear",), loss_params=params)["linear"]
-    assert ("val_loss" in found.metrics) is comparable
-    if comparable:
-        assert found.metrics["val_loss"] == pytest.approx(found.metrics["val_rmse"] ** 2, rel=1e-5)
+@pytest.mark.parametrize("transform", ["none", "standardize", "log", None])
+def test_a_loss_is_on_the_scale_of_the_trials_targets(transform: str | None) -> None:
+    task, data = Regression(), {"source": "diabetes", "outliers": 0}
+    params = {"loss": "mse"} | ({"target_transform": transform} if transform else {})
+    found = measured(task, data, names=("linear",), loss_params=params)["linear"].metrics
+    splits = task.splits(data)
+    (x, y), (x_val, y_val) = ((split.x.double(), split.y.double()) for split in (splits.train, splits.validation))
+    predicted = torch.from_numpy(linear_model.Ridge().fit(x.numpy(), y.numpy()).predict(x_val.numpy()))
+    if transform == "log":  # of values from 25 to 346, the same as of their distance from 25, standardized
+        assert 0.1 < found["val_loss"] < 2
+        return
+    deviation = 1.0 if transform == "none" else float(y.std(correction=0))
+    assert found["val_loss"] == pytest.approx(float(((predicted - y_val) / deviation).square().mean()), rel=1e-4)
 
 
 def test_one_that_fails_takes_no_other_with_it() -> None:

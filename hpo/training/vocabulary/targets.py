@@ -7,7 +7,7 @@ back through `inverse`, so a metric in the target's own units is comparable what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
@@ -322,3 +322,18 @@ TARGET_TRANSFORMS: Registry[TargetTransform] = Registry(
         TargetTransform("yeo_johnson", _yeo_johnson, aliases=("power", "yeo-johnson")),
     ],
 )
+
+STANDARDIZED_TARGET = {
+    "target_transform": replace(
+        TARGET_TRANSFORMS.known()["target_transform"],
+        default="standardize",
+        # Of standardized targets these reach a part only.
+        default_where={"output_activation": dict.fromkeys(("relu", "softplus", "sigmoid", "tanh"), "none")},
+        mixes=True,
+    )
+}
+"""For the `parameters` of a regression task: targets are standardized for training where a sweep file says nothing.
+
+Weights are drawn, and learning rates chosen, for outputs of about 1: targets far from that diverge or take long. Not
+for a model that says something of the target's own scale, such as one that can't be negative.
+"""

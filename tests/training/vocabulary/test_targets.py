@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 import torch
 
+from hpo.training.contract import contract_of, with_defaults
 from hpo.training.task import Split
 from hpo.training.vocabulary.targets import OUTLIERS, TARGET_TRANSFORMS, prepare_targets
 
@@ -165,3 +167,25 @@ def test_aliases_and_the_contract(registry: Any) -> None:
         assert known.help
     with pytest.raises(ValueError, match="unknown"):
         registry["nothing"]
+
+
+@pytest.mark.parametrize("name", ["regression", "sequence"])
+@pytest.mark.parametrize(
+    ("params", "transform"),
+    [
+        ({}, "standardize"),
+        ({"output_activation": "default"}, "standardize"),
+        ({"output_activation": "linear"}, "standardize"),
+        ({"output_activation": "relu"}, "none"),
+        ({"output_activation": "tanh"}, "none"),
+        ({"output_activation": "relu", "target_transform": "zscore"}, "standardize"),
+        ({"target_transform": "none"}, "none"),
+    ],
+)
+def test_the_shipped_regressions_standardize_targets_where_outputs_have_no_bounds(
+    name: str, params: dict[str, Any], transform: str
+) -> None:
+    contract = contract_of(import_module(f"objectives.{name}").objective())
+    assert with_defaults(contract, params)["target_transform"] == transform
+    known = contract.parameters["target_transform"]
+    assert known.mixes and known.choices == TARGET_TRANSFORMS.names()
