@@ -127,6 +127,7 @@ def _inspect(named: Named) -> Inspection:
         folds=objective.folds,
         is_table=objective.is_table,
         sources={} if faults else sources_of(named),
+        flags=objective.flags,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import shlex
 import signal
 import time
@@ -35,6 +36,7 @@ from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
 from hpo.output import PROGRAM_LOG
 from hpo.spec.faults import Fault, did_you_mean
+from hpo.spec.names import COMPLETED
 
 Ending = Finished | Stopped | Diverged | Failed
 
@@ -92,6 +94,11 @@ class ProgramObjective:
     @property
     def as_text(self) -> Callable[[Any], Hashable] | None:
         return self._command.as_text
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """The program's options that take no value, each with what to write for a boolean of that name."""
+        return self._command.flags
 
     def check_data(self) -> list[Fault]:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
@@ -227,7 +234,10 @@ class _ProgramRun:
             return Stopped(number)
         if code > 0:
             kind = FailureKind.OUT_OF_MEMORY if says_memory(self._log.last_line) else FailureKind.ERROR
-            return Failed(number, f"the program exited with code {code}{self._last()}", self._log.tail, kind)
+            text = f"the program exited with code {code}{self._last()}{_remedy(self._log.last_line)}"
+            return Failed(number, text, self._log.tail, kind)
+        if self._metric == COMPLETED and COMPLETED not in self._seen:
+            return self._hand_over(Report({COMPLETED: 1.0})) or Finished(number)
         if self._metric not in self._seen:
             return Failed(number, self._no_metric(), self._log.tail)
         return Finished(number)
@@ -246,6 +256,13 @@ class _ProgramRun:
         hint = did_you_mean(self._metric, self._seen)
         close = f" ({hint})" if hint.startswith("did") else ""
         return f"{rule}; it reported {', '.join(sorted(self._seen))}{close}{doubt}"
+
+
+def _remedy(last_line: str) -> str:
+    """Return what to do about an error that argparse or click ends a program with; "" if that is not known."""
+    if re.search(r"ignored explicit argument '(True|False)'|Option '.*' does not take a value", last_line):
+        return " (a flag takes no value: write ${args_no_boolean_flags} for ${args} in 'command')"
+    return ""
 
 
 def _signal_name(number: int) -> str:

@@ -176,8 +176,9 @@ def _short(name: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[\w][\w .+-]*$"), AfterValidator(_short)]
 Distribution = Literal[
-    "constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values", "q_log_uniform_values",
-    "log_uniform", "q_log_uniform",
+    "constant", "categorical", "categorical_w_probabilities", "uniform", "int_uniform", "q_uniform",
+    "log_uniform_values", "q_log_uniform_values", "inv_log_uniform_values", "log_uniform", "q_log_uniform",
+    "inv_log_uniform",
 ]  # fmt: skip
 
 
@@ -265,7 +266,10 @@ class FileKeys(Section):
 SweepKeys = section_of(PlainKeys, FileKeys, "SweepKeys")  # the whole top level
 
 # Keys of W&B's service: they say where its server keeps the sweep, which means nothing here.
-SERVICE_KEYS = ("project", "entity", "controller", "job", "image_uri")
+SERVICE_KEYS = (
+    "project", "entity", "controller", "job", "image_uri", "scheduler", "launch", "imports", "apiVersion", "kind",
+)  # fmt: skip
+SERVICE_KEYS_OF_METRIC = ("impute", "impute_while_running")  # what its search makes of runs that failed or still run
 
 
 def long_form(key: str, value: Any) -> Any:

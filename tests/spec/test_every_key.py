@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hpo.spec.grammar import SERVICE_KEYS, SERVICE_KEYS_OF_METRIC
 from hpo.spec.schema import json_schema
 from hpo.spec.sweep import Sweep
 
@@ -54,7 +55,7 @@ def sections(part: dict[str, Any]) -> list[dict[str, Any]]:
 def keys() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield each key's path, its part of the schema, and what must stand beside it."""
     for name, part in SCHEMA["properties"].items():
-        if name in ("project", "entity", "controller", "job", "image_uri", "parameters", "stack", *OF_TASKS):
+        if name in (*SERVICE_KEYS, "parameters", "stack", *OF_TASKS):
             continue
         found = sections(part)
         if not found:
@@ -62,6 +63,8 @@ def keys() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         for section in found:
             kind = section["properties"].get("type", {}).get("const")
             for key, inner in section["properties"].items():
+                if name == "metric" and key in SERVICE_KEYS_OF_METRIC:
+                    continue
                 yield f"{name}.{key}", inner, {"type": kind} if kind else {}
 
 
