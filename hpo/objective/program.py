@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import re
 import shlex
 import signal
@@ -28,7 +27,8 @@ from hpo.events import (
     TrialSpec,
 )
 from hpo.objective.failures import says_memory, says_pruned
-from hpo.objective.program_command import DEFAULT_COMMAND, Command, args_json
+from hpo.objective.program_command import DEFAULT_COMMAND, Command
+from hpo.objective.program_environment import trial_files
 from hpo.objective.program_leftovers import sweep_up
 from hpo.objective.program_output import OutputLog
 from hpo.objective.program_process import ProgramProcess
@@ -49,8 +49,8 @@ class ProgramObjective:
     A line on standard output that is a JSON object with a number in it, such as {"epoch": 3, "val_accuracy": 0.91}, is
     a report (program_reports.py: what is taken; steps.py: as which step); all output is kept as the trial's
     `output.log`. What looks like a report and isn't taken, and a number whose name can't be recorded (`a//b`), are
-    pointed out there once, and in the trial's `info["notes"]`. The program's environment says the rest: HPO_TRIAL (its
-    number), HPO_SEED, HPO_EPOCHS if the sweep sets them, HPO_DATA_JSON (the file's `data` section) if there is one.
+    pointed out there once, and in the trial's `info["notes"]`. The program's environment says the rest
+    (program_environment.py).
 
     A program that ends with an uncaught hpo.Pruned or optuna.TrialPruned (so says the last line of its standard error)
     has pruned itself.
@@ -125,33 +125,16 @@ class ProgramObjective:
     def _run_trial(self, trial: TrialSpec, channel: Channel, log: OutputLog) -> Ending:
         with contextlib.ExitStack() as stack:
             try:
-                args_file = Path()
-                if self._command.uses("args_json_file"):
-                    args_file = log.path.with_name("args.json")
-                    stack.callback(args_file.unlink, missing_ok=True)
-                    args_file.write_text(args_json(trial.params), encoding="utf-8")
-                argv = self._command.argv(trial.params, args_file)
-                process = ProgramProcess(argv, self._environment(trial), self._folder, self._grace)
+                files = stack.enter_context(trial_files(log.path, trial.params))
+                argv = self._command.argv(trial.params, files.params)
+                environment = files.environment(trial, self._data, self._command.python_path)
+                process = ProgramProcess(argv, environment, self._folder, self._grace)
             except (OSError, ValueError) as error:
                 return Failed(trial.number, f"the program could not be started: {type(error).__name__}: {error}")
             with process:
                 run = _ProgramRun(trial, self._metric, self._clock, channel, log, process)
                 ending = run.follow()
                 return replace(ending, info={**ending.info, "notes": run.notes}) if run.notes else ending
-
-    def _environment(self, trial: TrialSpec) -> dict[str, str]:
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", "HPO_TRIAL": str(trial.number), "HPO_SEED": str(trial.seed)}
-        known = {
-            "HPO_EPOCHS": None if trial.epochs is None else str(trial.epochs),
-            "HPO_DATA_JSON": json.dumps(self._data, default=str) if self._data else None,
-        }
-        if (place := self._command.python_path) is not None:
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(place), env.get("PYTHONPATH"))))
-        for name, text in known.items():
-            env.pop(name, None)
-            if text is not None:
-                env[name] = text
-        return env
 
 
 class _ProgramRun:

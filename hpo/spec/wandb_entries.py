@@ -1,4 +1,4 @@
-"""Entries of `parameters` that W&B reads otherwise, or that are often meant otherwise: what comes of them, and notes."""
+"""Entries of `parameters` that W&B reads otherwise, or that may be meant otherwise: what comes of them, and notes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def remarks(name: str, entry: Mapping[str, Any], domain: Domain) -> Iterator[str
         )
     step = domain.step or (1 if domain.integer else None)
     if distribution.startswith("q_") and step and not math.isclose(domain.low, round(domain.low / step) * step):
+        near = show(max(1, round(domain.low / step)) * step)
+        other = f"distribution: q_log_uniform_values, min: {near}" if distribution in EXPONENTS else f"min: {near}"
         yield (
             f"{name}: steps of q count from min here ({show(domain.low)}, {show(domain.at(1))}, ...); W&B's are "
-            f"multiples of q (give min as one to have these)"
+            f"multiples of q (write {other} to have these)"
         )

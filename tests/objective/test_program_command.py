@@ -128,6 +128,27 @@ def test_environment_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert json.loads(run(tmp_path, body).logs[7].splitlines()[0]) == ["42", "7", None, None, "1", "mine"]
 
 
+def test_a_trial_has_a_folder_and_a_file_of_its_hyperparameters_which_are_gone_then(tmp_path: Path) -> None:
+    body = """
+        from pathlib import Path
+        folder = Path(os.environ["HPO_FOLDER"])
+        assert folder.is_dir() and not list(folder.iterdir())
+        (folder / "logs" / "deep").mkdir(parents=True)
+        (folder / "logs" / "deep" / "a.csv").write_text("1")
+        (folder / "logs" / "deep").chmod(0o500)
+        print(Path(os.environ["HPO_PARAMS_FILE"]).read_text())
+        print('{"acc": 1}')
+    """
+    channel = run(
+        tmp_path,
+        body,
+        {"optimizer.lr": 0.5, "long": "x" * 200_000},
+        command=["python", "${program}", "-${args_json_file}"],
+    )
+    assert json.loads(channel.logs[7].splitlines()[0]) == {"optimizer.lr": 0.5, "long": "x" * 200_000}
+    assert channel.ending == Finished(7)
+
+
 def faults(folder: Path, command: Sequence[str] | str | None, program: str = "train.py") -> list[tuple[str, str]]:
     objective = ProgramObjective(program, command, "acc", {}, folder=folder)
     return [(fault.message, fault.remedy) for fault in objective.check_data()]
