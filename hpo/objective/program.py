@@ -28,7 +28,7 @@ from hpo.events import (
 )
 from hpo.objective.failures import says_memory, says_pruned
 from hpo.objective.program_command import DEFAULT_COMMAND, Command
-from hpo.objective.program_environment import trial_files
+from hpo.objective.program_environment import setting_faults, trial_files
 from hpo.objective.program_leftovers import sweep_up
 from hpo.objective.program_output import OutputLog
 from hpo.objective.program_process import ProgramProcess
@@ -102,7 +102,7 @@ class ProgramObjective:
 
     def check_data(self) -> list[Fault]:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
-        return self._command.faults()
+        return [*setting_faults(), *self._command.faults()]
 
     def prepare(self) -> list[str]:
         sweep_up()  # what workers that were killed have left, on this machine
@@ -174,14 +174,15 @@ class _ProgramRun:
                 if early is not None:
                     self._process.terminate()
                     break
-            if len(self._noted) < len(self._reader.doubts) + len(self._steps.notes):
+            self._noted.update(self._reader.told)  # its lines are in the log as they came
+            if len(self._noted) < len(self.notes):
                 self._note_in_log()
         return early or self._ending(self._process.exit_code)
 
     @property
     def notes(self) -> dict[str, str]:
         """What the user should know of the reports, by kind."""
-        return {**self._reader.doubts, **self._steps.notes}
+        return {**self._reader.told, **self._reader.doubts, **self._steps.notes}
 
     def _note_in_log(self) -> None:
         for kind, text in self.notes.items():
@@ -232,7 +233,8 @@ class _ProgramRun:
     def _no_metric(self) -> str:
         example = json.dumps({"epoch": 1, self._metric: 0.91})
         rule = f"the program never reported {self._metric!r}: it must print lines like {example} to standard output"
-        doubt = "".join(f"; {text}" for text in list(self._reader.doubts.values())[:1])
+        doubts = [*self._reader.doubts.values(), self._reader.told.get("wandb-installed", "")]
+        doubt = "".join(f"; {text}" for text in list(filter(None, doubts))[:1])
         if not self._seen:
             left_out = next(iter(self._refused.values()), "")
             return f"{rule}; it reported nothing" + (f" that can be recorded: {left_out}" if left_out else doubt)

@@ -8,6 +8,8 @@ The environment is the worker's, and
 - HPO_PARAMS_FILE: a JSON file with the hyperparameters by their (dotted) names, removed then as well
 - HPO_DATA_JSON: the sweep file's `data` section, if there is one
 - PYTHONUNBUFFERED: 1, so that reports arrive when they are printed
+- PYTHONPATH: as it was, with the sweep file's folder before it where the program is a module there, and behind it the
+  folder with the stand-in for wandb, unless HPO_WANDB=off
 """
 
 from __future__ import annotations
@@ -23,6 +25,11 @@ from typing import Any
 
 from hpo.events import TrialSpec
 from hpo.objective.program_command import args_json
+from hpo.spec.faults import Fault
+
+_SETTING = "HPO_WANDB"
+_SETTINGS = ("stand-in", "off")  # the stand-in even where the package would work; none at all
+_STAND_IN = Path(__file__).with_name("stand_in")
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,20 @@ class TrialFiles:
             env.pop(name, None)
             if text is not None:
                 env[name] = text
-        if python_path is not None:
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(python_path), env.get("PYTHONPATH"))))
+        stand_in = "" if env.get(_SETTING) == "off" else str(_STAND_IN)
+        places = [str(python_path or ""), env.get("PYTHONPATH", ""), stand_in]
+        if any(places):
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, places))
         return env
+
+
+def setting_faults() -> list[Fault]:
+    """Return what is wrong with the settings that programs are started by."""
+    setting = os.environ.get(_SETTING, "")
+    if setting in ("", *_SETTINGS):
+        return []
+    rule = f"the environment variable {_SETTING} must be {' or '.join(_SETTINGS)}, but got {setting!r}"
+    return [Fault(rule, ("program",), remedy=f"unset {_SETTING}")]
 
 
 @contextlib.contextmanager
@@ -61,13 +79,16 @@ def trial_files(log: Path, params: Mapping[str, Any]) -> Iterator[TrialFiles]:
         files.params.write_text(args_json(params), encoding="utf-8")
         yield files
     finally:
-        shutil.rmtree(files.folder, onerror=_once_more)
+        _remove(files.folder)
         files.params.unlink(missing_ok=True)
 
 
-def _once_more(remove: Any, path: str, error: Any) -> None:
-    """Remove what a program has made that may not be removed: from a folder that is read-only, say."""
-    with contextlib.suppress(OSError):
-        for each in (Path(path).parent, Path(path)):
-            each.chmod(0o700)
-        Path(path).unlink() if not Path(path).is_dir() else shutil.rmtree(path, ignore_errors=True)
+def _remove(folder: Path) -> None:
+    """Remove a folder, also where its program has made folders in it read-only."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for place, folders, _ in os.walk(folder):
+            for name in folders:
+                with contextlib.suppress(OSError):  # another user's
+                    Path(place, name).chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -41,10 +41,13 @@ class ReportReader:
     as a progress bar, it is one if it has the sweep's metric or an `epoch` in it: others may be settings in a message.
 
     doubts: what looks like a report and is none, by the kind of reason: the first such line of each, in words.
+    told: what hpo's stand-in for wandb (stand_in/wandb) says in the program, by kind. Its reports are taken wherever
+    they stand.
     """
 
     def __init__(self, metric: str) -> None:
         self.doubts: dict[str, str] = {}
+        self.told: dict[str, str] = {}
         self._metric = metric
         self._line = 0
         self._names = re.compile(rf"""["'](?:{re.escape(metric)}|epoch|step)["']\s*:""")
@@ -76,9 +79,12 @@ class ReportReader:
             report = self._report(found, text[start:end], text)
             alone = not text[before:start].strip()
             before = end
+            own = found.get("hpo") == "wandb"
+            if own and "note" in found:
+                self.told.setdefault(str(found.get("kind")), str(found["note"]))
             if report is None:
                 continue
-            telling = self._metric in report.metrics or "epoch" in report.positions
+            telling = own or self._metric in report.metrics or "epoch" in report.positions
             if text[end:following].strip():
                 if telling:
                     self._doubt("followed", "text follows it on its line", text)
