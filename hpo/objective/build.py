@@ -31,7 +31,9 @@ def build(named: Named) -> Objective:
         from hpo.objective.program import ProgramObjective
 
         program = program_path(named.program, named.folder)
-        return ProgramObjective(program, named.command or None, named.metric, named.data, beside=named.folder)
+        return ProgramObjective(
+            program, named.command or None, named.metric, named.data, beside=named.folder, reports=named.reports
+        )
     assert named.objective is not None
     found = _found(named.objective, named)
     if isinstance(found, type) and issubclass(found, TorchTask):
@@ -144,6 +146,7 @@ def named_of(sweep: Sweep, travels: bool = True) -> Named:
         parameters=tuple(sweep.space.names()),
         folder=folder,
         repeats=sweep.repeats,
+        reports=sweep.report.sources,
         packed=live.packed(sweep.objective, folder) if travels else None,
     )
 

@@ -28,9 +28,10 @@ from hpo.events import (
 )
 from hpo.objective.failures import says_memory, says_pruned
 from hpo.objective.program_command import DEFAULT_COMMAND, Command
-from hpo.objective.program_environment import setting_faults, trial_files
+from hpo.objective.program_environment import own_files, setting_faults
 from hpo.objective.program_leftovers import sweep_up
 from hpo.objective.program_output import OutputLog
+from hpo.objective.program_patterns import PatternReader
 from hpo.objective.program_process import ProgramProcess
 from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
@@ -61,6 +62,7 @@ class ProgramObjective:
     folder: where the program runs and what relative paths mean; default: the current folder.
     beside: the sweep file's folder, where a module that is run (`-m`) may be; default: the current folder.
     log_limit: bytes kept of a trial's output.
+    reports: where reports are besides lines of JSON (`report` of the sweep file).
     """
 
     contract = None
@@ -76,6 +78,7 @@ class ProgramObjective:
         beside: str | Path = "",
         grace: float = 10.0,
         log_limit: int = 10_000_000,
+        reports: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         items = shlex.split(command) if isinstance(command, str) else [str(item) for item in command or DEFAULT_COMMAND]
@@ -86,6 +89,7 @@ class ProgramObjective:
         self._grace = grace
         self._log_limit = log_limit
         self._clock = clock
+        self._reports = dict(reports or {})
 
     libraries = ()  # the program loads its own
     folds = 1
@@ -125,14 +129,15 @@ class ProgramObjective:
     def _run_trial(self, trial: TrialSpec, channel: Channel, log: OutputLog) -> Ending:
         with contextlib.ExitStack() as stack:
             try:
-                files = stack.enter_context(trial_files(log.path, trial.params))
+                files = stack.enter_context(own_files(log.path, trial.params))
                 argv = self._command.argv(trial.params, files.params)
                 environment = files.environment(trial, self._data, self._command.python_path)
                 process = ProgramProcess(argv, environment, self._folder, self._grace)
             except (OSError, ValueError) as error:
                 return Failed(trial.number, f"the program could not be started: {type(error).__name__}: {error}")
             with process:
-                run = _ProgramRun(trial, self._metric, self._clock, channel, log, process)
+                patterns = PatternReader(self._reports.get("regex", ()), self._metric)
+                run = _ProgramRun(trial, self._metric, self._clock, channel, log, process, patterns)
                 ending = run.follow()
                 return replace(ending, info={**ending.info, "notes": run.notes}) if run.notes else ending
 
@@ -148,6 +153,7 @@ class _ProgramRun:
         channel: Channel,
         log: OutputLog,
         process: ProgramProcess,
+        patterns: PatternReader,
     ) -> None:
         self._trial = trial
         self._metric = metric
@@ -156,6 +162,7 @@ class _ProgramRun:
         self._log = log
         self._process = process
         self._reader = ReportReader(metric)
+        self._patterns = patterns
         self._steps = StepScale(metric)
         self._noted: set[str] = set()  # kinds of notes that are in the log
         self._seen: set[str] = set()
@@ -166,9 +173,10 @@ class _ProgramRun:
         early: Ending | None = None
         for source, line, whole in self._process.lines():
             self._log.write(source, line)
-            if source != "stdout" or early is not None:
+            if early is not None:
                 continue
-            for report in self._reader.read(line, whole):
+            reports = list(self._reader.read(line, whole)) if source == "stdout" else []
+            for report in reports or self._patterns.read(line, source):
                 self._note_refused(report)
                 early = self._hand_over(report) if report.metrics else None
                 if early is not None:
@@ -182,7 +190,7 @@ class _ProgramRun:
     @property
     def notes(self) -> dict[str, str]:
         """What the user should know of the reports, by kind."""
-        return {**self._reader.told, **self._reader.doubts, **self._steps.notes}
+        return {**self._reader.told, **self._reader.doubts, **self._patterns.doubts, **self._steps.notes}
 
     def _note_in_log(self) -> None:
         for kind, text in self.notes.items():
@@ -233,7 +241,11 @@ class _ProgramRun:
     def _no_metric(self) -> str:
         example = json.dumps({"epoch": 1, self._metric: 0.91})
         rule = f"the program never reported {self._metric!r}: it must print lines like {example} to standard output"
-        doubts = [*self._reader.doubts.values(), self._reader.told.get("wandb-installed", "")]
+        doubts = [
+            *self._reader.doubts.values(),
+            *self._patterns.doubts.values(),
+            self._reader.told.get("wandb-installed", ""),
+        ]
         doubt = "".join(f"; {text}" for text in list(filter(None, doubts))[:1])
         if not self._seen:
             left_out = next(iter(self._refused.values()), "")

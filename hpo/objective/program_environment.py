@@ -33,7 +33,7 @@ _STAND_IN = Path(__file__).with_name("stand_in")
 
 
 @dataclass(frozen=True)
-class TrialFiles:
+class OwnFiles:
     """What lies in the temporary folder of a trial beside its log, while its program runs."""
 
     folder: Path
@@ -71,9 +71,9 @@ def setting_faults() -> list[Fault]:
 
 
 @contextlib.contextmanager
-def trial_files(log: Path, params: Mapping[str, Any]) -> Iterator[TrialFiles]:
+def own_files(log: Path, params: Mapping[str, Any]) -> Iterator[OwnFiles]:
     """Make a trial's files beside its log, and remove them in the end. Raises OSError if they can't be written."""
-    files = TrialFiles(log.with_name("own"), log.with_name("params.json"))
+    files = OwnFiles(log.with_name("own"), log.with_name("params.json"))
     try:
         files.folder.mkdir()
         files.params.write_text(args_json(params), encoding="utf-8")

@@ -39,6 +39,7 @@ class Named:
     parameters: tuple[str, ...]
     folder: Path  # where the sweep file lies
     repeats: int = 1  # seeds that each trial is trained with
+    reports: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # where a program's are, besides its lines
     packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
 
 
@@ -238,9 +239,14 @@ def _inspect_objective(
         faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
     metric = keys["metric"].name if keys["metric"] else ""
     folder = path.resolve().parent
+    sources = keys["report"].sources
+    if sources and program is None:
+        message = "of a function or a Torch task all reports are known: these are a program's"
+        faults += [Fault(message, ("report", key), remedy=f"leave {key!r} out") for key in sources]
     named = Named(
-        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder, keys["repeats"]
-    )
+        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder, keys["repeats"],
+        sources,
+    )  # fmt: skip
     with reading(("objective",) if objective is not None else ("program",)):
         inspection = inspect(named)
     faults += inspection.faults

@@ -23,6 +23,7 @@ def json_schema() -> dict[str, Any]:
     unguided = {"program": {"type": "string"}, "method": {"enum": list(UNGUIDED)}}
     schema["if"] = {"required": ["program", "method"], "properties": unguided}
     schema["else"] = {"required": ["metric"]}
+    properties["report"] = {"anyOf": [properties["report"], {"type": "boolean"}]}
     for key in SERVICE_KEYS:
         properties[key] = {"description": _OF_THE_SERVICE}
     for key in SERVICE_KEYS_OF_METRIC:

@@ -33,8 +33,10 @@ VALUES: dict[str, Any] = {
     "metric.goal": "minimize",
     "engine.cohort": "off",
     "references": "off",
+    "report.regex": "acc=(?P<acc>.*)",
 }
 NEEDED = {"program": {"objective": None}, "command": {"objective": None, "program": "train.py"}}
+NEEDED |= {f"report.{key}": {"objective": None, "program": "train.py"} for key in ("regex", "csv", "tensorboard")}
 BASE = {"metric": {"name": "score", "goal": "maximize"}, "parameters": {"x": {"values": [1, 2, 3]}}}
 ELSEWHERE = {  # what a Sweep has of a key that its definition in the records does not name
     "description": lambda sweep: sweep.description,  # the study's attribute `origin`

@@ -22,15 +22,16 @@ else:
     from . import _channel
     from ._ignored import Ignored, ignored, said_once
     from ._refused import Error, refused
-    from ._run import Run, prepared_config, prepared_summary
+    from ._run import LoggedRun, prepared_config, prepared_summary
 
     CommError = UsageError = Error
+    Run = LoggedRun
     __version__ = "0.0.0+stand-in"
-    run: Run | None = None
+    run: LoggedRun | None = None
     config = prepared_config()
     summary = prepared_summary()
 
-    def init(project: Any = None, config: Any = None, **settings: Any) -> Run:
+    def init(project: Any = None, config: Any = None, **settings: Any) -> LoggedRun:
         """Begin a run, which has the trial's hyperparameters as its config; `config` gives defaults of others."""
         global run
         this = sys.modules[__name__]
@@ -40,15 +41,15 @@ else:
                 return run
             run.finish()
         _channel.say("wandb", _choice.which())
-        run = Run(project, config, settings, _ended)
+        run = LoggedRun(project, config, settings, _ended)
         this.config, this.summary = run.config, run.summary  # type: ignore[attr-defined]
         return run
 
-    def _ended(which: Run) -> None:
+    def _ended(which: LoggedRun) -> None:
         global run
         run = None if run is which else run
 
-    def _current(what: str) -> Run:
+    def _current(what: str) -> LoggedRun:
         if run is None:
             raise Error(f"wandb.init() must be called before wandb.{what}")
         return run

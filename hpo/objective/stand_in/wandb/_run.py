@@ -33,7 +33,7 @@ def prepared_summary() -> Summary:
 class Summary(MutableMapping[str, Any]):
     """The last value of each metric. What a script sets itself is reported at the step that was the last."""
 
-    def __init__(self, run: Run | None) -> None:
+    def __init__(self, run: LoggedRun | None) -> None:
         self.__dict__["_run"] = run
         self.__dict__["_values"] = {}
 
@@ -67,7 +67,7 @@ class Summary(MutableMapping[str, Any]):
         self._values.update(values)
 
 
-class Steps:
+class LogSteps:
     """W&B's steps: each call of `log` is one, unless `commit=False` or `step=` says otherwise.
 
     following: of the next report, from 0. last: as the last one was reported: the sweep counts its reports from 1, and
@@ -95,11 +95,11 @@ class Steps:
         self.following += 1
 
 
-class Run:
+class LoggedRun:
     """What wandb.init returns."""
 
     def __init__(
-        self, project: Any, config: Any, settings: Mapping[str, Any], on_end: Callable[[Run], None] | None = None
+        self, project: Any, config: Any, settings: Mapping[str, Any], on_end: Callable[[LoggedRun], None] | None = None
     ) -> None:
         number = os.environ.get("HPO_TRIAL", "0")
         self.ended = False
@@ -112,7 +112,7 @@ class Run:
         self.project, self.entity = project or "", settings.get("entity") or ""
         self.group, self.tags = settings.get("group") or "", tuple(settings.get("tags") or ())
         self.dir = os.environ.get("HPO_FOLDER", os.curdir)
-        self._steps = Steps()
+        self._steps = LogSteps()
         self._on_end = on_end
         self._wanted: dict[str, tuple[str, list[float]]] = {}  # what counts of a metric in the end, and its values
         atexit.register(self.finish)
@@ -171,7 +171,7 @@ class Run:
 
     join = finish
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> LoggedRun:
         return self
 
     def __exit__(self, *error: Any) -> None:
