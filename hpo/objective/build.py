@@ -118,7 +118,7 @@ def _inspect(named: Named) -> Inspection:
     faults = []
     for fault in found:
         # a program's faults name its own keys, all others are about `data`
-        top = fault.path[:1] in (("program",), ("command",), ("objective",))
+        top = fault.path[:1] in (("program",), ("command",), ("objective",), ("report",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
     return Inspection(
         objective.contract,

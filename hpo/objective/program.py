@@ -9,7 +9,7 @@ import re
 import shlex
 import signal
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,11 @@ from hpo.events import (
 from hpo.objective.failures import says_memory, says_pruned
 from hpo.objective.program_command import DEFAULT_COMMAND, Command
 from hpo.objective.program_environment import own_files, setting_faults
+from hpo.objective.program_files import ReportFiles, path_faults
 from hpo.objective.program_leftovers import sweep_up
 from hpo.objective.program_output import OutputLog
 from hpo.objective.program_patterns import PatternReader
-from hpo.objective.program_process import ProgramProcess
+from hpo.objective.program_process import Line, ProgramProcess
 from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
 from hpo.output import PROGRAM_LOG
@@ -41,6 +42,7 @@ from hpo.spec.names import COMPLETED
 
 Ending = Finished | Stopped | Diverged | Failed
 
+_PAUSE = 0.5  # seconds between two looks at the files that a program reports in
 _MOST_NAMES = 50  # names of metrics remembered for the message that the sweep's metric is missing
 
 
@@ -106,7 +108,7 @@ class ProgramObjective:
 
     def check_data(self) -> list[Fault]:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
-        return [*setting_faults(), *self._command.faults()]
+        return [*setting_faults(), *path_faults(self._reports), *self._command.faults()]
 
     def prepare(self) -> list[str]:
         sweep_up()  # what workers that were killed have left, on this machine
@@ -132,12 +134,13 @@ class ProgramObjective:
                 files = stack.enter_context(own_files(log.path, trial.params))
                 argv = self._command.argv(trial.params, files.params)
                 environment = files.environment(trial, self._data, self._command.python_path)
+                reported = ReportFiles(self._reports, environment, self._folder, self._metric)
                 process = ProgramProcess(argv, environment, self._folder, self._grace)
             except (OSError, ValueError) as error:
                 return Failed(trial.number, f"the program could not be started: {type(error).__name__}: {error}")
             with process:
                 patterns = PatternReader(self._reports.get("regex", ()), self._metric)
-                run = _ProgramRun(trial, self._metric, self._clock, channel, log, process, patterns)
+                run = _ProgramRun(trial, self._metric, self._clock, channel, log, process, patterns, reported)
                 ending = run.follow()
                 return replace(ending, info={**ending.info, "notes": run.notes}) if run.notes else ending
 
@@ -154,6 +157,7 @@ class _ProgramRun:
         log: OutputLog,
         process: ProgramProcess,
         patterns: PatternReader,
+        files: ReportFiles,
     ) -> None:
         self._trial = trial
         self._metric = metric
@@ -163,6 +167,7 @@ class _ProgramRun:
         self._process = process
         self._reader = ReportReader(metric)
         self._patterns = patterns
+        self._files = files
         self._steps = StepScale(metric)
         self._noted: set[str] = set()  # kinds of notes that are in the log
         self._seen: set[str] = set()
@@ -171,28 +176,44 @@ class _ProgramRun:
     def follow(self) -> Ending:
         """Read all output, hand over the reports, and return how the trial ended."""
         early: Ending | None = None
-        for source, line, whole in self._process.lines():
-            self._log.write(source, line)
-            if early is not None:
-                continue
-            reports = list(self._reader.read(line, whole)) if source == "stdout" else []
-            for report in reports or self._patterns.read(line, source):
-                self._note_refused(report)
-                early = self._hand_over(report) if report.metrics else None
+        for line in self._process.lines(_PAUSE if self._files else math.inf):
+            if line is not None:
+                self._log.write(line.source, line.text)
+            if early is None:
+                early = self._take(self._reports_of(line) if line is not None else self._files.read())
                 if early is not None:
                     self._process.terminate()
-                    break
-            self._noted.update(self._reader.told)  # its lines are in the log as they came
-            if len(self._noted) < len(self.notes):
-                self._note_in_log()
+            self._note_in_log()
+        if early is None and self._files:
+            early = self._take(self._files.read(last=True))
+            self._note_in_log()
         return early or self._ending(self._process.exit_code)
+
+    def _reports_of(self, line: Line) -> Iterable[Report]:
+        reports = list(self._reader.read(line.text, line.whole)) if line.source == "stdout" else []
+        return reports or self._patterns.read(line.text, line.source)
+
+    def _take(self, reports: Iterable[Report]) -> Ending | None:
+        """Hand over reports; return an ending if the trial must end now."""
+        for report in reports:
+            self._note_refused(report)
+            early = self._hand_over(report) if report.metrics else None
+            if early is not None:
+                return early
+        return None
 
     @property
     def notes(self) -> dict[str, str]:
         """What the user should know of the reports, by kind."""
-        return {**self._reader.told, **self._reader.doubts, **self._patterns.doubts, **self._steps.notes}
+        return {**self._reader.told, **self._doubts, **self._steps.notes}
+
+    @property
+    def _doubts(self) -> dict[str, str]:
+        found = {**self._reader.doubts, **self._patterns.doubts}
+        return found | self._files.doubts if self._files else found
 
     def _note_in_log(self) -> None:
+        self._noted.update(self._reader.told)  # its lines are in the log as they came
         for kind, text in self.notes.items():
             if kind not in self._noted:
                 self._noted.add(kind)
@@ -241,11 +262,7 @@ class _ProgramRun:
     def _no_metric(self) -> str:
         example = json.dumps({"epoch": 1, self._metric: 0.91})
         rule = f"the program never reported {self._metric!r}: it must print lines like {example} to standard output"
-        doubts = [
-            *self._reader.doubts.values(),
-            *self._patterns.doubts.values(),
-            self._reader.told.get("wandb-installed", ""),
-        ]
+        doubts = [*self._doubts.values(), self._reader.told.get("wandb-installed", "")]
         doubt = "".join(f"; {text}" for text in list(filter(None, doubts))[:1])
         if not self._seen:
             left_out = next(iter(self._refused.values()), "")

@@ -27,6 +27,7 @@ from hpo.events import TrialSpec
 from hpo.objective.program_command import args_json
 from hpo.spec.faults import Fault
 
+HPO_VARIABLES = ("HPO_TRIAL", "HPO_SEED", "HPO_EPOCHS", "HPO_FOLDER", "HPO_PARAMS_FILE", "HPO_DATA_JSON")
 _SETTING = "HPO_WANDB"
 _SETTINGS = ("stand-in", "off")  # the stand-in even where the package would work; none at all
 _STAND_IN = Path(__file__).with_name("stand_in")

@@ -170,6 +170,9 @@ class ReportKeys(Section):
     page: bool = Field(False, description="write a page on the sweep when it ends, as `hpo report` does")
     regex: Patterns | None = Field(None, description="reports in lines of a log: named groups are metrics")
 
+    csv: str | None = Field(None, description="a CSV file that grows: a row is a report, columns are metrics")
+    tensorboard: str | None = Field(None, description="a folder with event files of TensorBoard, or such a file")
+
     @property
     def sources(self) -> dict[str, Any]:
         """What is to be read besides lines of JSON, by key; plain JSON types."""

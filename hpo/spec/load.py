@@ -126,6 +126,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
 
     if inspection.as_text is not None:
         faults += rules.check_told_apart(space, inspection.as_text, parsed.places)
+    if keys["engine"].workers != 1:
+        notes += rules.shared_files(keys["report"].sources)
     notes += rules.flags_given_values(space, inspection.flags)
     metric = keys["metric"]
     if contract is not None:

@@ -211,6 +211,17 @@ def flags_given_values(space: Space, flags: Mapping[str, str]) -> Iterator[str]:
             )
 
 
+def shared_files(sources: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a note for each file that all trials of a program would write their reports into. sources: by their keys of
+    `report`."""
+    for key in ("csv", "tensorboard"):
+        if key in sources and "${HPO_FOLDER}" not in sources[key] and "${HPO_TRIAL}" not in sources[key]:
+            yield (
+                f"report.{key} names one place for all trials, so those that run at the same time would mix: give each "
+                f"its own, as in ${{HPO_FOLDER}}/..., or set engine.workers: 1"
+            )
+
+
 def needs_no_metric(keys: Mapping[str, Any]) -> bool:
     """Whether a file without a metric can be run, as W&B runs it: of a program, by a method that looks at no values,
     and without a stopping rule, which looks at them. keys: its valid keys."""
