@@ -209,11 +209,13 @@ class _ProgramRun:
 
     @property
     def _doubts(self) -> dict[str, str]:
-        found = {**self._reader.doubts, **self._patterns.doubts}
-        return found | self._files.doubts if self._files else found
+        return {**self._reader.doubts, **self._patterns.doubts, **self._files.doubts}
 
     def _note_in_log(self) -> None:
-        self._noted.update(self._reader.told)  # its lines are in the log as they came
+        told, sources = self._reader.told, (self._reader.told, self._doubts, self._steps.notes)
+        if len(self._noted) == sum(map(len, sources)):
+            return
+        self._noted.update(told)  # its lines are in the log as they came
         for kind, text in self.notes.items():
             if kind not in self._noted:
                 self._noted.add(kind)

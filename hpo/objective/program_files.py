@@ -34,7 +34,7 @@ def path_faults(reports: Mapping[str, Any]) -> Iterator[Fault]:
 class ReportFiles:
     """The files of one trial. What was in them before the trial began is none of its reports.
 
-    doubts: what was found and can't be taken, by kind, in words; and which files never came.
+    doubts: what was found and can't be taken, by kind, in words; in the end also which files never came.
     """
 
     def __init__(self, reports: Mapping[str, Any], environment: Mapping[str, str], folder: Path, metric: str) -> None:
@@ -49,21 +49,13 @@ class ReportFiles:
         }
         self._readers: dict[Path, Reader] = {}
         self._stamps: dict[Path, tuple[int, int]] = {}
+        self.doubts: dict[str, str] = {}
         for _ in self.read(last=True):
             pass
+        self.doubts.clear()
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
-
-    @property
-    def doubts(self) -> dict[str, str]:
-        found = {kind: text for reader in self._readers.values() for kind, text in reader.doubts.items()}
-        missing = {
-            f"no {key}": f"report.{key}: there is no file {pattern}"
-            for key, pattern in self._patterns.items()
-            if not _files(key, pattern)
-        }
-        return found | missing
 
     def read(self, last: bool = False) -> Iterator[Report]:
         """Yield the reports that have come to the files. last: nothing more will."""
@@ -77,11 +69,14 @@ class ReportFiles:
                     if last or self._stamps.get(file) != stamp:
                         self._stamps[file] = stamp
                         yield from self._readers[file].read(last)
+                        self.doubts |= self._readers[file].doubts
                 except FileNotFoundError:  # it is being replaced, or was removed
                     continue
                 except OSError as error:
                     text = f"report.{key}: {file} can't be read: {error.strerror}"
-                    self._readers[file].doubts.setdefault(f"unread {key}", text)
+                    self.doubts.setdefault(f"unread {key}", text)
+            if last and not _files(key, pattern):
+                self.doubts[f"no {key}"] = f"report.{key}: there is no file {pattern}"
 
 
 def _from(folder: Path, pattern: str) -> str:

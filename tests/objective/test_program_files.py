@@ -166,6 +166,8 @@ def test_what_an_earlier_trial_left_is_none_of_its_reports(tmp_path: Path) -> No
     assert run(tmp_path, body, reports={"csv": "log.csv"}).reports == [(2, {"acc": 0.5})]
     ending = run(tmp_path, "pass", reports={"csv": "log.csv"}).ending
     assert isinstance(ending, Failed) and "never reported 'acc'" in ending.error
+    late = run(tmp_path, "print('begun'); open('late.csv', 'w').write('acc\\n1\\n')", reports={"csv": "late.csv"})
+    assert late.ending == Finished(7) and late.logs[7] == "begun\n"
     ending = run(tmp_path, "pass", reports={"csv": "lag.csv"}).ending
     assert isinstance(ending, Failed) and f"report.csv: there is no file {tmp_path}/lag.csv" in ending.error
 

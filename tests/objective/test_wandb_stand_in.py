@@ -84,8 +84,13 @@ def test_the_config_is_the_trials_whatever_the_script_says(tmp_path: Path) -> No
         assert config.optimizer == {"name": "sgd", "momentum": 0.9, "beta": 1}
         assert config["optimizer.momentum"] == 0.9 and "optimizer.momentum" in config
         config.setdefaults({"width": 5, "depth": 6})
+        class Flags:
+            def flag_values_dict(self):
+                return {"depth": 7, "lr": 1}
+        config.setdefaults(Flags())
         assert dict(config) == {**config} == {
             "lr": 0.5, "epochs": 3, "extra": 1, "width": 4, "depth": 6, "optimizer": config.optimizer}
+        assert vars(config)["_items"]["epochs"] == 3
         assert not hasattr(config, "absent") and config.get("absent", 3) == 3 and len(config.keys()) == 6
         assert json.loads(json.dumps(config.as_dict()))["optimizer"]["name"] == "sgd"
         wandb.log({"acc": config.lr})
@@ -160,6 +165,10 @@ def test_what_only_a_service_can_do_is_ignored_and_told_once(tmp_path: Path) -> 
         ("wandb.agent('id', function=train, count=3)", "let the script call train() itself"),
         ("wandb.agent('id', train)", "let the script call train() itself"),
         ("wandb.Api()", "it asks W&B's server"),
+        (
+            "from wandb.keras import WandbCallback",
+            "is not part of hpo's stand-in for wandb: call wandb.log",
+        ),
         ("wandb.log({'acc': 1})", "wandb.init() must be called before wandb.log()"),
     ],
 )

@@ -21,11 +21,13 @@ if _real is not None:  # the import that led here gives what sys.modules has
 else:
     from . import _channel
     from ._ignored import Ignored, ignored, said_once
-    from ._refused import Error, refused
+    from ._refused import Error, NoSubmodule, refused
     from ._run import LoggedRun, prepared_config, prepared_summary
 
     CommError = UsageError = Error
     Run = LoggedRun
+    if __name__ == "wandb":
+        sys.meta_path.append(NoSubmodule)  # asked last: those that are there are found before
     __version__ = "0.0.0+stand-in"
     run: LoggedRun | None = None
     config = prepared_config()

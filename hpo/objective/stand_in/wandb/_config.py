@@ -30,34 +30,34 @@ class Config(MutableMapping[str, Any]):
         """swept: the trial's hyperparameters, with dotted names for nested ones."""
         self.__dict__["_flat"] = dict(swept)
         self.__dict__["_locked"] = _nested(swept)
-        self.__dict__["_values"] = dict(self._locked)
+        self.__dict__["_items"] = dict(self._locked)  # by W&B's name: some scripts look into it
 
     def __getitem__(self, key: str) -> Any:
-        if key not in self._values and key in self._flat:
+        if key not in self._items and key in self._flat:
             return self._flat[key]  # optimizer.lr, by its dotted name
-        return self._values[key]
+        return self._items[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key in self._flat:
             return
         locked = self._locked.get(key)
         if isinstance(locked, dict) and isinstance(value, Mapping):
-            self._values[key] = _merged(locked, value)
+            self._items[key] = _merged(locked, value)
         elif key not in self._locked:
-            self._values[key] = value
+            self._items[key] = value
 
     def __delitem__(self, key: str) -> None:
         if key not in self._locked:
-            del self._values[key]
+            del self._items[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._items)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._items)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values or key in self._flat
+        return key in self._items or key in self._flat
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -71,14 +71,12 @@ class Config(MutableMapping[str, Any]):
         self[name] = value
 
     def __repr__(self) -> str:
-        return repr(self._values)
+        return repr(self._items)
 
     def as_dict(self) -> dict[str, Any]:
-        return dict(self._values)
+        return dict(self._items)
 
-    @property
-    def _items(self) -> dict[str, Any]:  # scripts look into it, though it is W&B's own
-        return dict(self._values)
+    _as_dict = as_dict
 
     def update(self, given: Any = None, allow_val_change: Any = None, **more: Any) -> None:  # type: ignore[override]
         """Add values: of a mapping, an argparse.Namespace, or anything with variables."""
@@ -88,7 +86,7 @@ class Config(MutableMapping[str, Any]):
     def set_defaults(self, given: Any) -> None:
         """Add the values that are not there yet."""
         for key, value in plain(given).items():
-            if key not in self._values or isinstance(self._locked.get(str(key)), dict):
+            if key not in self._items or isinstance(self._locked.get(str(key)), dict):
                 self[str(key)] = value
 
     setdefaults = set_defaults

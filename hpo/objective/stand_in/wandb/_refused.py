@@ -27,3 +27,13 @@ def refused(name: str) -> Any:
 
     refuse.__name__ = name
     return refuse
+
+
+class NoSubmodule:
+    """A finder that says of a module of wandb's which the stand-in lacks what to do instead."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name.startswith("wandb."):
+            remedy = "call wandb.log for each epoch, or install wandb and log in to it"
+            raise ModuleNotFoundError(f"{name} is not part of hpo's stand-in for wandb: {remedy}", name=name)
