@@ -11,6 +11,7 @@ import pytest
 
 from hpo.events import Diverged, Failed, Finished
 from hpo.objective.program_patterns import PatternReader
+from hpo.review.outline import outline
 from hpo.spec.sweep import Sweep
 
 from .program_support import run
@@ -127,3 +128,9 @@ def test_the_short_form(load: Callable[..., Sweep], text: str, page: bool, sourc
     assert (sweep.report.page, sweep.report.sources) == (page, sources)
     assert sweep.identity().get("report", {}) == sources
     assert load(f"program: a.py\n{text}", "report.page=true").report.page
+
+
+def test_the_outline_says_where_reports_are(load: Callable[..., Sweep]) -> None:
+    text = outline(load("program: a.py\nreport: {csv: '${HPO_FOLDER}/a.csv', regex: '(?P<a>.)'}"))
+    assert "by csv: ${HPO_FOLDER}/a.csv\n" in text and "by regex: (?P<a>.)\n" in text and "a page" not in text
+    assert "report    a page on the sweep" in outline(load("program: a.py\nreport: true"))
