@@ -281,3 +281,29 @@ def test_it_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HPO_WANDB", "off")
     ending = run(tmp_path, "import wandb").ending
     assert isinstance(ending, Failed) and "No module named 'wandb'" in ending.error
+
+
+def test_folds_in_processes_of_their_own_and_their_mean(tmp_path: Path) -> None:
+    body = """
+        import multiprocessing
+
+        def fold(number, group, results):
+            run = wandb.init(group=group, job_type="fold", name=f"fold-{number}", config={"number": number})
+            run.log(dict(acc=number / 4))
+            wandb.join()
+            results.put(number / 4)
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("spawn")
+            whole, results = wandb.init(), context.Queue()
+            group = whole.sweep_id or whole.name
+            whole.notes = "{}/groups/{}".format(whole.get_project_url(), group)
+            whole.save()
+            processes = [context.Process(target=fold, args=(number, group, results)) for number in range(3)]
+            for process in processes:
+                process.start()
+                process.join()
+            whole.log({"acc": sum(results.get() for _ in processes) / 3})
+            wandb.join()
+    """
+    assert [metrics["acc"] for _, metrics in reports(tmp_path, body)] == [0, 0.25, 0.5, 0.25]

@@ -98,6 +98,8 @@ class LogSteps:
 class LoggedRun:
     """What wandb.init returns."""
 
+    sweep_id = ""  # W&B's server would give one
+
     def __init__(
         self, project: Any, config: Any, settings: Mapping[str, Any], on_end: Callable[[LoggedRun], None] | None = None
     ) -> None:
