@@ -85,7 +85,7 @@ def command(
     code, confirmation = 0, None
     if sweep.confirm is not None and not no_confirm:
         code, confirmation = _confirm(sweep, standing, home, join, stream, quiet)
-    if sweep.report:
+    if sweep.report.page:
         code = max(code, _report(sweep, standing, home, join, stream, quiet))
     if as_json:
         print(json.dumps(summary_json(standing, home) | {"confirmation": confirmation}), file=out)

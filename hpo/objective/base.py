@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from hpo.events import Assignment, Channel
@@ -40,6 +40,12 @@ class Objective(Protocol):
     @property
     def is_table(self) -> bool:
         """Whether its data are rows of numbers on which other models can be fitted, and measured as its own are."""
+        ...
+
+    @property
+    def flags(self) -> Mapping[str, str]:
+        """The options of a program that take no value, each with what to write for a boolean hyperparameter of that
+        name."""
         ...
 
     def check_data(self) -> list[Fault]:

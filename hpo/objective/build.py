@@ -31,7 +31,9 @@ def build(named: Named) -> Objective:
         from hpo.objective.program import ProgramObjective
 
         program = program_path(named.program, named.folder)
-        return ProgramObjective(program, named.command or None, named.metric, named.data, beside=named.folder)
+        return ProgramObjective(
+            program, named.command or None, named.metric, named.data, beside=named.folder, reports=named.reports
+        )
     assert named.objective is not None
     found = _found(named.objective, named)
     if isinstance(found, type) and issubclass(found, TorchTask):
@@ -116,7 +118,7 @@ def _inspect(named: Named) -> Inspection:
     faults = []
     for fault in found:
         # a program's faults name its own keys, all others are about `data`
-        top = fault.path[:1] in (("program",), ("command",), ("objective",))
+        top = fault.path[:1] in (("program",), ("command",), ("objective",), ("report",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
     return Inspection(
         objective.contract,
@@ -127,6 +129,7 @@ def _inspect(named: Named) -> Inspection:
         folds=objective.folds,
         is_table=objective.is_table,
         sources={} if faults else sources_of(named),
+        flags=objective.flags,
     )
 
 
@@ -143,6 +146,7 @@ def named_of(sweep: Sweep, travels: bool = True) -> Named:
         parameters=tuple(sweep.space.names()),
         folder=folder,
         repeats=sweep.repeats,
+        reports=sweep.report.sources,
         packed=live.packed(sweep.objective, folder) if travels else None,
     )
 

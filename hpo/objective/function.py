@@ -8,6 +8,7 @@ import operator
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
@@ -146,6 +147,7 @@ class FunctionObjective:
 
     contract: Contract | None = None
     as_text = None
+    flags: Mapping[str, str] = MappingProxyType({})
     folds = 1
     is_table = False
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
+import re
 import shlex
 import signal
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,22 @@ from hpo.events import (
     TrialSpec,
 )
 from hpo.objective.failures import says_memory, says_pruned
-from hpo.objective.program_command import DEFAULT_COMMAND, Command, args_json
+from hpo.objective.program_command import DEFAULT_COMMAND, Command
+from hpo.objective.program_environment import own_files, setting_faults
+from hpo.objective.program_files import ReportFiles, path_faults
 from hpo.objective.program_leftovers import sweep_up
 from hpo.objective.program_output import OutputLog
-from hpo.objective.program_process import ProgramProcess
+from hpo.objective.program_patterns import PatternReader
+from hpo.objective.program_process import Line, ProgramProcess
 from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
 from hpo.output import PROGRAM_LOG
 from hpo.spec.faults import Fault, did_you_mean
+from hpo.spec.names import COMPLETED
 
 Ending = Finished | Stopped | Diverged | Failed
 
+_PAUSE = 0.5  # seconds between two looks at the files that a program reports in
 _MOST_NAMES = 50  # names of metrics remembered for the message that the sweep's metric is missing
 
 
@@ -47,8 +52,8 @@ class ProgramObjective:
     A line on standard output that is a JSON object with a number in it, such as {"epoch": 3, "val_accuracy": 0.91}, is
     a report (program_reports.py: what is taken; steps.py: as which step); all output is kept as the trial's
     `output.log`. What looks like a report and isn't taken, and a number whose name can't be recorded (`a//b`), are
-    pointed out there once, and in the trial's `info["notes"]`. The program's environment says the rest: HPO_TRIAL (its
-    number), HPO_SEED, HPO_EPOCHS if the sweep sets them, HPO_DATA_JSON (the file's `data` section) if there is one.
+    pointed out there once, and in the trial's `info["notes"]`. The program's environment says the rest
+    (program_environment.py).
 
     A program that ends with an uncaught hpo.Pruned or optuna.TrialPruned (so says the last line of its standard error)
     has pruned itself.
@@ -59,6 +64,7 @@ class ProgramObjective:
     folder: where the program runs and what relative paths mean; default: the current folder.
     beside: the sweep file's folder, where a module that is run (`-m`) may be; default: the current folder.
     log_limit: bytes kept of a trial's output.
+    reports: where reports are besides lines of JSON (`report` of the sweep file).
     """
 
     contract = None
@@ -74,6 +80,7 @@ class ProgramObjective:
         beside: str | Path = "",
         grace: float = 10.0,
         log_limit: int = 10_000_000,
+        reports: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         items = shlex.split(command) if isinstance(command, str) else [str(item) for item in command or DEFAULT_COMMAND]
@@ -84,6 +91,7 @@ class ProgramObjective:
         self._grace = grace
         self._log_limit = log_limit
         self._clock = clock
+        self._reports = dict(reports or {})
 
     libraries = ()  # the program loads its own
     folds = 1
@@ -93,9 +101,14 @@ class ProgramObjective:
     def as_text(self) -> Callable[[Any], Hashable] | None:
         return self._command.as_text
 
+    @property
+    def flags(self) -> dict[str, str]:
+        """The program's options that take no value, each with what to write for a boolean of that name."""
+        return self._command.flags
+
     def check_data(self) -> list[Fault]:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
-        return self._command.faults()
+        return [*setting_faults(), *path_faults(self._reports), *self._command.faults()]
 
     def prepare(self) -> list[str]:
         sweep_up()  # what workers that were killed have left, on this machine
@@ -118,33 +131,18 @@ class ProgramObjective:
     def _run_trial(self, trial: TrialSpec, channel: Channel, log: OutputLog) -> Ending:
         with contextlib.ExitStack() as stack:
             try:
-                args_file = Path()
-                if self._command.uses("args_json_file"):
-                    args_file = log.path.with_name("args.json")
-                    stack.callback(args_file.unlink, missing_ok=True)
-                    args_file.write_text(args_json(trial.params), encoding="utf-8")
-                argv = self._command.argv(trial.params, args_file)
-                process = ProgramProcess(argv, self._environment(trial), self._folder, self._grace)
+                files = stack.enter_context(own_files(log.path, trial.params))
+                argv = self._command.argv(trial.params, files.params)
+                environment = files.environment(trial, self._data, self._command.python_path)
+                reported = ReportFiles(self._reports, environment, self._folder, self._metric)
+                process = ProgramProcess(argv, environment, self._folder, self._grace)
             except (OSError, ValueError) as error:
                 return Failed(trial.number, f"the program could not be started: {type(error).__name__}: {error}")
             with process:
-                run = _ProgramRun(trial, self._metric, self._clock, channel, log, process)
+                patterns = PatternReader(self._reports.get("regex", ()), self._metric)
+                run = _ProgramRun(trial, self._metric, self._clock, channel, log, process, patterns, reported)
                 ending = run.follow()
                 return replace(ending, info={**ending.info, "notes": run.notes}) if run.notes else ending
-
-    def _environment(self, trial: TrialSpec) -> dict[str, str]:
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", "HPO_TRIAL": str(trial.number), "HPO_SEED": str(trial.seed)}
-        known = {
-            "HPO_EPOCHS": None if trial.epochs is None else str(trial.epochs),
-            "HPO_DATA_JSON": json.dumps(self._data, default=str) if self._data else None,
-        }
-        if (place := self._command.python_path) is not None:
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(place), env.get("PYTHONPATH"))))
-        for name, text in known.items():
-            env.pop(name, None)
-            if text is not None:
-                env[name] = text
-        return env
 
 
 class _ProgramRun:
@@ -158,6 +156,8 @@ class _ProgramRun:
         channel: Channel,
         log: OutputLog,
         process: ProgramProcess,
+        patterns: PatternReader,
+        files: ReportFiles,
     ) -> None:
         self._trial = trial
         self._metric = metric
@@ -166,6 +166,8 @@ class _ProgramRun:
         self._log = log
         self._process = process
         self._reader = ReportReader(metric)
+        self._patterns = patterns
+        self._files = files
         self._steps = StepScale(metric)
         self._noted: set[str] = set()  # kinds of notes that are in the log
         self._seen: set[str] = set()
@@ -174,26 +176,46 @@ class _ProgramRun:
     def follow(self) -> Ending:
         """Read all output, hand over the reports, and return how the trial ended."""
         early: Ending | None = None
-        for source, line, whole in self._process.lines():
-            self._log.write(source, line)
-            if source != "stdout" or early is not None:
-                continue
-            for report in self._reader.read(line, whole):
-                self._note_refused(report)
-                early = self._hand_over(report) if report.metrics else None
+        for line in self._process.lines(_PAUSE if self._files else math.inf):
+            if line is not None:
+                self._log.write(line.source, line.text)
+            if early is None:
+                early = self._take(self._reports_of(line) if line is not None else self._files.read())
                 if early is not None:
                     self._process.terminate()
-                    break
-            if len(self._noted) < len(self._reader.doubts) + len(self._steps.notes):
-                self._note_in_log()
+            self._note_in_log()
+        if early is None and self._files:
+            early = self._take(self._files.read(last=True))
+            self._note_in_log()
         return early or self._ending(self._process.exit_code)
+
+    def _reports_of(self, line: Line) -> Iterable[Report]:
+        reports = list(self._reader.read(line.text, line.whole)) if line.source == "stdout" else []
+        return reports or self._patterns.read(line.text, line.source)
+
+    def _take(self, reports: Iterable[Report]) -> Ending | None:
+        """Hand over reports; return an ending if the trial must end now."""
+        for report in reports:
+            self._note_refused(report)
+            early = self._hand_over(report) if report.metrics else None
+            if early is not None:
+                return early
+        return None
 
     @property
     def notes(self) -> dict[str, str]:
         """What the user should know of the reports, by kind."""
-        return {**self._reader.doubts, **self._steps.notes}
+        return {**self._reader.told, **self._doubts, **self._steps.notes}
+
+    @property
+    def _doubts(self) -> dict[str, str]:
+        return {**self._reader.doubts, **self._patterns.doubts, **self._files.doubts}
 
     def _note_in_log(self) -> None:
+        told, sources = self._reader.told, (self._reader.told, self._doubts, self._steps.notes)
+        if len(self._noted) == sum(map(len, sources)):
+            return
+        self._noted.update(told)  # its lines are in the log as they came
         for kind, text in self.notes.items():
             if kind not in self._noted:
                 self._noted.add(kind)
@@ -227,7 +249,10 @@ class _ProgramRun:
             return Stopped(number)
         if code > 0:
             kind = FailureKind.OUT_OF_MEMORY if says_memory(self._log.last_line) else FailureKind.ERROR
-            return Failed(number, f"the program exited with code {code}{self._last()}", self._log.tail, kind)
+            text = f"the program exited with code {code}{self._last()}{_remedy(self._log.last_line)}"
+            return Failed(number, text, self._log.tail, kind)
+        if self._metric == COMPLETED and COMPLETED not in self._seen:
+            return self._hand_over(Report({COMPLETED: 1.0})) or Finished(number)
         if self._metric not in self._seen:
             return Failed(number, self._no_metric(), self._log.tail)
         return Finished(number)
@@ -239,13 +264,21 @@ class _ProgramRun:
     def _no_metric(self) -> str:
         example = json.dumps({"epoch": 1, self._metric: 0.91})
         rule = f"the program never reported {self._metric!r}: it must print lines like {example} to standard output"
-        doubt = "".join(f"; {text}" for text in list(self._reader.doubts.values())[:1])
+        doubts = [*self._doubts.values(), self._reader.told.get("wandb-installed", "")]
+        doubt = "".join(f"; {text}" for text in list(filter(None, doubts))[:1])
         if not self._seen:
             left_out = next(iter(self._refused.values()), "")
             return f"{rule}; it reported nothing" + (f" that can be recorded: {left_out}" if left_out else doubt)
         hint = did_you_mean(self._metric, self._seen)
         close = f" ({hint})" if hint.startswith("did") else ""
         return f"{rule}; it reported {', '.join(sorted(self._seen))}{close}{doubt}"
+
+
+def _remedy(last_line: str) -> str:
+    """Return what to do about an error that argparse or click ends a program with; "" if that is not known."""
+    if re.search(r"ignored explicit argument '(True|False)'|Option '.*' does not take a value", last_line):
+        return " (a flag takes no value: write ${args_no_boolean_flags} for ${args} in 'command')"
+    return ""
 
 
 def _signal_name(number: int) -> str:

@@ -10,9 +10,11 @@ import shutil
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hpo.objective.program_options import Options, options_of
 from hpo.objective.program_target import (
     PROGRAM,
     Target,
@@ -27,6 +29,7 @@ from hpo.spec.faults import Fault, did_you_mean
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 
 _MACRO = re.compile(r"\$\{([^{}]*)\}")
+_FLAGS = "${args_no_boolean_flags}"
 _SINGLE = ("program", "interpreter", "args_json", "args_json_file")  # one argument each: may stand inside an item
 _MANY = ("env", "args", "args_no_hyphens", "args_no_equals", "args_no_boolean_flags")
 _PARAMETERS = tuple(name for name in (*_MANY, *_SINGLE) if name.startswith("args"))
@@ -64,6 +67,19 @@ class Command:
         place = module_folder(self.program, (self.folder, self.beside))
         return place if place is not None and place.resolve() != self.folder.resolve() else None
 
+    @cached_property
+    def options(self) -> Options:
+        """The options that the program declares, where it is a Python file."""
+        return options_of(self.folder / self.program) if self.target == "file" else Options()
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """The options that take no value, each with what to write where a boolean would come as one: `--flag=True`."""
+        if not self.uses("args", "args_no_equals"):
+            return {}
+        items = [_FLAGS if item in ("${args}", "${args_no_equals}") else item for item in self.items]
+        return dict.fromkeys(sorted(self.options.flags), f"command: {json.dumps(items)}")
+
     def faults(self) -> list[Fault]:
         """Return what is wrong with the command; paths are keys of the sweep file."""
         found = [
@@ -88,7 +104,12 @@ class Command:
         for item in self.items:
             for message, remedy in _objections(item):
                 raise ValueError(f"{message} ({remedy})" if remedy else message)
-        values = {**_arguments(params), "program": [self._program()], "interpreter": [sys.executable]}
+        values = {
+            **_arguments(self.options.grouped(params)),
+            "args_json": [args_json(params)],
+            "program": [self._program()],
+            "interpreter": [sys.executable],
+        }
         values["env"] = ["/usr/bin/env"] if os.name == "posix" else []
         values["args_json_file"] = [str(args_file)]
         line: list[str] = []

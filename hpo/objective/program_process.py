@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import signal
@@ -78,12 +79,14 @@ class ProgramProcess:
             self._kill_at = time.monotonic() + self._grace
             self._signal(signal.SIGTERM)
 
-    def lines(self) -> Iterator[Line]:
-        """Yield each line of output until the program has ended and its output too.
+    def lines(self, pause: float = math.inf) -> Iterator[Line | None]:
+        """Yield each line of output until the program has ended and its output too; and None, about every `pause`
+        seconds, for what is to be done meanwhile.
 
         Must be read to its end: a program whose output nobody reads stops at a full pipe.
         """
         ended_at = None
+        paused_at = time.monotonic()
         with selectors.DefaultSelector() as selector:
             for source, pipe in (("stdout", self._program.stdout), ("stderr", self._program.stderr)):
                 assert pipe is not None
@@ -100,6 +103,9 @@ class ProgramProcess:
                     for text, whole in splitter.split(chunk):
                         yield Line(source, text, whole)
                 now = time.monotonic()
+                if now - paused_at >= pause:
+                    paused_at = now
+                    yield None
                 if self._kill_at is not None and now >= self._kill_at:
                     self._signal(signal.SIGKILL)
                 if ended_at is None and self._program.poll() is not None:

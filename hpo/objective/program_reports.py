@@ -41,10 +41,13 @@ class ReportReader:
     as a progress bar, it is one if it has the sweep's metric or an `epoch` in it: others may be settings in a message.
 
     doubts: what looks like a report and is none, by the kind of reason: the first such line of each, in words.
+    told: what hpo's stand-in for wandb (stand_in/wandb) says in the program, by kind. Its reports are taken wherever
+    they stand.
     """
 
     def __init__(self, metric: str) -> None:
         self.doubts: dict[str, str] = {}
+        self.told: dict[str, str] = {}
         self._metric = metric
         self._line = 0
         self._names = re.compile(rf"""["'](?:{re.escape(metric)}|epoch|step)["']\s*:""")
@@ -55,12 +58,11 @@ class ReportReader:
         self._line += 1
         if b"{" not in line:
             return
-        text = _ESCAPES.sub("", line.decode("utf-8", "replace")).replace("\ufeff", "")
         if not whole:
-            if self._looks_like_one(text):
+            if self._looks_like_one(text := "".join(visible_parts(line))):
                 self._doubt("long", "it is longer than 1 MiB", text)
             return
-        for part in text.split("\r"):
+        for part in visible_parts(line):
             if "{" in part:
                 yield from self._in_part(part)
 
@@ -76,9 +78,12 @@ class ReportReader:
             report = self._report(found, text[start:end], text)
             alone = not text[before:start].strip()
             before = end
+            own = found.get("hpo") == "wandb"
+            if own and "note" in found:
+                self.told.setdefault(str(found.get("kind")), str(found["note"]))
             if report is None:
                 continue
-            telling = self._metric in report.metrics or "epoch" in report.positions
+            telling = own or self._metric in report.metrics or "epoch" in report.positions
             if text[end:following].strip():
                 if telling:
                     self._doubt("followed", "text follows it on its line", text)
@@ -115,21 +120,39 @@ class ReportReader:
                 positions[key] = position
             elif found.get(key) is not None and key != self._metric:
                 self._doubt(key, f"its {key} is no step", text, "is taken without its step")
-        metrics = {name: number for name, number in numbers.items() if name not in STEP_KEYS or name == self._metric}
-        refused = {name: fault for name in metrics if (fault := _name_fault(name))}
-        sound = sorted((name for name in metrics if name not in refused), key=lambda name: name != self._metric)
-        refused |= {name: clash_fault(name, earlier) for name, earlier in clashes(sound).items()}
-        kept = {name: number for name, number in metrics.items() if name not in refused}
-        return Report(kept, positions, refused) if metrics else None
+        return report_of(numbers, self._metric, positions)
 
     def _looks_like_one(self, text: str) -> bool:
         start = text.find("{")
         return start >= 0 and self._names.search(text, start) is not None
 
     def _doubt(self, kind: str, reason: str, text: str, what: str = "looks like a report, but is not taken") -> None:
-        shown = text.strip()
-        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
-        self.doubts.setdefault(kind, f"line {self._line} of the output {what}: {reason}: {shown}")
+        self.doubts.setdefault(kind, f"line {self._line} of the output {what}: {reason}: {shown_line(text)}")
+
+
+def report_of(numbers: Mapping[str, float], metric: str, positions: Mapping[str, float] | None = None) -> Report | None:
+    """Return the report of numbers by their names; None if no metric is among them. metric: the sweep's. positions: the
+    steps that it names; None: those among the numbers."""
+    if positions is None:
+        found = {key: _position(numbers[key]) for key in STEP_KEYS if key in numbers}
+        positions = {key: position for key, position in found.items() if position is not None}
+    metrics = {name: number for name, number in numbers.items() if name not in STEP_KEYS or name == metric}
+    refused = {name: fault for name in metrics if (fault := _name_fault(name))}
+    sound = sorted((name for name in metrics if name not in refused), key=lambda name: name != metric)
+    refused |= {name: clash_fault(name, earlier) for name, earlier in clashes(sound).items()}
+    kept = {name: number for name, number in metrics.items() if name not in refused}
+    return Report(kept, positions, refused) if metrics else None
+
+
+def visible_parts(line: bytes) -> list[str]:
+    """Return what a terminal shows of a line, in the parts that carriage returns overwrite one another with."""
+    return _ESCAPES.sub("", line.decode("utf-8", "replace")).replace("\ufeff", "").split("\r")
+
+
+def shown_line(text: str) -> str:
+    """Return a line as notes show it."""
+    shown = text.strip()
+    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
 
 
 def _name_fault(name: str) -> str:

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
@@ -39,6 +40,7 @@ class TorchObjective:
     """A Torch task bound to a sweep file's `data` section; implements `hpo.objective.base.Objective`."""
 
     as_text = None
+    flags: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, task: TorchTask, data: Mapping[str, Any], repeats: int = 1) -> None:
         """repeats: seeds that each trial is trained with."""

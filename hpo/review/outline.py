@@ -36,7 +36,11 @@ def outline(sweep: Sweep) -> str:
         count = (keys.top + 1) * keys.seeds
         best = f"the best {keys.top}" if keys.top > 1 else "the best"
         lines.append(f"confirm   {best} and the baseline over {keys.seeds} seeds: at most {count} trainings more")
-    lines += ["report    a page on the sweep when it ends"] if sweep.report else []
+    lines += ["report    a page on the sweep when it ends"] if sweep.report.page else []
+    for key, source in sweep.report.sources.items():
+        lines.append(
+            f"reports   lines of JSON, and by {key}: {source if isinstance(source, str) else ', '.join(source)}"
+        )
     lines += [f"note      {note}" for note in sweep.notes]
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.ledger.study.restored import find_study
+from hpo.spec.grammar import ReportKeys
 from hpo.spec.space import counted
 from hpo.spec.yaml_text import dump_source
 
@@ -33,6 +34,8 @@ def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecor
     keys["engine"] = {"type": "local", "workers": 1}
     if "members" in trial.info:  # cohort: 1 is a stack of one trial's members
         keys["engine"] |= {"cohort": 1 if stacked_by_itself(trial) else "off"}
+    if isinstance(report := config.get("report"), dict):  # of older studies: whether a page is written
+        keys |= {"report": sources} if (sources := ReportKeys(**report).sources) else {}
     if (references := config.get("references", "auto")) != "auto":
         keys["references"] = references
     keys["parameters"] = {name: {"value": value} for name, value in trial.params.items()}

@@ -118,7 +118,7 @@ def run(
             text = f"{done}: the same call of {CALL} goes on with it, hpo.load has what there is"
             pass_on(standing.interrupted, text)
         result = Result(where, read_study(where, ready.sweep.name), _object(given))
-    wants_report = ready.sweep.report and not join
+    wants_report = ready.sweep.report.page and not join
     try:
         _judge(standing, result)
     except SweepFailed:
@@ -127,7 +127,7 @@ def run(
         raise
     confirms = ready.sweep.confirm is not None and not standing.interrupted and not standing.error
     if join:
-        _warn_of_drivers(result.name, confirms, ready.sweep.report)
+        _warn_of_drivers(result.name, confirms, ready.sweep.report.page)
     elif confirms:
         result = _confirmed(result, progress)
     if wants_report and not standing.interrupted:

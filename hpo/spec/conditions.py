@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpo.spec.faults import did_you_mean
@@ -45,6 +45,17 @@ def _whole(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _whole(entry) for key, entry in value.items()}
     return [_whole(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def repeated(values: Sequence[Any]) -> tuple[Any, Any] | None:
+    """Return two of several values that are the same choice, None if there are none such."""
+    known: dict[str, Any] = {}
+    for value in values:
+        identity = identity_of(value)
+        if identity in known:
+            return known[identity], value
+        known[identity] = value
+    return None
 
 
 def _of_numbers(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:

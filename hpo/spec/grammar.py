@@ -140,6 +140,45 @@ class RayEngineKeys(Section):
 Engine = Annotated[LocalEngineKeys | RayEngineKeys, Field(discriminator="type")]
 
 
+def _pattern(text: str) -> str:
+    try:
+        groups = re.compile(text).groupindex
+    except re.error as error:
+        raise ValueError(f"must be a regular expression of Python's, but {text!r} is none: {error}") from None
+    if not groups:
+        raise ValueError(
+            f"must have a group with a metric's name, such as val_acc=(?P<val_acc>[0-9.]+), but got {text!r}"
+        )
+    return text
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Patterns = Annotated[
+    list[Annotated[str, AfterValidator(_pattern)]],
+    Field(min_length=1),
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
+
+
+class ReportKeys(Section):
+    """Where a program's reports are besides its lines of JSON; and whether a sweep writes a page at its end."""
+
+    page: bool = Field(False, description="write a page on the sweep when it ends, as `hpo report` does")
+    regex: Patterns | None = Field(None, description="reports in lines of a log: named groups are metrics")
+
+    csv: str | None = Field(None, description="a CSV file that grows: a row is a report, columns are metrics")
+    tensorboard: str | None = Field(None, description="a folder with event files of TensorBoard, or such a file")
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """What is to be read besides lines of JSON, by key; plain JSON types."""
+        return {key: value for key, value in self.plain().items() if key != "page" and value is not None}
+
+
 class Confirm(Section):
     top: Count = 3
     seeds: int = Field(5, ge=2, le=10_000)
@@ -176,8 +215,9 @@ def _short(name: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[\w][\w .+-]*$"), AfterValidator(_short)]
 Distribution = Literal[
-    "constant", "categorical", "uniform", "int_uniform", "q_uniform", "log_uniform_values", "q_log_uniform_values",
-    "log_uniform", "q_log_uniform",
+    "constant", "categorical", "categorical_w_probabilities", "uniform", "int_uniform", "q_uniform",
+    "log_uniform_values", "q_log_uniform_values", "inv_log_uniform_values", "log_uniform", "q_log_uniform",
+    "inv_log_uniform",
 ]  # fmt: skip
 
 
@@ -225,7 +265,7 @@ class PlainKeys(TrialKeys):
     validated, is in the JSON schema, is an attribute of Sweep, and is in both records."""
 
     confirm: Confirm | None = None
-    report: Annotated[bool, says("write a page on the sweep when it ends, as `hpo report` does")] = False
+    report: ReportKeys = field(default_factory=ReportKeys)
     keep: Annotated[Keep | None, says("what of a Torch task's trials stays when they have ended")] = None
     references: Annotated[
         Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],
@@ -265,11 +305,17 @@ class FileKeys(Section):
 SweepKeys = section_of(PlainKeys, FileKeys, "SweepKeys")  # the whole top level
 
 # Keys of W&B's service: they say where its server keeps the sweep, which means nothing here.
-SERVICE_KEYS = ("project", "entity", "controller", "job", "image_uri")
+SERVICE_KEYS = (
+    "project", "entity", "controller", "job", "image_uri", "scheduler", "launch", "imports", "apiVersion", "kind",
+)  # fmt: skip
+SERVICE_KEYS_OF_METRIC = ("impute", "impute_while_running")  # what its search makes of runs that failed or still run
 
 
 def long_form(key: str, value: Any) -> Any:
-    """Return a top-level key's value with its short form written out: `asha` is short for {type: asha}."""
+    """Return a top-level key's value with its short form written out: `asha` is short for {type: asha}, and `true` of
+    `report` for {page: true}."""
+    if key == "report" and isinstance(value, bool):
+        return {"page": value}
     if key == "early_terminate" and (value is None or isinstance(value, str)):
         return {"type": value or "none"}
     return value

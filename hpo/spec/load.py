@@ -13,8 +13,9 @@ from hpo.spec import rules
 from hpo.spec.census import size_of
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Bug, Fault, Misread, SpecError, did_you_mean, reading, shortened
-from hpo.spec.grammar import SERVICE_KEYS, PlainKeys, SweepKeys
+from hpo.spec.grammar import SERVICE_KEYS, SERVICE_KEYS_OF_METRIC, MetricKeys, PlainKeys, SweepKeys
 from hpo.spec.methods import ALIASES, METHODS
+from hpo.spec.names import COMPLETED
 from hpo.spec.parameters import Parsed, order_by_conditions, parse_parameters
 from hpo.spec.recordable import unrecordable
 from hpo.spec.source import Source, apply_override, read_source
@@ -38,6 +39,7 @@ class Named:
     parameters: tuple[str, ...]
     folder: Path  # where the sweep file lies
     repeats: int = 1  # seeds that each trial is trained with
+    reports: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # where a program's are, besides its lines
     packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
 
 
@@ -53,6 +55,7 @@ class Inspection:
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
     folds: int = 1  # of the rows: each trial is trained once on all but each of them
     is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are
+    flags: Mapping[str, str] = dataclasses.field(default_factory=dict)  # options without a value: what to write
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)  # its code's and data's files, a digest each
 
 
@@ -99,7 +102,10 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     keys, found = _sections(source, notes)
     faults += found
 
-    parsed = parse_parameters(source.data["parameters"]) if "parameters" in source.data else Parsed()
+    parsed = Parsed()
+    if "parameters" in source.data:
+        parsed = parse_parameters(source.data["parameters"], merge=keys["program"] is not None)
+        notes += parsed.notes
     inspection = _inspect_objective(keys, path, list(parsed.places), inspect, faults)
     contract = inspection.contract
     notes += inspection.notes
@@ -120,6 +126,9 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
 
     if inspection.as_text is not None:
         faults += rules.check_told_apart(space, inspection.as_text, parsed.places)
+    if keys["engine"].workers != 1:
+        notes += rules.shared_files(keys["report"].sources)
+    notes += rules.flags_given_values(space, inspection.flags)
     metric = keys["metric"]
     if contract is not None:
         with reading(("parameters",)):
@@ -187,11 +196,25 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
         elif key not in known:
             faults.append(Fault(f"unknown key {key!r}", (key,), remedy=did_you_mean(key, known)))
         elif key != "parameters":
+            if key == "metric" and isinstance(value, Mapping):
+                unused = [each for each in SERVICE_KEYS_OF_METRIC if each in value]
+                notes += [f"'metric.{each}' is a key of W&B's service; it has no meaning here" for each in unused]
+                value = {each: entry for each, entry in value.items() if each not in unused}
             with reading((key,)):
                 section, found = validate_section(key, value, (key,))
             faults += found
             keys[key] = section if not found else keys[key]
-    for key, example in (("metric", "metric: {name: val_accuracy, goal: maximize}"), ("parameters", "parameters: ...")):
+    needed = {"parameters": "parameters: ..."}
+    if source.data.get("metric") is None and rules.needs_no_metric(keys):
+        keys["metric"] = MetricKeys(name=COMPLETED, goal="maximize")
+        faults = [fault for fault in faults if fault.path != ("metric",)]  # `metric:` with nothing behind it
+        notes.append(
+            f"the file names no metric: trials are run and recorded, but none is better than another (each has "
+            f"{COMPLETED}: 1; add metric: {{name: ..., goal: ...}})"
+        )
+    else:
+        needed = {"metric": "metric: {name: val_accuracy, goal: maximize}"} | needed
+    for key, example in needed.items():
         if key not in source.data:
             faults.append(Fault(f"the key {key!r} is missing", remedy=f"add {example}"))
     return keys, faults
@@ -218,9 +241,14 @@ def _inspect_objective(
         faults.append(Fault("'command' says how a 'program' is run, but there is no program", ("command",)))
     metric = keys["metric"].name if keys["metric"] else ""
     folder = path.resolve().parent
+    sources = keys["report"].sources
+    if sources and program is None:
+        message = "of a function or a Torch task all reports are known: these are a program's"
+        faults += [Fault(message, ("report", key), remedy=f"leave {key!r} out") for key in sources]
     named = Named(
-        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder, keys["repeats"]
-    )
+        objective, program, tuple(command or ()), keys["data"], metric, tuple(parameters), folder, keys["repeats"],
+        sources,
+    )  # fmt: skip
     with reading(("objective",) if objective is not None else ("program",)):
         inspection = inspect(named)
     faults += inspection.faults

@@ -90,6 +90,7 @@ METHODS: dict[str, SearchMethod] = {
     ),
 }
 
+UNGUIDED = ("random", "grid", "qmc")  # they propose the same whatever the metric is
 ALIASES = {"bayes": "tpe"}  # W&B's word
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ LONGEST_NAME = 250  # characters
 LONGEST_STUDY_NAME = 200  # bytes: a file's name has at most 255, and a study's files have more in theirs
 MOST_STEPS = 2**63  # what a database's integers hold: steps are below it
 
+COMPLETED = "hpo_completed"  # the metric of a sweep that names none: 1 for each trial that came to its end
+
 _UNRECORDED = re.compile(r"[^\w\-./: ]")  # characters that MLflow has no place for
 
 

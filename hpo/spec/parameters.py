@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -14,27 +14,22 @@ from pydantic import TypeAdapter
 
 from hpo.section import LARGEST, SMALLEST
 from hpo.spec import conditions
+from hpo.spec.bell_curves import unsupported
 from hpo.spec.classes import numbers_in, satisfied
 from hpo.spec.faults import ConfigPath, Fault, did_you_mean, reading, shortened
 from hpo.spec.grammar import ParameterKeys
 from hpo.spec.names import clash_fault, clashes, name_fault
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, show
 from hpo.spec.validation import validate
+from hpo.spec.wandb_entries import EXPONENTS, merged_values, remarks
 
 _KEYS: TypeAdapter[ParameterKeys] = TypeAdapter(ParameterKeys)
-_LOG = ("log_uniform_values", "q_log_uniform_values", "log_uniform", "q_log_uniform")
+_LOG = (
+    "log_uniform_values", "q_log_uniform_values", "log_uniform", "q_log_uniform", "inv_log_uniform",
+    "inv_log_uniform_values",
+)  # fmt: skip
+_LARGEST_EXPONENT = 700  # e**709 is the largest float
 _VALUES = "log_uniform_values takes the values themselves"
-# W&B's distributions that Optuna has no counterpart of, and what to write instead
-_FOREIGN = {
-    "normal": "{min: mu - 2*sigma, max: mu + 2*sigma}",
-    "q_normal": "{min: mu - 2*sigma, max: mu + 2*sigma, q: ...}",
-    "log_normal": "{distribution: log_uniform_values, min: exp(mu - 2*sigma), max: exp(mu + 2*sigma)}",
-    "q_log_normal": "{distribution: q_log_uniform_values, min: exp(mu - 2*sigma), max: exp(mu + 2*sigma), q: ...}",
-    "beta": "{min: 0.0, max: 1.0}",
-    "q_beta": "{min: 0.0, max: 1.0, q: ...}",
-    "inv_log_uniform": "{distribution: log_uniform_values, min: 1/max, max: 1/min}",
-    "inv_log_uniform_values": "{distribution: log_uniform_values, min: ..., max: ...}",
-}
 
 _NOT_FINITE = "a number must be finite, but got {}"
 _AS_TEXT = "as text, 'inf', it can stand here"
@@ -48,11 +43,13 @@ Conditions = tuple[tuple[str, Any], ...]  # (parameter, condition), all of which
 
 @dataclass
 class Parsed:
-    """Parameters by name, where each stands in the file (the faulty ones too), and the faults."""
+    """Parameters by name, where each stands in the file (the faulty ones too), the faults, and what the user should
+    know of how an entry was read."""
 
     parameters: dict[str, Parameter] = field(default_factory=dict)
     places: dict[str, ConfigPath] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def rename(self, name: str, meant: str) -> None:
         """Have the parameter `name` go by the name `meant`."""
@@ -61,8 +58,12 @@ class Parsed:
             self.parameters[meant] = replace(self.parameters.pop(name), name=meant)
 
 
-def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed:
-    """Turn a `parameters` mapping into parameters by (dotted) name, leaving out the faulty ones."""
+def parse_parameters(section: Any, path: ConfigPath = ("parameters",), *, merge: bool = False) -> Parsed:
+    """Turn a `parameters` mapping into parameters by (dotted) name, leaving out the faulty ones.
+
+    merge: a value that is repeated in `values` is one choice that weighs as much as its places, as W&B has it, and a
+    note; else it is a fault.
+    """
     parsed = Parsed()
     if not isinstance(section, Mapping):
         parsed.faults.append(Fault(f"must be a mapping of names, but got {show(section)}", path))
@@ -82,10 +83,12 @@ def parse_parameters(section: Any, path: ConfigPath = ("parameters",)) -> Parsed
             parsed.faults.append(Fault(f"no parameter can go by this name: {fault}", place))
             continue
         with reading(place):
+            entry, merged = merged_values(name, entry) if merge else (entry, [])
             parameter, faults = _parse_parameter(name, entry, place, outer)
         parsed.faults += faults
         if parameter is not None:
             parsed.parameters[name] = parameter
+            parsed.notes += [*merged, *remarks(name, entry, parameter.domain)]
     for name, earlier in clashes(parsed.places).items():
         fault = f"no parameters can go by these names: {clash_fault(name, earlier)}"
         parsed.faults.append(Fault(fault, parsed.places[name], remedy="rename one of them"))
@@ -119,12 +122,8 @@ def _parse_parameter(
     if not isinstance(entry, Mapping):
         example = f"{{values: {entry}}}" if isinstance(entry, list) else f"{{value: {show(entry)}}}"
         return None, [Fault(f"must be a mapping, but got {show(entry)}", path, remedy=f"write {name}: {example}")]
-    distribution = entry.get("distribution")
-    if isinstance(distribution, str) and distribution in _FOREIGN:
-        remedy = f"use {_FOREIGN[distribution]}"
-        return None, [
-            Fault(f"the distribution {distribution!r} is not supported", (*path, "distribution"), remedy=remedy)
-        ]
+    if faults := unsupported(entry, path):
+        return None, faults
     keys, faults = validate(_KEYS, dict(entry), path, ParameterKeys.model_fields)
     if keys is None:
         return None, faults
@@ -150,7 +149,7 @@ def _domain(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> 
     if len(forms) != 1:
         what = "has none" if not forms else f"has {' and '.join(forms)}"
         return None, [Fault(f"a parameter is a value, values, or min and max; this {what}", path)]
-    belongs = {"value": ("constant",), "values": ("categorical",)}.get(forms[0])
+    belongs = {"value": ("constant",), "values": ("categorical", "categorical_w_probabilities")}.get(forms[0])
     faults = []
     if belongs and keys.distribution not in (None, *belongs):
         faults.append(Fault(f"{forms[0]!r} goes with no distribution {keys.distribution!r}", (*path, "distribution")))
@@ -175,11 +174,14 @@ def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, 
         return None, [Fault("nan is no choice: it does not even equal itself", (*path, "values"))]
     if unbounded := [value for value in values if not _finite(value)]:
         return None, [Fault(_NOT_FINITE.format(show(unbounded[0])), (*path, "values"), remedy=_AS_TEXT)]
-    if (twins := _repeated(values)) is not None:
+    if (twins := conditions.repeated(values)) is not None:
         first, second = map(repr, twins)
         also = f", as {second}" if first != second else ""
         return None, [Fault(f"the value {show(twins[0])} is repeated{also}", (*path, "values"), remedy="keep one")]
     shares = keys.probabilities
+    if shares is None and keys.distribution == "categorical_w_probabilities":
+        message = "categorical_w_probabilities needs 'probabilities', one for each of 'values'"
+        return None, [Fault(message, (*path, "distribution"), remedy="add them, or use distribution: categorical")]
     if shares is not None:
         where = (*path, "probabilities")
         if len(shares) != len(values):
@@ -187,17 +189,6 @@ def _categorical(keys: ParameterKeys, path: ConfigPath) -> tuple[Domain | None, 
         if min(shares) < 0 or not math.isclose(sum(shares), 1.0, rel_tol=1e-6):
             return None, [Fault(f"probabilities must be >= 0 and sum to 1, but they sum to {sum(shares):g}", where)]
     return Categorical(tuple(values), tuple(shares) if shares is not None else None), []
-
-
-def _repeated(values: Sequence[Any]) -> tuple[Any, Any] | None:
-    """Return two of several values that are the same choice, None if there are none such."""
-    known: dict[str, Any] = {}
-    for value in values:
-        identity = conditions.identity_of(value)
-        if identity in known:
-            return known[identity], value
-        known[identity] = value
-    return None
 
 
 def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> tuple[Domain | None, list[Fault]]:
@@ -208,7 +199,7 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
     if not (_finite(low) and _finite(high)):
         return None, [Fault(f"min and max must be finite, but got min={show(low)}, max={show(high)}", path)]
     distribution = keys.distribution
-    if distribution in ("constant", "categorical"):
+    if distribution in ("constant", "categorical", "categorical_w_probabilities"):
         return None, [Fault(f"min and max go with no distribution {distribution!r}", (*path, "distribution"))]
     if low >= high:
         return None, [
@@ -218,9 +209,13 @@ def _range(keys: ParameterKeys, entry: Mapping[str, Any], path: ConfigPath) -> t
                 remedy="swap them, or use 'value'",
             )
         ]
-    if distribution in ("log_uniform", "q_log_uniform"):  # W&B's: min and max are exponents of e
-        if high > 700:
-            return None, [Fault(f"max is an exponent of e here, but got {show(high)}", (*path, "max"), remedy=_VALUES)]
+    if distribution in EXPONENTS:
+        key = "max"
+        if distribution == "inv_log_uniform":  # log(1/x) is uniform: x is log uniform between exp(-max) and exp(-min)
+            key, low, high = "min", -high, -low
+        if high > _LARGEST_EXPONENT:
+            given = show(entry[key])
+            return None, [Fault(f"{key} is an exponent of e here, but got {given}", (*path, key), remedy=_VALUES)]
         low, high = math.exp(low), math.exp(high)
     if (beyond := max(-low, high)) > LARGEST:
         message = f"min and max must be within ±{LARGEST:g}, but got {beyond if beyond == high else -beyond:g}"

@@ -16,6 +16,7 @@ from hpo.spec.contract import Contract, Goal, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.goals import goal_by_name
 from hpo.spec.grammar import Metric, Stack
+from hpo.spec.methods import UNGUIDED
 from hpo.spec.parameters import Parsed, ambiguity, possible
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, enumerated, show
 
@@ -196,6 +197,36 @@ def check_told_apart(space: Space, as_text: Callable[[Any], Hashable], places: P
                 yield Fault(message, (*places[parameter.name], "values"), remedy=remedy)
                 break
             first[text] = value
+
+
+def flags_given_values(space: Space, flags: Mapping[str, str]) -> Iterator[str]:
+    """Yield a note for each boolean parameter that its program takes as a flag. flags: those, with what to write."""
+    for parameter in space.parameters:
+        choices = () if isinstance(parameter.domain, Range) else parameter.domain.choices() or ()
+        if parameter.name in flags and any(isinstance(value, bool) for value in choices):
+            name = parameter.name
+            yield (
+                f"the program takes --{name} as a flag, without a value, and so refuses --{name}=True: write "
+                f"{flags[name]}"
+            )
+
+
+def shared_files(sources: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a note for each file that all trials of a program would write their reports into. sources: by their keys of
+    `report`."""
+    for key in ("csv", "tensorboard"):
+        if key in sources and "${HPO_FOLDER}" not in sources[key] and "${HPO_TRIAL}" not in sources[key]:
+            yield (
+                f"report.{key} names one place for all trials, so those that run at the same time would mix: give each "
+                f"its own, as in ${{HPO_FOLDER}}/..., or set engine.workers: 1"
+            )
+
+
+def needs_no_metric(keys: Mapping[str, Any]) -> bool:
+    """Whether a file without a metric can be run, as W&B runs it: of a program, by a method that looks at no values,
+    and without a stopping rule, which looks at them. keys: its valid keys."""
+    unguided = keys["method"] in UNGUIDED
+    return keys["program"] is not None and unguided and keys["early_terminate"].type == "none"
 
 
 def check_metric(name: str, goal: str | None, space: Space, contract: Contract) -> Iterator[Fault]:

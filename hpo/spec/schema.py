@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.spec.grammar import SERVICE_KEYS, SweepKeys
+from hpo.spec.grammar import SERVICE_KEYS, SERVICE_KEYS_OF_METRIC, SweepKeys
+from hpo.spec.methods import UNGUIDED
+
+_OF_THE_SERVICE = "a key of W&B's service; accepted without effect"
 
 
 def json_schema() -> dict[str, Any]:
@@ -16,8 +19,15 @@ def json_schema() -> dict[str, Any]:
     rules = properties["early_terminate"]
     words = [*rules["discriminator"]["mapping"], None]  # `asha` is short for {type: asha}
     properties["early_terminate"] = {"anyOf": [rules, {"enum": words}]}
+    schema["required"].remove("metric")  # but for W&B's searches that look at no values
+    unguided = {"program": {"type": "string"}, "method": {"enum": list(UNGUIDED)}}
+    schema["if"] = {"required": ["program", "method"], "properties": unguided}
+    schema["else"] = {"required": ["metric"]}
+    properties["report"] = {"anyOf": [properties["report"], {"type": "boolean"}]}
     for key in SERVICE_KEYS:
-        properties[key] = {"description": "a key of W&B's service; accepted without effect"}
+        properties[key] = {"description": _OF_THE_SERVICE}
+    for key in SERVICE_KEYS_OF_METRIC:
+        schema["$defs"]["Metric"]["properties"][key] = {"description": _OF_THE_SERVICE}
     parameters = schema["$defs"]["ParameterKeys"]["properties"]
     parameters["parameters"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/ParameterKeys"}}
     return schema

@@ -186,7 +186,9 @@ class Sweep(PlainKeys):
             "data": dict(self.written.data),
             "metric": {"name": self.metric.name, "goal": self.metric.goal},
             "epochs": self.budget.epochs,
-            **({"repeats": self.repeats} if self.repeats > 1 else {}),  # as studies have it that know no repeats
+            # as studies have it that know no repeats, and no reports but lines
+            **({"repeats": self.repeats} if self.repeats > 1 else {}),
+            **({"report": self.report.sources} if self.report.sources else {}),
             "parameters": {
                 p.name: {
                     "type": type(p.domain).__name__.lower(),

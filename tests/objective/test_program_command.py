@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpo.events import Finished
+from hpo.events import Assignment, Failed, Finished, TrialSpec
 from hpo.objective.build import inspect
 from hpo.objective.program import ProgramObjective
 from hpo.spec.faults import SpecError
@@ -20,6 +20,7 @@ from hpo.spec.yaml_text import dump_source
 
 from .program_support import RecordingChannel, run, script
 
+SHOW_ARGS = "import json, sys; print(json.dumps(sys.argv)); print(json.dumps({'acc': 1}))"
 SHOW = """
     print(json.dumps(sys.argv[1:]))
     print('{"acc": 1}')
@@ -127,6 +128,27 @@ def test_environment_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert json.loads(run(tmp_path, body).logs[7].splitlines()[0]) == ["42", "7", None, None, "1", "mine"]
 
 
+def test_a_trial_has_a_folder_and_a_file_of_its_hyperparameters_which_are_gone_then(tmp_path: Path) -> None:
+    body = """
+        from pathlib import Path
+        folder = Path(os.environ["HPO_FOLDER"])
+        assert folder.is_dir() and not list(folder.iterdir())
+        (folder / "logs" / "deep").mkdir(parents=True)
+        (folder / "logs" / "deep" / "a.csv").write_text("1")
+        (folder / "logs" / "deep").chmod(0o500)
+        print(Path(os.environ["HPO_PARAMS_FILE"]).read_text())
+        print('{"acc": 1}')
+    """
+    channel = run(
+        tmp_path,
+        body,
+        {"optimizer.lr": 0.5, "long": "x" * 200_000},
+        command=["python", "${program}", "-${args_json_file}"],
+    )
+    assert json.loads(channel.logs[7].splitlines()[0]) == {"optimizer.lr": 0.5, "long": "x" * 200_000}
+    assert channel.ending == Finished(7)
+
+
 def faults(folder: Path, command: Sequence[str] | str | None, program: str = "train.py") -> list[tuple[str, str]]:
     objective = ProgramObjective(program, command, "acc", {}, folder=folder)
     return [(fault.message, fault.remedy) for fault in objective.check_data()]
@@ -226,3 +248,73 @@ def test_quoting_survives(tmp_path: Path) -> None:
     assert arguments(channel) == [f"--x={awkward}"]
     assert not (tmp_path / "hacked").exists()
     assert shlex.quote(awkward) != awkward
+
+
+def test_a_program_that_declares_the_outer_name_gets_a_group_as_one_argument(tmp_path: Path) -> None:
+    body = """
+        import argparse
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--optimizer", type=str)
+        parser.add_argument("--head.width", type=int)
+        parser.add_argument("--head")
+        print(json.dumps(vars(parser.parse_args())))
+        print('{"acc": 1}')
+    """
+    params = {"optimizer.lr": 0.5, "optimizer.sgd.momentum": 0.9, "head.width": 3}
+    channel = run(tmp_path, body, params)
+    assert json.loads(channel.logs[7].splitlines()[0]) == {
+        "optimizer": '{"lr": 0.5, "sgd": {"momentum": 0.9}}', "head.width": 3, "head": None,
+    }  # fmt: skip
+    assert channel.ending == Finished(7)
+    channel = run(tmp_path, body, params, command=["python", "-c", SHOW_ARGS, "${program}", "${args_json}"])
+    assert json.loads(channel.logs[7].splitlines()[0])[-1] == json.dumps(params)
+
+
+FLAGS = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--width", type=int)
+parser.add_argument("--augment", action="store_true")
+parser.add_argument("--bias", action=argparse.BooleanOptionalAction)
+parser.add_argument("--deep", type=bool)
+parser.parse_args()
+print('{"acc": 1}')
+"""
+
+
+def test_flags_that_would_get_a_value_are_told_with_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(FLAGS)
+    booleans = {name: {"values": [True, False]} for name in ("augment", "bias", "deep", "other")}
+    sweep = {
+        "program": str(tmp_path / "train.py"), "metric": {"name": "acc"},
+        "parameters": {"width": {"values": [1, 2]}} | booleans,
+    }  # fmt: skip
+
+    def notes(**keys: Any) -> list[str]:
+        (tmp_path / "a.yaml").write_text(dump_source(sweep | keys))
+        return [note for note in load_sweep(tmp_path / "a.yaml", inspect).notes if "as a flag" in note]
+
+    found = notes()
+    assert [note.split()[3] for note in found] == ["--augment", "--bias"]
+    remedy = found[0].partition("write ")[2]
+    assert remedy == 'command: ["${env}", "${interpreter}", "${program}", "${args_no_boolean_flags}"]'
+    command = json.loads(remedy.removeprefix("command: "))
+    assert notes(command=command) == []
+    body, params = FLAGS.replace("\n", "\n        "), {"width": 1, "augment": True}
+    assert run(tmp_path, body, params, command=command).ending == Finished(7)
+    ending = run(tmp_path, body, params).ending
+    assert isinstance(ending, Failed) and "write ${args_no_boolean_flags} for ${args} in 'command'" in ending.error
+
+
+def test_a_sweep_without_a_metric_has_one_for_each_trial_that_comes_to_its_end(tmp_path: Path) -> None:
+    from hpo.spec.names import COMPLETED
+
+    for body, ending, reports in (
+        ("print(json.dumps({'epoch': 3, 'loss': 2}))", Finished, [(3, {"loss": 2.0}), (4, {COMPLETED: 1.0})]),
+        ("pass", Finished, [(1, {COMPLETED: 1.0})]),
+        ("sys.exit(3)", Failed, []),
+    ):
+        channel = RecordingChannel()
+        objective = ProgramObjective(script(tmp_path, body), None, COMPLETED, {}, folder=tmp_path)
+        objective.run(Assignment(1, (TrialSpec(7, {}, 42),)), channel)
+        assert isinstance(channel.ending, ending) and channel.reports == reports

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hpo.spec.grammar import SERVICE_KEYS, SERVICE_KEYS_OF_METRIC
 from hpo.spec.schema import json_schema
 from hpo.spec.sweep import Sweep
 
@@ -32,8 +33,10 @@ VALUES: dict[str, Any] = {
     "metric.goal": "minimize",
     "engine.cohort": "off",
     "references": "off",
+    "report.regex": "acc=(?P<acc>.*)",
 }
 NEEDED = {"program": {"objective": None}, "command": {"objective": None, "program": "train.py"}}
+NEEDED |= {f"report.{key}": {"objective": None, "program": "train.py"} for key in ("regex", "csv", "tensorboard")}
 BASE = {"metric": {"name": "score", "goal": "maximize"}, "parameters": {"x": {"values": [1, 2, 3]}}}
 ELSEWHERE = {  # what a Sweep has of a key that its definition in the records does not name
     "description": lambda sweep: sweep.description,  # the study's attribute `origin`
@@ -54,7 +57,7 @@ def sections(part: dict[str, Any]) -> list[dict[str, Any]]:
 def keys() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield each key's path, its part of the schema, and what must stand beside it."""
     for name, part in SCHEMA["properties"].items():
-        if name in ("project", "entity", "controller", "job", "image_uri", "parameters", "stack", *OF_TASKS):
+        if name in (*SERVICE_KEYS, "parameters", "stack", *OF_TASKS):
             continue
         found = sections(part)
         if not found:
@@ -62,6 +65,8 @@ def keys() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         for section in found:
             kind = section["properties"].get("type", {}).get("const")
             for key, inner in section["properties"].items():
+                if name == "metric" and key in SERVICE_KEYS_OF_METRIC:
+                    continue
                 yield f"{name}.{key}", inner, {"type": kind} if kind else {}
 
 

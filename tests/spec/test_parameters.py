@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from grids import grid_of
 
 from hpo.spec.census import size_of
+from hpo.spec.parameters import parse_parameters
+from hpo.spec.source import parse_source
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range
 from hpo.spec.sweep import Sweep
 
@@ -94,12 +97,21 @@ def test_forms(load: Load, entry: str, expected: Domain) -> None:
         ("{distribution: unifrom, min: 0, max: 1}", "did you mean 'uniform'?"),
         (
             "{distribution: normal, mu: 0, sigma: 1}",
-            "the distribution 'normal' is not supported (use {min: mu - 2*sigma",
+            "draws from a bell curve (the nearest is {min: -2.0, max: 2.0})",
         ),
+        ("{distribution: q_normal, mu: 10, sigma: 4.1, q: 2}", "(the nearest is {min: 2, max: 18, q: 2})"),
         (
-            "{distribution: inv_log_uniform_values, min: 1, max: 2}",
-            "is not supported (use {distribution: log_uniform_v",
+            "{distribution: log_normal, mu: -3, sigma: 0.5}",
+            "(the nearest is {distribution: log_uniform_values, min: 0.01832, max: 0.1353})",
         ),
+        ("{distribution: beta, a: 8, b: 2}", "(the nearest is {min: 0.5588, max: 1.0})"),
+        ("{distribution: beta}", "(the nearest is {min: 0.0, max: 1.0})"),
+        ("{distribution: normal, sigma: 0, mu: 3}", "(the nearest is {value: 3.0})"),
+        ("{distribution: normal, sigma: -1}", "x.sigma: must be at least 0, but got -1"),
+        ("{distribution: normal, mu: '0'}", "x.mu: must be a number, but got '0'"),
+        ("{distribution: normal, sgima: 1}", "x.sgima: unknown key 'sgima' of normal (did you mean 'sigma'?)"),
+        ("{distribution: inv_log_uniform, min: -1000, max: 2}", "x.min: min is an exponent of e here, but got -1000"),
+        ("{distribution: categorical_w_probabilities, values: [1, 2]}", "needs 'probabilities', one for each of"),
         ("{min: 0.0, max: 1.0, q: 0}", "x.q: must be greater than 0"),
         ("{min: 0.0, max: 1.0, q: 2.0}", "x.q: q <= max - min must hold, but got q=2, max - min=1"),
         ("{values: [1, 2], q: 1}", "x.q: 'q' is a step between min and max"),
@@ -413,3 +425,19 @@ def test_whole_ranges_may_be_huge(load: Load) -> None:
     space = load("parameters: {x: {min: 0, max: 1000000000000}}").space
     assert space.searched() == [Parameter("x", Range(0, 10**12, integer=True))]
     assert size_of(space) == 10**12 + 1
+
+
+def test_the_nearest_of_every_bell_curve_can_be_typed() -> None:
+    rng = random.Random(3)
+    for _ in range(500):
+        name = rng.choice(["normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta"])
+        keys = ("a", "b") if "beta" in name else ("mu", "sigma")
+        entry = {key: 10 ** rng.uniform(-4, 2 if "log" in name else 4) for key in keys}
+        entry |= {"q": rng.choice([1, 5, 0.1, 10 ** rng.uniform(-8, 2)])} if name.startswith("q_") else {}
+        if "mu" in entry:
+            entry["mu"] *= rng.choice([-1, 0, 1])
+        [fault] = parse_parameters({"x": {"distribution": name, **entry}}).faults
+        near = fault.remedy.removeprefix("the nearest is ")
+        again = parse_parameters(parse_source(f"x: {near}\n", "file").data)
+        assert not again.faults, (name, entry, near, again.faults)
+        assert not again.notes, (name, entry, near, again.notes)

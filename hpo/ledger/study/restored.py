@@ -15,6 +15,7 @@ from hpo.ledger.study.records import Origin, SweepRecord
 from hpo.ledger.study.references import REFERENCES
 from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError, did_you_mean
+from hpo.spec.grammar import ReportKeys
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
 from hpo.spec.sweep import AsWritten, Limits, Sweep, Target
 
@@ -98,6 +99,7 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         seed=config["seed"],
         trial_seed=config["trial_seed"],
         repeats=config.get("repeats", 1),
+        report=ReportKeys(**identity.get("report", {})),
         baselines=tuple(config["baselines"]),
         confirms=attributes.get(CONFIRMS),
     )

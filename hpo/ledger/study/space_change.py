@@ -8,7 +8,7 @@ from typing import Any
 from hpo.spec.conditions import same
 from hpo.spec.space import Categorical, Constant, Domain, Range, Space
 
-_FIXED = ("objective", "program", "command", "data", "metric", "epochs", "repeats")  # of Sweep.identity()
+_FIXED = ("objective", "program", "command", "data", "metric", "epochs", "repeats", "report")  # of Sweep.identity()
 _UNSAID = {"repeats": 1}  # what it means where an identity does not say it
 
 

@@ -1,0 +1,95 @@
+"""What a program finds when it is started for a trial: its environment, and a folder of the trial's own.
+
+The environment is the worker's, and
+
+- HPO_TRIAL: the trial's number in its study; HPO_SEED: its seed
+- HPO_EPOCHS: the epochs that the sweep gives each trial, if it does
+- HPO_FOLDER: an empty folder of the trial's own, which is removed when the program has ended
+- HPO_PARAMS_FILE: a JSON file with the hyperparameters by their (dotted) names, removed then as well
+- HPO_DATA_JSON: the sweep file's `data` section, if there is one
+- PYTHONUNBUFFERED: 1, so that reports arrive when they are printed
+- PYTHONPATH: as it was, with the sweep file's folder before it where the program is a module there, and behind it the
+  folder with the stand-in for wandb, unless HPO_WANDB=off
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpo.events import TrialSpec
+from hpo.objective.program_command import args_json
+from hpo.spec.faults import Fault
+
+HPO_VARIABLES = ("HPO_TRIAL", "HPO_SEED", "HPO_EPOCHS", "HPO_FOLDER", "HPO_PARAMS_FILE", "HPO_DATA_JSON")
+_SETTING = "HPO_WANDB"
+_SETTINGS = ("stand-in", "off")  # the stand-in even where the package would work; none at all
+_STAND_IN = Path(__file__).with_name("stand_in")
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """What lies in the temporary folder of a trial beside its log, while its program runs."""
+
+    folder: Path
+    params: Path
+
+    def environment(self, trial: TrialSpec, data: Mapping[str, Any], python_path: Path | None) -> dict[str, str]:
+        """Return the environment of a trial's program. python_path: a folder that Python must look into for it."""
+        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        known = {
+            "HPO_TRIAL": str(trial.number),
+            "HPO_SEED": str(trial.seed),
+            "HPO_EPOCHS": None if trial.epochs is None else str(trial.epochs),
+            "HPO_FOLDER": str(self.folder),
+            "HPO_PARAMS_FILE": str(self.params),
+            "HPO_DATA_JSON": json.dumps(dict(data), default=str) if data else None,
+        }
+        for name, text in known.items():  # one that is stale, of a sweep that runs this one, must not be taken for it
+            env.pop(name, None)
+            if text is not None:
+                env[name] = text
+        stand_in = "" if env.get(_SETTING) == "off" else str(_STAND_IN)
+        places = [str(python_path or ""), env.get("PYTHONPATH", ""), stand_in]
+        if any(places):
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+        return env
+
+
+def setting_faults() -> list[Fault]:
+    """Return what is wrong with the settings that programs are started by."""
+    setting = os.environ.get(_SETTING, "")
+    if setting in ("", *_SETTINGS):
+        return []
+    rule = f"the environment variable {_SETTING} must be {' or '.join(_SETTINGS)}, but got {setting!r}"
+    return [Fault(rule, ("program",), remedy=f"unset {_SETTING}")]
+
+
+@contextlib.contextmanager
+def own_files(log: Path, params: Mapping[str, Any]) -> Iterator[OwnFiles]:
+    """Make a trial's files beside its log, and remove them in the end. Raises OSError if they can't be written."""
+    files = OwnFiles(log.with_name("own"), log.with_name("params.json"))
+    try:
+        files.folder.mkdir()
+        files.params.write_text(args_json(params), encoding="utf-8")
+        yield files
+    finally:
+        _remove(files.folder)
+        files.params.unlink(missing_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also where its program has made folders in it read-only."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for place, folders, _ in os.walk(folder):
+            for name in folders:
+                with contextlib.suppress(OSError):  # another user's
+                    Path(place, name).chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
