@@ -44,6 +44,7 @@ class StudyChoice:
     storage: BaseStorage | None  # opened on the way; None: there is none yet
     predecessor: str = ""  # the study that this one has to be made from first
     notes: tuple[str, ...] = ()  # for the user
+    goes_back: bool = False  # it has a successor, and goes on itself
 
 
 def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
@@ -65,7 +66,7 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
             note = f"this is the file of study {older!r}, which went on with another space as "
             note += f"{studies[older]['successor']!r}: {older!r} itself goes on"
             notes = tuple(filter(None, [note, refuse_changed(older, studies[older], sweep)]))
-            return StudyChoice(replace(sweep, name=older), storage, notes=notes)
+            return StudyChoice(replace(sweep, name=older), storage, notes=notes, goes_back=True)
         if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
             raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
     changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep)]))
@@ -121,6 +122,10 @@ def begin_successor(choice: StudyChoice, home: Home) -> list[str]:
     Raises UserError if somebody runs the other study, or if none of its trials fits into the new space.
     """
     notes = list(choice.notes)
+    if choice.goes_back:
+        assert choice.storage is not None
+        study_id = choice.storage.get_study_id_from_name(choice.sweep.name)
+        choice.storage.set_study_user_attr(study_id, "went_back", True)  # its trials are to be finished again
     if not choice.predecessor:
         return notes
     _end_what_ran(choice, home)

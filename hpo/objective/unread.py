@@ -8,6 +8,9 @@ hyperparameter is never read is certain when
   drawn by chance; or
 - none of many configurations led to it, and the task's code has neither its name nor a text that may be a part of it.
 
+One that decides whether another is there (`when`, or as the contract has it) has its effect by that, if the other is
+read.
+
 Who takes all at once (`Net(**params)`, `dict(params)`) may still read them all. Then models are compared that differ in
 one hyperparameter only: by their layers, their weights and what they say of a few rows.
 """
@@ -106,6 +109,16 @@ class _Search:
         self.whole &= counted and not self.trying.uncertain
         if not self.copied:  # of what was active nowhere nothing is known
             self.left &= {name for params in self.tried for name in params}
+        self._excuse()
+
+    def _excuse(self) -> None:
+        """Take out what says whether another one is there that is read: it has its effect by that."""
+        while True:
+            read = [name for name in self.space.names() if name not in self.left]
+            excused = self.left & {each for name in read for each in self._conditions(name)}
+            if not excused:
+                return
+            self.left -= excused
 
     def _try(self, params: Mapping[str, Any], read: set[str]) -> bool:
         """Make a model of a configuration, unless one was made; return whether to go on."""
@@ -192,9 +205,9 @@ class _Trying:
             model = self._model(TrackedParams(complete, reads))
             if left - reads.named and not reads.copied:
                 self._say(model, complete, reads)
+            self.uncertain |= reads.held
         except RAISED:
             return None
-        self.uncertain |= reads.held
         return reads
 
     def differ(self, params: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
@@ -235,7 +248,9 @@ class _Trying:
                 tracked = TrackedParams(params, reads)
                 batch = self._task.batch(rows, tracked, generator if training else None)
                 del tracked
-                found += [batch, model.train(training)(batch)]
+                found += [batch, outputs := model.train(training)(batch)]
+                if training and outputs.requires_grad:
+                    outputs.sum().backward()
         if type(self._task).batch is not TorchTask.batch:
             self.uncertain |= not torch.equal(before, generator.get_state())
         return [tensor.detach() for tensor in found if isinstance(tensor, torch.Tensor)]

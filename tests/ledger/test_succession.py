@@ -16,6 +16,7 @@ from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome, TrialRecord, record_of
 from hpo.ledger.study.space_change import differences, fits, obstacles
 from hpo.ledger.succession import StudyChoice, begin_successor, choose_study
+from hpo.review.studies import left_open
 from hpo.search import distributions
 from hpo.search.distributions import decode_params
 from hpo.search.searcher import Searcher
@@ -216,10 +217,13 @@ def test_the_changed_file_goes_on_there_and_may_change_again(home: Home, old: St
     widest = make_sweep(OPTIMIZER, Parameter("x", Range(-5.0, 5.0)), MOMENTUM)
     assert succeed(widest, home)[0].sweep.name == "s.3"
     assert trials(home, "s.3")[2].user_attrs["copied_from"] == {"study": "s.2", "number": 2}
+    interrupted = TrialRecord(7, ADAM, 7, 3, 0.0, outcome=Outcome("failed", interrupted=True))
+    assert not left_open(attributes(home, "s"), [interrupted])
     for sweep, study, successor in ((OLD, "s", "s.2"), (WIDER, "s.2", "s.3")):
         choice, (note,) = succeed(sweep, home)
         assert (choice.sweep.name, choice.predecessor) == (study, "")
         assert f"the file of study {study!r}, which went on with another space as {successor!r}" in note
+        assert left_open(attributes(home, study), [interrupted])  # it is taken up again
     assert choose_study(widest, home).sweep.name == "s.3"
     assert choose_study(replace(OLD, name="other"), home).sweep.name == "other"
 

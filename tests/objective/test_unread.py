@@ -155,6 +155,36 @@ def test_a_conditional_parameter_is_looked_for_where_it_is_active():
     )
 
 
+def test_what_decides_whether_another_is_there_has_an_effect_by_that():
+    own = {"use": hpo.Known("bool", True), "more": hpo.Known("choice", "a", choices=("a", "b"))}
+
+    def model(params: Any, features: int) -> nn.Module:
+        return plain(features, dropout=params.get("dropout"))
+
+    gates = [Parameter("more", Categorical(("a", "b"))), Parameter("use", Categorical((True, False)), {"more": "a"})]
+    dropout = Parameter("dropout", Range(0.0, 0.5), {"use": True})
+    assert look(model, *gates, dropout, parameters=own) is None
+    lr = Parameter("learning_rate", Range(0.001, 0.1), {"use": True})  # which the platform reads
+    assert look(lambda params, features: plain(features), *gates, lr, parameters=own) is None
+    found = look(lambda params, features: plain(features), *gates, dropout, parameters=own)
+    assert found == Unread("Mine", ("more", "use", "dropout"), own=frozenset(own))
+    units = [Parameter("hidden_layers", Constant(1)), UNITS]  # without a count hidden_units means nothing
+    assert look(lambda params, features: plain(features, params["hidden_units"]), *units) is None
+
+
+def test_a_model_that_reads_when_its_gradients_are_taken():
+    class Late(nn.Module):
+        def __init__(self, params: Any, features: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(features, 1)
+            self.layer.weight.register_hook(lambda gradient: gradient * params["dropout"])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x).squeeze(1)
+
+    assert look(Late, DROPOUT) is None
+
+
 def test_a_constant_that_nobody_reads_is_a_setting_that_is_ignored():
     assert look(lambda params, features: plain(features), Parameter("dropout", Constant(0.3))) == Unread(
         "Mine", ("dropout",)
