@@ -66,3 +66,7 @@ def test_what_a_killed_sweep_left_running_is_ended_before_its_space_changes(plac
         assert_records_agree(place, study, all_ids=False)
         doctor = place.run("doctor", study)
         assert doctor.returncode == 0, doctor.stdout
+    done = place.run("sweep", place.write("slow"))  # as it was: what was cut off is run again
+    assert "small: 6 complete" in done.stdout, done.stdout + done.stderr
+    assert_records_agree(place, all_ids=False)
+    assert place.run("doctor", "small").returncode == 0

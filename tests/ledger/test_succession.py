@@ -348,6 +348,11 @@ def test_an_obstacle_is_refused_with_all_differences(home: Home, old: StudyBook)
     assert "objective: the study has m, the file has other\n" in text
     assert "parameters.x.max: the study has 1.0, the file has 5.0\n" in text
     assert "-o name=s-2" in text
+    with pytest.raises(UserError) as caught:
+        choose_study(replace(OLD, metric=Target("score", "minimize")), home)
+    text = str(caught.value)
+    assert "  metric.goal: the study has maximize, the file has minimize\n" in text
+    assert "was minimized before" not in text  # which is a word for who has a study that minimizes
 
 
 @both
