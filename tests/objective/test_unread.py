@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import pickle
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from types import SimpleNamespace
@@ -23,6 +25,8 @@ from hpo.objective.tracked import Reads, TrackedParams
 from hpo.objective.unread import unread_of
 from hpo.spec.load import Named
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
+from hpo.training.contract import applied_by_platform, contract_of
+from hpo.training.models import MODEL_PARAMETERS
 
 DROPOUT = Parameter("dropout", Range(0.0, 0.5))
 UNITS = Parameter("hidden_units", Categorical((8, 16)))
@@ -353,3 +357,40 @@ def test_words_are_texts_and_names_but_no_docstrings():
     found = words([each for each in tree.body if getattr(each, "name", "") == "Net"])
     assert "dropout" in found.texts and "features" in found.names
     assert not any("Keeps what" in text for text in found.texts) and "Keeps what" in source
+
+
+def pictures(task: Any) -> hpo.Splits:
+    split = hpo.Split(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8) % 10)
+    return hpo.Splits(split, split, split, outputs=10)
+
+
+@pytest.mark.parametrize("name", ["binary", "cifar10", "multiclass", "regression", "sequence"])
+def test_the_objectives_that_ship_read_all_that_they_say_they_know(name: str):
+    task = importlib.import_module(f"objectives.{name}").objective()
+    contract, applied = contract_of(task), applied_by_platform(task.kind)
+    own = {each: known for each, known in contract.parameters.items() if each not in applied}
+    counted = {"hidden_layers": (1, [8])} if "hidden_layers" in own else {}
+
+    def parameter(each: str) -> Parameter:
+        known = own[each]
+        values = counted.get(each, known.choices[:2] or (known.default,))
+        return Parameter(each, Categorical(values), {other: list(found[:1]) for other, found in known.requires.items()})
+
+    space = Space(tuple(map(parameter, sorted(own, key=lambda each: len(own[each].requires)))))
+    assert "activation" in own and "dropout" in own
+    splits = pictures(task) if name == "cifar10" else task.splits({})
+    search = Named(f"objectives.{name}", None, (), {}, "", tuple(own), Path(), space=space)
+    assert unread_of(task, splits, search) is None
+    more = replace(search, space=Space((*space.parameters, Parameter("mine", Constant(1)))))
+    type(task).parameters = {**type(task).parameters, "mine": hpo.Known("int", 0)}
+    try:
+        assert unread_of(task, splits, more) == Unread(type(task).__name__, ("mine",), own=frozenset({"mine"}))
+    finally:
+        type(task).parameters = {key: value for key, value in type(task).parameters.items() if key != "mine"}
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_the_platform_applies_the_vocabulary_but_for_what_shapes_a_model(kind: str):
+    task = type("Any", (Task,), {"kind": kind})()
+    left = contract_of(task).parameters.keys() - applied_by_platform(task.kind)
+    assert left == {*MODEL_PARAMETERS, "activation"}
