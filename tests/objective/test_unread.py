@@ -231,7 +231,8 @@ def test_a_model_that_keeps_them_and_reads_when_it_is_called(kept: Callable[[Any
 
 
 def test_a_model_that_keeps_them_may_read_more_some_day():
-    found = look(lambda params, features: Net(params, features), DROPOUT, UNITS)
+    two = Parameter("dropout", Categorical((0.0, 0.5)))  # so that all is tried
+    found = look(lambda params, features: Net(params, features), two, UNITS)
     assert found == Unread("Mine", unseen=("hidden_units",))
 
 
@@ -320,6 +321,16 @@ def test_the_ends_of_a_range_are_tried():
         return plain(features, units, params["dropout"] if units == 1000 else None)
 
     assert look(model, WIDE, DROPOUT) is None
+
+
+def test_each_end_of_a_range_is_tried_beside_other_values_of_others():
+    own = {"other": hpo.Known("int", 0)}
+
+    def model(params: Any, features: int) -> nn.Module:
+        at_end = params["hidden_units"] == 1000 and params["other"] < 999
+        return plain(features, 8, params["dropout"] if at_end else None)
+
+    assert look(model, WIDE, Parameter("other", Range(0, 999, integer=True)), DROPOUT, parameters=own) is None
 
 
 def test_a_forbidden_model_is_not_made():
