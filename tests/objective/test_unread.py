@@ -327,8 +327,8 @@ def test_each_end_of_a_range_is_tried_beside_other_values_of_others():
     own = {"other": hpo.Known("int", 0)}
 
     def model(params: Any, features: int) -> nn.Module:
-        at_end = params["hidden_units"] == 1000 and params["other"] < 999
-        return plain(features, 8, params["dropout"] if at_end else None)
+        units, other = params["hidden_units"], params["other"]
+        return plain(features, 8, params["dropout"] if units == 1000 and other < 999 else None)
 
     assert look(model, WIDE, Parameter("other", Range(0, 999, integer=True)), DROPOUT, parameters=own) is None
 
