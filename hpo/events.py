@@ -190,6 +190,22 @@ class ReferenceMeasured:
     missing: str = ""  # why there are no metrics
 
 
+@dataclass(frozen=True)
+class Unread:
+    """What a Torch task does not read of the hyperparameters that its trials get (hpo/objective/unread.py).
+
+    task: its class. certain: it never reads these. unseen: it read these in no configuration that was tried; it may in
+    others. without_effect: it takes all at once, and no model that was tried depends on these. own: those of them that
+    the task itself describes.
+    """
+
+    task: str
+    certain: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    without_effect: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
+
+
 Event = Reported | Finished | Stopped | Diverged | Failed | Paused | Returned
 
 

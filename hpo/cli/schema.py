@@ -6,15 +6,17 @@ import json
 
 import click
 
+_HELP = """Print the JSON schema of sweep files, for editors.
 
-@click.command("schema")
+\b
+In VS Code: hpo schema > sweep.schema.json, and as the first line of a sweep file:
+# yaml-language-server: $schema=sweep.schema.json
+"""  # \b: click leaves the lines as they are
+
+
+@click.command("schema", help=_HELP)
 def command() -> None:
-    r"""Print the JSON schema of sweep files, for editors.
-
-    \b
-    In VS Code: hpo schema > sweep.schema.json, and as the first line of a sweep file:
-    # yaml-language-server: $schema=sweep.schema.json
-    """
+    """Print the JSON schema of sweep files."""
     from hpo.spec.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

@@ -19,9 +19,10 @@ from hpo.driver.references import ReferenceRun
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
 from hpo.driver.trials import RunningTrials
+from hpo.driver.unread import take_unread
 from hpo.driver.watchdog import Watchdog
 from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note, TrialEvents
-from hpo.events import Decision, ReferenceMeasured, Reported
+from hpo.events import Decision, ReferenceMeasured, Reported, Unread
 from hpo.ledger.ledger import Ledger, Notice
 from hpo.ledger.study.book import StudyGone
 from hpo.search.searcher import Searcher
@@ -244,6 +245,9 @@ class Driver:
             self._listener.note(message.text, message.warning)
         elif isinstance(message, Artifact):
             self._ledger.attach(message.number, message.name, message.path)
+        elif isinstance(message, Unread):
+            if self._study is None:  # before the first trial, or too late
+                take_unread(message, self._sweep, self._ledger.done > 0, self._listener)
         elif isinstance(message, ReferenceMeasured):
             self._references.take(message)
         elif isinstance(message, Done):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured
+from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured, Unread
 
 
 class EngineError(Exception):
@@ -47,7 +47,7 @@ class Artifact:
     path: str
 
 
-Message = TrialEvents | Done | Note | Artifact | ReferenceMeasured
+Message = TrialEvents | Done | Note | Artifact | ReferenceMeasured | Unread
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -197,8 +197,12 @@ class LocalEngine:
     def _translate(self, worker: _WorkerHandle, message: object) -> list[Message]:
         if isinstance(message, Ready):
             worker.ready, self._deaths_at_start = True, 0
-            notes, self._told_notes = (() if self._told_notes else message.notes), True
-            return [Note(note) for note in notes]
+            if self._told_notes:
+                return []
+            self._told_notes = True
+            self._objective = replace(self._objective, space=None)  # workers that come later need not look again
+            unread = [message.unread] if message.unread is not None else []
+            return [*(Note(note) for note in message.notes), *unread]
         if isinstance(message, Broken):
             raise EngineError(message.traceback or message.error)
         if isinstance(message, Attached):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hpo.engines.base import Engine
 from hpo.engines.local import LocalEngine, plan_workers
 from hpo.objective.build import named_of
 from hpo.spec.grammar import RayEngineKeys
+from hpo.spec.load import Named
 from hpo.spec.sweep import Sweep
 
 
@@ -16,7 +18,15 @@ def make_engine(sweep: Sweep, logs: Path) -> Engine:
     if isinstance(sweep.engine, RayEngineKeys):
         from hpo.engines.ray.engine import RayEngine  # Ray is imported for those who use it
 
-        return RayEngine(named_of(sweep), sweep.engine, sweep.budget.trials, logs, libraries=sweep.traits.libraries)
+        return RayEngine(
+            _asked(named_of(sweep), sweep), sweep.engine, sweep.budget.trials, logs, libraries=sweep.traits.libraries
+        )
     devices = plan_workers(sweep.engine, sweep.budget.trials)
-    named = named_of(sweep, travels=bool(devices))
+    named = _asked(named_of(sweep, travels=bool(devices)), sweep)
     return LocalEngine(named, devices, logs, sweep.engine.memory_gb, libraries=sweep.traits.libraries)
+
+
+def _asked(named: Named, sweep: Sweep) -> Named:
+    """Return an objective that is asked whether it reads all that its trials get; not by a confirmation, whose study
+    was told."""
+    return named if sweep.given_only else replace(named, space=sweep.space, epochs=sweep.budget.epochs)

@@ -28,6 +28,7 @@ from hpo.events import (
     ReferenceMeasured,
     Reported,
     Stopped,
+    Unread,
 )
 from hpo.forking import lifelines
 from hpo.lazy import keep_imports, when_loaded
@@ -62,6 +63,7 @@ class WorkerSetup:
 @dataclass(frozen=True)
 class Ready:
     notes: tuple[str, ...]
+    unread: Unread | None = None  # None: nothing is known to be so, or nobody asked
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
         objective = build(setup.objective)
         when_loaded("torch", "settle", lambda: settle_process(setup.threads))
         notes = objective.prepare()
+        unread = objective.unread(setup.objective) if setup.objective.space is not None else None
     except UserError as error:
         connection.send(Broken(str(error)))
         return
@@ -187,7 +190,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     if setup.own_process:
         keep_imports()
     try:
-        connection.send(Ready(tuple(notes)))
+        connection.send(Ready(tuple(notes), unread))
         while (assignment := _next_assignment(connection)) is not None:
             lacked_memory = _run(assignment, objective, connection, _where(setup), setup.own_process)
             if lacked_memory and setup.own_process and setup.memory is not None:

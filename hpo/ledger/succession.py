@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, create_trial
 
-from hpo.ledger.sharing.extension import ATTRIBUTE
+from hpo.ledger.sharing.extension import ATTRIBUTE, UNCOUNTED
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.study.book import StudyBook, another_definition, facts_of
 from hpo.ledger.study.home import Home, open_storage
@@ -23,6 +23,7 @@ from hpo.ledger.study.restored import sweep_of
 from hpo.ledger.study.sources import refuse_changed, sources_attribute
 from hpo.ledger.study.space_change import differences, fits, obstacles
 from hpo.search.distributions import is_encoded, kept_otherwise, searched_params
+from hpo.spec.census import size_of
 from hpo.spec.conditions import same
 from hpo.spec.faults import UserError
 from hpo.spec.space import Categorical
@@ -43,14 +44,14 @@ class StudyChoice:
     storage: BaseStorage | None  # opened on the way; None: there is none yet
     predecessor: str = ""  # the study that this one has to be made from first
     notes: tuple[str, ...] = ()  # for the user
+    goes_back: bool = False  # it has a successor, and goes on itself
 
 
 def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
-    """Return the study in which a sweep runs: that of its name, or the last of the chain that begins there. Writes
-    nothing.
+    """Return the study in which a sweep runs: of the chain that begins with its name the one whose file it is, or else
+    a successor of the last. Writes nothing.
 
-    Raises UserError if the file differs from that study so that none of its trials would mean the same, or if it is the
-    file of an older one.
+    Raises UserError if the file differs from the last study so that none of its trials would mean the same.
     """
     storage = open_storage(home) if home.exists() else None
     if storage is None:
@@ -61,7 +62,11 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
         return StudyChoice(sweep, storage)
     last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
     if not same(theirs, ours):
-        _refuse_an_older_one(sweep, chain, studies)
+        if (older := _older_one(sweep, chain, studies)) is not None:
+            note = f"this is the file of study {older!r}, which went on with another space as "
+            note += f"{studies[older]['successor']!r}: {older!r} itself goes on"
+            notes = tuple(filter(None, [note, refuse_changed(older, studies[older], sweep)]))
+            return StudyChoice(replace(sweep, name=older), storage, notes=notes, goes_back=True)
         if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
             raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
     changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep)]))
@@ -95,15 +100,10 @@ def _kept_otherwise(storage: BaseStorage, name: str, sweep: Sweep) -> list[str]:
     return sorted({name for trial in own for name in kept_otherwise(sweep.space, trial.distributions)})
 
 
-def _refuse_an_older_one(sweep: Sweep, chain: list[str], studies: Mapping[str, Mapping[str, Any]]) -> None:
+def _older_one(sweep: Sweep, chain: list[str], studies: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return the latest study of a chain whose file this is, None if there is none."""
     ours = sweep.identity()
-    for name in chain:
-        if same(studies[name].get("identity"), ours):
-            raise UserError(
-                f"{sweep.source}: this is the file of study {name!r}, which went on with another space as "
-                f"{studies[name]['successor']!r} (run the changed file, or choose another name: "
-                f"-o name={sweep.name}-again)"
-            )
+    return next((name for name in reversed(chain) if same(studies[name].get("identity"), ours)), None)
 
 
 def _next_name(studies: Mapping[str, Mapping[str, Any]], sweep: Sweep, last: str) -> str:
@@ -122,6 +122,10 @@ def begin_successor(choice: StudyChoice, home: Home) -> list[str]:
     Raises UserError if somebody runs the other study, or if none of its trials fits into the new space.
     """
     notes = list(choice.notes)
+    if choice.goes_back:
+        assert choice.storage is not None
+        study_id = choice.storage.get_study_id_from_name(choice.sweep.name)
+        choice.storage.set_study_user_attr(study_id, "went_back", True)  # its trials are to be finished again
     if not choice.predecessor:
         return notes
     _end_what_ran(choice, home)
@@ -165,7 +169,7 @@ def _copy(choice: StudyChoice, book: StudyBook) -> str:
         )
     with book.together():
         # First what tells that it is a successor: a database gets one attribute after the other.
-        book.create({"predecessor": choice.predecessor, **_facts(choice, book, len(kept))})
+        book.create({"predecessor": choice.predecessor, **_facts(choice, book, len(kept), len(records) - len(kept))})
         done = {trial.user_attrs.get("copied_from", {}).get("number") for trial in book.trials()}
         for trial, record in kept:
             if trial.number not in done:
@@ -174,18 +178,30 @@ def _copy(choice: StudyChoice, book: StudyBook) -> str:
         book.set_attribute_of(choice.predecessor, "successor", name)
     left = len(records) - len(kept)
     left_out = f"; {left} outside the changed space are left out" if left else ""
-    return f"it goes on as study {name!r}, with {len(kept)} of {len(records)} trials{left_out}"
+    counts = f"; its budget counts new trials: {choice.sweep.budget.trials}" if kept else ""
+    return f"it goes on as study {name!r}, with {len(kept)} of {len(records)} trials{left_out}{counts}"
 
 
-def _facts(choice: StudyChoice, book: StudyBook, kept: int) -> dict[str, Any]:
-    """Return what the new study says of itself: an extension that was not finished goes on in it."""
+def _facts(choice: StudyChoice, book: StudyBook, kept: int, left: int) -> dict[str, Any]:
+    """Return what the new study says of itself: an extension that was not finished goes on in it.
+
+    kept, left: trials of the old study that come along, and that don't.
+    """
     assert choice.storage is not None
     old = choice.storage.get_study_user_attrs(choice.storage.get_study_id_from_name(choice.predecessor))
-    budget = choice.sweep.budget
-    meant = replace(choice.sweep, budget=replace(budget, trials=max(budget.trials, kept)))
-    extended = {ATTRIBUTE: old[ATTRIBUTE]} if ATTRIBUTE in old else {}
+    budget, uncounted = choice.sweep.budget, _uncounted(choice.sweep, kept)
+    meant = replace(choice.sweep, budget=replace(budget, trials=max(budget.trials + uncounted, kept)))
+    extended = {ATTRIBUTE: old[ATTRIBUTE] | {"to": old[ATTRIBUTE]["to"] - left}} if ATTRIBUTE in old else {}
     facts = facts_of(meant, book.attributes.get("id", uuid.uuid4().hex))
-    return {**facts, **sources_attribute(old, choice.sweep), **extended}
+    return {**facts, **sources_attribute(old, choice.sweep), **extended, UNCOUNTED: uncounted}
+
+
+def _uncounted(sweep: Sweep, kept: int) -> int:
+    """Return how many of a successor's first trials its budget does not count: who changes a space wants to see what is
+    new in it. A grid's budget is never more than what is left of the grid."""
+    if sweep.method != "grid" or (size := size_of(sweep.space)) is None:
+        return kept
+    return max(0, min(kept, size - sweep.budget.trials))
 
 
 def _results(choice: StudyChoice) -> list[tuple[FrozenTrial, TrialRecord]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
-from hpo.events import Assignment, Channel
+from hpo.events import Assignment, Channel, Unread
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
+from hpo.spec.load import Named
 
 
 class Pruned(Exception):
@@ -54,6 +55,13 @@ class Objective(Protocol):
 
     def prepare(self) -> list[str]:
         """Load what all trials share, once a worker. Returns notes for the user on what was done to the data."""
+        ...
+
+    def unread(self, named: Named) -> Unread | None:
+        """Return what it does not read of the hyperparameters that its trials get; None: nothing is known to be so.
+
+        Asked once, after `prepare`, before the first trial. named: what named it, with the `space` of its trials.
+        """
         ...
 
     def run(self, assignment: Assignment, channel: Channel) -> None:

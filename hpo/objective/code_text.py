@@ -4,6 +4,7 @@ of Python that reads it. Of an objective's own file, only what the objective use
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,12 +35,12 @@ class Counting:
 
     def text(self, module: ast.Module) -> str:
         """Return a text that tells them from others."""
-        return " ".join(token for statement in self._statements(module) for token in _tokens(statement))
+        return " ".join(token for statement in self.statements(module) for token in _tokens(statement))
 
     def imports(self, module: ast.Module) -> Iterator[tuple[int, str]]:
         """Yield the modules that they import: how many folders up (0: an absolute name), and the name. What may be a
         module or a name in one comes as if it were a module, too."""
-        for statement in self._statements(module):
+        for statement in self.statements(module):
             for node in ast.walk(statement):
                 if isinstance(node, ast.Import):
                     yield from ((0, each.name) for each in node.names)
@@ -48,7 +49,8 @@ class Counting:
                     for name in [".".join(base), *(".".join([*base, each.name]) for each in node.names)]:
                         yield node.level, name
 
-    def _statements(self, module: ast.Module) -> list[ast.stmt]:
+    def statements(self, module: ast.Module) -> list[ast.stmt]:
+        """Return them."""
         body = [each for each in module.body if self.as_program or not _is_main_guard(each)]
         definitions: dict[str, list[int]] = defaultdict(list)
         for place, statement in enumerate(body):
@@ -65,6 +67,51 @@ class Counting:
                 names += used
                 known |= used
         return [body[place] for place in sorted(reached)]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The texts and the names that a piece of code has in it; no docstrings, nor other texts that nobody uses, nor
+    names under which a task describes its hyperparameters (`{"width": hpo.Known(...)}`)."""
+
+    texts: frozenset[str]
+    names: frozenset[str]
+
+    def __or__(self, other: Words) -> Words:
+        return Words(self.texts | other.texts, self.names | other.names)
+
+    def may_say(self, key: str) -> bool:
+        """Whether the code may look something up by this key: it has the key in it, or a text that may be a part of it
+        (`f"units_{layer}"`)."""
+        if key in self.names or any(re.search(rf"\b{re.escape(key)}\b", text) for text in self.texts):
+            return True
+        parts = (text for text in self.texts if len(text) > 1)
+        return any(key.startswith(part) or key.endswith(part) for part in parts)
+
+
+def words(statements: Sequence[ast.stmt]) -> Words:
+    """Return the words of statements."""
+    texts, names = set(), set()
+    for statement in statements:
+        idle = {id(each) for node in ast.walk(statement) for each in _idle(node)}
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Constant):
+                texts |= {node.value} if isinstance(node.value, str) and id(node) not in idle else set()
+            else:
+                names |= {text for _, text in ast.iter_fields(node) if isinstance(text, str)}
+    return Words(frozenset(texts), frozenset(names))
+
+
+def _idle(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what says nothing of what a node's code looks up."""
+    if isinstance(node, ast.Expr):
+        yield node.value
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            function = value.func if isinstance(value, ast.Call) else None
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            if key is not None and name == "Known":
+                yield key
 
 
 def _names_given(statement: ast.stmt) -> Iterator[str]:

@@ -6,7 +6,7 @@ import copy
 import math
 import operator
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +18,11 @@ from hpo.objective.libraries import libraries_of
 from hpo.objective.seeds import seed_everything as seed_everything
 from hpo.objective.steps import StepScale
 from hpo.objective.surroundings import Surroundings
+from hpo.objective.tracked import TrackedParams
 from hpo.objective.values import as_number
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
+from hpo.spec.load import Named
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
 
 
@@ -30,47 +32,6 @@ class DivergedTrial(Pruned):
     def __init__(self, step: int) -> None:
         super().__init__(f"the metric is not finite at step {step}")
         self.step = step
-
-
-class TrackedParams(dict[str, Any]):
-    """A dict that notes which keys were read, so that a parameter nobody reads can be pointed out."""
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__(params)
-        self.read: set[str] = set()
-
-    def __getitem__(self, key: str) -> Any:
-        self.read.add(key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.read.add(key)
-        return super().get(key, default)
-
-    def pop(self, key: str, *default: Any) -> Any:
-        self.read.add(key)
-        return super().pop(key, *default)
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        self.read.add(key)
-        return super().setdefault(key, default)
-
-    # Going through all of them counts as reading all. `__iter__` also makes `f(**params)` come this way.
-    def __iter__(self) -> Iterator[str]:
-        self.read.update(super().keys())
-        return super().__iter__()
-
-    def items(self) -> Any:
-        self.read.update(super().keys())
-        return super().items()
-
-    def values(self) -> Any:
-        self.read.update(super().keys())
-        return super().values()
-
-    def copy(self) -> dict[str, Any]:
-        self.read.update(super().keys())
-        return dict(super().items())
 
 
 class Trial:
@@ -167,6 +128,9 @@ class FunctionObjective:
     def prepare(self) -> list[str]:
         self._surroundings = Surroundings()
         return []
+
+    def unread(self, named: Named) -> None:
+        return None  # what a function reads shows when it has run (`Finished.info`)
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
         for spec in assignment.trials:

@@ -87,7 +87,10 @@ def _refuse(message: str, remedy: str = "") -> SpecError:
 def _load_file(place: str, folder: Path) -> ModuleType:
     path = resolve_path(place, folder)
     if not path.is_file():
-        raise _refuse(f"there is no file {place}", f"looked in {Path.cwd()} and {folder}")
+        folders = dict.fromkeys([str(Path.cwd()), str(folder.resolve())])
+        raise _refuse(
+            f"there is no file {place}", "" if Path(place).is_absolute() else f"looked in {' and '.join(folders)}"
+        )
     path = Path.cwd() / path
     name = path.stem if _is_importable(path) else from_file.module_name(path)
     found = importlib.util.spec_from_file_location(name, path)

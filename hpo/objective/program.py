@@ -38,6 +38,7 @@ from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
 from hpo.output import PROGRAM_LOG
 from hpo.spec.faults import Fault, did_you_mean
+from hpo.spec.load import Named
 from hpo.spec.names import COMPLETED
 
 Ending = Finished | Stopped | Diverged | Failed
@@ -113,6 +114,9 @@ class ProgramObjective:
     def prepare(self) -> list[str]:
         sweep_up()  # what workers that were killed have left, on this machine
         return []
+
+    def unread(self, named: Named) -> None:
+        return None  # what becomes of its arguments only the program knows
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
         for trial in assignment.trials:

@@ -5,6 +5,7 @@ A study that goes on with other code or data would mix values that can't be comp
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 import stat
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo.objective.code_text import Counting, parsed
+from hpo.objective.code_text import Counting, Words, parsed, words
 from hpo.objective.live import is_nowhere
 from hpo.objective.locate import parts_of, user_folders
 from hpo.objective.user_path import SHIPPED
@@ -50,10 +51,28 @@ def sources_of(named: Named) -> dict[str, str]:
     }
 
 
+def words_of(named: Named) -> Words | None:
+    """Return the words in an objective's code (`sources_of`); None if not all of it can be read."""
+    found: Words | None = None
+    first, attribute, roots = _first(named)
+    for _, counting, tree in _files(first, attribute, roots, named.program is not None):
+        if tree is None:
+            return None
+        own = words(counting.statements(tree))
+        found = own if found is None else found | own
+    return found
+
+
 def _code(named: Named) -> Iterator[tuple[str, str]]:
     first, attribute, roots = _first(named)
-    if not first:
-        return
+    for path, counting, tree in _files(first, attribute, roots, named.program is not None):
+        yield _label(path, roots), _content(path) if tree is None else _hash(counting.text(tree))
+
+
+def _files(
+    first: Sequence[Path], attribute: str | None, roots: Sequence[Path], as_program: bool
+) -> Iterator[tuple[Path, Counting, ast.Module | None]]:
+    """Yield the files of the code, which of their statements count, and all of these; None: it is no Python."""
     known: set[Path] = set()
     waiting = list(first)
     while waiting and len(known) < _MOST_FILES:
@@ -61,13 +80,9 @@ def _code(named: Named) -> Iterator[tuple[str, str]]:
         if path in known or _is_installed(path):
             continue
         known.add(path)
-        tree = parsed(path)
-        if tree is None:
-            yield _label(path, roots), _content(path)
-            continue
-        counting = Counting(attribute if path == first[0] else None, named.program is not None)
-        yield _label(path, roots), _hash(counting.text(tree))
-        for level, name in counting.imports(tree):
+        tree, counting = parsed(path), Counting(attribute if path == first[0] else None, as_program)
+        yield path, counting, tree
+        for level, name in counting.imports(tree) if tree is not None else ():
             near = [path.parents[level - 1]] if 0 < level <= len(path.parents) else roots
             waiting += _modules(name, near)
 

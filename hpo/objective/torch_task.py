@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Reported, Returned, TrialSpec
+from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Reported, Returned, TrialSpec, Unread
 from hpo.objective.alone import forget, train_alone
 from hpo.objective.beginning import Beginning
 from hpo.objective.failures import RAISED, ending_of, kind_of
@@ -23,8 +23,10 @@ from hpo.objective.references import measure_references
 from hpo.objective.rows import TaskRows, check_rows
 from hpo.objective.stacking import NO_TWO_ALIKE, stack_of, structure_of_trial, to_probe, why
 from hpo.objective.surroundings import Surroundings
+from hpo.objective.unread import unread_of
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
+from hpo.spec.load import Named
 from hpo.training.checkpoint import Keeper, resumed
 from hpo.training.contract import contract_of
 from hpo.training.data.table_task import TableTask
@@ -84,6 +86,14 @@ class TorchObjective:
             notes.append("each trial has a split of its own, by its seed: the same test rows, other validation rows")
         self._surroundings = Surroundings()
         return notes
+
+    def unread(self, named: Named) -> Unread | None:
+        """Return which of its hyperparameters the task does not read. What it changes in its process is put back."""
+        surroundings = self._surroundings = self._surroundings or Surroundings()
+        try:
+            return unread_of(self.task, self.rows.each()[0], named)
+        finally:
+            surroundings.put_back()
 
     def run(self, assignment: Assignment, channel: Channel) -> None:
         """Train several runs as one stack, one run by the plain loop, each trial from its checkpoint if it has one. A

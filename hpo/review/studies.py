@@ -180,8 +180,8 @@ def words_to_go_on(name: str, attributes: Mapping[str, Any]) -> tuple[str, ...]:
 
 def left_open(attributes: Mapping[str, Any], records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that the next run of a study begins again: none of one that nobody goes on with, since another
-    has taken its place. attributes: the study's."""
-    if is_given_up(attributes) or attributes.get("successor"):
+    has taken its place, unless its file was run again since. attributes: the study's."""
+    if is_given_up(attributes) or (attributes.get("successor") and not attributes.get("went_back")):
         return []
     return to_be_repeated(records)
 

@@ -16,7 +16,8 @@ from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked
 from hpo.review.display import duration, states_text
 from hpo.review.references import compared, reference_lines, references_json
-from hpo.spec.space import show
+from hpo.spec.census import size_of
+from hpo.spec.space import counted, show
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing
 
@@ -50,11 +51,13 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
 
     options: that the command was given besides the home's.
     """
-    lines = [*outcome_lines(sweep, standing, home), ""]
+    lines = [*outcome_lines(sweep, standing, home, "--extend {}"), ""]
     option = home_options(home)
     hpo = hpo_command()
     if standing.interrupted:
         lines.append(f"continue  {hpo} sweep {shlex.join([str(sweep.source), *options])}{option}")
+    if more := more_trials(sweep, standing):
+        lines.append(f"more      {hpo} sweep {shlex.join([str(sweep.source), *options])} --extend {more}{option}")
     if standing.best is not None:
         lines.append(f"re-run    {hpo} best {shlex.quote(sweep.name)} --format yaml{option} > best.yaml")
         lines.append(f"          {hpo} sweep best.yaml{option}")
@@ -62,11 +65,16 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
     return "\n".join(lines)
 
 
-def outcome_lines(sweep: Sweep, standing: Standing, home: Home) -> list[str]:
-    """Return how a sweep ended, its best configuration, and where everything lies."""
+def outcome_lines(sweep: Sweep, standing: Standing, home: Home, extend: str = "extend={}") -> list[str]:
+    """Return how a sweep ended, its best configuration, and where everything lies.
+
+    extend: how more trials are asked for, {} in the place of their number.
+    """
     lines = [f"{standing.study}: {states_text(standing)} in {duration(standing.seconds)}"]
     if standing.reason:
         lines.append(f"ended early: {standing.reason}")
+    elif is_used_up(standing):
+        lines.append(_budget_line(sweep, standing, extend))
     lines += standing.remarks
     if standing.best is None:
         lines += ["no trial finished", *health_lines(None, standing.counts.diagnoses)]
@@ -79,6 +87,28 @@ def outcome_lines(sweep: Sweep, standing: Standing, home: Home) -> list[str]:
         f"mlflow    {masked(home.tracking_uri)}",
         f"logs      {home.logs / sweep.name}",
     ]
+
+
+def is_used_up(standing: Standing) -> bool:
+    """Whether a sweep ended because its budget of trials is used up."""
+    early = standing.reason or standing.interrupted or standing.error
+    return not early and standing.done >= standing.trials
+
+
+def more_trials(sweep: Sweep, standing: Standing) -> int:
+    """Return how many trials more are worth asking for: as many again, as far as there are configurations; 0: none."""
+    if not is_used_up(standing):
+        return 0
+    size = size_of(sweep.space) if sweep.duplicates == "skip" else None
+    return standing.trials if size is None else max(0, min(standing.trials, size - standing.done))
+
+
+def _budget_line(sweep: Sweep, standing: Standing, extend: str) -> str:
+    before = "" if standing.counts.ended_here else ", so nothing was trained now"
+    used = f"the budget of {counted(standing.trials, 'trial')} is used{before}"
+    if more := more_trials(sweep, standing):
+        return f"{used}; {extend.format(more)} gives {more:,} more"
+    return f"{used}, and each configuration of the space was tried"
 
 
 def home_options(home: Home) -> str:

@@ -7,7 +7,7 @@ come from here. A section that a Sweep holds with more filled in (Metric, Budget
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -309,6 +309,25 @@ SERVICE_KEYS = (
     "project", "entity", "controller", "job", "image_uri", "scheduler", "launch", "imports", "apiVersion", "kind",
 )  # fmt: skip
 SERVICE_KEYS_OF_METRIC = ("impute", "impute_while_running")  # what its search makes of runs that failed or still run
+
+
+def replaced_by(path: Sequence[str | int]) -> frozenset[str]:
+    """Return the keys of a parameter that a key replaces when it is set by itself: a constant, choices and a range are
+    three ways to say what a parameter is. path: of the key that is set; () of any that is none of these."""
+    rest = tuple(path)
+    while len(rest) > 2 and rest[0] == "parameters":  # of a group's parameter the group, then its own
+        rest = rest[2:]
+    if len(path) < 3 or len(rest) != 1:
+        return frozenset()
+    return _REPLACED.get(str(rest[0]), frozenset())
+
+
+_RANGE, _CHOICES = frozenset({"min", "max", "q", "distribution"}), frozenset({"values", "probabilities"})
+_REPLACED = {
+    "value": _CHOICES | _RANGE,
+    "values": _RANGE | {"value"},
+    **dict.fromkeys(("min", "max"), _CHOICES | {"value"}),
+}
 
 
 def long_form(key: str, value: Any) -> Any:

@@ -41,6 +41,8 @@ class Named:
     repeats: int = 1  # seeds that each trial is trained with
     reports: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # where a program's are, besides its lines
     packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
+    space: Space | None = None  # what its trials get; None: nobody asks whether it reads all of that
+    epochs: int | None = None  # of a trial, where the space does not say it
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,11 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         budget=limits,
         command=tuple(keys["command"] or ()),
         data=inspection.data if inspection.data is not None else keys["data"],
-        written=AsWritten(keys["data"], sources=inspection.sources),
+        written=AsWritten(
+            keys["data"],
+            sources=inspection.sources,
+            places={name: source.locate(Fault("", place)) for name, place in parsed.places.items()},
+        ),
         method=_method(keys),
         baselines=tuple(baselines),
         description=keys["description"] or "",

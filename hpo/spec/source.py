@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.spec.faults import ConfigPath, Fault, SpecError
-from hpo.spec.grammar import long_form
+from hpo.spec.grammar import long_form, replaced_by
 from hpo.spec.yaml_text import MOST_BYTES, Unreadable, plain
 
 
@@ -97,7 +97,8 @@ def set_key(source: Source, key: str, value: Any, origin: str) -> Fault | None:
     """Set one key in place. origin: where the user said so, for faults. Return a fault if there is no such place.
 
     Dots go down into mappings and lists: `budget.trials`, `baselines.0.optimizer`. A key that holds dots itself is
-    found before it is split, and a nested parameter by its dotted name.
+    found before it is split, and a nested parameter by its dotted name. What says otherwise what a parameter is
+    (`values` beside a new `value`) goes.
     """
     container: Any = source.data
     path: ConfigPath = ()
@@ -122,6 +123,8 @@ def set_key(source: Source, key: str, value: Any, origin: str) -> Fault | None:
             changed = changed or path
         container = container[part]
     container[part] = value
+    for other in replaced_by(path) if isinstance(container, dict) else ():
+        container.pop(other, None)
     changed = changed or path
     source.lines = {known: line for known, line in source.lines.items() if known[: len(changed)] != changed}
     source.origins = {known: text for known, text in source.origins.items() if known[: len(changed)] != changed}

@@ -11,6 +11,7 @@ from typing import Any
 from hpo.section import Section
 from hpo.spec.conditions import same_params
 from hpo.spec.contract import RESAMPLED, Goal
+from hpo.spec.faults import Fault
 from hpo.spec.grammar import REFERENCES, Budget, Metric, PlainKeys, ReferenceName
 from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
@@ -63,13 +64,18 @@ class AsWritten:
 
     data: the file's section. overrides: what the command set besides the file, `key.path=value`; None: a script did.
     sources: the files of the objective's code and of the data, each with a digest. changed_ok: a study may go on though
-    they have changed.
+    they have changed. places: where each parameter stands, as a fault without a message.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] | None = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     changed_ok: bool = False
+    places: Mapping[str, Fault] = field(default_factory=dict)
+
+    def fault_at(self, parameter: str, message: str, remedy: str) -> Fault:
+        """Return a fault of a parameter, with its place."""
+        return dataclasses.replace(self.places.get(parameter, Fault("")), message=message, remedy=remedy)
 
 
 @dataclass(frozen=True)

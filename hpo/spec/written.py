@@ -1,10 +1,37 @@
-"""Parameters as a sweep file writes them: the reverse of hpo.spec.parameters."""
+"""Parameters and values as a sweep file writes them: the reverse of hpo.spec.parameters."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from hpo.spec.space import Categorical, Constant, Parameter, Range
+from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range
+from hpo.spec.yaml_text import in_one_line
+
+
+def parameter_of(name: str, entry: Mapping[str, Any]) -> Parameter:
+    """Return a parameter from its entry in Sweep.identity(), which leaves out what is None."""
+    facts = {key: value for key, value in entry.items() if key not in ("type", "when")}
+    domain: Domain
+    if entry["type"] == "constant":
+        domain = Constant(facts.get("value"))
+    elif entry["type"] == "categorical":
+        shares = facts.get("probabilities")
+        domain = Categorical(tuple(facts["values"]), tuple(shares) if shares else None)
+    else:
+        domain = Range(**facts)
+    return Parameter(name, domain, entry.get("when", {}))
+
+
+def in_words(value: Any) -> str:
+    """Return a value as people write it in a sweep file, on one line, to the last digit: `[adam, sgd]`, `1e-05`."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{in_words(key)}: {in_words(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(in_words, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    return in_one_line([value])[1:-1]  # text in quotes where it needs them inside of a list
 
 
 def entry_of(parameter: Parameter) -> dict[str, Any]:

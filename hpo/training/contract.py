@@ -97,11 +97,20 @@ def contract_of(task: TorchTask) -> Contract:
 _known: WeakKeyDictionary[type[TorchTask], dict[Kind, tuple[object, Contract]]] = WeakKeyDictionary()
 
 
+def applied_by_platform(kind: Kind) -> frozenset[str]:
+    """Return the hyperparameters that the training loop does by itself, whatever a task's `model` and `batch` read."""
+    registries = [registry for registry in _registries(kind) if registry is not ACTIVATIONS]
+    return frozenset(LOOP_PARAMETERS).union(*(registry.known() for registry in registries))
+
+
+def _registries(kind: Kind) -> list[Registry[Any]]:
+    first: list[Registry[Any]] = [OPTIMIZERS, LOSSES[kind], ACTIVATIONS, SCHEDULES, INITIALIZERS]
+    return first + target_registries(kind) + label_registries(kind) + threshold_registries(kind)
+
+
 def _contract_of(task: TorchTask) -> Contract:
     targets = target_registries(task.kind)
-    losses = LOSSES[task.kind]
-    registries: list[Registry[Any]] = [OPTIMIZERS, losses, ACTIVATIONS, SCHEDULES, INITIALIZERS, *targets]
-    registries += label_registries(task.kind) + threshold_registries(task.kind)
+    losses, registries = LOSSES[task.kind], _registries(task.kind)
     vocabulary = dict(LOOP_PARAMETERS)
     for registry in registries:
         vocabulary |= {name: replace(known, mixes=True) for name, known in registry.known().items()}

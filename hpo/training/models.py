@@ -146,7 +146,9 @@ def recurrent(params: Mapping[str, Any], features: Sequence[int], outputs: int) 
     """
     from hpo.training.layers import Recurrent, SqueezeLast  # loads Torch
 
-    chosen = {name: known.default for name, known in RECURRENT_PARAMETERS.items() if known is not None} | dict(params)
+    chosen = {name: known.default for name, known in RECURRENT_PARAMETERS.items() if known is not None}
+    # By their names: what is taken all at once nobody can tell from what is read (hpo/objective/unread.py).
+    chosen |= {name: params[name] for name in (*chosen, "hidden_units", "dropout") if name in params}
     widths = layer_widths(chosen)
     if not widths:
         raise ValueError("hidden_layers must have a recurrent layer at least")

@@ -107,7 +107,8 @@ class TorchTask:
     """Hyperparameters of the task's own, besides the vocabulary's; a name of the vocabulary overrides its facts
     (say, another default). None takes a name out of the contract, with all that requires it: a model without dropout
     says {"dropout": None}, a model that is no `mlp` at all says {**dict.fromkeys(MODEL_PARAMETERS), ...}. A sweep file
-    that names it is then refused, instead of searching what has no effect."""
+    that names it is then refused, instead of searching what has no effect. What is in the contract `model` or `batch`
+    has to read: before a study's first trial, a file that names anything else is refused (hpo/objective/unread.py)."""
 
     def check_data(self, data: Mapping[str, Any]) -> list[Fault]:
         """Return what is wrong with the sweep file's `data` section, before anything is trained or recorded.

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import optuna
 import pytest
+from commands import all_commands
 
 from .support import Hpo
 
@@ -95,10 +97,42 @@ baselines: [{a: y}]
 
 
 def test_list_of_an_empty_home(hpo: Hpo, tmp_path: Path) -> None:
-    for arguments in ((), ("--home", str(tmp_path / "nowhere"))):
+    there = tmp_path / "there"
+    there.mkdir()
+    for arguments in ((), ("--home", str(there))):
         outcome = hpo("list", *arguments)
         assert outcome.code == 0 and outcome.out.startswith("no study in ")
-    assert not Path("mlruns").exists() and not (tmp_path / "nowhere").exists()
+        assert hpo("list", "--json", *arguments).out == "[]\n"
+    assert not Path("mlruns").exists() and not list(there.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--home", "there is no folder {}"), ("--storage", "there is no journal file {}")]
+)
+def test_list_of_a_place_that_is_not_there(hpo: Hpo, tmp_path: Path, option: str, said: str) -> None:
+    for more in ((), ("--json",)):
+        outcome = hpo("list", option, str(tmp_path / "typo"), *more)
+        assert outcome.code == 2 and outcome.err.startswith(f"hpo: {said.format(tmp_path / 'typo')} (")
+        assert outcome.out == "" and not (tmp_path / "typo").exists()
+
+
+def test_a_list_that_is_piped_is_whole(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpo.ledger.study.home import Home, open_storage
+
+    monkeypatch.setenv("COLUMNS", "40")
+    names = ["a study [bold]of[/bold] " + "mine " * 30 + "é", "short"]
+    for name in names:
+        study = optuna.create_study(study_name=name, storage=open_storage(Home(tmp_path)))
+        study.add_trial(optuna.trial.create_trial(value=-1.234567e-08))
+    outcome = hpo("list", "--home", str(tmp_path))
+    assert outcome.code == 0
+    head, *lines = outcome.out.splitlines()
+    assert head.split() == ["study", "metric", "best", "complete", "pruned", "failed", "running", "latest"]
+    assert sorted(line.partition("  ")[0] for line in lines) == sorted(names)
+    assert all(" -1.23457e-08  1 " in line and line == line.rstrip() for line in lines)
+    found = json.loads(hpo("list", "--json", "--home", str(tmp_path)).out)
+    assert sorted(each["study"] for each in found) == sorted(names)
+    assert found[0]["best"] == {"number": 0, "value": -1.234567e-08} and found[0]["trials"]["complete"] == 1
 
 
 def test_best_of_an_unknown_study(hpo: Hpo) -> None:
@@ -124,8 +158,9 @@ def test_help_and_version(hpo: Hpo) -> None:
         assert outcome.code == 0
         assert all(f"  {name} " in outcome.out for name in ("sweep", "check", "list", "best", "ui", "data", "schema"))
     assert hpo("--version").code == 0
-    for name in ("sweep", "check", "list", "best", "ui", "data", "schema"):
-        assert hpo(name, "--help").code == 0
+    for name in all_commands():
+        outcome = hpo(*name.split(), "--help")
+        assert outcome.code == 0 and "\\b" not in outcome.out and "\b" not in outcome.out, name
 
 
 @pytest.mark.parametrize("arguments", [["schema"], ["check", "binary"], ["--help"]])

@@ -188,7 +188,7 @@ def test_a_study_with_another_space_is_refused_and_left_alone(place: Place):
     other = place.write("parabola", parameters={"x": {"min": -5.0, "max": 9.0}, "y": {"values": [1, 2]}})
     done = place.run("sweep", other)
     assert done.returncode == 2
-    assert "parameters.x.high: the study has 5.0, the file has 9.0" in done.stderr
+    assert "parameters.x.max: the study has 5.0, the file has 9.0" in done.stderr
     assert "parameters.y" in done.stderr
     assert "-o name=" in done.stderr
     assert "Traceback" not in done.stderr

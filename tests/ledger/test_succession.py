@@ -10,11 +10,13 @@ from typing import Any
 import optuna
 import pytest
 
+from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.book import StudyBook, facts_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome, TrialRecord, record_of
-from hpo.ledger.study.space_change import fits, obstacles
+from hpo.ledger.study.space_change import differences, fits, obstacles
 from hpo.ledger.succession import StudyChoice, begin_successor, choose_study
+from hpo.review.studies import left_open
 from hpo.search import distributions
 from hpo.search.distributions import decode_params
 from hpo.search.searcher import Searcher
@@ -186,8 +188,8 @@ def test_a_successor_starts_from_the_results(home: Home, old: StudyBook):
     choice, notes = succeed(WIDER, home)
     assert choice.sweep.name == "s.2"
     assert notes == [
-        "the file has changed since study 's' began:\n  parameters.x.high: the study has 1.0, the file has 5.0",
-        "it goes on as study 's.2', with 3 of 3 trials",
+        "the file has changed since study 's' began:\n  parameters.x.max: the study has 1.0, the file has 5.0",
+        "it goes on as study 's.2', with 3 of 3 trials; its budget counts new trials: 9",
     ]
     copies, originals = trials(home, "s.2"), trials(home, "s")
     assert [copy.number for copy in copies] == [0, 1, 2]
@@ -215,16 +217,22 @@ def test_the_changed_file_goes_on_there_and_may_change_again(home: Home, old: St
     widest = make_sweep(OPTIMIZER, Parameter("x", Range(-5.0, 5.0)), MOMENTUM)
     assert succeed(widest, home)[0].sweep.name == "s.3"
     assert trials(home, "s.3")[2].user_attrs["copied_from"] == {"study": "s.2", "number": 2}
-    for sweep, successor in ((OLD, "s.2"), (WIDER, "s.3")):
-        with pytest.raises(UserError, match=f"went on with another space as '{successor}' .*-o name=s-again"):
-            choose_study(sweep, home)
+    interrupted = TrialRecord(7, ADAM, 7, 3, 0.0, outcome=Outcome("failed", interrupted=True))
+    assert not left_open(attributes(home, "s"), [interrupted])
+    for sweep, study, successor in ((OLD, "s", "s.2"), (WIDER, "s.2", "s.3")):
+        choice, (note,) = succeed(sweep, home)
+        assert (choice.sweep.name, choice.predecessor) == (study, "")
+        assert f"the file of study {study!r}, which went on with another space as {successor!r}" in note
+        assert left_open(attributes(home, study), [interrupted])  # it is taken up again
+    assert choose_study(widest, home).sweep.name == "s.3"
     assert choose_study(replace(OLD, name="other"), home).sweep.name == "other"
 
 
 def test_trials_outside_are_left_out_and_counted(home: Home, old: StudyBook):
     narrow = make_sweep(OPTIMIZER, X, MOMENTUM, forbid=({"optimizer": "sgd"},))
     _, notes = succeed(narrow, home)
-    assert notes[-1] == "it goes on as study 's.2', with 2 of 3 trials; 1 outside the changed space are left out"
+    kept = "it goes on as study 's.2', with 2 of 3 trials; 1 outside the changed space are left out"
+    assert notes[-1] == f"{kept}; its budget counts new trials: 9"
     assert [trial.params["optimizer"] for trial in trials(home, "s.2")] == ["adam", "adam"]
 
 
@@ -237,14 +245,114 @@ def test_a_space_without_any_of_the_trials_is_refused_and_leaves_nothing(home: H
     assert "successor" not in attributes(home, "s")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        (X, None, ["parameters.x: the study has {min: 0.0, max: 1.0}, the file has none"]),
+        (None, X, ["parameters.x: the study has none, the file has {min: 0.0, max: 1.0}"]),
+        (
+            Range(1e-5, 1.0, log=True),
+            Range(1e-4, 1.0),
+            [
+                "parameters.p.distribution: the study has log_uniform_values, the file has none",
+                "parameters.p.min: the study has 1e-05, the file has 0.0001",
+            ],
+        ),
+        (
+            Range(1, 8, integer=True),
+            Range(1.0, 8.0),
+            ["parameters.p: the study has {min: 1, max: 8}, the file has {min: 1.0, max: 8.0}"],
+        ),
+        (
+            Constant(True),
+            Categorical((True, "true", None, [4, 2], "a, b")),
+            ['parameters.p: the study has {value: true}, the file has {values: [true, "true", null, [4, 2], "a, b"]}'],
+        ),
+        (
+            Categorical(("a", "b"), (0.25, 0.75)),
+            Categorical(("a", "b")),
+            ["parameters.p.probabilities: the study has [0.25, 0.75], the file has none"],
+        ),
+        (
+            Categorical(tuple(range(200))),
+            Categorical(tuple(range(1, 201))),
+            ["parameters.p.values: only the study has [0], only the file has [200]"],
+        ),
+        (
+            Categorical(tuple(range(200))),
+            Categorical(tuple(range(199, -1, -1))),
+            ["parameters.p.values: the same, in another order"],
+        ),
+    ],
+)
+def test_differences_are_said_in_the_words_of_a_file(old: Any, new: Any, lines: list[str]):
+    parameters = [
+        [each if isinstance(each, Parameter) else Parameter("p", each)] if each else [] for each in (old, new)
+    ]
+    before, after = (make_sweep(OPTIMIZER, *each).identity() for each in parameters)
+    assert [line.replace("'", '"') for line in differences(before, after)] == lines
+    assert list(differences(before, before)) == []
+
+
+def test_conditions_clauses_and_keys_are_said_so_too():
+    strict = make_sweep(OPTIMIZER, X, replace(MOMENTUM, when={}), forbid=({"optimizer": "sgd", "x": {">": 0.5}},))
+    changed = replace(strict, repeats=3, written=AsWritten({"csv": "b.csv", "target": "y"}), budget=Limits(9, epochs=4))
+    assert list(differences(OLD.identity(), changed.identity())) == [
+        "data.csv: the study has none, the file has b.csv",
+        "data.target: the study has none, the file has y",
+        "budget.epochs: the study has 3, the file has 4",
+        "parameters.momentum.when: the study has {optimizer: sgd}, the file has none",
+        "forbid: only the file has {optimizer: sgd, x: {'>': 0.5}}",
+        "repeats: the study has 1, the file has 3",
+    ]
+    others = [
+        replace(OLD, space=replace(OLD.space, forbid=each)) for each in (({"x": 1}, {"x": 2}), ({"x": 2}, {"x": 1}))
+    ]
+    assert list(differences(others[0].identity(), others[1].identity())) == [
+        "forbid: the clauses stand in another order"
+    ]
+
+
+def budget(home: Home, sweep: Sweep) -> tuple[int, int]:
+    """Return the trials that a sweep's study has, and those that it goes on to."""
+    choice, _ = succeed(sweep, home)
+    ledger = Ledger(choice.sweep, home, storage=choice.storage)
+    try:
+        return ledger.done, ledger.sweep.budget.trials
+    finally:
+        ledger.abandon()
+
+
+def test_the_budget_of_a_successor_counts_new_trials(home: Home, old: StudyBook):
+    assert budget(home, WIDER) == (3, 12)
+    assert budget(home, WIDER) == (3, 12)  # and goes on to do so
+    assert budget(home, replace(WIDER, budget=Limits(20, epochs=3))) == (3, 23)
+    assert attributes(home, "s.2")["sweep"]["budget"]["trials"] == 12
+    assert budget(home, OLD) == (3, 9)
+    StudyBook(replace(WIDER, name="s.2"), home).set_attribute("uncounted", 0)  # one that an older release made
+    assert budget(home, WIDER) == (3, 9)
+
+
+def test_a_grid_has_no_more_than_its_size(home: Home, old: StudyBook):
+    quarters = Parameter("x", Range(0.0, 1.0, step=0.25))
+    space = make_sweep(Parameter("optimizer", Constant("adam")), quarters)
+    grid = replace(space, method="grid", budget=Limits(5, epochs=3))
+    assert budget(home, grid) == (1, 5)  # of which x=0.5 was there; 0.75 is a value, not an x
+
+
 def test_an_obstacle_is_refused_with_all_differences(home: Home, old: StudyBook):
     other = replace(WIDER, objective="other")
     with pytest.raises(UserError) as caught:
         choose_study(other, home)
     text = str(caught.value)
-    assert "objective: the study has 'm', the file has 'other'\n" in text
-    assert "parameters.x.high: the study has 1.0, the file has 5.0\n" in text
+    assert "objective: the study has m, the file has other\n" in text
+    assert "parameters.x.max: the study has 1.0, the file has 5.0\n" in text
     assert "-o name=s-2" in text
+    with pytest.raises(UserError) as caught:
+        choose_study(replace(OLD, metric=Target("score", "minimize")), home)
+    text = str(caught.value)
+    assert "  metric.goal: the study has maximize, the file has minimize\n" in text
+    assert "was minimized before" not in text  # which is a word for who has a study that minimizes
 
 
 @both
@@ -325,7 +433,7 @@ def test_a_study_that_took_two_choices_for_one_goes_on_with_each_as_itself(home:
     assert kept == ["true", "true", 1, "[64]", "[64]", "true"]
     choice, notes = succeed(ODD, home)
     assert notes[0] == "study 's' keeps choices of p otherwise than they are kept now, all different"
-    assert notes[-1] == "it goes on as study 's.2', with 5 of 5 trials"
+    assert notes[-1] == "it goes on as study 's.2', with 5 of 5 trials; its budget counts new trials: 9"
     copies = trials(home, "s.2")
     assert [trial.params["p"] for trial in copies] == ["true", '"true"', "1", '"[64]"', "[64]"]
     assert [decode_params(ODD.space, trial.params) for trial in copies] == configurations[:5]

@@ -425,9 +425,9 @@ READERS: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
     "pop": (lambda params: (params.pop("a"), params.pop("zz", 1)), {"a"}),
     "setdefault": (lambda params: params.setdefault("a", 5), {"a"}),
     "nothing": (lambda params: None, set()),
-    "in": (lambda params: "a" in params, set()),
+    "in": (lambda params: "a" in params, {"a"}),  # what follows from it may be an effect
     "len": (lambda params: len(params), set()),
-    "keys": (lambda params: sorted(params.keys()), set()),
+    "keys": (lambda params: sorted(params.keys()), {"a", "b", "c"}),  # as `**` begins
     "**": (lambda params: (lambda **named: named)(**params), {"a", "b", "c"}),
     "{**}": (lambda params: {**params}, {"a", "b", "c"}),
     "dict": (lambda params: dict(params), {"a", "b", "c"}),
@@ -473,9 +473,11 @@ def test_the_seed_need_not_be_read() -> None:
 
 def test_tracked_params_are_a_dict() -> None:
     params = TrackedParams({"a": 1})
-    assert isinstance(params, dict) and params == {"a": 1}
+    assert isinstance(params, dict)
     params["b"] = 2
     assert params.read == set()
+    assert params == {"a": 1, "b": 2}
+    assert params.read == {"a", "b"}
     with pytest.raises(KeyError):
         params["c"]
 

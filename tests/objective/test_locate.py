@@ -114,6 +114,7 @@ def test_what_a_file_defines_can_be_pickled(folders: tuple[Path, Path]) -> None:
             "there is no module 'objectives.binry' (shipped: objectives.binary, objectives.cifar10, obj",
         ),
         ("nowhere.py", "there is no file nowhere.py (looked in "),
+        ("/nowhere.py", "there is no file /nowhere.py"),
         ("names.py:trian", "names.py has no attribute 'trian' (did you mean 'train'?)"),
         ("names:trian", "names has no attribute 'trian' (did you mean 'train'?)"),
         ("names.py", "names.py has no attribute 'objective' (one of: other, train)"),
@@ -127,6 +128,11 @@ def test_what_is_not_there(folders: tuple[Path, Path], reference: str, message: 
     (folders[1] / "names.py").write_text("def train(trial): ...\ndef other(trial): ...\ndef _own(trial): ...\nX = 1\n")
     (folders[1] / "empty.py").write_text("")
     assert refused(reference, folders[1]).startswith(message)
+
+
+def test_a_folder_that_is_two_is_said_once(folders: tuple[Path, Path]) -> None:
+    assert refused("nowhere.py", Path()).endswith(f"(looked in {Path.cwd()})")
+    assert refused("nowhere.py", folders[1]).endswith(f"(looked in {Path.cwd()} and {folders[1]})")
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,33 @@ def test_a_value_that_is_no_mapping_is_not_replaced_in_silence(faults: Faults, v
     assert any("budget: must be a mapping" in fault for fault in found)
 
 
+@pytest.mark.parametrize(
+    ("entry", "texts", "found"),
+    [
+        ("{values: [1, 2], probabilities: [0.5, 0.5]}", ["value=3"], "{value: 3}"),
+        ("{min: 0, max: 9, q: 3, distribution: int_uniform}", ["value=3"], "{value: 3}"),
+        ("{min: 1, max: 9, distribution: log_uniform_values}", ["values=[3, 4]"], "{values: [3, 4]}"),
+        ("{values: [1, 2], distribution: categorical}", ["values=[3, 4]"], "{values: [3, 4]}"),
+        ("{values: [1, 2], description: why}", ["min=3", "max=4"], "{min: 3, max: 4}"),
+        ("{value: 1}", ["max=4", "min=3"], "{min: 3, max: 4}"),
+        ("{value: 1}", ["min=3", "max=4", "value=2"], "{value: 2}"),
+        ("{min: 0, max: 9}", ["max=4"], "{min: 0, max: 4}"),
+        ("{value: {min: 0, values: 2}}", ["value.min=1"], "{value: {min: 1, values: 2}}"),  # a mapping for a value
+    ],
+)
+def test_one_way_to_say_what_a_parameter_is_replaces_another(load: Load, entry: str, texts: list[str], found: str):
+    expected = load(f"parameters: {{x: {found}}}").space
+    assert load(f"parameters: {{x: {entry}}}", *(f"parameters.x.{text}" for text in texts)).space == expected
+    nested = "parameters: {{g: {{parameters: {{value: {}}}}}}}"  # a parameter by that name
+    overrides = [f"parameters.g.parameters.value.{text}" for text in texts]
+    assert load(nested.format(entry), *overrides).space == load(nested.format(found)).space
+
+
+def test_what_the_override_lacks_is_its_own_fault(faults: Faults) -> None:
+    [fault] = faults("parameters: {x: {values: [1, 2]}}", "parameters.x.min=3")
+    assert fault.endswith("parameters.x: the key 'max' is missing: a range needs both")
+
+
 def test_a_later_override_wins(load: Load, faults: Faults) -> None:
     assert load("seed: 1", "seed=2", "seed=3").seed == 3
     assert load("early_terminate: asha", "early_terminate={type: median}", "early_terminate.n_startup_trials=7")

@@ -33,7 +33,7 @@ from hpo.engines.ray.outbox import Outbox
 from hpo.engines.ray.pool import ActorPool
 from hpo.engines.ray.supervisor import Supervisor
 from hpo.engines.ray.versions import versions
-from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured
+from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured, Unread
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
@@ -180,7 +180,7 @@ class RayEngine:
             self._outbox.add(fact)
         elif isinstance(fact, Note) and not fact.warning:
             self._outbox.note(fact.text)  # each worker says the same of its data
-        elif isinstance(fact, Note | Artifact | ReferenceMeasured):
+        elif isinstance(fact, Note | Artifact | ReferenceMeasured | Unread):
             self._outbox.add(fact)
         elif isinstance(fact, CheckpointContent):
             self._keep_checkpoint(actor, fact)

@@ -22,7 +22,8 @@ class StudyBudget:
         self._ownership = ownership
         self._shared = shared
         self._extension: dict[str, Any] | None = book.attributes.get(extension.ATTRIBUTE)
-        self.sweep = _with_trials(sweep, extension.extended(self._extension, sweep.budget.trials))
+        uncounted = int(book.attributes.get(extension.UNCOUNTED, 0))
+        self.sweep = _with_trials(sweep, extension.extended(self._extension, sweep.budget.trials, uncounted))
 
     def extend(self, trials: int, done: int) -> bool:
         """Set the budget to so many trials more than the `done` ones. If the study was extended by as many before, and

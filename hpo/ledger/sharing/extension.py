@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 ATTRIBUTE = "extension"  # of the study
+UNCOUNTED = "uncounted"  # of a study: trials that it began with, besides those that its file's budget counts
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ class Extension:
         return asdict(self)
 
 
-def extended(noted: Mapping[str, Any] | None, budget: int) -> int:
-    """Return the budget that a study goes on to. noted: the attribute; budget: the file's."""
+def extended(noted: Mapping[str, Any] | None, budget: int, uncounted: int = 0) -> int:
+    """Return how many trials a study goes on to. noted: the attribute; budget: the file's; uncounted: trials that are
+    there besides those that the budget counts."""
     if noted is None or noted["file"] != budget:
-        return budget
-    return max(budget, int(noted["to"]))
+        return budget + uncounted
+    return max(budget + uncounted, int(noted["to"]))
 
 
 def close(noted: dict[str, Any] | None, done: int) -> dict[str, Any] | None:

@@ -268,7 +268,7 @@ def facts_of(sweep: Sweep, study_id: str) -> dict[str, Any]:
 def another_definition(sweep: Sweep, study: str, lines: Sequence[str]) -> UserError:
     """Return the error that a file and a study differ. lines: one a difference."""
     shown = "\n".join(f"  {line}" for line in lines[:_MOST_LINES])
-    if any(line.startswith("metric.goal: ") for line in lines):
+    if any(line.startswith("metric.goal: the study has minimize") for line in lines):
         shown += "\n  (a metric without a goal was minimized before: with `metric.goal: minimize` such a study goes on)"
     return UserError(
         f"{sweep.source}: the study {study!r} exists with another definition:\n{shown}\n"

@@ -16,8 +16,9 @@ from hpo.ledger.study.references import REFERENCES
 from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.grammar import ReportKeys
-from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space
+from hpo.spec.space import Space
 from hpo.spec.sweep import AsWritten, Limits, Sweep, Target
+from hpo.spec.written import parameter_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -83,7 +84,7 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         raise UserError(f"the study {name!r} was not made by hpo")
     known = {field.name for field in dataclasses.fields(Limits)}
     metric = identity["metric"]
-    parameters = (_parameter(key, entry) for key, entry in identity["parameters"].items())
+    parameters = (parameter_of(key, entry) for key, entry in identity["parameters"].items())
     return Sweep(
         name=name,
         source=Path(attributes.get("origin", {}).get("source", "")),
@@ -103,17 +104,3 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         baselines=tuple(config["baselines"]),
         confirms=attributes.get(CONFIRMS),
     )
-
-
-def _parameter(name: str, entry: Mapping[str, Any]) -> Parameter:
-    """Return a parameter from its entry in Sweep.identity(), which leaves out what is None."""
-    facts = {key: value for key, value in entry.items() if key not in ("type", "when")}
-    domain: Domain
-    if entry["type"] == "constant":
-        domain = Constant(facts.get("value"))
-    elif entry["type"] == "categorical":
-        shares = facts.get("probabilities")
-        domain = Categorical(tuple(facts["values"]), tuple(shares) if shares else None)
-    else:
-        domain = Range(**facts)
-    return Parameter(name, domain, entry.get("when", {}))

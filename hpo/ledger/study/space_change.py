@@ -2,25 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hpo.spec.conditions import same
+from hpo.spec.conditions import Clause, same
+from hpo.spec.faults import shortened
 from hpo.spec.space import Categorical, Constant, Domain, Range, Space
+from hpo.spec.written import entry_of, in_words, parameter_of
 
 _FIXED = ("objective", "program", "command", "data", "metric", "epochs", "repeats", "report")  # of Sweep.identity()
 _UNSAID = {"repeats": 1}  # what it means where an identity does not say it
+_CALLED = {"epochs": "budget.epochs"}  # what a file calls it
+_NONE = "none"
+_LONGEST = 200  # characters of a value
 
 
-def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
-    """Yield one line a difference between two plain structures."""
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one line a difference between the Sweep.identity() of a study and of a file, in the words of a file."""
+    for key in dict.fromkeys([*theirs, *ours]):
+        if key == "parameters":
+            parameters = theirs.get(key, {}), ours.get(key, {})
+            for name in dict.fromkeys([*parameters[0], *parameters[1]]):
+                yield from _in_parameter(name, *(each.get(name) for each in parameters))
+        elif key == "forbid":
+            yield from _in_clauses(theirs.get(key) or [], ours.get(key) or [])
+        else:
+            unsaid = _UNSAID.get(key)
+            yield from _between(_CALLED.get(key, key), theirs.get(key, unsaid), ours.get(key, unsaid))
+
+
+def _between(path: str, theirs: Any, ours: Any) -> Iterator[str]:
+    """Yield a line for each key under which two values of a file differ."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         for key in dict.fromkeys([*theirs, *ours]):
-            where = f"{path}.{key}" if path else str(key)
-            unsaid = _UNSAID.get(where)
-            yield from differences(theirs.get(key, unsaid), ours.get(key, unsaid), where)
+            yield from _between(f"{path}.{key}", theirs.get(key), ours.get(key))
     elif not same(theirs, ours):
-        yield f"{path}: the study has {theirs!r}, the file has {ours!r}"
+        yield _line(path, theirs, ours)
+
+
+def _line(path: str, theirs: Any, ours: Any) -> str:
+    texts = [_NONE if value is None or value == [] else in_words(value) for value in (theirs, ours)]
+    if max(map(len, texts)) > _LONGEST and isinstance(theirs, list) and isinstance(ours, list):
+        sides = {"study": _without(theirs, ours), "file": _without(ours, theirs)}
+        told = [f"only the {who} has {shortened(in_words(only))}" for who, only in sides.items() if only]
+        return f"{path}: {', '.join(told) or 'the same, in another order'}"
+    study, file = map(shortened, texts)
+    return f"{path}: the study has {study}, the file has {file}"
+
+
+def _in_parameter(name: str, theirs: Mapping[str, Any] | None, ours: Mapping[str, Any] | None) -> Iterator[str]:
+    if same(theirs, ours):
+        return
+    path = f"parameters.{name}"
+    old, new = (None if each is None else entry_of(parameter_of(name, each)) for each in (theirs, ours))
+    forms = [next((key for key in ("value", "values", "min") if key in each), "") for each in (old, new) if each]
+    if old is None or new is None or len(set(forms)) > 1:
+        yield _line(path, old, new)
+        return
+    lines = [
+        _line(f"{path}.{key}", old.get(key), new.get(key))
+        for key in dict.fromkeys([*old, *new])
+        if not same(old.get(key), new.get(key))
+    ]
+    yield from lines or [_line(path, old, new)]  # 1 and 1.0, say: one of them has whole numbers only
+
+
+def _in_clauses(theirs: Sequence[Clause], ours: Sequence[Clause]) -> Iterator[str]:
+    sides = {"study": _without(theirs, ours), "file": _without(ours, theirs)}
+    for who, clauses in sides.items():
+        yield from (f"forbid: only the {who} has {shortened(in_words(clause))}" for clause in clauses)
+    if not any(sides.values()) and not same(theirs, ours):
+        yield "forbid: the clauses stand in another order"
+
+
+def _without(some: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    return [value for value in some if not any(same(value, other) for other in others)]
 
 
 def obstacles(theirs: Mapping[str, Any], ours: Mapping[str, Any], old: Space, new: Space) -> list[str]:
@@ -38,7 +94,7 @@ def obstacles(theirs: Mapping[str, Any], ours: Mapping[str, Any], old: Space, ne
             if not new[name].when:
                 lines.append(f"parameters.{name}: no trial of the study has it, the file always does")
         elif not _share_values(old[name].domain, new[name].domain):
-            lines += differences(theirs["parameters"][name], ours["parameters"][name], f"parameters.{name}")
+            lines += _in_parameter(name, theirs["parameters"][name], ours["parameters"][name])
     return lines
 
 

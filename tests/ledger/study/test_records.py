@@ -94,7 +94,7 @@ def test_an_outcome_is_in_the_study_before_the_state(book: StudyBook):
 
 def test_another_space_is_refused_with_the_differences(book: StudyBook, tmp_path: Path):
     space = Space((Parameter("x", Range(0.0, 2.0)),))
-    with pytest.raises(UserError, match=r"(?s)parameters\.x\.high: the study has 1\.0, the file has 2\.0.*-o name="):
+    with pytest.raises(UserError, match=r"(?s)parameters\.x\.max: the study has 1\.0, the file has 2\.0.*-o name="):
         StudyBook(make_sweep(space=space), Home(tmp_path))
     StudyBook(make_sweep(budget=Limits(50), method="random", seed=9), Home(tmp_path))  # these may change
 
