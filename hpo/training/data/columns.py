@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import UserError, did_you_mean
-from hpo.training.data.csv_check import MISSING, clip, listed
+from hpo.training.data.csv_rows import MISSING, clip, listed
+from hpo.training.data.spelling import NumberSpelling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,16 @@ class NumberColumn:
     truths: bool
     median: float | None  # fills the gaps; None: no training row has a number, so the column is left out
     marks_gaps: bool  # whether another feature says where the gaps are: training rows had some
+    spelling: NumberSpelling | None = None  # None: as Python reads numbers
+
+    def values(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the finite numbers of a cleaned table; NaN for gaps and for what is none."""
+        return number_values(table[self.name], self.truths, self.spelling)
+
+    @staticmethod
+    def restored(plain: Mapping[str, Any]) -> NumberColumn:
+        spelling = plain.get("spelling")  # earlier releases had none
+        return NumberColumn(**{**plain, "spelling": NumberSpelling(**spelling) if spelling else None})
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class FittedColumns:
         return FittedColumns(
             target=plain["target"],
             separator=plain["separator"],
-            numbers=tuple(NumberColumn(**each) for each in plain["numbers"]),
+            numbers=tuple(map(NumberColumn.restored, plain["numbers"])),
             texts=tuple(
                 TextColumn(each["name"], tuple(each["categories"]), tuple(each["rare"])) for each in plain["texts"]
             ),
@@ -116,7 +127,7 @@ class FittedColumns:
         )
 
     def _scaled(self, table: pd.DataFrame) -> NDArray[np.float64]:
-        values = {column: number_values(table[column.name], column.truths) for column in self.numbers}
+        values = {column: column.values(table) for column in self.numbers}
         kept = [
             np.where(np.isnan(found), column.median, found)
             for column, found in values.items()
@@ -153,8 +164,14 @@ class FittedColumns:
 
     def _oddities(self, table: pd.DataFrame) -> Iterator[str]:
         for column in self.numbers:
+            points = column.spelling is not None and column.spelling.thousands == "."
+            if points and _is_numeric(table[column.name]) and table[column.name].dtype.kind == "f":
+                yield (
+                    f"{clip(column.name)!r} comes as numbers, which are taken as they are; if its texts were spelled "
+                    "1.234 for 1234, as in training, read it as text"
+                )
             present = table[column.name].notna()
-            gaps = np.isnan(number_values(table[column.name], column.truths))
+            gaps = np.isnan(column.values(table))
             if odd := int((gaps & present).sum()):
                 what = "neither true nor false" if column.truths else "no number"
                 first = clip(str(table[column.name][gaps & present].iloc[0]))
@@ -182,19 +199,30 @@ def cleaned(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: _cleaned(table[name]) for name in table.columns}, index=table.index)
 
 
-def number_values(column: pd.Series[Any], truths: bool = False) -> NDArray[np.float64]:
-    """Return the finite numbers of a cleaned column; NaN for gaps and for what is none. truths: of true and false."""
+def number_values(
+    column: pd.Series[Any], truths: bool = False, spelling: NumberSpelling | None = None
+) -> NDArray[np.float64]:
+    """Return the finite numbers of a cleaned column; NaN for gaps and for what is none.
+
+    truths: of true and false. spelling: of its texts; None: as Python reads numbers.
+    """
     if truths:
         return np.asarray(_lower(column).map(_TRUTHS), dtype=np.float64)
-    numbers = to_numbers(column).to_numpy(dtype=np.float64, copy=True)
+    numbers = to_numbers(column, spelling).to_numpy(dtype=np.float64, copy=True)
     numbers[~np.isfinite(numbers)] = np.nan
     return np.asarray(numbers, dtype=np.float64)
 
 
-def to_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the numbers that a cleaned column says, which need not be finite; NaN for what is none."""
+def to_numbers(column: pd.Series[Any], spelling: NumberSpelling | None = None) -> pd.Series[Any]:
+    """Return the numbers that a cleaned column says, which need not be finite; NaN for what is none.
+
+    spelling: of its texts; None: as Python reads numbers. A column that pandas read as numbers is taken as it is.
+    """
     if _is_numeric(column):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+    if spelling is not None:
+        plain = {text: spelling.plain(str(text)) for text in column.dropna().unique()}
+        column = column.astype(object).map(plain)  # read below: the same bits as of a file with decimal points
     # As objects: pandas 3 reads its own strings one at a time, three times as slowly.
     return pd.to_numeric(column.astype(object), errors="coerce").astype(float)
 

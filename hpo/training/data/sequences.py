@@ -17,7 +17,9 @@ from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
-from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, header_of, no_column
+from hpo.training.data.csv_check import READING_OPTIONS, check_csv
+from hpo.training.data.csv_rows import header_of, no_column
+from hpo.training.data.kinds import TableRules, read_numbers
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.splitting import (
     MINIMUM_ROWS,
@@ -131,9 +133,10 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     The target's own past is among the features. Windows are split in the order of time; what fills gaps, scales and
     encodes is fitted on the rows that lie before the first target of validation.
     """
-    options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, **SCALE_OPTIONS, "separator": CSV_OPTIONS["separator"]})
+    options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, **SCALE_OPTIONS, **READING_OPTIONS})
     length, ahead, target = options["length"], options["horizon"], data["target"]
-    table, notes = _in_order(read_table(data["csv"], options["separator"]), target, data["time"])
+    rules = TableRules.of(options)
+    table, notes = _in_order(read_table(data["csv"], options["separator"]), target, data["time"], rules)
     windows = len(table) - length - ahead + 1
     if windows < MINIMUM_ROWS:
         raise UserError(
@@ -145,29 +148,31 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     if training < 1:
         raise UserError(f"data: validation and test leave none of the {windows} windows to train on")
     before = table[: training + length + ahead - 1]
-    columns, column_notes = fit_features(before, "", options["separator"], options["scale"], [data["time"]])
+    columns, column_notes = fit_features(before, "", rules, [data["time"]])
     fitted = FittedWindows(columns, length)
     x = fitted.cut(columns.apply(table))[:windows]
-    y = table[target].astype(float).to_numpy(dtype=np.float64)[length + ahead - 1 :]
+    numbers, told = read_numbers(table, target, rules.spelling)
+    y = numbers.to_numpy(dtype=np.float64)[length + ahead - 1 :]
     edges = (0, training), (training, training + validating), (training + validating, windows)
     train, validation, test = (to_split(x[start:stop], y[start:stop], "regression") for start, stop in edges)
     notes += [
         f"windows of {length} rows, each to predict {target!r} {ahead} ahead; its own past is among the features",
         f"split in the order of {data['time']!r}: {training} windows for training, then {validating} for validation, "
         f"then {testing} for the test",
+        *(note for note in told if note not in column_notes),
         *column_notes,
         f"{x.shape[2]} features in all, fitted on the rows before the first target of validation",
     ]
     return Splits(train, validation, test, 1, tuple(notes), preprocessing=fitted)
 
 
-def _in_order(table: pd.DataFrame, target: str, time: str) -> tuple[pd.DataFrame, list[str]]:
+def _in_order(table: pd.DataFrame, target: str, time: str, rules: TableRules) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows that have a target, in the order of time and without that column, and what there is to say."""
     notes = [f"read {len(table)} rows and {table.shape[1]} columns from the file"]
     kept = table.dropna(subset=[target])
     if len(kept) < len(table):
         notes.append(f"dropped {len(table) - len(kept)} rows whose target {target!r} is missing: time has a gap there")
-    when = pd.to_numeric(kept[time], errors="coerce")
+    when, _ = read_numbers(kept, time, rules.spelling)
     if when.isna().any():
         # No other format: of 02/03/2024 nobody knows which is the month, and a wrong order would show what comes later.
         when = pd.to_datetime(kept[time], errors="coerce", format="ISO8601", utc=True)

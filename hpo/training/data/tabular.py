@@ -7,7 +7,7 @@ are then learned from the training rows alone, so that nothing of validation or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,10 @@ from hpo.training.data.columns import (
     cleaned,
     number_values,
     text_values,
-    to_numbers,
 )
-from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels, clip, listed
+from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels
+from hpo.training.data.csv_rows import clip, listed
+from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import split_indices, split_note, to_split
 from hpo.training.task import Kind, Splits
@@ -41,26 +42,13 @@ else:
 
 __all__ = ["MAX_CATEGORIES", "check_csv", "load_csv"]
 
-MAX_CATEGORIES = 20  # one-hot columns of a text column; the rarer categories share the last
-_ROW_NUMBERS = frozenset({"", "id", "index", "row", "rownumber", "row_number", "unnamed: 0"})
-
-
-@dataclass
-class _TableColumns:
-    """What the training rows say the columns are."""
-
-    numbers: list[str] = field(default_factory=list)
-    truths: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
 
 def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Splits:
     """Read a table, split it, and turn its columns into numbers.
 
     data: `csv` (path), `target` (column), and optionally `weight` (a column) and CSV_OPTIONS: `validation` and `test`
-        (shares, default 0.2 each), `split`, `split_seed` (default 0), `scale`, `separator` (default a comma).
+        (shares, default 0.2 each), `split`, `split_seed` (default 0), `scale`, `separator` (default a comma), `decimal`
+        and `thousands` (the marks in numbers, default: as each column shows, see hpo.training.data.spelling).
     cut: as the task's `splits` was given it; None: one split for all trials.
     Rows without a target are dropped. Classes get the numbers 0, 1, ... in sorted order. Numbers: gaps are filled with
     the median and marked by a column of their own, then standardised. Text (and dates): one column a category,
@@ -68,6 +56,34 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
     that differs in every row, row numbers. The notes say in sentences which column went where.
     Raises SpecError with everything that `check_csv` finds, UserError if a feature or target is beyond float32.
     """
+    prepared = _prepare(data, kind, cut)
+    train, validation, test = (
+        to_split(x, prepared.y[rows], kind, None if prepared.weight is None else prepared.weight[rows])
+        for x, rows in zip(prepared.x, prepared.parts, strict=True)
+    )
+    outputs = len(prepared.classes) if kind == "multiclass" else 1
+    return Splits(train, validation, test, outputs, prepared.notes, prepared.classes, prepared.fitted)
+
+
+def describe_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> tuple[str, ...]:
+    """Return the notes of `load_csv`, without Torch. Raises what it raises."""
+    return _prepare(data, kind, cut).notes
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A table as numbers. x, parts: of train, validation and test; parts: the numbers of their rows in y and weight."""
+
+    x: list[NDArray[np.float32]]
+    y: NDArray[Any]
+    weight: NDArray[np.float64] | None
+    parts: tuple[NDArray[np.intp], ...]
+    fitted: FittedColumns
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
     faults = check_csv(data, kind)
     if faults:
         raise SpecError(faults, "data")
@@ -75,9 +91,14 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
     read = _read if cut is None else _read_once
     state = expanded(data["csv"]).stat()
     whole, read_notes = read(data["csv"], data["target"], options["separator"], (state.st_mtime_ns, state.st_size))
-    table, notes = whole.copy(deep=False), list(read_notes)
-    y, target_notes, classes = _target(table.pop(data["target"]), kind)
-    weight = table.pop(data["weight"]).astype(float).to_numpy(dtype=np.float64) if "weight" in data else None
+    table, notes, rules = whole.copy(deep=False), list(read_notes), TableRules.of(options)
+    y, target_notes, classes = _target(table, data["target"], kind, rules)
+    weight = None
+    if "weight" in data:
+        numbers, told = read_numbers(table, data["weight"], rules.spelling)
+        weight = numbers.to_numpy(dtype=np.float64)
+        target_notes += told
+    table = table.drop(columns=[data[key] for key in ("target", "weight") if key in data])
     shares = options["validation"], options["test"]
     parts = split_indices(y, kind, *shares, options["split_seed"], cut, options["split"])
     if weight is not None:
@@ -87,31 +108,26 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
     unused = [data["weight"]] if weight is not None else []
     train_rows = table.iloc[parts[0]]
-    fitted, column_notes = fit_features(train_rows, data["target"], options["separator"], options["scale"], unused)
+    fitted, column_notes = fit_features(train_rows, data["target"], rules, unused)
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
-    train, validation, test = (
-        to_split(part, y[rows], kind, None if weight is None else weight[rows])
-        for part, rows in zip(x, parts, strict=True)
-    )
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
-    notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
-    outputs = len(classes) if kind == "multiclass" else 1
-    return Splits(train, validation, test, outputs, tuple(notes), classes, fitted)
+    notes.append(f"{x[0].shape[1]} features in all, fitted on the {sizes[0]} training rows")
+    return _Prepared(x, y, weight, parts, fitted, classes, tuple(notes))
 
 
 def fit_features(
-    train: pd.DataFrame, target: str, separator: str, scale: bool = True, unused: Sequence[str] = ()
+    train: pd.DataFrame, target: str, rules: TableRules, unused: Sequence[str] = ()
 ) -> tuple[FittedColumns, list[str]]:
     """Return what turns a table into features, fitted on training rows without their target, and what it makes of which
-    column. scale: standardise. unused: columns of the file besides.
+    column. unused: columns of the file besides.
 
     Raises SpecError if no column is left to learn from.
     """
-    columns = _classify(train, scale)
+    columns = classify(train, rules)
     columns.dropped += unused
     if not (columns.numbers or columns.truths or columns.texts):
         raise SpecError([_nothing_left(columns)], "data")
-    return fit_columns(train, columns, target, separator, scale), columns.notes
+    return fit_columns(train, columns, target, rules), columns.notes
 
 
 def read_table(path: str, separator: str) -> pd.DataFrame:
@@ -147,10 +163,14 @@ def _read(csv: str, target: str, separator: str, state: tuple[int, int]) -> tupl
 _read_once = lru_cache(maxsize=1)(_read)  # what is cut anew for each fold, or for each trial
 
 
-def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:
+def _target(
+    table: pd.DataFrame, target: str, kind: Kind, rules: TableRules
+) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:
     """Return the targets as numbers, what was done to them, and the names of the classes, if there are any."""
     if kind == "regression":
-        return column.astype(float).to_numpy(dtype=np.float64), [], ()
+        numbers, notes = read_numbers(table, target, rules.spelling)
+        return numbers.to_numpy(dtype=np.float64), notes, ()
+    column = table[target]
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
@@ -160,78 +180,27 @@ def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str]
     return codes, notes, tuple(classes)
 
 
-def _classify(train: pd.DataFrame, scale: bool = True) -> _TableColumns:
-    """Decide by the training rows what each column is. scale: whether numbers will be standardised."""
-    columns = _TableColumns()
-    dropped: dict[str, list[str]] = {}
-    many: list[str] = []
-    strays: dict[str, str] = {}
-    for name in train.columns:
-        present = train[name].dropna()
-        numbers = to_numbers(present)
-        distinct = present.nunique()
-        if present.empty:
-            dropped.setdefault("empty", []).append(name)
-        elif distinct == 1 and len(present) == len(train):
-            dropped.setdefault("constant", []).append(name)
-        elif set(present.str.lower().unique()) <= {"true", "false"}:
-            columns.truths.append(name)
-        elif numbers.notna().all():
-            kind = dropped.setdefault("row numbers", []) if _counts_rows(name, numbers) else columns.numbers
-            kind.append(name)
-        elif distinct == len(train):
-            dropped.setdefault("text that differs in every row", []).append(name)
-        else:
-            columns.texts.append(name)
-            many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
-            if numbers.notna().mean() > 0.5:
-                stray = present[numbers.isna()].iloc[0]
-                strays[name] = stray
-    standardised = ", standardised" if scale else ""
-    if strays:
-        told = listed(f"{clip(name)!r} because of {clip(stray)!r}" for name, stray in strays.items())
-        columns.notes.append(f"mostly numbers, but counted as text: {told}")
-    if columns.numbers:
-        columns.notes.append(f"numbers, gaps filled with the median{standardised}: {listed(columns.numbers)}")
-    if columns.truths:
-        columns.notes.append(f"true or false, as 1 or 0{standardised}: {listed(columns.truths)}")
-    if columns.texts:
-        columns.notes.append(f"text, one column a category: {listed(columns.texts)}")
-    if many:
-        told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {listed(many)}"
-        columns.notes.append(told)
-    columns.dropped += [name for names in dropped.values() for name in names]
-    columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
-    return columns
-
-
-def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
-    """Whether a column only numbers the file's rows: named so, whole, and rising with each row."""
-    named = name.lower() in _ROW_NUMBERS or name.lower().endswith(("_id", " id"))
-    return named and bool(numbers.is_monotonic_increasing and numbers.is_unique and (numbers % 1 == 0).all())
-
-
-def fit_columns(
-    train: pd.DataFrame, columns: _TableColumns, target: str, separator: str, scale: bool = True
-) -> FittedColumns:
-    """Return what turns a table into features, fitted by scikit-learn on the training rows. scale: standardise."""
+def fit_columns(train: pd.DataFrame, columns: TableColumns, target: str, rules: TableRules) -> FittedColumns:
+    """Return what turns a table into features, fitted by scikit-learn on the training rows."""
     names = columns.numbers + columns.truths
     numbers: tuple[NumberColumn, ...] = ()
     means: list[float] = []
     scales: list[float] = []
     if names:
         # A table, not an array: how the numbers lie in memory decides how their sums are rounded.
-        values = pd.DataFrame({name: number_values(train[name], name in columns.truths) for name in names})
+        values = pd.DataFrame(
+            {name: number_values(train[name], name in columns.truths, columns.spellings.get(name)) for name in names}
+        )
         steps = numbers_pipeline().fit(values)
         imputer, scaler = steps[0], steps[1]
         gaps = set(imputer.indicator_.features_.tolist())
         medians = [None if np.isnan(median) else float(median) for median in imputer.statistics_]
         numbers = tuple(
-            NumberColumn(name, name in columns.truths, median, place in gaps)
+            NumberColumn(name, name in columns.truths, median, place in gaps, columns.spellings.get(name))
             for place, (name, median) in enumerate(zip(names, medians, strict=True))
         )
         means, scales = scaler.mean_.tolist(), scaler.scale_.tolist()
-        if not scale:
+        if not rules.scale:
             means, scales = [0.0] * len(means), [1.0] * len(scales)
     texts = []
     for name in columns.texts:
@@ -240,7 +209,9 @@ def fit_columns(
         few = () if rare is None else tuple(rare.tolist())
         known = tuple(text for text in encoder.categories_[0].tolist() if text not in set(few))
         texts.append(TextColumn(name, known, few))
-    return FittedColumns(target, separator, numbers, tuple(texts), tuple(columns.dropped), tuple(means), tuple(scales))
+    return FittedColumns(
+        target, rules.spelling.separator, numbers, tuple(texts), tuple(columns.dropped), tuple(means), tuple(scales)
+    )
 
 
 def numbers_pipeline() -> Pipeline:
@@ -262,5 +233,5 @@ def texts_encoder() -> OneHotEncoder:
     )
 
 
-def _nothing_left(columns: _TableColumns) -> Fault:
+def _nothing_left(columns: TableColumns) -> Fault:
     return Fault(f"no column is left to learn from: {'; '.join(columns.notes)}", ("csv",), remedy="add columns")
