@@ -6,13 +6,14 @@ predictions of a model that was written down. No pickle: `plain` gives lists, te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.training.data.csv_rows import MISSING, clip, listed
+from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.spelling import NumberSpelling
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class FittedColumns:
     """From a table to a model's features; implements hpo.training.task.Preprocessing.
 
     Features, in this order: the numbers, the marks of their gaps (both standardised by `means` and `scales`), then each
-    text column's categories.
+    text column's categories. The parts of dates are among numbers and texts.
     """
 
     target: str
@@ -74,17 +75,28 @@ class FittedColumns:
     unused: tuple[str, ...]  # what training dropped: empty or constant columns, row numbers
     means: tuple[float, ...]
     scales: tuple[float, ...]
+    dates: tuple[DateColumn, ...] = ()
 
     @property
     def needed(self) -> list[str]:
         """The columns that a table must have."""
-        return [*(column.name for column in self.numbers), *(column.name for column in self.texts)]
+        numbers, texts = self.plain_columns
+        names = [column.name for column in numbers], [column.name for column in self.dates]
+        return [*names[0], *names[1], *(column.name for column in texts)]
+
+    @property
+    def plain_columns(self) -> tuple[list[NumberColumn], list[TextColumn]]:
+        """The columns of numbers and texts that are no parts of dates."""
+        parts = {name for column in self.dates for _, name in column.parts}
+        numbers = [column for column in self.numbers if column.name not in parts]
+        return numbers, [column for column in self.texts if column.name not in parts]
 
     def apply(self, table: pd.DataFrame) -> NDArray[np.float32]:
         """Return the features [rows, features] of a table that `cleaned` has seen.
 
         Raises UserError if one is beyond float32.
         """
+        table = with_dates(table, self.dates)
         with np.errstate(over="ignore"):
             x = np.column_stack([self._scaled(table), *(_one_hot(column, table) for column in self.texts)])
             x = x.astype(np.float32)
@@ -124,6 +136,7 @@ class FittedColumns:
             unused=tuple(plain["unused"]),
             means=tuple(plain["means"]),
             scales=tuple(plain["scales"]),
+            dates=tuple(map(DateColumn.restored, plain.get("dates", ()))),  # earlier releases had none
         )
 
     def _scaled(self, table: pd.DataFrame) -> NDArray[np.float64]:
@@ -163,7 +176,12 @@ class FittedColumns:
             yield f"columns that training did not have, ignored: {listed(map(repr, extra))}"
 
     def _oddities(self, table: pd.DataFrame) -> Iterator[str]:
-        for column in self.numbers:
+        numbers, texts = self.plain_columns
+        for date in self.dates:
+            if count := int((wrong := date.odd(table)).sum()):
+                first = clip(str(table[date.name][wrong].iloc[0]))
+                yield f"{clip(date.name)!r}: {count} of {len(table)} rows have no date ({first!r}), taken as missing"
+        for column in numbers:
             points = column.spelling is not None and column.spelling.thousands == "."
             if points and _is_numeric(table[column.name]) and table[column.name].dtype.kind == "f":
                 yield (
@@ -181,16 +199,24 @@ class FittedColumns:
                     f"{clip(column.name)!r}: missing in {count} of {len(table)} rows, in none of training: "
                     f"taken as the median, {column.median:g}"
                 )
-        for each in self.texts:
-            texts = text_values(table[each.name], each)
-            strange = ~texts.isin([*each.categories, *each.rare])
+        for each in texts:
+            words = text_values(table[each.name], each)
+            strange = ~words.isin([*each.categories, *each.rare])
             if count := int(strange.sum()):
-                known = ", ".join(dict.fromkeys(repr(clip(text)) for text in texts[strange].unique()[:3]))
+                known = ", ".join(dict.fromkeys(repr(clip(text)) for text in words[strange].unique()[:3]))
                 taken = "one of the rare ones" if each.rare else "none of the known ones"
                 yield (
                     f"{clip(each.name)!r}: {count} of {len(table)} rows have a category that training did not have "
                     f"({known}), taken as {taken}"
                 )
+
+
+def with_dates(table: pd.DataFrame, dates: Sequence[DateColumn]) -> pd.DataFrame:
+    """Return a cleaned table with columns for the parts of its dates."""
+    if not dates:
+        return table
+    parts = {name: values for column in dates for name, values in column.expanded(table).items()}
+    return pd.concat([table, pd.DataFrame(parts, index=table.index)], axis=1)
 
 
 def cleaned(table: pd.DataFrame) -> pd.DataFrame:

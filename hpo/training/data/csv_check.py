@@ -15,6 +15,7 @@ from hpo.spec.faults import Fault, did_you_mean
 from hpo.spec.paths import expanded
 from hpo.training.data.csv_rows import MISSING, Rows, clip, listed, look, no_column, ragged
 from hpo.training.data.csv_rows import header as header_row
+from hpo.training.data.dates import COMPACT, DATE_OPTIONS, seen_dates
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.spelling import (
     NUMBER_OPTIONS,
@@ -40,6 +41,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 READING_OPTIONS: dict[str, Known] = {
     "separator": Known("choice", ",", "what stands between two fields", choices=_SEPARATORS),
     **NUMBER_OPTIONS,
+    **DATE_OPTIONS,
 }
 CSV_OPTIONS: dict[str, Known] = {**SPLIT_OPTIONS, **SCALE_OPTIONS, **READING_OPTIONS}
 LARGEST = 1e37  # float32, in which models compute, ends at 3.4e38
@@ -319,6 +321,10 @@ def _check_target(found: _TargetColumn, target: str, kind: Kind, spelling: Numbe
     rows = found.rows - found.missing
     if rows == 0:
         return [Fault(f"the target {target!r} must have values, but it is empty in all {found.rows} rows", ("target",))]
+    if (seen := seen_dates(found.values)).fits and any(written[0] != COMPACT for written in seen.written):
+        told = f"no task predicts dates, but the target {target!r} has some: {listed(found.values)}"
+        remedy = "add a column to predict: the days since some date, a number; or the year, month or weekday, a class"
+        return [Fault(told, ("target",), remedy=remedy)]
     labels = class_labels(found.values)
     counts: Counter[str] = Counter()
     for text, label in labels.items():

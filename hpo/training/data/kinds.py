@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.lazy import lazy_import
 from hpo.training.data.columns import to_numbers
 from hpo.training.data.csv_rows import clip, listed
+from hpo.training.data.dates import DateChoice, DateSpelling, date_choices, looks_like_a_date, seen_dates
 from hpo.training.data.spelling import (
     NumberSpelling,
     SpellingChoice,
@@ -40,6 +41,7 @@ class TableColumns:
     dropped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     spellings: dict[str, NumberSpelling] = field(default_factory=dict)  # of numbers that Python reads otherwise
+    dates: dict[str, DateSpelling] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,12 @@ class TableRules:
 
     spelling: SpellingRules
     scale: bool = True
+    dayfirst: bool | None = None
 
     @staticmethod
     def of(options: Mapping[str, Any]) -> TableRules:
         """options: the values of a `data` section, see `fill_options`."""
-        return TableRules(SpellingRules.of(options), options["scale"])
+        return TableRules(SpellingRules.of(options), options["scale"], options["dayfirst"])
 
 
 def read_numbers(table: pd.DataFrame, name: str, rules: SpellingRules) -> tuple[pd.Series[Any], list[str]]:
@@ -74,6 +77,7 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
     dropped: dict[str, list[str]] = {}
     many: list[str] = []
     spelled = Spelled(train, rules.spelling)
+    dates = read_dates(train, spelled, rules)
     for name in train.columns:
         present = train[name].dropna()
         distinct = present.nunique()
@@ -83,6 +87,8 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
             dropped.setdefault("constant", []).append(name)
         elif set(present.str.lower().unique()) <= {"true", "false"}:
             columns.truths.append(name)
+        elif name in dates:
+            columns.dates[name] = dates[name].spelling
         elif name in spelled.numbers:
             spelling = spelled.numbers[name]
             numbers = to_numbers(present, spelling)
@@ -97,11 +103,11 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
             columns.texts.append(name)
             many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
     standardised = ", standardised" if rules.scale else ""
-    columns.notes += spelled.notes(
-        {*columns.numbers, *columns.texts, *dropped.get("text that differs in every row", [])}
-    )
+    unique = dropped.get("text that differs in every row", [])
+    columns.notes += spelled.notes([*columns.numbers, *columns.texts, *unique])
     if columns.numbers:
         columns.notes.append(f"numbers, gaps filled with the median{standardised}: {listed(columns.numbers)}")
+    columns.notes += _date_notes(train, dates, [*columns.texts, *unique])
     if columns.truths:
         columns.notes.append(f"true or false, as 1 or 0{standardised}: {listed(columns.truths)}")
     if columns.texts:
@@ -112,6 +118,43 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
     columns.dropped += [name for names in dropped.values() for name in names]
     columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
     return columns
+
+
+def read_dates(table: pd.DataFrame, spelled: Spelled, rules: TableRules) -> dict[str, DateChoice]:
+    """Return which columns are dates, and how they are written. Of numbers only eight digits, 20240213, are dates."""
+    candidates = {}
+    for name in table.columns:
+        values = table[name].dropna()
+        if name not in spelled.numbers or (not values.empty and (values.str.len() == len("20240213")).all()):
+            candidates[name] = seen_dates(values.unique())
+    return date_choices(candidates, rules.dayfirst, rules.spelling.separator)
+
+
+def _date_notes(table: pd.DataFrame, dates: Mapping[str, DateChoice], texts: Iterable[str]) -> list[str]:
+    """Return what there is to say of dates, and of texts that look like some."""
+    notes, doubts, strays = [], [], []
+    for name, choice in dates.items():
+        moment = choice.spelling.moment(choice.example)
+        shown = f"{clip(name)!r} ({clip(choice.example)!r} is {moment.local:%Y-%m-%d})" if moment else ""
+        notes.append(shown)
+        doubts += [shown] if choice.doubtful else []
+    for name in texts:
+        counts = table[name].value_counts(sort=False)[:_SAMPLE]
+        odd = [text for text in counts.index if not looks_like_a_date(text)]
+        if counts[odd].sum() < counts.sum() / 2:
+            seen = seen_dates(counts.index)
+            examples = odd[:_EXAMPLES] or [seen.example, seen.misfit or seen.example]
+            strays.append(
+                f"{clip(name)!r} because of {', '.join(repr(clip(text)) for text in dict.fromkeys(examples))}"
+            )
+    said = []
+    if notes:
+        said.append(f"dates, as days, year, month, day of the year, weekday and hour where they vary: {listed(notes)}")
+    if doubts:
+        said.append(f"warning: dates that may be read in two ways: {listed(doubts)}; say data.dayfirst")
+    if strays:
+        said.append(f"warning: look like dates, but counted as text: {listed(strays)} (no one form fits all values)")
+    return said
 
 
 class Spelled:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
 from hpo.training.data.csv_check import READING_OPTIONS, check_csv
 from hpo.training.data.csv_rows import header_of, no_column
+from hpo.training.data.date_columns import moments
+from hpo.training.data.dates import ISO, DateChoice, DateSpelling, date_choices, days_since, seen_dates
 from hpo.training.data.kinds import TableRules, read_numbers
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.splitting import (
@@ -174,18 +177,28 @@ def _in_order(table: pd.DataFrame, target: str, time: str, rules: TableRules) ->
         notes.append(f"dropped {len(table) - len(kept)} rows whose target {target!r} is missing: time has a gap there")
     when, _ = read_numbers(kept, time, rules.spelling)
     if when.isna().any():
-        # No other format: of 02/03/2024 nobody knows which is the month, and a wrong order would show what comes later.
-        when = pd.to_datetime(kept[time], errors="coerce", format="ISO8601", utc=True)
+        when = _days(kept[time].astype(str), rules)
     if when.isna().any():
         odd = kept[time][when.isna()].iloc[0]
         raise UserError(
             f"data.time: every row must have a number or a date in {time!r}, but one has {odd!r} "
-            "(dates are written 2024-02-13 or 2024-02-13 09:30)"
+            "(all in one form, such as 2024-02-13 or 2024-02-13 09:30; of 02/03/2024 say data.dayfirst)"
         )
     if twice := int(when.duplicated().sum()):
         notes.append(f"{twice} rows have the same {time!r} as another: they stay in the order of the file")
     order = np.argsort(when.to_numpy(), kind="stable")
     return kept.iloc[order].drop(columns=time).reset_index(drop=True), notes
+
+
+def _days(column: pd.Series[Any], rules: TableRules) -> pd.Series[Any]:
+    """Return dates as numbers that order them; NaN for what is none, and for all where day and month are in doubt: a
+    wrong order would show what comes later."""
+    choice = date_choices({"": seen_dates(column.unique())}, rules.dayfirst, rules.spelling.separator).get("")
+    if choice is None or choice.doubtful:
+        choice = DateChoice(DateSpelling(ISO))
+    epoch = datetime(1970, 1, 1)
+    found = {text: moment and days_since(epoch, moment) for text, moment in moments(column, choice.spelling).items()}
+    return column.map(found).astype(float)
 
 
 def _check_arrays(data: Mapping[str, Any]) -> list[Fault]:

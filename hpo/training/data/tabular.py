@@ -22,9 +22,11 @@ from hpo.training.data.columns import (
     cleaned,
     number_values,
     text_values,
+    with_dates,
 )
 from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels
 from hpo.training.data.csv_rows import clip, listed
+from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import split_indices, split_note, to_split
@@ -51,9 +53,10 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
         and `thousands` (the marks in numbers, default: as each column shows, see hpo.training.data.spelling).
     cut: as the task's `splits` was given it; None: one split for all trials.
     Rows without a target are dropped. Classes get the numbers 0, 1, ... in sorted order. Numbers: gaps are filled with
-    the median and marked by a column of their own, then standardised. Text (and dates): one column a category,
-    "missing" being one; beyond MAX_CATEGORIES the rarest share one. Dropped: columns that are empty or constant, text
-    that differs in every row, row numbers. The notes say in sentences which column went where.
+    the median and marked by a column of their own, then standardised. Dates become numbers (days, year, month, day of
+    the year, hour) and weekdays. Text: one column a category, "missing" being one; beyond MAX_CATEGORIES the rarest
+    share one. Dropped: columns that are empty or constant, text that differs in every row, row numbers. The notes say
+    in sentences which column went where.
     Raises SpecError with everything that `check_csv` finds, UserError if a feature or target is beyond float32.
     """
     prepared = _prepare(data, kind, cut)
@@ -125,7 +128,7 @@ def fit_features(
     """
     columns = classify(train, rules)
     columns.dropped += unused
-    if not (columns.numbers or columns.truths or columns.texts):
+    if not (columns.numbers or columns.truths or columns.texts or columns.dates):
         raise SpecError([_nothing_left(columns)], "data")
     return fit_columns(train, columns, target, rules), columns.notes
 
@@ -182,7 +185,12 @@ def _target(
 
 def fit_columns(train: pd.DataFrame, columns: TableColumns, target: str, rules: TableRules) -> FittedColumns:
     """Return what turns a table into features, fitted by scikit-learn on the training rows."""
-    names = columns.numbers + columns.truths
+    dates: list[DateColumn] = []
+    for name, spelling in columns.dates.items():
+        taken = [*train.columns, *(name for date in dates for _, name in date.parts)]
+        dates.append(DateColumn.fit(train[name], spelling, taken))
+    train = with_dates(train, dates)
+    names = columns.numbers + columns.truths + [name for date in dates for name in date.numbers]
     numbers: tuple[NumberColumn, ...] = ()
     means: list[float] = []
     scales: list[float] = []
@@ -193,24 +201,36 @@ def fit_columns(train: pd.DataFrame, columns: TableColumns, target: str, rules: 
         )
         steps = numbers_pipeline().fit(values)
         imputer, scaler = steps[0], steps[1]
-        gaps = set(imputer.indicator_.features_.tolist())
+        gaps = imputer.indicator_.features_.tolist()
+        # All parts of a date are missing together: one mark, the trend's, says so.
+        others = {name for date in dates for name in date.numbers if name != date.trend}
+        marked = {place for place in gaps if names[place] not in others}
         medians = [None if np.isnan(median) else float(median) for median in imputer.statistics_]
         numbers = tuple(
-            NumberColumn(name, name in columns.truths, median, place in gaps, columns.spellings.get(name))
+            NumberColumn(name, name in columns.truths, median, place in marked, columns.spellings.get(name))
             for place, (name, median) in enumerate(zip(names, medians, strict=True))
         )
-        means, scales = scaler.mean_.tolist(), scaler.scale_.tolist()
+        first = len(scaler.mean_) - len(gaps)  # mark
+        kept = [*range(first), *(first + index for index, place in enumerate(gaps) if place in marked)]
+        means, scales = scaler.mean_[kept].tolist(), scaler.scale_[kept].tolist()
         if not rules.scale:
             means, scales = [0.0] * len(means), [1.0] * len(scales)
     texts = []
-    for name in columns.texts:
+    for name in [*columns.texts, *(name for date in dates for name in date.texts)]:
         encoder = texts_encoder().fit(text_values(train[name]).to_numpy(dtype=object)[:, None])
         rare = encoder.infrequent_categories_[0]
         few = () if rare is None else tuple(rare.tolist())
         known = tuple(text for text in encoder.categories_[0].tolist() if text not in set(few))
         texts.append(TextColumn(name, known, few))
     return FittedColumns(
-        target, rules.spelling.separator, numbers, tuple(texts), tuple(columns.dropped), tuple(means), tuple(scales)
+        target,
+        rules.spelling.separator,
+        numbers,
+        tuple(texts),
+        tuple(columns.dropped),
+        tuple(means),
+        tuple(scales),
+        tuple(dates),
     )
 
 
