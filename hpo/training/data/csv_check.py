@@ -13,6 +13,13 @@ from typing import Any, TextIO
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, did_you_mean
 from hpo.spec.paths import expanded
+from hpo.training.data.column_keys import (
+    COLUMN_KEYS,
+    check_column_keys,
+    check_columns,
+    check_positive,
+    unused_columns,
+)
 from hpo.training.data.csv_rows import MISSING, Rows, clip, listed, look, no_column, ragged
 from hpo.training.data.csv_rows import header as header_row
 from hpo.training.data.dates import COMPACT, DATE_OPTIONS, seen_dates
@@ -93,8 +100,10 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     working directory. Rows whose target is missing are dropped on loading, and are a fault only if nothing is left.
     Each fault's path is relative to `data`: ("csv",) or ("target",).
     """
-    faults = _check_keys(data)
-    if not isinstance(data.get("csv"), str) or any(fault.path[0] in READING_OPTIONS for fault in faults):
+    faults = _check_keys(data) + check_column_keys(data, kind)
+    if not isinstance(data.get("csv"), str) or any(
+        fault.path[0] in (*READING_OPTIONS, *COLUMN_KEYS) for fault in faults
+    ):
         return faults
     path = expanded(data["csv"])
     if not path.is_file():
@@ -139,7 +148,7 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
             faults.append(Fault(f"must be {what}, but got {data[key]!r}", (key,)))
     if "weight" in data and not (isinstance(data["weight"], str) and data["weight"]):
         faults.append(Fault(f"must be the name of a column, but got {data['weight']!r}", ("weight",)))
-    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target", "weight")}}
+    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target", "weight", *COLUMN_KEYS)}}
     strays = [key for key in data if key not in known and key != "source"]
     faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]
     own = {key: value for key, value in data.items() if key in CSV_OPTIONS}
@@ -159,6 +168,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     weight = data["weight"] if isinstance(data.get("weight"), str) else None
     faults = _check_header(header, separator, target)
     faults += _check_weight_name(header, target, weight) if not faults else []
+    faults += check_columns(data, header) if not faults and target is not None else []
     if faults or target is None:
         return faults
     found = _read_target(reader, header, target)
@@ -172,6 +182,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
         return [Fault(told, ("csv",)), *_check_target(found, target, kind, None)]
     spelling = _spelling(file, data, header, target) if kind == "regression" and _is_odd(found, data) else None
     faults = _check_target(found, target, kind, spelling)
+    faults += check_positive(data, class_labels(found.values).values()) if not faults and kind == "binary" else []
     faults += _check_folds(found, target, kind, fill_options(data, SPLIT_OPTIONS)) if not faults else []
     column = header.index(target)
     if weight is not None and not faults:
@@ -181,6 +192,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     if found.large:
         file.seek(0)
         words = _columns_of_words(Rows(file, separator), set(found.large))
+        words |= {header.index(name) for name in unused_columns(data, header, [target])} & set(found.large)
         large = {header[index]: text for index, text in found.large.items() if index not in words}
         path = "target" if set(large) == {target} else "csv"
         named = listed(f"{name!r} has {clip(text)}" for name, text in large.items())

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
+from hpo.spec.faults import Fault, SpecError
+from hpo.training.data.column_keys import names_of
 from hpo.training.data.columns import to_numbers
 from hpo.training.data.csv_rows import clip, listed
 from hpo.training.data.dates import DateChoice, DateSpelling, date_choices, looks_like_a_date, seen_dates
 from hpo.training.data.spelling import (
     NumberSpelling,
+    SeenNumbers,
     SpellingChoice,
     SpellingRules,
     choices,
@@ -19,6 +22,7 @@ from hpo.training.data.spelling import (
     python_number,
     seen_numbers,
 )
+from hpo.training.data.suspicions import named_like_an_identifier
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +31,7 @@ else:
 
 MAX_CATEGORIES = 20  # one-hot columns of a text column; the rarer categories share the last
 _ROW_NUMBERS = frozenset({"", "id", "index", "row", "rownumber", "row_number", "unnamed: 0"})
+IDENTIFIERS = "row numbers or identifiers; to use one: data.numeric"
 _EXAMPLES = 3  # values of a column that are shown
 _SAMPLE = 20_000  # distinct values of a column that are looked at where all were read as numbers already
 
@@ -51,11 +56,19 @@ class TableRules:
     spelling: SpellingRules
     scale: bool = True
     dayfirst: bool | None = None
+    categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
 
     @staticmethod
     def of(options: Mapping[str, Any]) -> TableRules:
-        """options: the values of a `data` section, see `fill_options`."""
-        return TableRules(SpellingRules.of(options), options["scale"], options["dayfirst"])
+        """options: a `data` section with the values of its options, see `fill_options`."""
+        return TableRules(
+            SpellingRules.of(options),
+            options["scale"],
+            options["dayfirst"],
+            names_of(options, "categorical"),
+            names_of(options, "numeric"),
+        )
 
 
 def read_numbers(table: pd.DataFrame, name: str, rules: SpellingRules) -> tuple[pd.Series[Any], list[str]]:
@@ -76,8 +89,9 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
     columns = TableColumns()
     dropped: dict[str, list[str]] = {}
     many: list[str] = []
+    said = [*rules.categorical, *rules.numeric]
     spelled = Spelled(train, rules.spelling)
-    dates = read_dates(train, spelled, rules)
+    dates = read_dates(train.drop(columns=said, errors="ignore"), spelled, rules)
     for name in train.columns:
         present = train[name].dropna()
         distinct = present.nunique()
@@ -85,6 +99,12 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
             dropped.setdefault("empty", []).append(name)
         elif distinct == 1 and len(present) == len(train):
             dropped.setdefault("constant", []).append(name)
+        elif name in rules.categorical:
+            columns.texts.append(name)
+            many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
+        elif name in rules.numeric:
+            columns.numbers.append(name)
+            columns.spellings |= _as_numbers(present, rules.spelling, columns.notes)
         elif set(present.str.lower().unique()) <= {"true", "false"}:
             columns.truths.append(name)
         elif name in dates:
@@ -93,7 +113,7 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
             spelling = spelled.numbers[name]
             numbers = to_numbers(present, spelling)
             if _counts_rows(name, numbers):
-                dropped.setdefault("row numbers", []).append(name)
+                dropped.setdefault(IDENTIFIERS, []).append(name)
             else:
                 columns.numbers.append(name)
                 columns.spellings |= {name: spelling} if spelling is not None else {}
@@ -104,10 +124,10 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
             many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
     standardised = ", standardised" if rules.scale else ""
     unique = dropped.get("text that differs in every row", [])
-    columns.notes += spelled.notes([*columns.numbers, *columns.texts, *unique])
+    columns.notes += spelled.notes(name for name in [*columns.numbers, *columns.texts, *unique] if name not in said)
     if columns.numbers:
         columns.notes.append(f"numbers, gaps filled with the median{standardised}: {listed(columns.numbers)}")
-    columns.notes += _date_notes(train, dates, [*columns.texts, *unique])
+    columns.notes += _date_notes(train, dates, [name for name in [*columns.texts, *unique] if name not in said])
     if columns.truths:
         columns.notes.append(f"true or false, as 1 or 0{standardised}: {listed(columns.truths)}")
     if columns.texts:
@@ -118,6 +138,31 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
     columns.dropped += [name for names in dropped.values() for name in names]
     columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
     return columns
+
+
+def _as_numbers(present: pd.Series[Any], rules: SpellingRules, notes: list[str]) -> dict[str, NumberSpelling]:
+    """Return the spelling of a column that is numeric by the sweep file, if Python reads it otherwise; its notes are
+    added. What is no number is missing.
+
+    Raises SpecError if there is no number.
+    """
+    name = str(present.name)
+    plain = to_numbers(present).notna()
+    spelling = None
+    if not (plain.all() and rules.is_open):
+        found = seen_numbers((text for text in present.unique() if SeenNumbers(rules).see(text)), rules)
+        choice = choices({name: found}, rules.separator).get(name) if found.pairs and not found.is_code else None
+        if choice is not None and (choice.spelling.decimal == "," or not plain.any() or not rules.is_open):
+            spelling = choice.spelling
+    odd = present[to_numbers(present, spelling).isna()]
+    if len(odd) == len(present):
+        told = f"{name!r} has no number, but {listed(repr(clip(text)) for text in odd.unique()[:_EXAMPLES])}"
+        raise SpecError([Fault(told, ("numeric",), remedy="leave it out; or data.decimal, data.thousands")], "data")
+    if len(odd):
+        first = ", ".join(repr(clip(text)) for text in odd.unique()[:_EXAMPLES])
+        count = f"{len(odd)} of {len(present)} values"
+        notes.append(f"warning: {clip(name)!r} is numeric: {count} are no number, so missing: {first}")
+    return {name: spelling} if spelling is not None else {}
 
 
 def read_dates(table: pd.DataFrame, spelled: Spelled, rules: TableRules) -> dict[str, DateChoice]:
@@ -193,13 +238,13 @@ class Spelled:
 
     def notes(self, names: Iterable[str]) -> list[str]:
         """Return what there is to say of these columns' numbers."""
-        names = [name for name in self._table.columns if name in set(names)]
+        wanted = set(names)
         read: list[str] = []
         doubts: list[str] = []
         codes: list[str] = []
         strays: list[str] = []
         mixed: list[str] = []
-        for name in names:
+        for name in (name for name in self._table.columns if name in wanted):
             if name in self._choices:
                 shown = self._shown(name, self._choices[name].spelling)
                 if self._choices[name].doubtful:
@@ -261,6 +306,6 @@ def _leading_zeros(present: pd.Series[Any]) -> bool:
 
 
 def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
-    """Whether a column only numbers the file's rows: named so, whole, and rising with each row."""
-    named = name.lower() in _ROW_NUMBERS or name.lower().endswith(("_id", " id"))
-    return named and bool(numbers.is_monotonic_increasing and numbers.is_unique and (numbers % 1 == 0).all())
+    """Whether a column only tells the file's rows apart: named so, whole, and different in each row."""
+    named = name.lower() in _ROW_NUMBERS or named_like_an_identifier(name)
+    return named and bool(numbers.is_unique and (numbers % 1 == 0).all())

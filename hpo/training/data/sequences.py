@@ -18,8 +18,9 @@ from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
+from hpo.training.data.column_keys import unused_columns
 from hpo.training.data.csv_check import READING_OPTIONS, check_csv
-from hpo.training.data.csv_rows import header_of, no_column
+from hpo.training.data.csv_rows import header_of, listed, no_column
 from hpo.training.data.date_columns import moments
 from hpo.training.data.dates import ISO, DateChoice, DateSpelling, date_choices, days_since, seen_dates
 from hpo.training.data.kinds import TableRules, read_numbers
@@ -138,7 +139,7 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     """
     options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, **SCALE_OPTIONS, **READING_OPTIONS})
     length, ahead, target = options["length"], options["horizon"], data["target"]
-    rules = TableRules.of(options)
+    rules = TableRules.of({**data, **options})
     table, notes = _in_order(read_table(data["csv"], options["separator"]), target, data["time"], rules)
     windows = len(table) - length - ahead + 1
     if windows < MINIMUM_ROWS:
@@ -150,8 +151,10 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     training = windows - testing - validating
     if training < 1:
         raise UserError(f"data: validation and test leave none of the {windows} windows to train on")
+    gone = unused_columns(data, table.columns, [target])
+    table = table.drop(columns=gone)
     before = table[: training + length + ahead - 1]
-    columns, column_notes = fit_features(before, "", rules, [data["time"]])
+    columns, column_notes = fit_features(before, "", rules, [data["time"], *gone])
     fitted = FittedWindows(columns, length)
     x = fitted.cut(columns.apply(table))[:windows]
     numbers, told = read_numbers(table, target, rules.spelling)
@@ -164,6 +167,7 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
         f"then {testing} for the test",
         *(note for note in told if note not in column_notes),
         *column_notes,
+        *([f"not used, as the file says: {listed(gone)}"] if gone else []),
         f"{x.shape[2]} features in all, fitted on the rows before the first target of validation",
     ]
     return Splits(train, validation, test, 1, tuple(notes), preprocessing=fitted)

@@ -15,6 +15,7 @@ from hpo.lazy import lazy_import
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
 from hpo.training.cuts import Cut
+from hpo.training.data.column_keys import positive_of, unused_columns
 from hpo.training.data.columns import (
     FittedColumns,
     NumberColumn,
@@ -30,6 +31,7 @@ from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import split_indices, split_note, to_split
+from hpo.training.data.suspicions import suspicions
 from hpo.training.task import Kind, Splits
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
 
     data: `csv` (path), `target` (column), and optionally `weight` (a column) and CSV_OPTIONS: `validation` and `test`
         (shares, default 0.2 each), `split`, `split_seed` (default 0), `scale`, `separator` (default a comma), `decimal`
-        and `thousands` (the marks in numbers, default: as each column shows, see hpo.training.data.spelling).
+        and `thousands` (the marks in numbers, default: as each column shows, see hpo.training.data.spelling),
+        `dayfirst` (likewise), `drop` or `features`, `categorical`, `numeric` (lists of columns), `positive` (of two
+        classes the one that is 1).
     cut: as the task's `splits` was given it; None: one split for all trials.
     Rows without a target are dropped. Classes get the numbers 0, 1, ... in sorted order. Numbers: gaps are filled with
     the median and marked by a column of their own, then standardised. Dates become numbers (days, year, month, day of
@@ -94,14 +98,16 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
     read = _read if cut is None else _read_once
     state = expanded(data["csv"]).stat()
     whole, read_notes = read(data["csv"], data["target"], options["separator"], (state.st_mtime_ns, state.st_size))
-    table, notes, rules = whole.copy(deep=False), list(read_notes), TableRules.of(options)
-    y, target_notes, classes = _target(table, data["target"], kind, rules)
+    table, notes, rules = whole.copy(deep=False), list(read_notes), TableRules.of({**data, **options})
+    y, target_notes, classes = _target(table, data, kind, rules)
     weight = None
     if "weight" in data:
         numbers, told = read_numbers(table, data["weight"], rules.spelling)
         weight = numbers.to_numpy(dtype=np.float64)
         target_notes += told
-    table = table.drop(columns=[data[key] for key in ("target", "weight") if key in data])
+    besides = [data[key] for key in ("target", "weight") if key in data]
+    gone = unused_columns(data, table.columns, besides)
+    table = table.drop(columns=[*besides, *gone])
     shares = options["validation"], options["test"]
     parts = split_indices(y, kind, *shares, options["split_seed"], cut, options["split"])
     if weight is not None:
@@ -109,9 +115,11 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
             raise UserError(f"every training row has the weight 0 (column {data['weight']!r}); another split_seed?")
         target_notes.append(f"weight {data['weight']!r}: how much a row counts in training, and no feature")
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
-    unused = [data["weight"]] if weight is not None else []
     train_rows = table.iloc[parts[0]]
-    fitted, column_notes = fit_features(train_rows, data["target"], rules, unused)
+    fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone])
+    column_notes += [f"not used, as the file says: {listed(gone)}"] if gone else []
+    column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
+    column_notes += _shared(table, y, parts)
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
     notes.append(f"{x[0].shape[1]} features in all, fitted on the {sizes[0]} training rows")
@@ -157,25 +165,39 @@ def _read(csv: str, target: str, separator: str, state: tuple[int, int]) -> tupl
     notes = [f"read {rows} rows and {table.shape[1]} columns from {csv}"]
     if len(table) < rows:
         notes.append(f"dropped {rows - len(table)} rows whose target {target!r} is missing")
-    twins = int(table.duplicated().sum())
-    if twins:
-        notes.append(f"{twins} rows repeat an earlier one, maybe in another split: drop them if that is no coincidence")
     return table, tuple(notes)
 
 
 _read_once = lru_cache(maxsize=1)(_read)  # what is cut anew for each fold, or for each trial
 
 
+def _shared(table: pd.DataFrame, y: NDArray[Any], parts: Sequence[NDArray[np.intp]]) -> list[str]:
+    """Return a warning of rows that stand in two splits, with all that a model sees of them and their target, if they
+    are more than those that repeat each other by chance."""
+    rows = pd.util.hash_pandas_object(table, index=False).to_numpy() ^ pd.util.hash_array(y)
+    train = rows[parts[0]]
+    told = []
+    for name, part in (("validation", parts[1]), ("test", parts[2])):
+        count = int(np.isin(rows[part], train).sum())
+        told += [f"{count} of {len(part)} {name} rows"] if count else []
+    why = "what is measured on them tells little of new rows, unless so few values are usual: drop duplicates"
+    return (
+        [f"warning: rows that stand in two splits: {' and '.join(told)} are training rows, too ({why})"] if told else []
+    )
+
+
 def _target(
-    table: pd.DataFrame, target: str, kind: Kind, rules: TableRules
+    table: pd.DataFrame, data: Mapping[str, Any], kind: Kind, rules: TableRules
 ) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:
     """Return the targets as numbers, what was done to them, and the names of the classes, if there are any."""
     if kind == "regression":
-        numbers, notes = read_numbers(table, target, rules.spelling)
+        numbers, notes = read_numbers(table, data["target"], rules.spelling)
         return numbers.to_numpy(dtype=np.float64), notes, ()
-    column = table[target]
+    column = table[data["target"]]
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
+    if "positive" in data and positive_of(data["positive"], classes) == classes[0]:
+        classes.reverse()
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
     named = listed(f"{clip(label)!r} is {code}" for code, label in enumerate(classes))
     shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))

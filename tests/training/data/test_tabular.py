@@ -101,7 +101,8 @@ def test_useless_columns_are_dropped_and_noted(tmp_path: Path) -> None:
     splits = load_csv(write(tmp_path, "id,name,constant,empty,size,left", rows), "binary")
     assert splits.train.x.shape[1] == 1
     notes = "\n".join(splits.notes)
-    for dropped in ("(row numbers): id", "differs in every row): name", "(constant): constant", "(empty): empty"):
+    told = ("identifiers; to use one: data.numeric): id", "every row): name", "(constant): constant", "(empty): empty")
+    for dropped in told:
         assert dropped in notes
 
 
