@@ -76,6 +76,7 @@ class FittedColumns:
     means: tuple[float, ...]
     scales: tuple[float, ...]
     dates: tuple[DateColumn, ...] = ()
+    encoding: str = "utf-8"  # of the file, as separator: a table to predict is read alike
 
     @property
     def needed(self) -> list[str]:
@@ -137,6 +138,7 @@ class FittedColumns:
             means=tuple(plain["means"]),
             scales=tuple(plain["scales"]),
             dates=tuple(map(DateColumn.restored, plain.get("dates", ()))),  # earlier releases had none
+            encoding=plain.get("encoding", "utf-8"),
         )
 
     def _scaled(self, table: pd.DataFrame) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from hpo.training.data.column_keys import (
     check_positive,
     unused_columns,
 )
-from hpo.training.data.csv_rows import MISSING, Rows, clip, listed, look, no_column, ragged
+from hpo.training.data.csv_rows import MISSING, FileForm, Rows, clip, listed, look, no_column, ragged
 from hpo.training.data.csv_rows import header as header_row
 from hpo.training.data.dates import COMPACT, DATE_OPTIONS, seen_dates
 from hpo.training.data.options import check_options, fill_options
@@ -102,7 +102,7 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     """
     faults = _check_keys(data) + check_column_keys(data, kind)
     if not isinstance(data.get("csv"), str) or any(
-        fault.path[0] in (*READING_OPTIONS, *COLUMN_KEYS) for fault in faults
+        fault.path[0] in ("encoding", *READING_OPTIONS, *COLUMN_KEYS) for fault in faults
     ):
         return faults
     path = expanded(data["csv"])
@@ -111,27 +111,31 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
         remedy = f"relative paths start at {Path.cwd()}" if not path.is_absolute() else "check the path"
         return [*faults, Fault(f"must name a CSV file, but {data['csv']!r} {what}", ("csv",), remedy=remedy)]
     target = data["target"] if isinstance(data.get("target"), str) else None
-    return faults + look(path, data["csv"], lambda file: _check_table(file, data, target, kind))
+    encoding = FileForm.of(data).encoding
+    return faults + look(path, data["csv"], lambda file: _check_table(file, data, target, kind), encoding)
 
 
-def check_rows(csv_path: str, separator: str) -> list[Fault]:
+def check_rows(csv_path: str, form: FileForm) -> list[Fault]:
     """Return what is wrong with a table that a model is to predict for: it needs no target, nor any rows."""
     path = expanded(csv_path)
     if not path.is_file():
         return [Fault(f"must be a CSV file, but it {'is a folder' if path.is_dir() else 'does not exist'}", ("csv",))]
 
+    if faults := _check_encoding(form.encoding):
+        return faults
+
     def find(file: TextIO) -> list[Fault]:
-        reader = Rows(file, separator)
+        reader = Rows(file, form.separator)
         header = header_row(reader)
         if not header:
             return [Fault("must have a header and rows, but it is empty", ("csv",))]
-        faults = _check_header(header, separator, None, "say --separator")
+        faults = _check_header(header, form.separator, None, "say --separator")
         for row in reader if not faults else ():
             if len(row) != len(header):
                 return [ragged(len(header), reader.line, len(row))]
         return faults
 
-    return look(path, csv_path, find)
+    return look(path, csv_path, find, form.encoding)
 
 
 def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
@@ -148,9 +152,13 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
             faults.append(Fault(f"must be {what}, but got {data[key]!r}", (key,)))
     if "weight" in data and not (isinstance(data["weight"], str) and data["weight"]):
         faults.append(Fault(f"must be the name of a column, but got {data['weight']!r}", ("weight",)))
-    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target", "weight", *COLUMN_KEYS)}}
+    known = {
+        **CSV_OPTIONS,
+        **{key: Known("choice", "") for key in ("csv", "target", "weight", "encoding", *COLUMN_KEYS)},
+    }
     strays = [key for key in data if key not in known and key != "source"]
     faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]
+    faults += _check_encoding(data["encoding"]) if "encoding" in data else []
     own = {key: value for key, value in data.items() if key in CSV_OPTIONS}
     faults += check_options(own, CSV_OPTIONS)
     if data.get("decimal") in (",", ".") and data["decimal"] == data.get("thousands"):
@@ -159,8 +167,17 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
     return faults + check_shares(own)
 
 
+def _check_encoding(encoding: Any) -> list[Fault]:
+    try:
+        "".encode(encoding)
+    except (LookupError, TypeError, ValueError):  # ValueError: a name with a NUL
+        told = f"must be an encoding that Python knows, but got {encoding!r}"
+        return [Fault(told, ("encoding",), remedy="e.g. utf-8, latin-1, cp1252, utf-16")]
+    return []
+
+
 def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind: Kind) -> list[Fault]:
-    separator = data.get("separator", ",")
+    separator = FileForm.of(data).separator
     reader = Rows(file, separator)
     header = header_row(reader)
     if not header:
@@ -253,7 +270,7 @@ def _is_odd(found: _TargetColumn, data: Mapping[str, Any]) -> bool:
 def _spelling(file: TextIO, data: Mapping[str, Any], header: list[str], name: str) -> NumberSpelling | None:
     """Return how a column spells its numbers, None: as Python reads them, or it has none."""
     file.seek(0)
-    rules, rows = SpellingRules.of(data), Rows(file, data.get("separator", ","))
+    rules, rows = SpellingRules.of(data), Rows(file, FileForm.of(data).separator)
     next(rows)
     target = header.index(data["target"])
     seen = {column: SeenNumbers(rules) for column in header}
@@ -272,7 +289,7 @@ def _check_weight(file: TextIO, data: Mapping[str, Any], header: list[str], name
 
     def checked(spelling: NumberSpelling | None) -> list[Fault]:
         file.seek(0)
-        rows = Rows(file, data.get("separator", ","))
+        rows = Rows(file, FileForm.of(data).separator)
         return _check_weights(rows, header.index(name), header.index(target), name, spelling)
 
     faults = checked(None) if SpellingRules.of(data).is_open else []

@@ -1,12 +1,19 @@
-"""Where the rows of a table in a file begin and end, read by the standard library alone; and how messages show them."""
+"""Where the rows of a table in a file begin and end, and how messages show them. The standard library does, but for
+Parquet."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import errno
+import gzip
+import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from hpo.spec.faults import Fault, closest, shortened
 
@@ -48,25 +55,92 @@ class Rows(Iterator[list[str]]):
         return self._reader.line_num
 
 
-def look(path: Path, written: str, find: Callable[[TextIO], list[Fault]]) -> list[Fault]:
+@dataclass(frozen=True)
+class FileForm:
+    """How a table's file is read. encoding: a name of Python's codecs; of UTF-8 a byte order mark is left out."""
+
+    separator: str = ","
+    encoding: str = "utf-8"
+
+    @staticmethod
+    def of(data: Mapping[str, Any]) -> FileForm:
+        """data: a sweep file's section; without `separator`, the file's name tells whether it is a tab."""
+        if is_parquet(Path(str(data.get("csv", "")))):
+            return FileForm()  # as open_table gives it
+        own = separator_of(str(data.get("csv", "")))
+        return FileForm(data.get("separator", own), data.get("encoding", "utf-8"))
+
+
+def separator_of(name: str) -> str:
+    """Return what stands between two fields by a file's name: a tab in .tsv and .tab, gzipped or not, else a comma."""
+    return "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is a table in Apache's format, by its name."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def codec(encoding: str) -> str:
+    """Return the codec of an encoding; a byte order mark of UTF-8 is no text."""
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+
+
+def open_table(path: Path, encoding: str) -> TextIO:
+    """Open a file as text: a gzipped one unpacked, Parquet as CSV with commas.
+
+    Raises OSError, EOFError or zlib.error for what can't be read, ImportError without pyarrow.
+    """
+    if is_parquet(path):
+        import pandas as pd
+
+        try:
+            return io.StringIO(pd.read_parquet(path).to_csv(index=False), newline="")
+        except ValueError as error:  # pyarrow.ArrowInvalid is one
+            raise OSError(errno.EINVAL, str(error).splitlines()[0]) from error
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding=codec(encoding), newline="")
+    return path.open(encoding=codec(encoding), newline="")
+
+
+def look(path: Path, written: str, find: Callable[[TextIO], list[Fault]], encoding: str = "utf-8") -> list[Fault]:
     """Return what `find` finds in a file, or why it is no CSV file. written: its name in messages."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_table(path, encoding) as file:
             return find(file)
+    except ImportError:
+        return [Fault(f"{written!r} is Parquet, which needs pyarrow", ("csv",), remedy="pip install pyarrow")]
+    except (EOFError, zlib.error) as error:
+        return [Fault(f"must be readable, but {written!r} is not: {error}", ("csv",), remedy="is the file cut off?")]
     except OSError as error:
-        return [Fault(f"must be readable, but {written!r} is not: {error.strerror}", ("csv",))]
+        return [Fault(f"must be readable, but {written!r} is not: {error.strerror or error}", ("csv",))]
     except UnicodeDecodeError as error:
-        told = f"must be text in UTF-8, but {written!r} has the byte 0x{error.object[error.start]:02x}"
-        return [Fault(told, ("csv",), remedy="save it as UTF-8 text; a spreadsheet: export it as CSV")]
+        return [_not_decoded(error, written, encoding)]
+    except UnicodeError as error:
+        return [Fault(f"must be text in {encoding}, but {written!r} is not: {error}", ("csv",), remedy="data.encoding")]
     except csv.Error as error:
         told = f"must be a CSV file, but {written!r} is not: {error}"
         return [Fault(told, ("csv",), remedy="export the table again as CSV")]
 
 
-def header_of(path: Path, separator: str) -> list[str]:
+def _not_decoded(error: UnicodeDecodeError, written: str, encoding: str) -> Fault:
+    """Return the fault of bytes that are no text, with the encoding that they are probably in, if they are one."""
+    about = error.object[max(0, error.start - 15) : error.start + 15]
+    name = "UTF-8" if codec(encoding) == "utf-8-sig" else encoding
+    told = f"must be text in {name}, but {written!r} has the byte 0x{error.object[error.start]:02x}"
+    remedy = "save it as UTF-8 text; a spreadsheet: export it as CSV"
+    likely = "cp1252" if any(0x80 <= byte < 0xA0 for byte in about) else "latin-1"
+    text = about.decode(likely, "replace")
+    if text.replace("\n", " ").replace("\r", " ").replace("\t", " ").isprintable():
+        words = " ".join(text.split())
+        remedy = f"data.encoding: {likely}, if {words!r} is right; or {remedy}"
+    return Fault(told, ("csv",), remedy=remedy)
+
+
+def header_of(path: Path, form: FileForm) -> list[str]:
     """Return the names of a table's columns. The file must be one in which `check_csv` finds no fault."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return header(Rows(file, separator))
+    with open_table(path, form.encoding) as file:
+        return header(Rows(file, form.separator))
 
 
 def header(rows: Rows) -> list[str]:

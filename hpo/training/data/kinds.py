@@ -58,6 +58,7 @@ class TableRules:
     dayfirst: bool | None = None
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
+    encoding: str = "utf-8"
 
     @staticmethod
     def of(options: Mapping[str, Any]) -> TableRules:
@@ -68,6 +69,7 @@ class TableRules:
             options["dayfirst"],
             names_of(options, "categorical"),
             names_of(options, "numeric"),
+            options.get("encoding", "utf-8"),
         )
 
 

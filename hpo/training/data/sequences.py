@@ -20,7 +20,7 @@ from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
 from hpo.training.data.column_keys import unused_columns
 from hpo.training.data.csv_check import READING_OPTIONS, check_csv
-from hpo.training.data.csv_rows import header_of, listed, no_column
+from hpo.training.data.csv_rows import FileForm, header_of, listed, no_column
 from hpo.training.data.date_columns import moments
 from hpo.training.data.dates import ISO, DateChoice, DateSpelling, date_choices, days_since, seen_dates
 from hpo.training.data.kinds import TableRules, read_numbers
@@ -124,7 +124,7 @@ def _check_series(data: Mapping[str, Any]) -> list[Fault]:
     if not (isinstance(data.get("time"), str) and data["time"]):
         told = f"must be the name of the column that orders the rows, but got {data.get('time')!r}"
         faults.append(Fault(told, ("time",) if "time" in data else (), remedy="e.g. time: date"))
-    elif not faults and data["time"] not in (header := header_of(expanded(data["csv"]), data.get("separator", ","))):
+    elif not faults and data["time"] not in (header := header_of(expanded(data["csv"]), FileForm.of(data))):
         faults.append(no_column(data["time"], header, "time"))
     elif data["time"] == data.get("target"):
         faults.append(Fault(f"{data['time']!r} can't be both target and time", ("time",)))
@@ -139,8 +139,9 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     """
     options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, **SCALE_OPTIONS, **READING_OPTIONS})
     length, ahead, target = options["length"], options["horizon"], data["target"]
-    rules = TableRules.of({**data, **options})
-    table, notes = _in_order(read_table(data["csv"], options["separator"]), target, data["time"], rules)
+    form = FileForm.of(data)
+    rules = TableRules.of({**data, **options, "separator": form.separator})
+    table, notes = _in_order(read_table(data["csv"], form), target, data["time"], rules)
     windows = len(table) - length - ahead + 1
     if windows < MINIMUM_ROWS:
         raise UserError(

@@ -26,7 +26,7 @@ from hpo.training.data.columns import (
     with_dates,
 )
 from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels
-from hpo.training.data.csv_rows import clip, listed
+from hpo.training.data.csv_rows import FileForm, clip, codec, is_parquet, listed, open_table
 from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.options import fill_options
@@ -97,8 +97,13 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
     options = fill_options(data, CSV_OPTIONS)
     read = _read if cut is None else _read_once
     state = expanded(data["csv"]).stat()
-    whole, read_notes = read(data["csv"], data["target"], options["separator"], (state.st_mtime_ns, state.st_size))
-    table, notes, rules = whole.copy(deep=False), list(read_notes), TableRules.of({**data, **options})
+    form = FileForm.of(data)
+    whole, read_notes = read(data["csv"], data["target"], form, (state.st_mtime_ns, state.st_size))
+    table, notes, rules = (
+        whole.copy(deep=False),
+        list(read_notes),
+        TableRules.of({**data, **options, "separator": form.separator}),
+    )
     y, target_notes, classes = _target(table, data, kind, rules)
     weight = None
     if "weight" in data:
@@ -141,25 +146,25 @@ def fit_features(
     return fit_columns(train, columns, target, rules), columns.notes
 
 
-def read_table(path: str, separator: str) -> pd.DataFrame:
-    """Return a CSV file as texts, with NaN for what is missing. path: `~` is a home."""
+def read_table(path: str, form: FileForm) -> pd.DataFrame:
+    """Return a table's file as texts, with NaN for what is missing. path: `~` is a home."""
     # Everything is read as text: pandas would guess a column's type from all rows, test rows included.
     table = pd.read_csv(
-        expanded(path),
+        open_table(expanded(path), form.encoding) if is_parquet(expanded(path)) else expanded(path),
         dtype=str,
-        sep=separator,
+        sep=form.separator,
         keep_default_na=False,
         skipinitialspace=True,
         index_col=False,
-        encoding="utf-8-sig",
+        encoding=codec(form.encoding),
     )
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     return cleaned(table)
 
 
-def _read(csv: str, target: str, separator: str, state: tuple[int, int]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read(csv: str, target: str, form: FileForm, state: tuple[int, int]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the table without the rows that have no target, and what there is to say. state: of the file."""
-    table = read_table(csv, separator)
+    table = read_table(csv, form)
     rows = len(table)
     table = table.dropna(subset=[target]).reset_index(drop=True)
     notes = [f"read {rows} rows and {table.shape[1]} columns from {csv}"]
@@ -253,6 +258,7 @@ def fit_columns(train: pd.DataFrame, columns: TableColumns, target: str, rules: 
         tuple(means),
         tuple(scales),
         tuple(dates),
+        rules.encoding,
     )
 
 

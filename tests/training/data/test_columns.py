@@ -16,6 +16,7 @@ from sklearn.compose import ColumnTransformer
 
 from hpo.spec.faults import UserError
 from hpo.training.data.columns import FittedColumns, cleaned, number_values, text_values
+from hpo.training.data.csv_rows import FileForm
 from hpo.training.data.kinds import MAX_CATEGORIES, TableRules, classify
 from hpo.training.data.scale import FittedScale
 from hpo.training.data.spelling import SpellingRules
@@ -126,7 +127,7 @@ def small(tmp_path: Path) -> tuple[FittedColumns, Path]:
 def test_a_frame_gives_what_its_file_gives(tmp_path: Path) -> None:
     """As pandas reads it: numbers, truth values and words; in another order of columns, too."""
     fitted, file = small(tmp_path)
-    expected, told = fitted.features(read_table(str(file), ","))
+    expected, told = fitted.features(read_table(str(file), FileForm()))
     assert told == ["the target column 'y' is there, and not looked at"]
     frame = pd.read_csv(file)
     assert [str(dtype) for dtype in frame.dtypes] == ["float64", "str", "bool", "float64", "int64"]

@@ -14,6 +14,7 @@ import pytest
 
 from hpo.spec.faults import render_fault
 from hpo.training.data.columns import FittedColumns
+from hpo.training.data.csv_rows import FileForm
 from hpo.training.data.spelling import SpellingRules, choices, seen_numbers
 from hpo.training.data.tabular import check_csv, load_csv, read_table
 from hpo.training.task import Splits
@@ -190,6 +191,6 @@ def test_predictions_read_a_file_as_training_did(tmp_path: Path) -> None:
     data = table(tmp_path, "a;y", rows, separator=";")
     fitted = load_csv(data, "binary").preprocessing
     assert isinstance(fitted, FittedColumns)
-    x, told = fitted.features(read_table(data["csv"], fitted.separator))
+    x, told = fitted.features(read_table(data["csv"], FileForm(fitted.separator)))
     assert told == ["the target column 'y' is there, and not looked at"]
     assert len(np.unique(x)) > 30
