@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from hpo.spec.faults import Fault, did_you_mean
@@ -80,15 +80,10 @@ def check_positive(data: Mapping[str, Any], labels: Iterable[str]) -> list[Fault
     ]
 
 
-def positive_of(wanted: Any, labels: Iterable[str]) -> str | None:
-    """Return the class that `positive` means, None if there is none. YAML's true and 1.0 are `True` and `1`, too."""
-    text = str(wanted)
-    spellings = {text, text.removesuffix(".0")}
-    return next(
-        (
-            label
-            for label in labels
-            if label in spellings or (isinstance(wanted, bool) and label.lower() == text.lower())
-        ),
-        None,
-    )
+def positive_of(wanted: Any, labels: Collection[str]) -> str | None:
+    """Return the class that `positive` means, None if there is none. YAML reads `yes` as true, and 1.0 is `1`, too."""
+    if isinstance(wanted, bool):
+        words = ("true", "yes", "on") if wanted else ("false", "no", "off")
+        return next((label for word in words for label in labels if label.lower() == word), None)
+    spellings = {str(wanted), str(wanted).removesuffix(".0")}
+    return next((label for label in labels if label in spellings), None)

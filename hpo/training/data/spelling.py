@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpo.spec.contract import Known
 
@@ -36,6 +36,8 @@ _SPACES = " \u00a0\u2002\u2003\u2007\u2008\u2009\u202f"
 _APOSTROPHES = "'\u2019"
 _GROUPED_BY = {".": (",", "'", " "), ",": (".", "'", " ")}  # by decimal mark
 _LETTERS = {",": ",", ".": ".", " ": _SPACES, "'": _APOSTROPHES}
+_LONGEST = 400  # characters; float32's largest number has 39 digits
+_USUAL = re.compile(r"-?[0-9.,]*[0-9]")
 _WORD = re.compile(rf"[+{_MINUS}]?(?:inf|infinity|nan)", re.IGNORECASE)
 _SHAPE = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[+{_MINUS}])?\s*(?P<before>[^\W\d_]{{0,3}}[^\w\s.,'{_APOSTROPHES}()+{_MINUS}]|[^\W\d_]{{2,3}}\.?)?"
@@ -43,7 +45,7 @@ _SHAPE = re.compile(
     r"\s*(?P<after>[^\W\d_]{1,3}\.?|[^\w\s.,'()]|[^\W\d_]{1,3}[^\w\s])?\s*(?P<close>\))?"
 )
 _LIKE_A_NUMBER = re.compile(
-    rf"[(+{_MINUS}]?\s*\W?\s*[0-9][0-9.,{_APOSTROPHES}{_SPACES}]*(?:[eE][+-]?[0-9]+)?\s*[^\W\d_]{{0,4}}[^\w\s]?"
+    rf"[(+{_MINUS}]?\s*(?:\W|[^\W\d_]{{1,3}}\.?\s)?\s*[0-9][0-9.,{_APOSTROPHES}{_SPACES}]*(?:[eE][+-]?[0-9]+)?\s*[^\W\d_]{{0,4}}[^\w\s]?"
 )
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
 _CURRENCIES = re.compile(
@@ -114,8 +116,7 @@ class SpellingChoice:
     doubtful: bool = False
 
 
-@dataclass(frozen=True)
-class _Apart:
+class _Apart(NamedTuple):
     """A text taken apart. body: the digits with their marks; None: `sign` is the whole, `inf` or `nan`."""
 
     sign: str
@@ -286,9 +287,11 @@ def _agree(affix: str, wanted: str) -> bool:
 def _apart(text: str) -> _Apart | None:
     """Return the parts of a text that may be a number; None if it can be none."""
     text = text.strip()
+    if _USUAL.fullmatch(text) and len(text) <= _LONGEST:  # to be quick
+        return _Apart("-", text[1:], "") if text[0] == "-" else _Apart("", text, "")
     if _WORD.fullmatch(text):
         return _Apart(_plain_minus(text), None, "")
-    if len(text) > 400 or not (match := _SHAPE.fullmatch(text)):  # float32's largest has 39 digits
+    if len(text) > _LONGEST or not (match := _SHAPE.fullmatch(text)):
         return None
     sign, inner, before, after = (match[name] or "" for name in ("sign", "inner", "before", "after"))
     body = _plain_minus(match["body"].rstrip(_SPACES))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.lazy import lazy_import
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
-from hpo.training.cuts import Cut
+from hpo.training.cuts import Cut, Fold
 from hpo.training.data.column_keys import positive_of, unused_columns
 from hpo.training.data.columns import (
     FittedColumns,
@@ -123,8 +123,9 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
     train_rows = table.iloc[parts[0]]
     fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone])
     column_notes += [f"not used, as the file says: {listed(gone)}"] if gone else []
-    column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
-    column_notes += _shared(table, y, parts)
+    if cut is None or (isinstance(cut, Fold) and cut.index == 0):  # whose notes are told
+        column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
+        column_notes += _shared(table, y, parts)
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
     notes.append(f"{x[0].shape[1]} features in all, fitted on the {sizes[0]} training rows")
@@ -177,18 +178,21 @@ _read_once = lru_cache(maxsize=1)(_read)  # what is cut anew for each fold, or f
 
 
 def _shared(table: pd.DataFrame, y: NDArray[Any], parts: Sequence[NDArray[np.intp]]) -> list[str]:
-    """Return a warning of rows that stand in two splits, with all that a model sees of them and their target, if they
-    are more than those that repeat each other by chance."""
+    """Return a note of rows of which training has the like, in all that a model sees and in their target: a warning,
+    unless most training rows repeat each other, too, as rows of a few categories do."""
     rows = pd.util.hash_pandas_object(table, index=False).to_numpy() ^ pd.util.hash_array(y)
-    train = rows[parts[0]]
+    train = np.unique(rows[parts[0]])
     told = []
     for name, part in (("validation", parts[1]), ("test", parts[2])):
         count = int(np.isin(rows[part], train).sum())
         told += [f"{count} of {len(part)} {name} rows"] if count else []
-    why = "what is measured on them tells little of new rows, unless so few values are usual: drop duplicates"
-    return (
-        [f"warning: rows that stand in two splits: {' and '.join(told)} are training rows, too ({why})"] if told else []
-    )
+    many = " and ".join(told)
+    if not many:
+        return []
+    if len(train) < len(parts[0]) / 2:
+        return [f"{many} are alike training rows, of which only {len(train)} of {len(parts[0])} differ"]
+    why = "what is measured on them tells little of new rows: drop duplicates"
+    return [f"warning: rows that stand in two splits: {many} are training rows, too ({why})"]
 
 
 def _target(
