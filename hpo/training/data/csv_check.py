@@ -135,7 +135,7 @@ def check_rows(csv_path: str, form: FileForm) -> list[Fault]:
                 return [ragged(len(header), reader.line, len(row))]
         return faults
 
-    return look(path, csv_path, find, form.encoding)
+    return look(path, csv_path, find, form.encoding, "--encoding")
 
 
 def _check_keys(data: Mapping[str, Any]) -> list[Fault]:

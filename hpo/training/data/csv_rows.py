@@ -103,8 +103,17 @@ def open_table(path: Path, encoding: str) -> TextIO:
     return path.open(encoding=codec(encoding), newline="")
 
 
-def look(path: Path, written: str, find: Callable[[TextIO], list[Fault]], encoding: str = "utf-8") -> list[Fault]:
-    """Return what `find` finds in a file, or why it is no CSV file. written: its name in messages."""
+def look(
+    path: Path,
+    written: str,
+    find: Callable[[TextIO], list[Fault]],
+    encoding: str = "utf-8",
+    setting: str = "data.encoding:",
+) -> list[Fault]:
+    """Return what `find` finds in a file, or why it is no CSV file.
+
+    written: its name in messages. setting: how people say another encoding.
+    """
     try:
         with open_table(path, encoding) as file:
             return find(file)
@@ -115,15 +124,16 @@ def look(path: Path, written: str, find: Callable[[TextIO], list[Fault]], encodi
     except OSError as error:
         return [Fault(f"must be readable, but {written!r} is not: {error.strerror or error}", ("csv",))]
     except UnicodeDecodeError as error:
-        return [_not_decoded(error, written, encoding)]
+        return [_not_decoded(error, written, encoding, setting)]
     except UnicodeError as error:
-        return [Fault(f"must be text in {encoding}, but {written!r} is not: {error}", ("csv",), remedy="data.encoding")]
+        told = f"must be text in {encoding}, but {written!r} is not: {error}"
+        return [Fault(told, ("csv",), remedy=f"say {setting.removesuffix(':')}")]
     except csv.Error as error:
         told = f"must be a CSV file, but {written!r} is not: {error}"
         return [Fault(told, ("csv",), remedy="export the table again as CSV")]
 
 
-def _not_decoded(error: UnicodeDecodeError, written: str, encoding: str) -> Fault:
+def _not_decoded(error: UnicodeDecodeError, written: str, encoding: str, setting: str) -> Fault:
     """Return the fault of bytes that are no text, with the encoding that they are probably in, if they are one."""
     about = error.object[max(0, error.start - 15) : error.start + 15]
     name = "UTF-8" if codec(encoding) == "utf-8-sig" else encoding
@@ -133,7 +143,7 @@ def _not_decoded(error: UnicodeDecodeError, written: str, encoding: str) -> Faul
     text = about.decode(likely, "replace")
     if text.replace("\n", " ").replace("\r", " ").replace("\t", " ").isprintable():
         words = " ".join(text.split())
-        remedy = f"data.encoding: {likely}, if {words!r} is right; or {remedy}"
+        remedy = f"{setting} {likely}, if {words!r} is right; or {remedy}"
     return Fault(told, ("csv",), remedy=remedy)
 
 
