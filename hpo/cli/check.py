@@ -11,7 +11,7 @@ from hpo.cli.options import sweep_file_options
 @sweep_file_options
 def command(file: str, overrides: tuple[str, ...]) -> None:
     """Validate a sweep file and show what it would do; trains nothing."""
-    from hpo.objective.build import inspect
+    from hpo.objective.build import inspect_closely
     from hpo.review.outline import outline
     from hpo.spec.faults import reading
     from hpo.spec.load import bugs_told, load_sweep
@@ -19,7 +19,7 @@ def command(file: str, overrides: tuple[str, ...]) -> None:
     from hpo.spec.source import Source
 
     path = find_sweep_file(file)
-    sweep = load_sweep(path, inspect, overrides)
+    sweep = load_sweep(path, inspect_closely, overrides)
     with bugs_told(Source(str(path), {}), path), reading():
         text = outline(sweep)
     click.echo(text)

@@ -18,6 +18,7 @@ import pandas as pd
 from hpo.model.loaded import LoadedModel
 from hpo.model.preprocessing import columns_of
 from hpo.training.data.columns import NumberColumn, TextColumn
+from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.windows import FittedWindows
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def example_of(model: LoadedModel) -> Any:
     where training had no columns' names. No row of the data is given away."""
     fitted = columns_of(model.preprocessing)
     if fitted is not None:
-        columns: list[NumberColumn | TextColumn] = [*fitted.numbers, *fitted.texts]
+        numbers, texts = fitted.plain_columns
+        columns: list[NumberColumn | DateColumn | TextColumn] = [*numbers, *fitted.dates, *texts]
         rows = model.preprocessing.length if isinstance(model.preprocessing, FittedWindows) else 1
         return pd.DataFrame({column.name: [_typical(column)] * rows for column in columns})
     known = model.config["input"]
@@ -89,7 +91,9 @@ def _inputs(model: LoadedModel) -> Schema:
     return Schema([TensorSpec(np.dtype(known["dtype"]), (-1, *known["shape"]))])
 
 
-def _typical(column: NumberColumn | TextColumn) -> Any:
+def _typical(column: NumberColumn | DateColumn | TextColumn) -> Any:
+    if isinstance(column, DateColumn):
+        return column.origin
     if isinstance(column, TextColumn):
         return next(iter(column.categories), _TEXT)
     if column.truths:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.lazy import lazy_import
 from hpo.spec.faults import UserError
 from hpo.training.data.columns import FittedColumns, cleaned, number_values
-from hpo.training.data.csv_check import listed
+from hpo.training.data.csv_rows import listed
 from hpo.training.data.scale import FittedScale
 from hpo.training.data.windows import FittedWindows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect as python_inspect
 import sys
@@ -60,7 +61,12 @@ def _found(reference: str, named: Named) -> Any:
     return locate(reference, named.folder)
 
 
-def inspect(named: Named) -> Inspection:
+def inspect_closely(named: Named) -> Inspection:
+    """As `inspect`, and read its data to say in notes how they will be used (hpo.spec.load.Inspect)."""
+    return inspect(named, closely=True)
+
+
+def inspect(named: Named, closely: bool = False) -> Inspection:
     """Look at an objective without training it: its contract and its faults (hpo.spec.load.Inspect).
 
     The user's folders are taken off sys.path again: what this process imports later is not looked for in them.
@@ -70,19 +76,19 @@ def inspect(named: Named) -> Inspection:
         return Inspection(faults=tuple(faults))
     named = dataclasses.replace(named, data=data)
     if named.objective is None:
-        return _inspect(named)
+        return _inspect(named, closely)
     with path_lock:
-        return _inspect_among_users(named.objective, named)
+        return _inspect_among_users(named.objective, named, closely)
 
 
-def _inspect_among_users(reference: str, named: Named) -> Inspection:
+def _inspect_among_users(reference: str, named: Named, closely: bool) -> Inspection:
     try:
         before, folders = list(sys.path), user_folders(reference, named.folder)
     except UserError as error:
         return Inspection(faults=(_fault(str(error)),))
     clashes = user_path.enter(folders)
     try:
-        inspection = _inspect(named)
+        inspection = _inspect(named, closely)
     finally:
         user_path.leave(folders, before)
     confused = [
@@ -102,7 +108,7 @@ def _told(clashes: Sequence[Clash]) -> str:
     return f"{first}{more}: an import of that name never finds yours (give it another name, if it is to be imported)"
 
 
-def _inspect(named: Named) -> Inspection:
+def _inspect(named: Named, closely: bool) -> Inspection:
     try:
         objective = build(named)
     except SpecError as error:
@@ -120,10 +126,14 @@ def _inspect(named: Named) -> Inspection:
         # a program's faults name its own keys, all others are about `data`
         top = fault.path[:1] in (("program",), ("command",), ("objective",), ("report",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
+    notes: Sequence[str] = ()
+    if closely and not faults:
+        notes, faults = _described(objective, named)
     return Inspection(
         objective.contract,
         tuple(faults),
         named.data,
+        notes=tuple(notes),
         as_text=objective.as_text,
         libraries=objective.libraries,
         folds=objective.folds,
@@ -131,6 +141,22 @@ def _inspect(named: Named) -> Inspection:
         sources={} if faults else sources_of(named),
         flags=objective.flags,
     )
+
+
+def _described(objective: Objective, named: Named) -> tuple[Sequence[str], list[Fault]]:
+    """Return what a Torch task says of its data, and the faults that only reading them shows."""
+    from hpo.objective.torch_task import TorchObjective
+
+    if not isinstance(objective, TorchObjective):
+        return (), []
+    try:
+        return objective.task.describe_data(copy.deepcopy(dict(named.data))), []
+    except SpecError as error:
+        return (), [dataclasses.replace(fault, path=("data", *fault.path)) for fault in error.faults]
+    except UserError as error:
+        return (), [Fault(str(error), ("data",))]
+    except Exception as error:
+        return (), [_fault(f"{named.objective}: describe_data raised {one_line(error)}")]
 
 
 def named_of(sweep: Sweep, travels: bool = True) -> Named:

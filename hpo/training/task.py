@@ -117,6 +117,13 @@ class TorchTask:
         """
         return []
 
+    def describe_data(self, data: Mapping[str, Any]) -> Sequence[str]:
+        """Return in sentences what `hpo check` says of data in which `check_data` finds no fault. Must not need Torch.
+
+        Raises UserError for what only reading the whole shows.
+        """
+        return ()
+
     def libraries(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the modules that training needs, for a process to load once of which the workers are forks: neither
         may start threads, or touch a GPU, when it is loaded."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hpo.ledger.study.urls import masked
+from hpo.training.data.csv_rows import FileForm, open_table
 
 _MOST = 200_000_000  # bytes of a file that is read for this: a sweep waits for it
 _DIGEST = 32  # characters; MLflow takes 36
@@ -40,9 +42,11 @@ def _csv_file(data: Mapping[str, Any]) -> dict[str, Any] | None:
             return None
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = sum(1 for row in csv.reader(file, delimiter=str(data.get("separator", ","))) if row)
-    except (OSError, ValueError, csv.Error, TypeError):  # checked elsewhere, where it can be read
+        form = FileForm.of(data)
+        with open_table(path, form.encoding) as file:
+            lines = sum(1 for row in csv.reader(file, delimiter=str(form.separator)) if row)
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error, TypeError, LookupError, ImportError):
+        # checked elsewhere, where it can be read
         return None
     return {
         "name": path.name,

@@ -6,13 +6,15 @@ predictions of a model that was written down. No pickle: `plain` gives lists, te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import UserError, did_you_mean
-from hpo.training.data.csv_check import MISSING, clip, listed
+from hpo.training.data.csv_rows import MISSING, clip, listed
+from hpo.training.data.date_columns import DateColumn
+from hpo.training.data.spelling import NumberSpelling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +36,16 @@ class NumberColumn:
     truths: bool
     median: float | None  # fills the gaps; None: no training row has a number, so the column is left out
     marks_gaps: bool  # whether another feature says where the gaps are: training rows had some
+    spelling: NumberSpelling | None = None  # None: as Python reads numbers
+
+    def values(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the finite numbers of a cleaned table; NaN for gaps and for what is none."""
+        return number_values(table[self.name], self.truths, self.spelling)
+
+    @staticmethod
+    def restored(plain: Mapping[str, Any]) -> NumberColumn:
+        spelling = plain.get("spelling")  # earlier releases had none
+        return NumberColumn(**{**plain, "spelling": NumberSpelling(**spelling) if spelling else None})
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class FittedColumns:
     """From a table to a model's features; implements hpo.training.task.Preprocessing.
 
     Features, in this order: the numbers, the marks of their gaps (both standardised by `means` and `scales`), then each
-    text column's categories.
+    text column's categories. The parts of dates are among numbers and texts.
     """
 
     target: str
@@ -63,17 +75,29 @@ class FittedColumns:
     unused: tuple[str, ...]  # what training dropped: empty or constant columns, row numbers
     means: tuple[float, ...]
     scales: tuple[float, ...]
+    dates: tuple[DateColumn, ...] = ()
+    encoding: str = "utf-8"  # of the file, as separator: a table to predict is read alike
 
     @property
     def needed(self) -> list[str]:
         """The columns that a table must have."""
-        return [*(column.name for column in self.numbers), *(column.name for column in self.texts)]
+        numbers, texts = self.plain_columns
+        names = [column.name for column in numbers], [column.name for column in self.dates]
+        return [*names[0], *names[1], *(column.name for column in texts)]
+
+    @property
+    def plain_columns(self) -> tuple[list[NumberColumn], list[TextColumn]]:
+        """The columns of numbers and texts that are no parts of dates."""
+        parts = {name for column in self.dates for _, name in column.parts}
+        numbers = [column for column in self.numbers if column.name not in parts]
+        return numbers, [column for column in self.texts if column.name not in parts]
 
     def apply(self, table: pd.DataFrame) -> NDArray[np.float32]:
         """Return the features [rows, features] of a table that `cleaned` has seen.
 
         Raises UserError if one is beyond float32.
         """
+        table = with_dates(table, self.dates)
         with np.errstate(over="ignore"):
             x = np.column_stack([self._scaled(table), *(_one_hot(column, table) for column in self.texts)])
             x = x.astype(np.float32)
@@ -106,17 +130,19 @@ class FittedColumns:
         return FittedColumns(
             target=plain["target"],
             separator=plain["separator"],
-            numbers=tuple(NumberColumn(**each) for each in plain["numbers"]),
+            numbers=tuple(map(NumberColumn.restored, plain["numbers"])),
             texts=tuple(
                 TextColumn(each["name"], tuple(each["categories"]), tuple(each["rare"])) for each in plain["texts"]
             ),
             unused=tuple(plain["unused"]),
             means=tuple(plain["means"]),
             scales=tuple(plain["scales"]),
+            dates=tuple(map(DateColumn.restored, plain.get("dates", ()))),  # earlier releases had none
+            encoding=plain.get("encoding", "utf-8"),
         )
 
     def _scaled(self, table: pd.DataFrame) -> NDArray[np.float64]:
-        values = {column: number_values(table[column.name], column.truths) for column in self.numbers}
+        values = {column: column.values(table) for column in self.numbers}
         kept = [
             np.where(np.isnan(found), column.median, found)
             for column, found in values.items()
@@ -152,9 +178,20 @@ class FittedColumns:
             yield f"columns that training did not have, ignored: {listed(map(repr, extra))}"
 
     def _oddities(self, table: pd.DataFrame) -> Iterator[str]:
-        for column in self.numbers:
+        numbers, texts = self.plain_columns
+        for date in self.dates:
+            if count := int((wrong := date.odd(table)).sum()):
+                first = clip(str(table[date.name][wrong].iloc[0]))
+                yield f"{clip(date.name)!r}: {count} of {len(table)} rows have no date ({first!r}), taken as missing"
+        for column in numbers:
+            points = column.spelling is not None and column.spelling.thousands == "."
+            if points and _is_numeric(table[column.name]) and table[column.name].dtype.kind == "f":
+                yield (
+                    f"{clip(column.name)!r} comes as numbers, which are taken as they are; if its texts were spelled "
+                    "1.234 for 1234, as in training, read it as text"
+                )
             present = table[column.name].notna()
-            gaps = np.isnan(number_values(table[column.name], column.truths))
+            gaps = np.isnan(column.values(table))
             if odd := int((gaps & present).sum()):
                 what = "neither true nor false" if column.truths else "no number"
                 first = clip(str(table[column.name][gaps & present].iloc[0]))
@@ -164,16 +201,24 @@ class FittedColumns:
                     f"{clip(column.name)!r}: missing in {count} of {len(table)} rows, in none of training: "
                     f"taken as the median, {column.median:g}"
                 )
-        for each in self.texts:
-            texts = text_values(table[each.name], each)
-            strange = ~texts.isin([*each.categories, *each.rare])
+        for each in texts:
+            words = text_values(table[each.name], each)
+            strange = ~words.isin([*each.categories, *each.rare])
             if count := int(strange.sum()):
-                known = ", ".join(dict.fromkeys(repr(clip(text)) for text in texts[strange].unique()[:3]))
+                known = ", ".join(dict.fromkeys(repr(clip(text)) for text in words[strange].unique()[:3]))
                 taken = "one of the rare ones" if each.rare else "none of the known ones"
                 yield (
                     f"{clip(each.name)!r}: {count} of {len(table)} rows have a category that training did not have "
                     f"({known}), taken as {taken}"
                 )
+
+
+def with_dates(table: pd.DataFrame, dates: Sequence[DateColumn]) -> pd.DataFrame:
+    """Return a cleaned table with columns for the parts of its dates."""
+    if not dates:
+        return table
+    parts = {name: values for column in dates for name, values in column.expanded(table).items()}
+    return pd.concat([table, pd.DataFrame(parts, index=table.index)], axis=1)
 
 
 def cleaned(table: pd.DataFrame) -> pd.DataFrame:
@@ -182,19 +227,30 @@ def cleaned(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: _cleaned(table[name]) for name in table.columns}, index=table.index)
 
 
-def number_values(column: pd.Series[Any], truths: bool = False) -> NDArray[np.float64]:
-    """Return the finite numbers of a cleaned column; NaN for gaps and for what is none. truths: of true and false."""
+def number_values(
+    column: pd.Series[Any], truths: bool = False, spelling: NumberSpelling | None = None
+) -> NDArray[np.float64]:
+    """Return the finite numbers of a cleaned column; NaN for gaps and for what is none.
+
+    truths: of true and false. spelling: of its texts; None: as Python reads numbers.
+    """
     if truths:
         return np.asarray(_lower(column).map(_TRUTHS), dtype=np.float64)
-    numbers = to_numbers(column).to_numpy(dtype=np.float64, copy=True)
+    numbers = to_numbers(column, spelling).to_numpy(dtype=np.float64, copy=True)
     numbers[~np.isfinite(numbers)] = np.nan
     return np.asarray(numbers, dtype=np.float64)
 
 
-def to_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return the numbers that a cleaned column says, which need not be finite; NaN for what is none."""
+def to_numbers(column: pd.Series[Any], spelling: NumberSpelling | None = None) -> pd.Series[Any]:
+    """Return the numbers that a cleaned column says, which need not be finite; NaN for what is none.
+
+    spelling: of its texts; None: as Python reads numbers. A column that pandas read as numbers is taken as it is.
+    """
     if _is_numeric(column):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+    if spelling is not None:
+        plain = {text: spelling.plain(str(text)) for text in column.dropna().unique()}
+        column = column.astype(object).map(plain)  # read below: the same bits as of a file with decimal points
     # As objects: pandas 3 reads its own strings one at a time, three times as slowly.
     return pd.to_numeric(column.astype(object), errors="coerce").astype(float)
 

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from hpo.spec.contract import Known
-from hpo.spec.faults import Fault, closest, did_you_mean, shortened
+from hpo.spec.faults import Fault, did_you_mean
 from hpo.spec.paths import expanded
+from hpo.training.data.column_keys import (
+    COLUMN_KEYS,
+    check_column_keys,
+    check_columns,
+    check_positive,
+    unused_columns,
+)
+from hpo.training.data.csv_rows import MISSING, FileForm, Rows, clip, listed, look, no_column, ragged
+from hpo.training.data.csv_rows import header as header_row
+from hpo.training.data.dates import COMPACT, DATE_OPTIONS, seen_dates
 from hpo.training.data.options import check_options, fill_options
+from hpo.training.data.spelling import (
+    NUMBER_OPTIONS,
+    NumberSpelling,
+    SeenNumbers,
+    SpellingRules,
+    choices,
+    looks_like_a_number,
+    python_number,
+)
 from hpo.training.data.splitting import (
     MINIMUM_ROWS,
     MINIMUM_ROWS_PER_CLASS,
@@ -27,23 +44,16 @@ from hpo.training.data.splitting import (
 )
 from hpo.training.task import Kind
 
-# A field that says nothing. As pandas.read_csv has it, and "?" as in the UCI repository's files.
-MISSING = frozenset(
-    ("", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>")
-) | {"N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 _SEPARATORS = (",", ";", "\t", "|")
-CSV_OPTIONS: dict[str, Known] = {
-    **SPLIT_OPTIONS,
-    **SCALE_OPTIONS,
+READING_OPTIONS: dict[str, Known] = {
     "separator": Known("choice", ",", "what stands between two fields", choices=_SEPARATORS),
+    **NUMBER_OPTIONS,
+    **DATE_OPTIONS,
 }
-_LETTERS = 40  # of a field or a name shown in a message: it may have megabytes
-_SHOWN = 8  # columns or classes listed in a message
+CSV_OPTIONS: dict[str, Known] = {**SPLIT_OPTIONS, **SCALE_OPTIONS, **READING_OPTIONS}
 LARGEST = 1e37  # float32, in which models compute, ends at 3.4e38
 _EXPONENT = re.compile(r"[eE]\+?0*[1-9]\d")  # of 10 or more; a smaller one makes LARGEST of many digits only
 _MANY = 27
-_END = "\0"  # which no text has
-_LARGEST_FIELD = 2**31 - 1  # characters
 
 
 @dataclass
@@ -60,16 +70,14 @@ class _TargetColumn:
 
 def number(text: str) -> float | None:
     """Return the finite number that `text` says, or None. `1_000` and `1,000` are no numbers."""
-    value = _size(text)
+    value = python_number(text)
     return value if value is not None and math.isfinite(value) else None
 
 
-def _size(text: str) -> float | None:
-    """Return the number that `text` says, which need not be finite, or None."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
+def _finite(text: str, spelling: NumberSpelling | None) -> float | None:
+    """Return the finite number that `text` says in this spelling (None: as Python reads it), or None."""
+    value = python_number(text) if spelling is None else spelling.number(text)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def class_labels(values: Iterable[str]) -> dict[str, str]:
@@ -92,8 +100,10 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     working directory. Rows whose target is missing are dropped on loading, and are a fault only if nothing is left.
     Each fault's path is relative to `data`: ("csv",) or ("target",).
     """
-    faults = _check_keys(data)
-    if not isinstance(data.get("csv"), str) or data.get("separator", ",") not in _SEPARATORS:
+    faults = _check_keys(data) + check_column_keys(data, kind)
+    if not isinstance(data.get("csv"), str) or any(
+        fault.path[0] in ("encoding", *READING_OPTIONS, *COLUMN_KEYS) for fault in faults
+    ):
         return faults
     path = expanded(data["csv"])
     if not path.is_file():
@@ -101,60 +111,31 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
         remedy = f"relative paths start at {Path.cwd()}" if not path.is_absolute() else "check the path"
         return [*faults, Fault(f"must name a CSV file, but {data['csv']!r} {what}", ("csv",), remedy=remedy)]
     target = data["target"] if isinstance(data.get("target"), str) else None
-    return faults + _look(path, data["csv"], lambda file: _check_table(file, data, target, kind))
+    encoding = FileForm.of(data).encoding
+    return faults + look(path, data["csv"], lambda file: _check_table(file, data, target, kind), encoding)
 
 
-def check_rows(csv_path: str, separator: str) -> list[Fault]:
+def check_rows(csv_path: str, form: FileForm) -> list[Fault]:
     """Return what is wrong with a table that a model is to predict for: it needs no target, nor any rows."""
     path = expanded(csv_path)
     if not path.is_file():
         return [Fault(f"must be a CSV file, but it {'is a folder' if path.is_dir() else 'does not exist'}", ("csv",))]
 
-    def look(file: TextIO) -> list[Fault]:
-        reader = _Rows(file, separator)
-        header = [name.strip() for name in next(reader, [])]
-        if not header:
-            return [Fault("must have a header and rows, but it is empty", ("csv",))]
-        faults = _check_header(header, separator, None, "say --separator")
-        for row in reader if not faults else ():
-            if len(row) != len(header):
-                return [_ragged(len(header), reader.line, len(row))]
+    if faults := _check_encoding(form.encoding):
         return faults
 
-    return _look(path, csv_path, look)
+    def find(file: TextIO) -> list[Fault]:
+        reader = Rows(file, form.separator)
+        header = header_row(reader)
+        if not header:
+            return [Fault("must have a header and rows, but it is empty", ("csv",))]
+        faults = _check_header(header, form.separator, None, "say --separator")
+        for row in reader if not faults else ():
+            if len(row) != len(header):
+                return [ragged(len(header), reader.line, len(row))]
+        return faults
 
-
-def _look(path: Path, written: str, look: Callable[[TextIO], list[Fault]]) -> list[Fault]:
-    """Return what `look` finds in a file, or why it is no CSV file. written: its name in messages."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return look(file)
-    except OSError as error:
-        return [Fault(f"must be readable, but {written!r} is not: {error.strerror}", ("csv",))]
-    except UnicodeDecodeError as error:
-        told = f"must be text in UTF-8, but {written!r} has the byte 0x{error.object[error.start]:02x}"
-        return [Fault(told, ("csv",), remedy="save it as UTF-8 text; a spreadsheet: export it as CSV")]
-    except csv.Error as error:
-        told = f"must be a CSV file, but {written!r} is not: {error}"
-        return [Fault(told, ("csv",), remedy="export the table again as CSV")]
-
-
-def header_of(path: Path, separator: str) -> list[str]:
-    """Return the names of a table's columns. The file must be one in which `check_csv` finds no fault."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return [name.strip() for name in next(_Rows(file, separator), [])]
-
-
-def no_column(name: str, header: list[str], key: str) -> Fault:
-    """Return the fault of a key of `data` that names a column which isn't there."""
-    close = closest(name, header)
-    remedy = f"did you mean {close!r}? columns: {listed(header)}" if close else f"one of: {listed(header)}"
-    return Fault(f"there is no column {name!r}", (key,), remedy=remedy)
-
-
-def _ragged(columns: int, line: int, fields: int) -> Fault:
-    told = f"every row must have the header's {columns} fields, but line {line} has {fields}"
-    return Fault(told, ("csv",), remedy="is the file cut off, or a text with the separator in it not quoted?")
+    return look(path, csv_path, find, form.encoding, "--encoding")
 
 
 def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
@@ -171,44 +152,64 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
             faults.append(Fault(f"must be {what}, but got {data[key]!r}", (key,)))
     if "weight" in data and not (isinstance(data["weight"], str) and data["weight"]):
         faults.append(Fault(f"must be the name of a column, but got {data['weight']!r}", ("weight",)))
-    known = {**CSV_OPTIONS, **{key: Known("choice", "") for key in ("csv", "target", "weight")}}
+    known = {
+        **CSV_OPTIONS,
+        **{key: Known("choice", "") for key in ("csv", "target", "weight", "encoding", *COLUMN_KEYS)},
+    }
     strays = [key for key in data if key not in known and key != "source"]
     faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]
+    faults += _check_encoding(data["encoding"]) if "encoding" in data else []
     own = {key: value for key, value in data.items() if key in CSV_OPTIONS}
-    return faults + check_options(own, CSV_OPTIONS) + check_shares(own)
+    faults += check_options(own, CSV_OPTIONS)
+    if data.get("decimal") in (",", ".") and data["decimal"] == data.get("thousands"):
+        told = f"the mark between thousands can't be the decimal mark, {data['decimal']!r}"
+        faults.append(Fault(told, ("thousands",), remedy="leave it out, or say thousands: none"))
+    return faults + check_shares(own)
+
+
+def _check_encoding(encoding: Any) -> list[Fault]:
+    try:
+        "".encode(encoding)
+    except (LookupError, TypeError, ValueError):  # ValueError: a name with a NUL
+        told = f"must be an encoding that Python knows, but got {encoding!r}"
+        return [Fault(told, ("encoding",), remedy="e.g. utf-8, latin-1, cp1252, utf-16")]
+    return []
 
 
 def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind: Kind) -> list[Fault]:
-    separator = data.get("separator", ",")
-    reader = _Rows(file, separator)
-    header = [name.strip() for name in next(reader, [])]
+    separator = FileForm.of(data).separator
+    reader = Rows(file, separator)
+    header = header_row(reader)
     if not header:
         return [Fault(f"must have a header and rows, but {data['csv']!r} is empty", ("csv",))]
     weight = data["weight"] if isinstance(data.get("weight"), str) else None
     faults = _check_header(header, separator, target)
     faults += _check_weight_name(header, target, weight) if not faults else []
+    faults += check_columns(data, header) if not faults and target is not None else []
     if faults or target is None:
         return faults
     found = _read_target(reader, header, target)
     if found.ragged:
         line, fields = found.ragged
-        return [_ragged(len(header), line, fields)]
+        return [ragged(len(header), line, fields)]
     if found.rows == 0:
         return [Fault(f"must have rows, but {data['csv']!r} has only a header", ("csv",))]
     if found.values and len(found.empty) == len(header) - 1:
         told = f"there must be values to learn from, but every column besides the target {target!r} is empty"
-        return [Fault(told, ("csv",)), *_check_target(found, target, kind)]
-    faults = _check_target(found, target, kind)
+        return [Fault(told, ("csv",)), *_check_target(found, target, kind, None)]
+    spelling = _spelling(file, data, header, target) if kind == "regression" and _is_odd(found, data) else None
+    faults = _check_target(found, target, kind, spelling)
+    faults += check_positive(data, class_labels(found.values).values()) if not faults and kind == "binary" else []
     faults += _check_folds(found, target, kind, fill_options(data, SPLIT_OPTIONS)) if not faults else []
     column = header.index(target)
     if weight is not None and not faults:
-        file.seek(0)
-        faults += _check_weights(_Rows(file, separator), header.index(weight), column, weight)
+        faults += _check_weight(file, data, header, weight, target)
     if kind != "regression":
         found.large.pop(column, None)
     if found.large:
         file.seek(0)
-        words = _columns_of_words(_Rows(file, separator), set(found.large))
+        words = _columns_of_words(Rows(file, separator), set(found.large))
+        words |= {header.index(name) for name in unused_columns(data, header, [target])} & set(found.large)
         large = {header[index]: text for index, text in found.large.items() if index not in words}
         path = "target" if set(large) == {target} else "csv"
         named = listed(f"{name!r} has {clip(text)}" for name, text in large.items())
@@ -217,55 +218,14 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     return faults
 
 
-class _Rows(Iterator[list[str]]):
-    """The rows of a table, without blank lines, as pandas reads them.
-
-    Raises csv.Error at a NUL byte, and where a quoted field has no end, as in a file that was cut off.
-    """
-
-    def __init__(self, lines: Iterable[str], separator: str) -> None:
-        csv.field_size_limit(_LARGEST_FIELD)  # else 128 KiB
-        ended = itertools.chain(_text(lines), [_END])  # is a row by itself, unless a quoted field takes it in
-        self._reader = csv.reader(ended, delimiter=separator, skipinitialspace=True)
-
-    def __next__(self) -> list[str]:
-        while True:
-            begin = self.line + 1
-            row = next(self._reader)
-            if row == [_END]:
-                raise StopIteration
-            if row and _END in row[-1]:
-                raise csv.Error(f"a quoted field of the row in line {begin} has no end (is the file cut off?)")
-            if row and (len(row) > 1 or row[0].strip(" \t")):
-                return row
-
-    @property
-    def line(self) -> int:
-        """The line in which the last row ended."""
-        return self._reader.line_num
-
-
-def _columns_of_words(reader: _Rows, candidates: set[int]) -> set[int]:
+def _columns_of_words(reader: Rows, candidates: set[int]) -> set[int]:
     """Return those of the columns in which something is neither a number nor missing: they count as text."""
     words: set[int] = set()
     next(reader)
     for row in reader:
         fields = {column: row[column].strip() for column in candidates - words if column < len(row)}
-        words |= {column for column, text in fields.items() if _size(text) is None and text not in MISSING}
+        words |= {column for column, text in fields.items() if python_number(text) is None and text not in MISSING}
     return words
-
-
-def clip(text: str) -> str:
-    """Return a field, a name or a class of a table as messages show it."""
-    return shortened(text, _LETTERS)
-
-
-def _text(lines: Iterable[str]) -> Iterator[str]:
-    """Pass lines on. Raises csv.Error at a NUL byte: UTF-8 allows it, but no text has one."""
-    for line in lines:
-        if "\0" in line:
-            raise csv.Error("it has NUL bytes, so it is no text")
-        yield line
 
 
 def _check_header(
@@ -300,14 +260,51 @@ def _check_weight_name(header: list[str], target: str | None, weight: str | None
     return []
 
 
-def _check_weights(reader: _Rows, column: int, target: int, name: str) -> list[Fault]:
+def _is_odd(found: _TargetColumn, data: Mapping[str, Any]) -> bool:
+    """Whether it needs a look at the whole file to say how a target's numbers are spelled."""
+    if not SpellingRules.of(data).is_open or any(python_number(text) is None for text in found.values):
+        return True
+    return data.get("separator") == ";" and any("." in text for text in found.values)
+
+
+def _spelling(file: TextIO, data: Mapping[str, Any], header: list[str], name: str) -> NumberSpelling | None:
+    """Return how a column spells its numbers, None: as Python reads them, or it has none."""
+    file.seek(0)
+    rules, rows = SpellingRules.of(data), Rows(file, FileForm.of(data).separator)
+    next(rows)
+    target = header.index(data["target"])
+    seen = {column: SeenNumbers(rules) for column in header}
+    for row in rows:
+        if row[target].strip() in MISSING:
+            continue
+        for index, column in enumerate(header):
+            if seen[column].pairs and (text := row[index].strip()) not in MISSING:
+                seen[column].see(text)
+    choice = choices(seen, rules.separator).get(name)
+    return None if choice is None else choice.spelling
+
+
+def _check_weight(file: TextIO, data: Mapping[str, Any], header: list[str], name: str, target: str) -> list[Fault]:
+    """As _check_weights. The whole file is looked at for their spelling only where Python can't read the weights."""
+
+    def checked(spelling: NumberSpelling | None) -> list[Fault]:
+        file.seek(0)
+        rows = Rows(file, FileForm.of(data).separator)
+        return _check_weights(rows, header.index(name), header.index(target), name, spelling)
+
+    faults = checked(None) if SpellingRules.of(data).is_open else []
+    spelling = _spelling(file, data, header, name) if faults or not SpellingRules.of(data).is_open else None
+    return checked(spelling) if spelling is not None else faults
+
+
+def _check_weights(reader: Rows, column: int, target: int, name: str, spelling: NumberSpelling | None) -> list[Fault]:
     """Return a fault if a row that has a target has a weight that is no number of at least 0, or if all are 0."""
     next(reader)
     total = 0.0
     for row in reader:
         if row[target].strip() in MISSING:
             continue
-        value = number(row[column].strip())
+        value = _finite(row[column].strip(), spelling)
         if value is None or value < 0:
             told = f"must be a number of at least 0 in every row, but line {reader.line} has {clip(row[column])!r}"
             remedy = "fill the column: 1 counts as usual, 0 not in the loss"
@@ -316,7 +313,7 @@ def _check_weights(reader: _Rows, column: int, target: int, name: str) -> list[F
     return [] if total > 0 else [Fault(f"some weight must be above 0, but {name!r} is 0 in every row", ("weight",))]
 
 
-def _read_target(reader: _Rows, header: list[str], target: str) -> _TargetColumn:
+def _read_target(reader: Rows, header: list[str], target: str) -> _TargetColumn:
     found, column, width = _TargetColumn(), header.index(target), len(header)
     found.empty = set(range(width)) - {column}
     for row in reader:
@@ -333,7 +330,7 @@ def _read_target(reader: _Rows, header: list[str], target: str) -> _TargetColumn
             found.empty -= {index for index in found.empty if row[index].strip() not in MISSING}
         if _may_have_large(row):
             for index, text in enumerate(row):
-                if index not in found.large and _is_large(text, number if index == column else _size):
+                if index not in found.large and _is_large(text, number if index == column else python_number):
                     found.large[index] = text.strip()
     return found
 
@@ -349,10 +346,14 @@ def _is_large(text: str, size: Callable[[str], float | None]) -> bool:
     return abs(size(text) or 0.0) > LARGEST and any(map(str.isdigit, text))
 
 
-def _check_target(found: _TargetColumn, target: str, kind: Kind) -> list[Fault]:
+def _check_target(found: _TargetColumn, target: str, kind: Kind, spelling: NumberSpelling | None) -> list[Fault]:
     rows = found.rows - found.missing
     if rows == 0:
         return [Fault(f"the target {target!r} must have values, but it is empty in all {found.rows} rows", ("target",))]
+    if (seen := seen_dates(found.values)).fits and any(written[0] != COMPACT for written in seen.written):
+        told = f"no task predicts dates, but the target {target!r} has some: {listed(found.values)}"
+        remedy = "add a column to predict: the days since some date, a number; or the year, month or weekday, a class"
+        return [Fault(told, ("target",), remedy=remedy)]
     labels = class_labels(found.values)
     counts: Counter[str] = Counter()
     for text, label in labels.items():
@@ -362,7 +363,7 @@ def _check_target(found: _TargetColumn, target: str, kind: Kind) -> list[Fault]:
         only = next(iter(counts))
         faults.append(Fault(f"the target {target!r} must vary, but it is {clip(only)!r} in every row", ("target",)))
     elif kind == "regression":
-        faults += _check_numbers(found, target)
+        faults += _check_numbers(found, target, spelling)
     else:
         faults += _check_classes(counts, target, kind)
     if rows < MINIMUM_ROWS:
@@ -371,13 +372,22 @@ def _check_target(found: _TargetColumn, target: str, kind: Kind) -> list[Fault]:
     return faults
 
 
-def _check_numbers(found: _TargetColumn, target: str) -> list[Fault]:
-    words = sorted(text for text in found.values if number(text) is None)
+def _check_numbers(found: _TargetColumn, target: str, spelling: NumberSpelling | None) -> list[Fault]:
+    words = sorted(text for text in found.values if _finite(text, spelling) is None)
+    if not words and spelling is not None:
+        large = [text for text in found.values if abs(spelling.number(text) or 0.0) > LARGEST]
+        told = f"numbers must be within ±{LARGEST:g}, for models compute in float32, but {target!r} has {listed(large)}"
+        return [Fault(told, ("target",), remedy="use another unit, or the number's logarithm")] if large else []
     if not words:
         return []
+    like = {text for text in words if looks_like_a_number(text)}
+    words = [text for text in words if text not in like] or words  # `abc`, not every `1,5` beside it
     rows = sum(found.values[text] for text in words)
-    told = f"regression needs a numeric target, but {target!r} has {listed(words)} (in {rows} rows)"
-    return [Fault(told, ("target",), remedy="clean the column, or use a task for classes")]
+    told = f"regression needs a numeric target, but {target!r} has {listed(map(clip, words))} (in {rows} rows)"
+    remedy = "clean the column, or use a task for classes"
+    if like.issuperset(words):
+        remedy = "clean the column: all its numbers must be spelled alike; data.decimal and data.thousands say how"
+    return [Fault(told, ("target",), remedy=remedy)]
 
 
 def _check_classes(counts: Counter[str], target: str, kind: Kind) -> list[Fault]:
@@ -413,10 +423,3 @@ def _check_folds(found: _TargetColumn, target: str, kind: Kind, options: Mapping
     what = "there must be a row" if whole else f"each class of {target!r} must have a row"
     message = f"{what} for each of {options['folds']} folds, besides the test rows, but got {told}"
     return [Fault(message, ("resample",), remedy="fewer folds: 3, or resample: reshuffle")]
-
-
-def listed(words: Iterable[str]) -> str:
-    """Return "a, b, c and 4 more"."""
-    every = list(words)
-    rest = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(shortened(word, 100) for word in every[:_SHOWN]) + rest

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,12 @@ from hpo.lazy import lazy_import
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
-from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, header_of, no_column
+from hpo.training.data.column_keys import unused_columns
+from hpo.training.data.csv_check import READING_OPTIONS, check_csv
+from hpo.training.data.csv_rows import FileForm, header_of, listed, no_column
+from hpo.training.data.date_columns import moments
+from hpo.training.data.dates import ISO, DateChoice, DateSpelling, date_choices, days_since, seen_dates
+from hpo.training.data.kinds import TableRules, read_numbers
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.splitting import (
     MINIMUM_ROWS,
@@ -118,7 +124,7 @@ def _check_series(data: Mapping[str, Any]) -> list[Fault]:
     if not (isinstance(data.get("time"), str) and data["time"]):
         told = f"must be the name of the column that orders the rows, but got {data.get('time')!r}"
         faults.append(Fault(told, ("time",) if "time" in data else (), remedy="e.g. time: date"))
-    elif not faults and data["time"] not in (header := header_of(expanded(data["csv"]), data.get("separator", ","))):
+    elif not faults and data["time"] not in (header := header_of(expanded(data["csv"]), FileForm.of(data))):
         faults.append(no_column(data["time"], header, "time"))
     elif data["time"] == data.get("target"):
         faults.append(Fault(f"{data['time']!r} can't be both target and time", ("time",)))
@@ -131,9 +137,11 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     The target's own past is among the features. Windows are split in the order of time; what fills gaps, scales and
     encodes is fitted on the rows that lie before the first target of validation.
     """
-    options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, **SCALE_OPTIONS, "separator": CSV_OPTIONS["separator"]})
+    options = fill_options(data, {**SERIES_OPTIONS, **_SHARES, **SCALE_OPTIONS, **READING_OPTIONS})
     length, ahead, target = options["length"], options["horizon"], data["target"]
-    table, notes = _in_order(read_table(data["csv"], options["separator"]), target, data["time"])
+    form = FileForm.of(data)
+    rules = TableRules.of({**data, **options, "separator": form.separator})
+    table, notes = _in_order(read_table(data["csv"], form), target, data["time"], rules)
     windows = len(table) - length - ahead + 1
     if windows < MINIMUM_ROWS:
         raise UserError(
@@ -144,43 +152,58 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
     training = windows - testing - validating
     if training < 1:
         raise UserError(f"data: validation and test leave none of the {windows} windows to train on")
+    gone = unused_columns(data, table.columns, [target])
+    table = table.drop(columns=gone)
     before = table[: training + length + ahead - 1]
-    columns, column_notes = fit_features(before, "", options["separator"], options["scale"], [data["time"]])
+    columns, column_notes = fit_features(before, "", rules, [data["time"], *gone])
     fitted = FittedWindows(columns, length)
     x = fitted.cut(columns.apply(table))[:windows]
-    y = table[target].astype(float).to_numpy(dtype=np.float64)[length + ahead - 1 :]
+    numbers, told = read_numbers(table, target, rules.spelling)
+    y = numbers.to_numpy(dtype=np.float64)[length + ahead - 1 :]
     edges = (0, training), (training, training + validating), (training + validating, windows)
     train, validation, test = (to_split(x[start:stop], y[start:stop], "regression") for start, stop in edges)
     notes += [
         f"windows of {length} rows, each to predict {target!r} {ahead} ahead; its own past is among the features",
         f"split in the order of {data['time']!r}: {training} windows for training, then {validating} for validation, "
         f"then {testing} for the test",
+        *(note for note in told if note not in column_notes),
         *column_notes,
+        *([f"not used, as the file says: {listed(gone)}"] if gone else []),
         f"{x.shape[2]} features in all, fitted on the rows before the first target of validation",
     ]
     return Splits(train, validation, test, 1, tuple(notes), preprocessing=fitted)
 
 
-def _in_order(table: pd.DataFrame, target: str, time: str) -> tuple[pd.DataFrame, list[str]]:
+def _in_order(table: pd.DataFrame, target: str, time: str, rules: TableRules) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows that have a target, in the order of time and without that column, and what there is to say."""
     notes = [f"read {len(table)} rows and {table.shape[1]} columns from the file"]
     kept = table.dropna(subset=[target])
     if len(kept) < len(table):
         notes.append(f"dropped {len(table) - len(kept)} rows whose target {target!r} is missing: time has a gap there")
-    when = pd.to_numeric(kept[time], errors="coerce")
+    when, _ = read_numbers(kept, time, rules.spelling)
     if when.isna().any():
-        # No other format: of 02/03/2024 nobody knows which is the month, and a wrong order would show what comes later.
-        when = pd.to_datetime(kept[time], errors="coerce", format="ISO8601", utc=True)
+        when = _days(kept[time].astype(str), rules)
     if when.isna().any():
         odd = kept[time][when.isna()].iloc[0]
         raise UserError(
             f"data.time: every row must have a number or a date in {time!r}, but one has {odd!r} "
-            "(dates are written 2024-02-13 or 2024-02-13 09:30)"
+            "(all in one form, such as 2024-02-13 or 2024-02-13 09:30; of 02/03/2024 say data.dayfirst)"
         )
     if twice := int(when.duplicated().sum()):
         notes.append(f"{twice} rows have the same {time!r} as another: they stay in the order of the file")
     order = np.argsort(when.to_numpy(), kind="stable")
     return kept.iloc[order].drop(columns=time).reset_index(drop=True), notes
+
+
+def _days(column: pd.Series[Any], rules: TableRules) -> pd.Series[Any]:
+    """Return dates as numbers that order them; NaN for what is none, and for all where day and month are in doubt: a
+    wrong order would show what comes later."""
+    choice = date_choices({"": seen_dates(column.unique())}, rules.dayfirst, rules.spelling.separator).get("")
+    if choice is None or choice.doubtful:
+        choice = DateChoice(DateSpelling(ISO))
+    epoch = datetime(1970, 1, 1)
+    found = {text: moment and days_since(epoch, moment) for text, moment in moments(column, choice.spelling).items()}
+    return column.map(found).astype(float)
 
 
 def _check_arrays(data: Mapping[str, Any]) -> list[Fault]:

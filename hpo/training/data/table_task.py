@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault
-from hpo.training.cuts import Cut
+from hpo.training.cuts import Cut, Fold
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.splitting import SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
@@ -44,6 +44,14 @@ class TableTask(TorchTask):
         if not self.options:
             return [Fault("there is no table", (), remedy="e.g. data: {csv: churn.csv, target: left}")]
         return check_options(data, {**self.options, **SPLIT_OPTIONS, **SCALE_OPTIONS}) + check_shares(data)
+
+    def describe_data(self, data: Mapping[str, Any]) -> Sequence[str]:
+        if "csv" not in data:
+            return ()
+        from hpo.training.data.tabular import describe_csv
+
+        folds = fill_options(data, SPLIT_OPTIONS)["folds"]
+        return describe_csv(data, self.kind, Fold(0, folds) if data.get("resample") == "kfold" else None)
 
     def splits(self, data: Mapping[str, Any], cut: Cut | None = None) -> Splits:
         """Load the table that `data` names, split as it says, or by `cut` where the trials have rows of their own."""

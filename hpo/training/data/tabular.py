@@ -7,14 +7,15 @@ are then learned from the training rows alone, so that nothing of validation or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.paths import expanded
-from hpo.training.cuts import Cut
+from hpo.training.cuts import Cut, Fold
+from hpo.training.data.column_keys import positive_of, unused_columns
 from hpo.training.data.columns import (
     FittedColumns,
     NumberColumn,
@@ -22,11 +23,15 @@ from hpo.training.data.columns import (
     cleaned,
     number_values,
     text_values,
-    to_numbers,
+    with_dates,
 )
-from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels, clip, listed
+from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels
+from hpo.training.data.csv_rows import FileForm, clip, codec, is_parquet, listed, open_table
+from hpo.training.data.date_columns import DateColumn
+from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.options import fill_options
 from hpo.training.data.splitting import split_indices, split_note, to_split
+from hpo.training.data.suspicions import suspicions
 from hpo.training.task import Kind, Splits
 
 if TYPE_CHECKING:
@@ -41,43 +46,73 @@ else:
 
 __all__ = ["MAX_CATEGORIES", "check_csv", "load_csv"]
 
-MAX_CATEGORIES = 20  # one-hot columns of a text column; the rarer categories share the last
-_ROW_NUMBERS = frozenset({"", "id", "index", "row", "rownumber", "row_number", "unnamed: 0"})
-
-
-@dataclass
-class _TableColumns:
-    """What the training rows say the columns are."""
-
-    numbers: list[str] = field(default_factory=list)
-    truths: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
 
 def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Splits:
     """Read a table, split it, and turn its columns into numbers.
 
     data: `csv` (path), `target` (column), and optionally `weight` (a column) and CSV_OPTIONS: `validation` and `test`
-        (shares, default 0.2 each), `split`, `split_seed` (default 0), `scale`, `separator` (default a comma).
+        (shares, default 0.2 each), `split`, `split_seed` (default 0), `scale`, `separator` (default a comma), `decimal`
+        and `thousands` (the marks in numbers, default: as each column shows, see hpo.training.data.spelling),
+        `dayfirst` (likewise), `drop` or `features`, `categorical`, `numeric` (lists of columns), `positive` (of two
+        classes the one that is 1).
     cut: as the task's `splits` was given it; None: one split for all trials.
     Rows without a target are dropped. Classes get the numbers 0, 1, ... in sorted order. Numbers: gaps are filled with
-    the median and marked by a column of their own, then standardised. Text (and dates): one column a category,
-    "missing" being one; beyond MAX_CATEGORIES the rarest share one. Dropped: columns that are empty or constant, text
-    that differs in every row, row numbers. The notes say in sentences which column went where.
+    the median and marked by a column of their own, then standardised. Dates become numbers (days, year, month, day of
+    the year, hour) and weekdays. Text: one column a category, "missing" being one; beyond MAX_CATEGORIES the rarest
+    share one. Dropped: columns that are empty or constant, text that differs in every row, row numbers. The notes say
+    in sentences which column went where.
     Raises SpecError with everything that `check_csv` finds, UserError if a feature or target is beyond float32.
     """
+    prepared = _prepare(data, kind, cut)
+    train, validation, test = (
+        to_split(x, prepared.y[rows], kind, None if prepared.weight is None else prepared.weight[rows])
+        for x, rows in zip(prepared.x, prepared.parts, strict=True)
+    )
+    outputs = len(prepared.classes) if kind == "multiclass" else 1
+    return Splits(train, validation, test, outputs, prepared.notes, prepared.classes, prepared.fitted)
+
+
+def describe_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> tuple[str, ...]:
+    """Return the notes of `load_csv`, without Torch. Raises what it raises."""
+    return _prepare(data, kind, cut).notes
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A table as numbers. x, parts: of train, validation and test; parts: the numbers of their rows in y and weight."""
+
+    x: list[NDArray[np.float32]]
+    y: NDArray[Any]
+    weight: NDArray[np.float64] | None
+    parts: tuple[NDArray[np.intp], ...]
+    fitted: FittedColumns
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
     faults = check_csv(data, kind)
     if faults:
         raise SpecError(faults, "data")
     options = fill_options(data, CSV_OPTIONS)
     read = _read if cut is None else _read_once
     state = expanded(data["csv"]).stat()
-    whole, read_notes = read(data["csv"], data["target"], options["separator"], (state.st_mtime_ns, state.st_size))
-    table, notes = whole.copy(deep=False), list(read_notes)
-    y, target_notes, classes = _target(table.pop(data["target"]), kind)
-    weight = table.pop(data["weight"]).astype(float).to_numpy(dtype=np.float64) if "weight" in data else None
+    form = FileForm.of(data)
+    whole, read_notes = read(data["csv"], data["target"], form, (state.st_mtime_ns, state.st_size))
+    table, notes, rules = (
+        whole.copy(deep=False),
+        list(read_notes),
+        TableRules.of({**data, **options, "separator": form.separator}),
+    )
+    y, target_notes, classes = _target(table, data, kind, rules)
+    weight = None
+    if "weight" in data:
+        numbers, told = read_numbers(table, data["weight"], rules.spelling)
+        weight = numbers.to_numpy(dtype=np.float64)
+        target_notes += told
+    besides = [data[key] for key in ("target", "weight") if key in data]
+    gone = unused_columns(data, table.columns, besides)
+    table = table.drop(columns=[*besides, *gone])
     shares = options["validation"], options["test"]
     parts = split_indices(y, kind, *shares, options["split_seed"], cut, options["split"])
     if weight is not None:
@@ -85,74 +120,93 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
             raise UserError(f"every training row has the weight 0 (column {data['weight']!r}); another split_seed?")
         target_notes.append(f"weight {data['weight']!r}: how much a row counts in training, and no feature")
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
-    unused = [data["weight"]] if weight is not None else []
     train_rows = table.iloc[parts[0]]
-    fitted, column_notes = fit_features(train_rows, data["target"], options["separator"], options["scale"], unused)
+    fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone])
+    column_notes += [f"not used, as the file says: {listed(gone)}"] if gone else []
+    if cut is None or (isinstance(cut, Fold) and cut.index == 0):  # whose notes are told
+        column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
+        column_notes += _shared(table, y, parts)
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
-    train, validation, test = (
-        to_split(part, y[rows], kind, None if weight is None else weight[rows])
-        for part, rows in zip(x, parts, strict=True)
-    )
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
-    notes.append(f"{train.x.shape[1]} features in all, fitted on the {sizes[0]} training rows")
-    outputs = len(classes) if kind == "multiclass" else 1
-    return Splits(train, validation, test, outputs, tuple(notes), classes, fitted)
+    notes.append(f"{x[0].shape[1]} features in all, fitted on the {sizes[0]} training rows")
+    return _Prepared(x, y, weight, parts, fitted, classes, tuple(notes))
 
 
 def fit_features(
-    train: pd.DataFrame, target: str, separator: str, scale: bool = True, unused: Sequence[str] = ()
+    train: pd.DataFrame, target: str, rules: TableRules, unused: Sequence[str] = ()
 ) -> tuple[FittedColumns, list[str]]:
     """Return what turns a table into features, fitted on training rows without their target, and what it makes of which
-    column. scale: standardise. unused: columns of the file besides.
+    column. unused: columns of the file besides.
 
     Raises SpecError if no column is left to learn from.
     """
-    columns = _classify(train, scale)
+    columns = classify(train, rules)
     columns.dropped += unused
-    if not (columns.numbers or columns.truths or columns.texts):
+    if not (columns.numbers or columns.truths or columns.texts or columns.dates):
         raise SpecError([_nothing_left(columns)], "data")
-    return fit_columns(train, columns, target, separator, scale), columns.notes
+    return fit_columns(train, columns, target, rules), columns.notes
 
 
-def read_table(path: str, separator: str) -> pd.DataFrame:
-    """Return a CSV file as texts, with NaN for what is missing. path: `~` is a home."""
+def read_table(path: str, form: FileForm) -> pd.DataFrame:
+    """Return a table's file as texts, with NaN for what is missing. path: `~` is a home."""
     # Everything is read as text: pandas would guess a column's type from all rows, test rows included.
     table = pd.read_csv(
-        expanded(path),
+        open_table(expanded(path), form.encoding) if is_parquet(expanded(path)) else expanded(path),
         dtype=str,
-        sep=separator,
+        sep=form.separator,
         keep_default_na=False,
         skipinitialspace=True,
         index_col=False,
-        encoding="utf-8-sig",
+        encoding=codec(form.encoding),
     )
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     return cleaned(table)
 
 
-def _read(csv: str, target: str, separator: str, state: tuple[int, int]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read(csv: str, target: str, form: FileForm, state: tuple[int, int]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the table without the rows that have no target, and what there is to say. state: of the file."""
-    table = read_table(csv, separator)
+    table = read_table(csv, form)
     rows = len(table)
     table = table.dropna(subset=[target]).reset_index(drop=True)
     notes = [f"read {rows} rows and {table.shape[1]} columns from {csv}"]
     if len(table) < rows:
         notes.append(f"dropped {rows - len(table)} rows whose target {target!r} is missing")
-    twins = int(table.duplicated().sum())
-    if twins:
-        notes.append(f"{twins} rows repeat an earlier one, maybe in another split: drop them if that is no coincidence")
     return table, tuple(notes)
 
 
 _read_once = lru_cache(maxsize=1)(_read)  # what is cut anew for each fold, or for each trial
 
 
-def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:
+def _shared(table: pd.DataFrame, y: NDArray[Any], parts: Sequence[NDArray[np.intp]]) -> list[str]:
+    """Return a note of rows of which training has the like, in all that a model sees and in their target: a warning,
+    unless most training rows repeat each other, too, as rows of a few categories do."""
+    rows = pd.util.hash_pandas_object(table, index=False).to_numpy() ^ pd.util.hash_array(y)
+    train = np.unique(rows[parts[0]])
+    told = []
+    for name, part in (("validation", parts[1]), ("test", parts[2])):
+        count = int(np.isin(rows[part], train).sum())
+        told += [f"{count} of {len(part)} {name} rows"] if count else []
+    many = " and ".join(told)
+    if not many:
+        return []
+    if len(train) < len(parts[0]) / 2:
+        return [f"{many} are alike training rows, of which only {len(train)} of {len(parts[0])} differ"]
+    why = "what is measured on them tells little of new rows: drop duplicates"
+    return [f"warning: rows that stand in two splits: {many} are training rows, too ({why})"]
+
+
+def _target(
+    table: pd.DataFrame, data: Mapping[str, Any], kind: Kind, rules: TableRules
+) -> tuple[NDArray[Any], list[str], tuple[str, ...]]:
     """Return the targets as numbers, what was done to them, and the names of the classes, if there are any."""
     if kind == "regression":
-        return column.astype(float).to_numpy(dtype=np.float64), [], ()
+        numbers, notes = read_numbers(table, data["target"], rules.spelling)
+        return numbers.to_numpy(dtype=np.float64), notes, ()
+    column = table[data["target"]]
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
+    if "positive" in data and positive_of(data["positive"], classes) == classes[0]:
+        classes.reverse()
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
     named = listed(f"{clip(label)!r} is {code}" for code, label in enumerate(classes))
     shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
@@ -160,87 +214,56 @@ def _target(column: pd.Series[Any], kind: Kind) -> tuple[NDArray[Any], list[str]
     return codes, notes, tuple(classes)
 
 
-def _classify(train: pd.DataFrame, scale: bool = True) -> _TableColumns:
-    """Decide by the training rows what each column is. scale: whether numbers will be standardised."""
-    columns = _TableColumns()
-    dropped: dict[str, list[str]] = {}
-    many: list[str] = []
-    strays: dict[str, str] = {}
-    for name in train.columns:
-        present = train[name].dropna()
-        numbers = to_numbers(present)
-        distinct = present.nunique()
-        if present.empty:
-            dropped.setdefault("empty", []).append(name)
-        elif distinct == 1 and len(present) == len(train):
-            dropped.setdefault("constant", []).append(name)
-        elif set(present.str.lower().unique()) <= {"true", "false"}:
-            columns.truths.append(name)
-        elif numbers.notna().all():
-            kind = dropped.setdefault("row numbers", []) if _counts_rows(name, numbers) else columns.numbers
-            kind.append(name)
-        elif distinct == len(train):
-            dropped.setdefault("text that differs in every row", []).append(name)
-        else:
-            columns.texts.append(name)
-            many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
-            if numbers.notna().mean() > 0.5:
-                stray = present[numbers.isna()].iloc[0]
-                strays[name] = stray
-    standardised = ", standardised" if scale else ""
-    if strays:
-        told = listed(f"{clip(name)!r} because of {clip(stray)!r}" for name, stray in strays.items())
-        columns.notes.append(f"mostly numbers, but counted as text: {told}")
-    if columns.numbers:
-        columns.notes.append(f"numbers, gaps filled with the median{standardised}: {listed(columns.numbers)}")
-    if columns.truths:
-        columns.notes.append(f"true or false, as 1 or 0{standardised}: {listed(columns.truths)}")
-    if columns.texts:
-        columns.notes.append(f"text, one column a category: {listed(columns.texts)}")
-    if many:
-        told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {listed(many)}"
-        columns.notes.append(told)
-    columns.dropped += [name for names in dropped.values() for name in names]
-    columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
-    return columns
-
-
-def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
-    """Whether a column only numbers the file's rows: named so, whole, and rising with each row."""
-    named = name.lower() in _ROW_NUMBERS or name.lower().endswith(("_id", " id"))
-    return named and bool(numbers.is_monotonic_increasing and numbers.is_unique and (numbers % 1 == 0).all())
-
-
-def fit_columns(
-    train: pd.DataFrame, columns: _TableColumns, target: str, separator: str, scale: bool = True
-) -> FittedColumns:
-    """Return what turns a table into features, fitted by scikit-learn on the training rows. scale: standardise."""
-    names = columns.numbers + columns.truths
+def fit_columns(train: pd.DataFrame, columns: TableColumns, target: str, rules: TableRules) -> FittedColumns:
+    """Return what turns a table into features, fitted by scikit-learn on the training rows."""
+    dates: list[DateColumn] = []
+    for name, spelling in columns.dates.items():
+        taken = [*train.columns, *(name for date in dates for _, name in date.parts)]
+        dates.append(DateColumn.fit(train[name], spelling, taken))
+    train = with_dates(train, dates)
+    names = columns.numbers + columns.truths + [name for date in dates for name in date.numbers]
     numbers: tuple[NumberColumn, ...] = ()
     means: list[float] = []
     scales: list[float] = []
     if names:
         # A table, not an array: how the numbers lie in memory decides how their sums are rounded.
-        values = pd.DataFrame({name: number_values(train[name], name in columns.truths) for name in names})
+        values = pd.DataFrame(
+            {name: number_values(train[name], name in columns.truths, columns.spellings.get(name)) for name in names}
+        )
         steps = numbers_pipeline().fit(values)
         imputer, scaler = steps[0], steps[1]
-        gaps = set(imputer.indicator_.features_.tolist())
+        gaps = imputer.indicator_.features_.tolist()
+        # All parts of a date are missing together: one mark, the trend's, says so.
+        others = {name for date in dates for name in date.numbers if name != date.trend}
+        marked = {place for place in gaps if names[place] not in others}
         medians = [None if np.isnan(median) else float(median) for median in imputer.statistics_]
         numbers = tuple(
-            NumberColumn(name, name in columns.truths, median, place in gaps)
+            NumberColumn(name, name in columns.truths, median, place in marked, columns.spellings.get(name))
             for place, (name, median) in enumerate(zip(names, medians, strict=True))
         )
-        means, scales = scaler.mean_.tolist(), scaler.scale_.tolist()
-        if not scale:
+        first = len(scaler.mean_) - len(gaps)  # mark
+        kept = [*range(first), *(first + index for index, place in enumerate(gaps) if place in marked)]
+        means, scales = scaler.mean_[kept].tolist(), scaler.scale_[kept].tolist()
+        if not rules.scale:
             means, scales = [0.0] * len(means), [1.0] * len(scales)
     texts = []
-    for name in columns.texts:
+    for name in [*columns.texts, *(name for date in dates for name in date.texts)]:
         encoder = texts_encoder().fit(text_values(train[name]).to_numpy(dtype=object)[:, None])
         rare = encoder.infrequent_categories_[0]
         few = () if rare is None else tuple(rare.tolist())
         known = tuple(text for text in encoder.categories_[0].tolist() if text not in set(few))
         texts.append(TextColumn(name, known, few))
-    return FittedColumns(target, separator, numbers, tuple(texts), tuple(columns.dropped), tuple(means), tuple(scales))
+    return FittedColumns(
+        target,
+        rules.spelling.separator,
+        numbers,
+        tuple(texts),
+        tuple(columns.dropped),
+        tuple(means),
+        tuple(scales),
+        tuple(dates),
+        rules.encoding,
+    )
 
 
 def numbers_pipeline() -> Pipeline:
@@ -262,5 +285,5 @@ def texts_encoder() -> OneHotEncoder:
     )
 
 
-def _nothing_left(columns: _TableColumns) -> Fault:
+def _nothing_left(columns: TableColumns) -> Fault:
     return Fault(f"no column is left to learn from: {'; '.join(columns.notes)}", ("csv",), remedy="add columns")

@@ -16,10 +16,11 @@ from sklearn.compose import ColumnTransformer
 
 from hpo.spec.faults import UserError
 from hpo.training.data.columns import FittedColumns, cleaned, number_values, text_values
+from hpo.training.data.csv_rows import FileForm
+from hpo.training.data.kinds import MAX_CATEGORIES, TableRules, classify
 from hpo.training.data.scale import FittedScale
+from hpo.training.data.spelling import SpellingRules
 from hpo.training.data.tabular import (
-    MAX_CATEGORIES,
-    _classify,
     fit_columns,
     load_csv,
     numbers_pipeline,
@@ -27,6 +28,7 @@ from hpo.training.data.tabular import (
     texts_encoder,
 )
 
+RULES = TableRules(SpellingRules())
 WORDS = ["a", "B", "NA", "", "?", "missing", "1", "1.0", "é", "true", "x y", "-", "0x1"]
 NUMBERS = ["1", "1.5", "-2e3", "inf", "-inf", "1e400", "", "NA", "0", "3.3333333333333335", "007", "1e-320"]
 
@@ -85,8 +87,8 @@ def by_sklearn(columns: Any, train: pd.DataFrame, table: pd.DataFrame) -> NDArra
 def test_the_same_bits_as_scikit_learn(seed: int) -> None:
     """Of the training rows, and of others with unseen words, gaps where training had none, and words for numbers."""
     train = table_of(seed, rows=12 if seed % 3 else 300)
-    columns = _classify(train)
-    fitted = fit_columns(train, columns, "y", ",")
+    columns = classify(train, RULES)
+    fitted = fit_columns(train, columns, "y", RULES)
     rng = random.Random(1000 + seed)
     odd = pd.DataFrame(
         {name: [rng.choice([*WORDS, *NUMBERS, *train[name].dropna()[:9]]) for _ in range(60)] for name in train}
@@ -103,7 +105,7 @@ def test_the_same_bits_as_scikit_learn(seed: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
 def test_every_kind_is_among_the_odd_columns() -> None:
-    fitted = fit_columns(table_of(0, 300), _classify(table_of(0, 300)), "y", ",")
+    fitted = fit_columns(table_of(0, 300), classify(table_of(0, 300), RULES), "y", RULES)
     numbers, texts = {c.name: c for c in fitted.numbers}, {c.name: c for c in fitted.texts}
     assert numbers["infinite"].median is None and numbers["gaps"].marks_gaps and not numbers["whole"].marks_gaps
     assert numbers["truth"].truths and numbers["truth_gaps"].marks_gaps
@@ -125,7 +127,7 @@ def small(tmp_path: Path) -> tuple[FittedColumns, Path]:
 def test_a_frame_gives_what_its_file_gives(tmp_path: Path) -> None:
     """As pandas reads it: numbers, truth values and words; in another order of columns, too."""
     fitted, file = small(tmp_path)
-    expected, told = fitted.features(read_table(str(file), ","))
+    expected, told = fitted.features(read_table(str(file), FileForm()))
     assert told == ["the target column 'y' is there, and not looked at"]
     frame = pd.read_csv(file)
     assert [str(dtype) for dtype in frame.dtypes] == ["float64", "str", "bool", "float64", "int64"]
@@ -156,7 +158,7 @@ def test_numbers_in_a_column_of_words(tmp_path: Path) -> None:
     """A column of the words 1, 2.0 and x: what has numbers alone here is still found."""
     column = pd.Series([["1", "2.0", "x"][row % 3] for row in range(30)], dtype=str)
     train = cleaned(pd.DataFrame({"mixed": column}))
-    fitted = fit_columns(train, _classify(train), "y", ",")
+    fitted = fit_columns(train, classify(train, RULES), "y", RULES)
     expected = fitted.apply(cleaned(pd.DataFrame({"mixed": ["1", "2.0", "", "3"]}, dtype=str)))
     for values in ([1, 2, None, 3], [1.0, 2.0, math.nan, 3.0]):
         assert (fitted.features(pd.DataFrame({"mixed": values}))[0] == expected).all()

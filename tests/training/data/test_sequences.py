@@ -56,13 +56,14 @@ def test_windows_in_the_order_of_time(series: dict[str, Any]) -> None:
 
 
 def test_dates_whose_month_nobody_knows_are_refused(series: dict[str, Any]) -> None:
-    """A guess that differs from row to row would show training what comes later."""
+    """A wrong guess would show training what comes later."""
     path = Path(series["csv"])
-    days = [np.datetime64("2024-01-01") + day for day in range(60)]
-    lines = [f"{day.astype(object):%d/%m/%Y},{number},1,x" for number, day in enumerate(days)]
+    lines = [f"{1 + number % 12:02d}/{1 + number // 12:02d}/2024,{number},1,x" for number in range(60)]
     path.write_text("\n".join(["date,a,b,c", *lines]) + "\n")
-    with pytest.raises(UserError, match="number or a date in 'date', but one has '01/01/2024'"):
+    with pytest.raises(UserError, match=r"number or a date in 'date', but one has '01/01/2024' .*say data\.dayfirst"):
         load_sequences(series)
+    first = load_sequences({**series, "dayfirst": True}).train.x[:, :, 0]
+    assert (first.diff() > 0).all()  # b, in the order of the file
 
 
 def test_features_as_they_are(series: dict[str, Any]) -> None:
@@ -116,7 +117,7 @@ def test_faults_of_a_series(series: dict[str, Any], change: dict[str, Any], mess
     [
         (
             {"time": "c"},
-            "number or a date in 'c', but one has '[xy]' .dates are written 2024-02-13",
+            "number or a date in 'c', but one has '[xy]' .all in one form, such as 2024-02-13",
         ),
         ({"length": 58}, "60 rows make 1 windows of 58 rows with a target 2 ahead, but at least 10 are needed"),
     ],

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import hpo
+from hpo.objective.build import inspect, inspect_closely
 from hpo.spec.faults import render_fault
+from hpo.spec.load import Named
 
 OPTIONS = {"rows": hpo.Known("int", 50, within="[10, inf)")}
 
@@ -117,3 +119,27 @@ def test_weights_that_are_all_0(weighted: dict[str, Any]) -> None:
     path.write_text("a,b,w\n" + "".join(f"{n},{n % 2},0\n" for n in range(30)))
     [fault] = Classes().check_data(weighted)
     assert "some weight must be above 0" in render_fault(fault)
+
+
+def test_a_close_look_tells_how_columns_are_used_and_what_only_reading_shows(tmp_path: Path) -> None:
+    """What `hpo check` says: the notes of loading; for folds those of the first."""
+    file = tmp_path / "t.csv"
+    file.write_text("a;b;y\n" + "".join(f"{row},5;same;{row % 2}\n" for row in range(60)))
+
+    def named(**data: Any) -> Named:
+        return Named(
+            objective="objectives.binary:Binary",
+            program=None,
+            command=(),
+            data={"csv": str(file), "target": "y", "separator": ";", **data},
+            metric="val_accuracy",
+            parameters=(),
+            folder=tmp_path,
+        )
+
+    found = inspect_closely(named())
+    assert found.faults == () and "read as numbers: 'a' ('0,5' is 0.5)" in found.notes
+    assert any("5 folds" in note for note in inspect_closely(named(resample="kfold")).notes)
+    assert inspect(named()).notes == ()
+    [fault] = inspect_closely(named(drop=["a"])).faults
+    assert fault.path == ("data", "csv") and "no column is left to learn from: dropped (constant): b" in fault.message

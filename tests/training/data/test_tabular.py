@@ -97,11 +97,12 @@ def test_nothing_leaks_from_the_other_splits(tmp_path: Path) -> None:
 
 
 def test_useless_columns_are_dropped_and_noted(tmp_path: Path) -> None:
-    rows = [f"{n},2020-01-{n:02d},same,,{n % 7},{'no' if n % 3 else 'yes'}" for n in range(1, 31)]
+    rows = [f"{n},Mr {n},same,,{n % 7},{'no' if n % 3 else 'yes'}" for n in range(1, 31)]
     splits = load_csv(write(tmp_path, "id,name,constant,empty,size,left", rows), "binary")
     assert splits.train.x.shape[1] == 1
     notes = "\n".join(splits.notes)
-    for dropped in ("(row numbers): id", "differs in every row): name", "(constant): constant", "(empty): empty"):
+    told = ("identifiers; to use one: data.numeric): id", "every row): name", "(constant): constant", "(empty): empty")
+    for dropped in told:
         assert dropped in notes
 
 

@@ -1,0 +1,313 @@
+"""What the columns of a table are, by its training rows: numbers in which spelling, truths, texts, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hpo.lazy import lazy_import
+from hpo.spec.faults import Fault, SpecError
+from hpo.training.data.column_keys import names_of
+from hpo.training.data.columns import to_numbers
+from hpo.training.data.csv_rows import clip, listed
+from hpo.training.data.dates import DateChoice, DateSpelling, date_choices, looks_like_a_date, seen_dates
+from hpo.training.data.spelling import (
+    NumberSpelling,
+    SeenNumbers,
+    SpellingChoice,
+    SpellingRules,
+    choices,
+    looks_like_a_number,
+    python_number,
+    seen_numbers,
+)
+from hpo.training.data.suspicions import named_like_an_identifier
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy_import("pandas")
+
+MAX_CATEGORIES = 20  # one-hot columns of a text column; the rarer categories share the last
+_ROW_NUMBERS = frozenset({"", "id", "index", "row", "rownumber", "row_number", "unnamed: 0"})
+IDENTIFIERS = "row numbers or identifiers; to use one: data.numeric"
+_EXAMPLES = 3  # values of a column that are shown
+_SAMPLE = 20_000  # distinct values of a column that are looked at where all were read as numbers already
+
+
+@dataclass
+class TableColumns:
+    """What the training rows say the columns are."""
+
+    numbers: list[str] = field(default_factory=list)
+    truths: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    spellings: dict[str, NumberSpelling] = field(default_factory=dict)  # of numbers that Python reads otherwise
+    dates: dict[str, DateSpelling] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableRules:
+    """What a sweep file says of a table's columns, for all of them."""
+
+    spelling: SpellingRules
+    scale: bool = True
+    dayfirst: bool | None = None
+    categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+
+    @staticmethod
+    def of(options: Mapping[str, Any]) -> TableRules:
+        """options: a `data` section with the values of its options, see `fill_options`."""
+        return TableRules(
+            SpellingRules.of(options),
+            options["scale"],
+            options["dayfirst"],
+            names_of(options, "categorical"),
+            names_of(options, "numeric"),
+            options.get("encoding", "utf-8"),
+        )
+
+
+def read_numbers(table: pd.DataFrame, name: str, rules: SpellingRules) -> tuple[pd.Series[Any], list[str]]:
+    """Return a column's numbers by its spelling, NaN for what is none, and what there is to say of it.
+
+    table: the whole, whose other columns may show what this one leaves open.
+    """
+    numbers = to_numbers(table[name])
+    points = rules.separator == ";" and bool(table[name].str.contains(".", regex=False).any())
+    if rules.is_open and not points and numbers[table[name].notna()].notna().all():
+        return numbers, []
+    spelled = Spelled(table, rules)
+    return to_numbers(table[name], spelled.numbers.get(name)), spelled.notes([name])
+
+
+def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
+    """Decide by the training rows, which are texts, what each column is and how its numbers are spelled."""
+    columns = TableColumns()
+    dropped: dict[str, list[str]] = {}
+    many: list[str] = []
+    said = [*rules.categorical, *rules.numeric]
+    spelled = Spelled(train, rules.spelling)
+    dates = read_dates(train.drop(columns=said, errors="ignore"), spelled, rules)
+    for name in train.columns:
+        present = train[name].dropna()
+        distinct = present.nunique()
+        if present.empty:
+            dropped.setdefault("empty", []).append(name)
+        elif distinct == 1 and len(present) == len(train):
+            dropped.setdefault("constant", []).append(name)
+        elif name in rules.categorical:
+            columns.texts.append(name)
+            many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
+        elif name in rules.numeric:
+            columns.numbers.append(name)
+            columns.spellings |= _as_numbers(present, rules.spelling, columns.notes)
+        elif set(present.str.lower().unique()) <= {"true", "false"}:
+            columns.truths.append(name)
+        elif name in dates:
+            columns.dates[name] = dates[name].spelling
+        elif name in spelled.numbers:
+            spelling = spelled.numbers[name]
+            numbers = to_numbers(present, spelling)
+            if _counts_rows(name, numbers):
+                dropped.setdefault(IDENTIFIERS, []).append(name)
+            else:
+                columns.numbers.append(name)
+                columns.spellings |= {name: spelling} if spelling is not None else {}
+        elif distinct == len(train):
+            dropped.setdefault("text that differs in every row", []).append(name)
+        else:
+            columns.texts.append(name)
+            many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
+    standardised = ", standardised" if rules.scale else ""
+    unique = dropped.get("text that differs in every row", [])
+    columns.notes += spelled.notes(name for name in [*columns.numbers, *columns.texts, *unique] if name not in said)
+    if columns.numbers:
+        columns.notes.append(f"numbers, gaps filled with the median{standardised}: {listed(columns.numbers)}")
+    columns.notes += _date_notes(train, dates, [name for name in [*columns.texts, *unique] if name not in said])
+    if columns.truths:
+        columns.notes.append(f"true or false, as 1 or 0{standardised}: {listed(columns.truths)}")
+    if columns.texts:
+        columns.notes.append(f"text, one column a category: {listed(columns.texts)}")
+    if many:
+        told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {listed(many)}"
+        columns.notes.append(told)
+    columns.dropped += [name for names in dropped.values() for name in names]
+    columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
+    return columns
+
+
+def _as_numbers(present: pd.Series[Any], rules: SpellingRules, notes: list[str]) -> dict[str, NumberSpelling]:
+    """Return the spelling of a column that is numeric by the sweep file, if Python reads it otherwise; its notes are
+    added. What is no number is missing.
+
+    Raises SpecError if there is no number.
+    """
+    name = str(present.name)
+    plain = to_numbers(present).notna()
+    spelling = None
+    if not (plain.all() and rules.is_open):
+        found = seen_numbers((text for text in present.unique() if SeenNumbers(rules).see(text)), rules)
+        choice = choices({name: found}, rules.separator).get(name) if found.pairs and not found.is_code else None
+        if choice is not None and (choice.spelling.decimal == "," or not plain.any() or not rules.is_open):
+            spelling = choice.spelling
+    odd = present[to_numbers(present, spelling).isna()]
+    if len(odd) == len(present):
+        told = f"{name!r} has no number, but {listed(repr(clip(text)) for text in odd.unique()[:_EXAMPLES])}"
+        raise SpecError([Fault(told, ("numeric",), remedy="leave it out; or data.decimal, data.thousands")], "data")
+    if len(odd):
+        first = ", ".join(repr(clip(text)) for text in odd.unique()[:_EXAMPLES])
+        count = f"{len(odd)} of {len(present)} values"
+        notes.append(f"warning: {clip(name)!r} is numeric: {count} are no number, so missing: {first}")
+    return {name: spelling} if spelling is not None else {}
+
+
+def read_dates(table: pd.DataFrame, spelled: Spelled, rules: TableRules) -> dict[str, DateChoice]:
+    """Return which columns are dates, and how they are written. Of numbers only eight digits, 20240213, are dates."""
+    candidates = {}
+    for name in table.columns:
+        values = table[name].dropna()
+        if name not in spelled.numbers or (not values.empty and (values.str.len() == len("20240213")).all()):
+            candidates[name] = seen_dates(values.unique())
+    return date_choices(candidates, rules.dayfirst, rules.spelling.separator)
+
+
+def _date_notes(table: pd.DataFrame, dates: Mapping[str, DateChoice], texts: Iterable[str]) -> list[str]:
+    """Return what there is to say of dates, and of texts that look like some."""
+    notes, doubts, strays = [], [], []
+    for name, choice in dates.items():
+        moment = choice.spelling.moment(choice.example)
+        shown = f"{clip(name)!r} ({clip(choice.example)!r} is {moment.local:%Y-%m-%d})" if moment else ""
+        notes.append(shown)
+        doubts += [shown] if choice.doubtful else []
+    for name in texts:
+        counts = table[name].value_counts(sort=False)[:_SAMPLE]
+        odd = [text for text in counts.index if not looks_like_a_date(text)]
+        if counts[odd].sum() < counts.sum() / 2:
+            seen = seen_dates(counts.index)
+            examples = odd[:_EXAMPLES] or [seen.example, seen.misfit or seen.example]
+            strays.append(
+                f"{clip(name)!r} because of {', '.join(repr(clip(text)) for text in dict.fromkeys(examples))}"
+            )
+    said = []
+    if notes:
+        said.append(f"dates, as days, year, month, day of the year, weekday and hour where they vary: {listed(notes)}")
+    if doubts:
+        said.append(f"warning: dates that may be read in two ways: {listed(doubts)}; say data.dayfirst")
+    if strays:
+        said.append(f"warning: look like dates, but counted as text: {listed(strays)} (no one form fits all values)")
+    return said
+
+
+class Spelled:
+    """Which columns of a table are numbers, how they are spelled, and what there is to say of it."""
+
+    def __init__(self, table: pd.DataFrame, rules: SpellingRules) -> None:
+        self._table, self._rules = table, rules
+        present = {name: table[name].dropna() for name in table.columns}
+        plain = {name for name, column in present.items() if to_numbers(column).notna().all()}
+        self.codes = {name for name in plain if _leading_zeros(present[name])}
+        self._seen = {name: seen_numbers(present[name].unique(), rules) for name in present if name not in plain}
+        if self._is_to_look_at_all():
+            self._seen |= {name: seen_numbers(present[name].unique()[:_SAMPLE], rules) for name in plain - self.codes}
+        found = choices(self._seen, rules.separator)
+        self.numbers: dict[str, NumberSpelling | None] = {}
+        self._choices: dict[str, SpellingChoice] = {}
+        for name, column in present.items():
+            choice = found.get(name)
+            if name in plain:
+                # What Python reads is what it was always read as, unless the file shows that a point isn't decimal.
+                if choice is not None and choice.spelling.decimal == "." and not choice.doubtful:
+                    choice = None
+                elif choice is not None and choice.spelling.decimal == ".":
+                    self._choices[name] = choice
+                    choice = None
+                elif choice is not None and not seen_numbers(column.unique(), rules).fits:
+                    choice = None
+                if choice is None and (name in self.codes or (name in self._seen and not self._seen[name].fits)):
+                    continue
+            elif choice is None:
+                continue
+            self.numbers[name] = choice.spelling if choice is not None else None
+            if choice is not None:
+                self._choices[name] = choice
+        self.codes |= {name for name, seen in self._seen.items() if seen.is_code and name not in self.numbers}
+
+    def notes(self, names: Iterable[str]) -> list[str]:
+        """Return what there is to say of these columns' numbers."""
+        wanted = set(names)
+        read: list[str] = []
+        doubts: list[str] = []
+        codes: list[str] = []
+        strays: list[str] = []
+        mixed: list[str] = []
+        for name in (name for name in self._table.columns if name in wanted):
+            if name in self._choices:
+                shown = self._shown(name, self._choices[name].spelling)
+                if self._choices[name].doubtful:
+                    doubts.append(shown)
+                elif name in self.numbers:
+                    read += [shown] if shown else []
+            elif name in self.codes:
+                codes.append(f"{clip(name)!r} ({clip(self._table[name].dropna().iloc[0])!r})")
+            elif name not in self.numbers:
+                odd, of_all = self._strays(name)
+                (mixed if of_all else strays).extend([f"{clip(name)!r} because of {odd}"] if odd else [])
+        notes = [f"read as numbers: {listed(read)}"] if read else []
+        if doubts:
+            remedy = "say data.decimal, or data.thousands"
+            notes.append(f"warning: numbers that may be read in two ways: {listed(doubts)}; {remedy}")
+        if strays:
+            notes.append(f"mostly numbers, but counted as text: {listed(strays)}")
+        if mixed:
+            remedy = "no spelling that is known fits all values: clean them, or say data.decimal and data.thousands"
+            notes.append(f"warning: look like numbers, but counted as text: {listed(mixed)} ({remedy})")
+        if codes:
+            notes.append(f"codes, not numbers, so counted as text: {listed(codes)}")
+        return notes
+
+    def _is_to_look_at_all(self) -> bool:
+        """Whether other columns than those that Python can't read matter: as a witness, or as they are doubtful."""
+        commas = any(seen.fits and "," in seen.letters for seen in self._seen.values())
+        return commas or self._rules.separator == ";" or not self._rules.is_open
+
+    def _shown(self, name: str, spelling: NumberSpelling) -> str:
+        """Return a column with a value that Python doesn't read as it is meant, "" if there is none."""
+        values = self._table[name].dropna().unique()
+        odd = (text for text in values if python_number(text) != spelling.number(text))
+        text = next(odd, self._seen[name].example if self._choices[name].doubtful else "")
+        return f"{clip(name)!r} ({clip(text)!r} is {spelling.number(text):.12g})" if text else ""
+
+    def _strays(self, name: str) -> tuple[str, bool]:
+        """Return the first values of a column of texts that are no numbers, if most are, and whether all look like some
+        in one way or another. "": most don't."""
+        counts = self._table[name].value_counts(sort=False)[:_SAMPLE]
+        like = {text: looks_like_a_number(text) for text in counts.index}
+        if sum(count for text, count in counts.items() if like[text]) <= counts.sum() / 2:
+            return "", False
+        odd = [text for text in like if not like[text]]
+        if not odd:
+            seen = self._seen.get(name)
+            first = next(iter(like))
+            odd = [first, *([seen.misfit] if seen is not None and seen.misfit not in ("", first) else [])]
+            return " and ".join(repr(clip(text)) for text in odd), True
+        return ", ".join(repr(clip(text)) for text in odd[:_EXAMPLES]), False
+
+
+def _leading_zeros(present: pd.Series[Any]) -> bool:
+    """Whether all of a column's values are equally many digits, three or more, and some have a leading zero."""
+    lengths = present.str.len()
+    if present.empty or lengths.iloc[0] < 3 or not (lengths == lengths.iloc[0]).all():
+        return False
+    return bool(present.str.startswith("0").any() and present.str.fullmatch("[0-9]+").all())
+
+
+def _counts_rows(name: str, numbers: pd.Series[Any]) -> bool:
+    """Whether a column only tells the file's rows apart: named so, whole, and different in each row."""
+    named = name.lower() in _ROW_NUMBERS or named_like_an_identifier(name)
+    return named and bool(numbers.is_unique and (numbers % 1 == 0).all())

@@ -1,0 +1,45 @@
+"""Tables as people have them: decimal commas and dates, from `hpo check` to predictions of the model."""
+
+from __future__ import annotations
+
+import io
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from e2e.support import Place
+
+
+def test_decimal_commas_and_dates_from_check_to_predictions(tmp_path: Path) -> None:
+    place, draw = Place(tmp_path, torch=True), random.Random(0)
+    shares = [draw.random() for _ in range(200)]
+    lines = [f"{share:.3f};{'ja' if share > 0.5 else 'nein'}".replace(".", ",") for share in shares]
+    (place.folder / "shares.csv").write_text("share;y\n" + "\n".join(lines) + "\n")
+    days = [datetime(2024, 1, 1) + timedelta(days=index) for index in range(200)]
+    lines = [f"{day:%d/%m/%Y},{'rest' if day.weekday() > 4 else 'work'}" for day in days]
+    (place.folder / "days.csv").write_text("day,y\n" + "\n".join(lines) + "\n")
+    keys: dict[str, Any] = {
+        "objective": "objectives.binary",
+        "metric": {"name": "val_accuracy"},
+        "budget": {"trials": 1, "epochs": 30},
+        "parameters": {"learning_rate": {"value": 0.03}, "batch_size": {"value": 16}},
+        "references": "off",
+    }
+    for name, data, said in (
+        ("shares", {"separator": ";"}, "read as numbers: 'share' ('0,"),
+        ("days", {}, "dates, as days, year, month, day of the year, weekday and hour where they vary: 'day' ('"),
+    ):
+        file = place.write("", **keys, name=name, data={"csv": f"{name}.csv", "target": "y", **data})
+        checked = place.run("check", file)
+        assert checked.returncode == 0 and f"note      {said}" in checked.stdout
+        assert place.sweep(file)["best"]["value"] > 0.9
+        done = place.run("model", name, "--output", place.folder / f"{name}.model")
+        assert done.returncode == 0, done.stderr
+        done = place.run("predict", place.folder / f"{name}.model", place.folder / f"{name}.csv")
+        assert done.returncode == 0 and done.stderr == "note: the target column 'y' is there, and not looked at\n"
+        found = pd.read_csv(io.StringIO(done.stdout))["prediction"]
+        truth = pd.read_csv(place.folder / f"{name}.csv", sep=data.get("separator", ","))["y"]
+        assert (found == truth).mean() > 0.9
