@@ -59,7 +59,9 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     chain = _chain(studies, sweep.name)
     if not chain or "sweep" not in studies[chain[-1]]:  # none, not made by hpo, or never begun
         return StudyChoice(sweep, storage)
-    last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
+    last, theirs = chain[-1], studies[chain[-1]]["identity"]
+    sweep = replace(sweep, metric=sweep.metric.going_on_from(theirs["metric"]))
+    ours = sweep.identity()
     if not same(theirs, ours):
         _refuse_an_older_one(sweep, chain, studies)
         if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):

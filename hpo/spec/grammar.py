@@ -52,6 +52,7 @@ Word = Annotated[  # of a command line: a number is one, too
 ]
 Number = Annotated[float, WrapValidator(_keep_whole)]  # a whole number keeps its type and all its digits
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what PyTorch's generators take
+At = Literal["best", "last"]  # which of a trial's reports its value is
 ReferenceName = Literal["constant", "linear", "random_forest", "gradient_boosting"]
 REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)  # the cheapest first
 
@@ -69,6 +70,10 @@ class Metric:
         None
     )
     target: Annotated[float | None, says("no more trials are started once a trial reaches this value")] = None
+    at: Annotated[
+        At | None,
+        says("the report whose value is a trial's: the best of all (the first of equal ones), or the last (default)"),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hpo.spec.conditions import same
 from hpo.spec.space import Categorical, Constant, Domain, Range, Space
 
 _FIXED = ("objective", "program", "command", "data", "metric", "epochs", "repeats")  # of Sweep.identity()
-_UNSAID = {"repeats": 1}  # what it means where an identity does not say it
+_UNSAID = {"repeats": 1, "metric.at": "last"}  # what it means where an identity does not say it
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
