@@ -274,7 +274,10 @@ SERVICE_KEYS = ("project", "entity", "controller", "job", "image_uri")
 
 
 def long_form(key: str, value: Any) -> Any:
-    """Return a top-level key's value with its short form written out: `asha` is short for {type: asha}."""
-    if key == "early_terminate" and (value is None or isinstance(value, str)):
-        return {"type": value or "none"}
-    return value
+    """Return a top-level key's value with its short form written out: `asha` is short for {type: asha}, also in a list
+    of stopping rules."""
+    if key != "early_terminate":
+        return value
+    if isinstance(value, list):
+        return [{"type": each} if isinstance(each, str) else each for each in value]
+    return {"type": value or "none"} if value is None or isinstance(value, str) else value
