@@ -42,9 +42,7 @@ class ShownStorage:
             return self._storage.get_best_trial(study_id)
         study = next(each for each in self._storage.get_all_studies() if study_id_of(each) == study_id)
         best = best_in(study, self._storage.get_all_trials(study_id, deepcopy=False))
-        if best is None:
-            raise ValueError("No trials are completed yet.")
-        return _shown(best[0])
+        return _shown(self._storage.get_best_trial(study_id) if best is None else best[0])
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return the studies, in the order in which they were made."""
