@@ -66,7 +66,7 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
         _refuse_an_older_one(sweep, chain, studies)
         if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
             raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
-    changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep)]))
+    changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep), _by_the_old_rule(last, sweep)]))
     if same(theirs, ours) and (otherwise := _kept_otherwise(storage, last, sweep)):
         note = f"study {last!r} keeps choices of {', '.join(otherwise)} otherwise than they are kept now, all different"
         return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, (note, *changes))
@@ -77,6 +77,16 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     changed = [f"  {line}" for line in differences(theirs, ours)][:_MOST_LINES]
     notes = ("\n".join([f"the file has changed since study {last!r} began:", *changed]), *changes)
     return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, notes)
+
+
+def _by_the_old_rule(study: str, sweep: Sweep) -> str:
+    """Return what there is to say of a study that an earlier release began; "" if it makes no difference."""
+    if sweep.metric.stopped_count or sweep.early_terminate.type == "none":
+        return ""
+    return (
+        f"study {study!r} goes on by the rule that it began with: a trial that is stopped can't be its best, however "
+        f"good it is (a study by another name, -o name={study}-2, counts these, too)"
+    )
 
 
 def _chain(studies: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:

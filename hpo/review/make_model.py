@@ -162,6 +162,9 @@ def make_model(
 
         written = write_model(draft.folder, made.found.run, made.splits, _facts(chosen, made))
     remarks = (*made.remarks, *_of_members(chosen, written), *_of_threshold(made.found.run.threshold, written))
+    if chosen.trial.state == "pruned":
+        of = f"the model is that of epoch {chosen.until}, which has its value"
+        remarks = (*remarks, f"the trial was stopped early: {of}; a confirmation trains its configuration to the end")
     return MadeModel(folder, chosen.trial, comparison, remarks, written, made.kept)
 
 

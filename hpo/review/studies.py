@@ -214,11 +214,12 @@ def _line(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> Stud
     if ours:
         records = [as_told(record_of(trial, history=False), live) for trial in trials]
         states = Counter(str(record.state) for record in records if not record.interrupted)
+        best = best_in(study, trials, records)
         interrupted = len(left_open(attributes, records))
     else:
         states = Counter(_STATES[trial.state.name] for trial in trials)
         live, interrupted = states["running"] > 0, 0
-    best = best_in(study, trials)
+        best = best_in(study, trials)
     moments = [trial.datetime_complete or trial.datetime_start for trial in trials]
     budget = _config(study).get("budget", {}).get("trials")
     return StudyLine(
@@ -230,7 +231,7 @@ def _line(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> Stud
         confirms=str(attributes.get(CONFIRMS, {}).get("study", "")),
         verdict=str(latest_plain(attributes).get("result", {}).get("verdict", "")),
         goal=study.direction.name.lower() if len(study.directions) == 1 else "",
-        best_trial=best[0].number if best else None,
+        best_trial=best[0] if best else None,
         ours=ours,
         budget=budget,
         live=live,
@@ -263,16 +264,21 @@ def _config(study: FrozenStudy) -> dict[str, Any]:
     return dict(study.user_attrs.get("sweep", {})) if is_ours(study.user_attrs) else {}
 
 
-def best_in(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> tuple[FrozenTrial, float] | None:
-    """Return a study's best trial and its value, by its sweep's rule; of another's study, as Optuna has it. None if no
-    trial has a value, or if there are several metrics."""
+def best_in(
+    study: FrozenStudy, trials: Sequence[FrozenTrial], records: Iterable[TrialRecord] | None = None
+) -> tuple[int, float] | None:
+    """Return the number and the value of a study's best trial, by its sweep's rule; of another's study, as Optuna has
+    it. None if no trial has a value, or if there are several metrics.
+
+    records: of a sweep's trials, without surplus ones, where they are read already.
+    """
     if len(study.directions) != 1:
         return None
+    goal = study.direction.name.lower()
     if is_ours(study.user_attrs):
-        by_number = {trial.number: trial for trial in trials if trial.state.is_finished() and not is_surplus(trial)}
-        records = (record_of(trial, history=False) for trial in by_number.values())
-        best = next(iter(best_first(records, study.direction.name.lower())), None)
-        return None if best is None or best.value is None else (by_number[best.number], best.value)
-    sign = 1.0 if study.direction.name == "MAXIMIZE" else -1.0
-    valued = [(trial, trial.value) for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
-    return max(valued, key=lambda pair: (sign * pair[1], -pair[0].number), default=None)
+        read = (record_of(trial, history=False) for trial in trials if not is_surplus(trial))
+        best = next(iter(best_first(read if records is None else records, goal)), None)
+        return None if best is None or best.value is None else (best.number, best.value)
+    sign = 1.0 if goal == "maximize" else -1.0
+    valued = [(t.number, t.value) for t in trials if t.state.name == "COMPLETE" and t.value is not None]
+    return max(valued, key=lambda pair: (sign * pair[1], -pair[0]), default=None)

@@ -41,8 +41,9 @@ class ShownStorage:
         if not is_ours(self._storage.get_study_user_attrs(study_id)):
             return self._storage.get_best_trial(study_id)
         study = next(each for each in self._storage.get_all_studies() if study_id_of(each) == study_id)
-        best = best_in(study, self._storage.get_all_trials(study_id, deepcopy=False))
-        return _shown(self._storage.get_best_trial(study_id) if best is None else best[0])
+        trials = self._storage.get_all_trials(study_id, deepcopy=False)
+        best = best_in(study, trials)
+        return _shown(self._storage.get_best_trial(study_id) if best is None else trials[best[0]])
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return the studies, in the order in which they were made."""

@@ -1,10 +1,11 @@
 """Which rule for a trial's value finds better models: its best epoch, or its last (`metric: {at: best | last}`)?
 
 For each table of scikit-learn's and each seed: configurations drawn at random from a shipped space, each trained once
-on a split of the seed's own. Both rules choose a winner among the same trainings by their validation values: `last` with
-the weights of its last epoch, `best` with those of its best one. Both winners are measured on the test rows, which took
-no part in it. The difference is best - last, turned so that positive says that `best` is better, with a 95 % interval
-over the seeds (Student's). Besides: by how much each rule's value, on validation, flatters the model on the test rows.
+on a split of the seed's own. Both rules choose a winner among the same trainings by their validation values: `last`
+with the weights of its last epoch, `best` with those of its best one. Both winners are measured on the test rows, which
+took no part in it. The difference is best - last, turned so that positive says that `best` is better, with a 95 %
+interval over the seeds (Student's). Besides: by how much each rule's value, on validation, flatters the model on the
+test rows.
 """
 
 from __future__ import annotations

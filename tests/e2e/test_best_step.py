@@ -1,5 +1,5 @@
-"""`metric: {at: best}`: a trial's value, its model and a confirmation's look at the test rows are of its best epoch; and
-whatever the rule, no trial that was stopped is better than the one that is reported."""
+"""`metric: {at: best}`: a trial's value, its model and a confirmation's look at the test rows are of its best epoch.
+Whatever the rule, no trial that was stopped is better than the one that is reported."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from e2e.support import Place, assert_records_agree
 from e2e.test_models import CLASSES, SPACE, TASK, rows, run
+from hpo.ledger.study.home import open_storage
 from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.review.studies import best_of, read_study
 from hpo.training.data.splitting import split_indices
@@ -159,3 +160,31 @@ def test_whatever_the_rule_the_best_is_never_worse_than_a_stopped_trial(tmp_path
     more = place.sweep(path, "--extend", "1")  # a file that says nothing goes on by the study's rule
     assert more["best"]["value"] == max(record.value or 0.0 for record in records(place, "best"))
     assert records(place, "best")[-1].best_step == 3
+
+
+def test_a_study_of_an_earlier_release_goes_on_by_its_rule(tmp_path: Path) -> None:
+    """It is known by its metric, which says no `at`. Stopped trials have their last report for a value in the study."""
+    place = Place(tmp_path)
+    (tmp_path / "falling.py").write_text(FALLS)
+    path = place.write(
+        "", objective="falling.py:falls", parameters={"x": {"min": 0.0, "max": 1.0}}, budget={"trials": 1},
+        early_terminate=RULES[0], engine={"workers": 0}, seed=0,
+    )  # fmt: skip
+    place.sweep(path)
+    storage = open_storage(place.home)
+    study = storage.get_study_id_from_name("small")
+    attributes = storage.get_study_user_attrs(study)
+    for key in ("identity", "sweep"):
+        metric = {name: value for name, value in attributes[key]["metric"].items() if name != "at"}
+        storage.set_study_user_attr(study, key, attributes[key] | {"metric": metric})
+    for at, code in (("best", 2), ("last", 0)):
+        done = place.run("sweep", path, "--extend", "9", "-o", f"metric.at={at}")
+        assert done.returncode == code, done.stderr
+    assert "a trial that is stopped can't be its best, however good it is" in done.stderr + done.stdout
+    found = records(place)
+    assert [record.value for record in found if record.state == "pruned"] == [None] * 9
+    assert best_of(read_study(place.home, "small")).state == "complete"
+    trials = [trial for trial in place.trials() if trial.state.name == "PRUNED"]
+    assert [trial.value for trial in trials] == [record.last("score") for record in found if record.state == "pruned"]
+    assert "at" not in read_study(place.home, "small").attributes["identity"]["metric"]
+    assert place.run("doctor", "small").returncode == 0
