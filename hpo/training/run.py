@@ -98,8 +98,12 @@ class Run:
     threshold: Threshold
     member: Member = ALONE  # which of its trial's trainings this is
     reports: list[Reported] = field(default_factory=list)  # of the completed epochs, as the trial made them
-    validation_losses: list[float] = field(default_factory=list)  # of the completed epochs, its own
     best: BestEpoch | None = None  # of a trial's first member, where the trial's model is to be that of its best step
+
+    @cached_property
+    def validation_losses(self) -> list[float]:
+        """Of the completed epochs, its own."""
+        return [report.metrics[self.member.own("val_loss")] for report in self.reports]
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -147,8 +151,8 @@ class Run:
 
     def record(self, report: Reported) -> None:
         """Take in that an epoch is completed."""
-        self.reports.append(report)
         self.validation_losses.append(report.metrics[self.member.own("val_loss")])
+        self.reports.append(report)
         if self.threshold.is_chosen:
             self.threshold.probability = report.metrics[self.member.own("val_threshold")]
 
