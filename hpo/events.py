@@ -49,12 +49,20 @@ class DecisionSteps:
 
 @dataclass(frozen=True)
 class WeightsOrder:
-    """Where a trial's weights are left when it has trained to its end, and from which value on they may be wanted."""
+    """Where a trial's weights are left when it ends, and from which value on they may be wanted."""
 
     file: str
     metric: str
     sign: int  # 1: more of the metric is better; -1: less
     bar: float | None = None  # of the metric: what is worse is not wanted; None: all are
+
+
+@dataclass(frozen=True)
+class BestStep:
+    """By which metric a trial has its best step, whose weights are its model's. sign: 1: more is better; -1: less."""
+
+    metric: str
+    sign: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class TrialSpec:
     checkpoint: str = ""  # the file in which a long trial keeps how far it is; "": it keeps nothing
     weights: WeightsOrder | None = None  # None: nobody wants them
     health: bool = False  # whether the health of its training is measured, which changes none of its numbers
+    best_step: BestStep | None = None  # whose weights its model is to have; None: the last, or nobody wants a model
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ class Section(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, model_title_generator=_title
     )
 
-    def plain(self) -> dict[str, Any]:
-        """Return the section as plain JSON types, as the records have it."""
+    def plain(self) -> Any:
+        """Return the section as plain JSON types, as the records have it: a mapping, or what else the file may say."""
         return self.model_dump()
 
 

@@ -29,7 +29,7 @@ class Counts:
 
 @dataclass
 class Leaders:
-    """The best complete trials so far, and how the sweep came to them."""
+    """The best trials so far, complete or stopped, and how the sweep came to them."""
 
     top: list[TrialRecord] = field(default_factory=list)  # at most MOST_LEADERS, the best first; of equals the earlier
     course: list[tuple[int, float]] = field(default_factory=list)  # each new best: trials done by then, and its value
@@ -86,7 +86,7 @@ class Standing:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best complete trial; None while there is none."""
+        """The best trial, complete or stopped; None while there is none."""
         return self.leaders.top[0] if self.leaders.top else None
 
 

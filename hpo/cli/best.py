@@ -47,7 +47,8 @@ def command(study: str, form: str, home_folder: str, storage: str | None) -> Non
     elif form == "json":
         found = trial.diagnoses
         facts: dict[str, Any] = {"number": trial.number, "value": trial.value, "params": dict(trial.params)}
-        facts |= {"seed": trial.seed, "diagnoses": None if found is None else [asdict(each) for each in found]}
+        facts |= {"seed": trial.seed, "state": trial.state, "best_step": trial.best_step}
+        facts |= {"diagnoses": None if found is None else [asdict(each) for each in found]}
         facts |= {"certainty": certainty_of(recorded).plain()}
         facts |= {"references": references_json(recorded.references, rows)}
         click.echo(json.dumps(facts))

@@ -47,7 +47,7 @@ def command(
 ) -> int:
     """Run a sweep file, or go on with its study up to the budget.
 
-    Exit code 0: done; 1: no trial is complete, or the file's `confirm` or `report` came to nothing; 2: bad input; 3:
+    Exit code 0: done; 1: no trial has a value, or the file's `confirm` or `report` came to nothing; 2: bad input; 3:
     done, but MLflow lacks some of it; 130: interrupted.
     """
     from hpo.lazy import quick_imports
@@ -93,7 +93,7 @@ def command(
         print(f"hpo: {standing.unmirrored}", file=sys.stderr)
     if standing.interrupted:
         return 130
-    if not standing.counts.complete:
+    if standing.best is None:
         return 1
     return code or (3 if standing.unmirrored else 0)
 

@@ -245,13 +245,13 @@ class Recorder:
         found = self._running.get(trial)
         if found is None:
             return
-        metric = self.sweep.metric.name
+        metric = self.sweep.metric
         with self._ledger.together():
             self._reports.flush()
             outcome = failure or results.ended(found.record, metric, stopped_by=stopped_by, diverged=found.diverged_at)
             found.record.info |= dict(info or {})
             number = found.record.number
-            record = end_trial(number, found.key, outcome, metric, self._ledger, self._searcher, self._tally)
+            record = end_trial(number, found.key, outcome, metric.name, self._ledger, self._searcher, self._tally)
         del self._running[trial]
         self._termination.take(record)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from hpo.events import Diverged, Failed, FailureKind, Finished, Paused, Stopped
 from hpo.ledger.study.records import INTERRUPTED, Outcome, TrialRecord
-from hpo.spec.sweep import Sweep
+from hpo.spec.sweep import Sweep, Target
 
 End = Finished | Stopped | Diverged | Paused | Failed  # the events that end a trial
 
@@ -42,26 +42,28 @@ class Circumstances:
 
 def judge(event: End, record: TrialRecord, sweep: Sweep, circumstances: Circumstances) -> Outcome | RunAgain:
     """Return what the end of one of the driver's trials means."""
-    stopped_by, metric = circumstances.stopped_by, sweep.metric.name
+    stopped_by, metric = circumstances.stopped_by, sweep.metric
     if isinstance(event, Finished):
         return ended(record, metric, value=event.value)
     if isinstance(event, Stopped) and stopped_by == TRIAL_TIME_IS_UP:
         error = f"TrialTimeout: longer than budget.trial_seconds={sweep.budget.trial_seconds:g}"
-        return _judge_failure(Failed(event.number, error, kind=FailureKind.TIMEOUT), sweep, circumstances)
+        return _judge_failure(Failed(event.number, error, kind=FailureKind.TIMEOUT), record, sweep, circumstances)
     if isinstance(event, Stopped):
         return ended(record, metric, stopped_by=stopped_by)
     if isinstance(event, Diverged):
         return ended(record, metric, diverged=event.epoch)
     if isinstance(event, Paused):
         return interrupted(f"{INTERRUPTED}; a checkpoint is kept")
-    return _judge_failure(event, sweep, circumstances)
+    return _judge_failure(event, record, sweep, circumstances)
 
 
-def _judge_failure(event: Failed, sweep: Sweep, circumstances: Circumstances) -> Outcome | RunAgain:
+def _judge_failure(
+    event: Failed, record: TrialRecord, sweep: Sweep, circumstances: Circumstances
+) -> Outcome | RunAgain:
     kind = event.kind
     if kind in (FailureKind.DIED, FailureKind.LOST):  # its worker is gone, for whatever reason
         if circumstances.stopped_by == TIME_IS_UP:
-            return Outcome("pruned", stopped_by=TIME_IS_UP)
+            return ended(record, sweep.metric, stopped_by=TIME_IS_UP)
         if circumstances.interrupted:  # perhaps of the same Ctrl-C
             return interrupted(event.error)
     # Nobody knows which member of a cohort it was that killed their worker, or for which it was killed. So that counts
@@ -77,28 +79,34 @@ def _judge_failure(event: Failed, sweep: Sweep, circumstances: Circumstances) ->
 
 def ended(
     record: TrialRecord,
-    metric: str,
+    metric: Target,
     value: float | None = None,
     stopped_by: str | None = None,
     diverged: int | None = None,
 ) -> Outcome:
     """Return the outcome of a trial that ended without an error.
 
-    value: what the objective returned; None: the last report of the metric counts. stopped_by: what stopped it, "" for
-    the stopping rule; None: it trained to its end. diverged: the step at which a value was not finite.
+    value: what the objective returned, as if it had reported it last; None: nothing. stopped_by: what stopped it, ""
+    for the stopping rule; None: it trained to its end. diverged: the step at which a value was not finite; such a trial
+    has no value, however good it was before.
     """
     # Pruned, so that the sampler learns to keep away; a failed trial would teach it nothing.
     if diverged is not None:
         return Outcome("pruned", diverged=diverged, stopped_by=stopped_by or "")
+    reports = {step: metrics[metric.name] for step, metrics in record.steps.items() if metric.name in metrics}
+    step, counted = metric.counted(reports) or (None, None)
+    if value is None or (counted is not None and metric.at == "best" and not metric.better(value, counted)):
+        value = counted
+    else:
+        step = None
+    best_step = step if metric.at == "best" else None
     if stopped_by is not None:
-        return Outcome("pruned", stopped_by=stopped_by)
-    if value is None:
-        value = record.last(metric)
+        return Outcome("pruned", value if metric.stopped_count else None, best_step, stopped_by=stopped_by)
     if value is None:
         reported = sorted({name for metrics in record.steps.values() for name in metrics})
         said = f"it reported {', '.join(reported)}" if reported else "it reported nothing"
-        return failed(f"ValueError: the metric {metric!r} was never reported; {said}")
-    return Outcome("complete", value=value)
+        return failed(f"ValueError: the metric {metric.name!r} was never reported; {said}")
+    return Outcome("complete", value, best_step)
 
 
 def failed(error: str, traceback: str = "", kind: FailureKind = FailureKind.ERROR) -> Outcome:

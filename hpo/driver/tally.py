@@ -6,7 +6,7 @@ from typing import Any
 
 from hpo.diagnosis.words import count
 from hpo.driver.breaker import without_numbers
-from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord, best_first
 from hpo.spec.conditions import same_params
 from hpo.spec.space import show
 from hpo.spec.sweep import Sweep
@@ -39,16 +39,15 @@ class Tally:
 
     def _rank(self, record: TrialRecord) -> bool:
         standing = self.standing
-        if record.state != "complete" or record.value is None:
+        if not record.ranks or record.value is None:
             return False
-        is_baseline = bool(self._sweep.baselines) and same_params(record.params, self._sweep.baselines[0])
+        can_be = record.state == "complete" and bool(self._sweep.baselines)
+        is_baseline = can_be and same_params(record.params, self._sweep.baselines[0])
         if is_baseline and (standing.baseline is None or record.number < standing.baseline.number):
             standing.baseline = record
         before, leaders = standing.best, standing.leaders
-        sign = -1.0 if self._sweep.metric.goal == "maximize" else 1.0
-        leaders.top.append(record)  # the earlier of equals is first, whichever ended first, as for `hpo best`
-        leaders.top.sort(key=lambda each: (sign * (each.value or 0.0), each.number))
-        del leaders.top[MOST_LEADERS:]
+        # The earlier of equals is first, whichever ended first, as for `hpo best`.
+        leaders.top = best_first([*leaders.top, record], self._sweep.metric.goal)[:MOST_LEADERS]
         improved = before is None or before.value is None or self._sweep.metric.better(record.value, before.value)
         if improved:
             leaders.course.append((standing.done, record.value))

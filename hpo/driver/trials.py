@@ -10,7 +10,18 @@ from hpo.driver.interrupts import Interrupts
 from hpo.driver.results import Circumstances, End, RunAgain, interrupted, judge
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
-from hpo.events import Decision, DecisionSteps, Event, Failed, FailureKind, Finished, Reported, Returned, TrialSpec
+from hpo.events import (
+    BestStep,
+    Decision,
+    DecisionSteps,
+    Event,
+    Failed,
+    FailureKind,
+    Finished,
+    Reported,
+    Returned,
+    TrialSpec,
+)
 from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.study.records import Outcome
 from hpo.search.searcher import Proposal, Searcher
@@ -72,7 +83,12 @@ class RunningTrials:
         sweep, files = self._sweep, self._ledger.files
         passed = sweep.passed(proposal.params)
         checkpoint, weights = files.checkpoint_of(record), files.weights_of(record)
-        spec = TrialSpec(record.number, passed, record.seed, record.epochs, checkpoint, weights, sweep.health)
+        best_step = None
+        if sweep.metric.at == "best" and (weights is not None or sweep.leaves_outputs):
+            best_step = BestStep(sweep.metric.name, 1 if sweep.metric.goal == "maximize" else -1)
+        spec = TrialSpec(
+            record.number, passed, record.seed, record.epochs, checkpoint, weights, sweep.health, best_step
+        )
         self._running[record.number] = RunningTrial(proposal.key, spec, record)
         return self._running[record.number]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from hpo.events import WEIGHTS_DIGEST, WeightsOrder
 from hpo.files import digest_of
-from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.records import TrialRecord, best_first
 
 _LEFT, _KEPT = ".left", ".pt"
 
@@ -63,7 +63,7 @@ class KeptWeights:
 
     def learn(self, record: TrialRecord) -> None:
         """Take in how a trial has ended, here or elsewhere."""
-        if self._most and record.state == "complete" and record.value is not None:
+        if self._most and record.ranks and record.value is not None:
             place = self._place(record.value, record.number)
             if place not in self._best:
                 self._best = sorted([*self._best, place])[: self._most]
@@ -85,7 +85,7 @@ class KeptWeights:
 
     def _settle(self, record: TrialRecord) -> None:
         left = self._left(record.number)
-        counts = record.state == "complete" and record.value is not None and WEIGHTS_DIGEST in record.info
+        counts = record.ranks and WEIGHTS_DIGEST in record.info
         if counts and self._place(record.value or 0.0, record.number) in self._best and left.exists():
             left.replace(self._folder / f"{record.number}_{float(record.value or 0.0)!r}{_KEPT}")
         for path in self._folder.glob(f"{left.name}*"):  # with drafts
@@ -135,18 +135,17 @@ def useless(folder: Path, records: Iterable[TrialRecord], sweep: Mapping[str, An
 
     sweep: the resolved sweep, as the study has it.
     """
-    complete = {record.number: record for record in records if record.state == "complete" and record.value is not None}
-    sign = 1 if sweep["metric"]["goal"] == "maximize" else -1
-    ranked = sorted(complete.values(), key=lambda record: (-sign * (record.value or 0.0), record.number))
+    ranking = best_first(records, sweep["metric"]["goal"])
+    known = {record.number: record for record in ranking}
     most = (sweep.get("keep") or {}).get("models")
-    best = {record.number for record in ranked[:most]}
+    best = {record.number for record in ranking[:most]}
     for path in sorted(folder.glob("*")):
         named = named_by(path) if path.name.endswith(_KEPT) else None
         if named is None:
             yield path, "is what a trial left that was not recorded to its end"
-        elif named[0] not in complete:
-            yield path, f"holds the weights of trial {named[0]}, which is not complete"
-        elif not is_own(path, complete[named[0]]):
+        elif named[0] not in known:
+            yield path, f"holds the weights of trial {named[0]}, which has no value"
+        elif not is_own(path, known[named[0]]):
             yield path, f"does not hold what trial {named[0]} left: its digest is another"
         elif named[0] not in best:
             yield path, f"holds the weights of trial {named[0]}, which is not among the best {most} any more"

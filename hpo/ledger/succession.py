@@ -60,7 +60,9 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     chain = _chain(studies, sweep.name)
     if not chain or "sweep" not in studies[chain[-1]]:  # none, not made by hpo, or never begun
         return StudyChoice(sweep, storage)
-    last, theirs, ours = chain[-1], studies[chain[-1]]["identity"], sweep.identity()
+    last, theirs = chain[-1], studies[chain[-1]]["identity"]
+    sweep = replace(sweep, metric=sweep.metric.going_on_from(theirs["metric"]))
+    ours = sweep.identity()
     if not same(theirs, ours):
         if (older := _older_one(sweep, chain, studies)) is not None:
             note = f"this is the file of study {older!r}, which went on with another space as "
@@ -69,7 +71,7 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
             return StudyChoice(replace(sweep, name=older), storage, notes=notes, goes_back=True)
         if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
             raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
-    changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep)]))
+    changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep), _by_the_old_rule(last, sweep)]))
     if same(theirs, ours) and (otherwise := _kept_otherwise(storage, last, sweep)):
         note = f"study {last!r} keeps choices of {', '.join(otherwise)} otherwise than they are kept now, all different"
         return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, (note, *changes))
@@ -80,6 +82,16 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
     changed = [f"  {line}" for line in differences(theirs, ours)][:_MOST_LINES]
     notes = ("\n".join([f"the file has changed since study {last!r} began:", *changed]), *changes)
     return StudyChoice(replace(sweep, name=_next_name(studies, sweep, last)), storage, last, notes)
+
+
+def _by_the_old_rule(study: str, sweep: Sweep) -> str:
+    """Return what there is to say of a study that an earlier release began; "" if it makes no difference."""
+    if sweep.metric.stopped_count or sweep.early_terminate.type == "none":
+        return ""
+    return (
+        f"study {study!r} goes on by the rule that it began with: a trial that is stopped can't be its best, however "
+        f"good it is (a study by another name, -o name={study}-2, counts these, too)"
+    )
 
 
 def _chain(studies: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:

@@ -69,6 +69,7 @@ class LeavingOutputs:
         try:
             if within is not None:
                 within.settle(run)
+            run.take_best()
             x = self._x()
             outputs = predict(run.task, run.model, x, run.params)
             if not outputs.isfinite().all():

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from hpo.events import Beside, Decision, Event, Finished, ReferenceMeasured, Reported, TrialSpec
+from hpo.events import Beside, Decision, Event, Finished, ReferenceMeasured, Reported, Stopped, TrialSpec
 from hpo.objective.beginning import Beginning
 from hpo.objective.replay import members, train_beside
 from hpo.objective.stacking import stack_of
 from hpo.objective.surroundings import Surroundings
 from hpo.training.device import settle_process
 from hpo.training.leaving import take_weights
-from hpo.training.loop import train_members, validate
+from hpo.training.loop import Events, train_members, validate
 from hpo.training.run import Run
 from hpo.training.task import Split, Splits
 from hpo.training.vocabulary.targets import remembering
@@ -40,10 +40,10 @@ class Manner:
 
 @dataclass(frozen=True)
 class Retrained:
-    """A trial after its last epoch.
+    """A trial after the last epoch that was asked for.
 
-    run: its first member; its `model` has the final weights. reports: the metrics of each epoch, from 1.
-    end: None where it trained to its end; else what happened.
+    run: its first member; its `model` has the weights of then. reports: the metrics of each epoch, from 1.
+    end: None where it trained as far; else what happened.
     """
 
     run: Run
@@ -53,13 +53,17 @@ class Retrained:
 
 @dataclass
 class _Listener:
-    """Implements hpo.events.Channel: it keeps what one trial says."""
+    """Implements hpo.events.Channel: it keeps what one trial says, and stops it after an epoch. until: which; None: it
+    trains to its end."""
 
+    until: int | None = None
     heard: list[Event] = field(default_factory=list)
 
     def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
         self.heard += events
-        return {}
+        if self.until is None:
+            return {}
+        return {it.number: Decision.STOP for it in events if isinstance(it, Reported) and it.step >= self.until}
 
     def attach(self, number: int, name: str, path: str) -> None:
         raise NotImplementedError("a Torch task attaches nothing")
@@ -68,21 +72,22 @@ class _Listener:
         raise NotImplementedError("no references are measured here")
 
 
-def retrain(beginning: Beginning, trial: TrialSpec, manner: Manner) -> Retrained:
+def retrain(beginning: Beginning, trial: TrialSpec, manner: Manner, until: int | None = None) -> Retrained:
     """Train a trial again, exactly as it was: the same bits on the same kind of machine and library versions.
 
-    beginning: the objective's, or another one's that trains on `on_both`.
+    beginning: the objective's, or another one's that trains on `on_both`. until: the epoch whose model is wanted; None:
+    the last.
     What the trial changes in this process is put back. Raises what training raises.
     """
     with _as_a_worker(manner.threads):
-        listener = _Listener()
+        listener = _Listener(until)
         if manner.beside is None and not manner.stacked:
             run = _alone(beginning, trial, manner.parts, listener)
         else:
             run = _in_stack(beginning, trial, manner.beside or Beside(0, ()), manner.compile, listener)
     reports = {event.step: event.metrics for event in listener.heard if isinstance(event, Reported)}
-    ends = [event for event in listener.heard if not isinstance(event, Reported)]
-    return Retrained(run, reports, next((event for event in ends if not isinstance(event, Finished)), None))
+    meant = (Reported, Finished) if until is None else (Reported, Finished, Stopped)
+    return Retrained(run, reports, next((event for event in listener.heard if not isinstance(event, meant)), None))
 
 
 def with_weights(beginning: Beginning, trial: TrialSpec, file: Path, threads: int) -> Retrained:
@@ -127,9 +132,18 @@ def _alone(beginning: Beginning, trial: TrialSpec, parts: int, listener: _Listen
     runs = beginning.runs(trial)
     for run in runs:
         run.in_parts(parts)
-    for event in train_members(runs):
-        listener.exchange([event])
+    training = train_members(runs)
+    decision: Decision | None = None
+    while (event := _next(training, decision)) is not None:
+        decision = listener.exchange([event]).get(trial.number)
     return runs[0]
+
+
+def _next(training: Events, decision: Decision | None) -> Event | None:
+    try:
+        return training.send(decision)
+    except StopIteration:
+        return None
 
 
 def _in_stack(beginning: Beginning, trial: TrialSpec, beside: Beside, compile: bool, listener: _Listener) -> Run:

@@ -65,6 +65,11 @@ class StudyFacts:
         return [record for record in self.records if record.state == state and not record.interrupted]
 
     @property
+    def ranking(self) -> Sequence[TrialRecord]:
+        """The trials that can be the best, complete or stopped, the best first."""
+        return self.study.ranking
+
+    @property
     def complete(self) -> Sequence[TrialRecord]:
         """The complete trials, the best first."""
         return self.study.complete
@@ -80,7 +85,7 @@ class StudyFacts:
 
     @property
     def best(self) -> TrialRecord | None:
-        return self.study.complete[0] if self.study.complete else None
+        return self.study.ranking[0] if self.study.ranking else None
 
     @cached_property
     def baseline(self) -> TrialRecord | None:
@@ -92,7 +97,7 @@ class StudyFacts:
     @cached_property
     def certainty(self) -> Certainty | None:
         """How sure the best trial is; None without one."""
-        return certainty_of(self.study) if self.complete else None
+        return certainty_of(self.study) if self.ranking else None
 
     @cached_property
     def confirmation(self) -> Confirmation | None:

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from hpo.ledger.study.records import TrialRecord, reported
+from hpo.ledger.study.records import TrialRecord, record_of
 from hpo.review.studies import RecordedStudy
 from hpo.spec.conditions import identity_of
 from hpo.spec.space import enumerated
@@ -67,7 +67,7 @@ class Certainty:
     validation_rows: int | None  # None: not recorded
     repeats: Repeats | None
     members: Members | None
-    others: int  # complete trials besides the best
+    others: int  # trials besides the best that have a value
     within: tuple[int, ...] | None  # those of them that lie within the noise, the best first; None: not known
     words: str
 
@@ -77,8 +77,8 @@ class Certainty:
 
 
 def certainty_of(study: RecordedStudy) -> Certainty:
-    """Return how sure a study is of its best trial. It must have a complete one."""
-    best, *others = study.complete
+    """Return how sure a study is of its best trial. It must have one."""
+    best, *others = study.ranking
     metric, rows = study.sweep.metric.name, best.info.get("validation_rows")
     repeats = _repeats(study.complete)
     found, members = _Found(), _members(study, best)
@@ -88,7 +88,8 @@ def certainty_of(study: RecordedStudy) -> Certainty:
         found = _within(best, others, "standard_error", standard_error(_value(best), rows))
     elif repeats is not None:
         found = _within(best, others, "repeats", repeats.spread)
-    words = _words(metric, rows, repeats, members, len(others), found)
+    kind = "complete" if all(record.state == "complete" for record in study.ranking) else "complete or stopped"
+    words = _words(metric, rows, repeats, members, len(others), found, kind)
     return Certainty(found.measure, found.noise, rows, repeats, members, len(others), found.within, words)
 
 
@@ -106,7 +107,7 @@ def _within(best: TrialRecord, others: Sequence[TrialRecord], measure: Measure, 
 
 
 def _value(record: TrialRecord) -> float:
-    assert record.value is not None  # a complete trial has one
+    assert record.value is not None  # a trial that ranks has one
     return record.value
 
 
@@ -123,13 +124,13 @@ def _is_share(metric: str) -> bool:
 
 
 def _members(study: RecordedStudy, best: TrialRecord) -> Members | None:
-    """Return what the members of complete trials say; None where the best one's spread is not recorded."""
+    """Return what the members of complete trials, and of the best one, say; None where its spread is not recorded."""
     count, name = best.info.get("members", 1), spread_name(study.sweep.metric.name)
-    spreads = {}
-    for trial in study.trials:
-        last = [value for value in reported(trial)[1].get(name, ()) if value is not None][-1:]
-        if trial.state.name == "COMPLETE" and last:
-            spreads[trial.number] = last[0]
+    spreads: dict[int, float] = {}
+    for trial in study.trials if count > 1 else ():
+        if trial.state.name == "COMPLETE" or trial.number == best.number:
+            spread = record_of(trial).beside_value(name)
+            spreads |= {} if spread is None else {trial.number: spread}
     if count < 2 or best.number not in spreads:
         return None
     largest = max(spreads[best.number], statistics.median(spreads.values()))
@@ -153,7 +154,13 @@ def _repeats(complete: Sequence[TrialRecord]) -> Repeats | None:
 
 
 def _words(
-    metric: str, rows: int | None, repeats: Repeats | None, members: Members | None, others: int, found: _Found
+    metric: str,
+    rows: int | None,
+    repeats: Repeats | None,
+    members: Members | None,
+    others: int,
+    found: _Found,
+    kind: str,
 ) -> str:
     if found.noise is None or found.within is None:
         reason = f"on how many rows {metric} was measured is not recorded"
@@ -165,9 +172,9 @@ def _words(
     if others == 0:
         what = "no other trial is complete"
     elif others == 1:
-        what = f"the only other complete trial is {'' if found.within else 'not '}within the noise of it{listed}"
+        what = f"the only other {kind} trial is {'' if found.within else 'not '}within the noise of it{listed}"
     else:
-        what = f"{count} of the {others:,} other complete trials are within the noise of it{listed}"
+        what = f"{count} of the {others:,} other {kind} trials are within the noise of it{listed}"
     facts = []
     if members is not None:
         facts.append(

@@ -81,6 +81,19 @@ class _Chosen:
         )
 
     @property
+    def until(self) -> int | None:
+        """The epoch whose model it is, that of the trial's value; None: the last."""
+        if self.trial.best_step is not None:
+            return self.trial.best_step
+        return max(self.trial.steps, default=None) if self.trial.state == "pruned" else None
+
+    @property
+    def steps(self) -> Mapping[int, Mapping[str, float]]:
+        """What the study has of the trial's metrics up to there."""
+        until = self.until
+        return {step: metrics for step, metrics in self.trial.steps.items() if until is None or step <= until}
+
+    @property
     def is_examined(self) -> bool:
         """Whether its reports hold figures of health, which are then compared as all metrics are."""
         return any(is_health(name) for metrics in self.trial.steps.values() for name in metrics)
@@ -117,8 +130,8 @@ def make_model(
     on: Rows = "train",
     allow_different: bool = False,
 ) -> MadeModel:
-    """Write the model of a complete trial of a Torch task into a folder: with the weights that the sweep has kept of
-    it, else trained again, exactly as it was.
+    """Write the model of a trial of a Torch task into a folder: with the weights that the sweep has kept of it, else
+    trained again, exactly as it was. It is the model of the epoch that has the trial's value.
 
     number: the trial's; None: the best. output: the folder; None: `models/STUDY/trial-N` in the home.
     on: `train+validation` trains on the rows of both, as many epochs; nothing is left to measure it on.
@@ -149,6 +162,9 @@ def make_model(
 
         written = write_model(draft.folder, made.found.run, made.splits, _facts(chosen, made))
     remarks = (*made.remarks, *_of_members(chosen, written), *_of_threshold(made.found.run.threshold, written))
+    if chosen.trial.state == "pruned":
+        of = f"the model is that of epoch {chosen.until}, which has its value"
+        remarks = (*remarks, f"the trial was stopped early: {of}; a confirmation trains its configuration to the end")
     return MadeModel(folder, chosen.trial, comparison, remarks, written, made.kept)
 
 
@@ -170,7 +186,7 @@ def confirmed_trial(home: Home, study: str) -> int:
 
 
 def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:
-    """Return the trial to make a model of, with its steps. Raises UserError if it is not there, or not complete."""
+    """Return the trial to make a model of, with its steps. Raises UserError if it is not there, or has no value."""
     if number is None:
         number = best_of(study).number
     found = {trial.number: trial for trial in study.trials}
@@ -178,9 +194,10 @@ def _trial_of(study: RecordedStudy, number: int | None) -> TrialRecord:
         remedy = f"they are numbered from 0 to {max(found)}" if found else "it has none yet"
         raise UserError(f"the study {study.name!r} has no trial {number} ({remedy})")
     trial = as_told(record_of(found[number]), study.live)
-    if trial.state != "complete":
+    if not trial.ranks:
         reasons = {"running": "it has not ended yet", "failed": trial.error or "no reason is recorded"}
-        why = reasons.get(trial.state, "it was stopped before its end")
+        stopped = "it was stopped before its end" if trial.diverged is None else f"it diverged at step {trial.diverged}"
+        why = reasons.get(trial.state, stopped)
         raise UserError(f"trial {trial.number} is {trial.state}, so it has no trained model ({why})")
     return trial
 
@@ -265,14 +282,14 @@ def _train(objective: TorchObjective, chosen: _Chosen, manner: Manner) -> tuple[
         if chosen.on != "train":
             splits = on_both(splits)
             beginning = Beginning(objective.task, lambda trial, member: splits, members=1)
-        found = retrain(beginning, spec, manner)
+        found = retrain(beginning, spec, manner, chosen.until)
     except (UserError, KeyboardInterrupt):
         raise
     except RAISED as error:
         raise UserError(f"trial {trial.number} can't be trained again: {one_line(error)}") from error
     threshold = found.run.threshold
     if chosen.on != "train" and threshold.is_chosen:  # on rows that were not trained on, which are none any more
-        threshold.probability = trial.steps[max(trial.steps)]["val_threshold"]
+        threshold.probability = chosen.steps[max(chosen.steps)]["val_threshold"]
     if found.end is not None:
         what = f"diverged in epoch {found.end.epoch}" if isinstance(found.end, Diverged) else "ended early"
         raise UserError(f"trial {trial.number} {what} this time, so there is no model")
@@ -285,13 +302,15 @@ def _compared(chosen: _Chosen, found: Retrained) -> Likeness:
         told = "trained on the rows of training and validation: nothing has measured this model"
         return Likeness("none", f"{told} (without the latter, {metric} was {show(trial.value)})")
     # What was recorded is compared: this release may measure more.
-    equal = (metrics.items() <= found.reports.get(step, {}).items() for step, metrics in trial.steps.items())
-    if trial.steps and all(equal):
-        count = len(trial.steps)
+    steps = chosen.steps
+    equal = (metrics.items() <= found.reports.get(step, {}).items() for step, metrics in steps.items())
+    if steps and all(equal):
+        count = len(steps)
         what = f"all {count} epochs" if count > 1 else "its epoch"
+        what += f" up to epoch {chosen.until}, whose model this is," if chosen.until is not None else ""
         return Likeness("equal", f"every metric of {what} is the study's, to the last digit")
     last = found.reports[max(found.reports)] if found.reports else {}
-    then = trial.steps[max(trial.steps)] if trial.steps else {metric: trial.value or 0.0}
+    then = steps[max(steps)] if steps else {metric: trial.value or 0.0}
     away = {name: _away(last.get(name), value) for name, value in then.items()}
     worst = max(away, key=lambda name: away[name])
     if away[worst] > ROUNDING:
@@ -320,8 +339,8 @@ def _measured_again(chosen: _Chosen, found: Retrained) -> Likeness:
 
 
 def _own_last(chosen: _Chosen, found: Retrained) -> dict[str, float]:
-    """Return what the study has of the model's own metrics in the last epoch."""
-    steps = chosen.trial.steps
+    """Return what the study has of the model's own metrics in its epoch."""
+    steps = chosen.steps
     return of_member(steps[max(steps)], found.run.member) if steps else {}
 
 
@@ -369,6 +388,7 @@ def _facts(chosen: _Chosen, made: _Made) -> dict[str, Any]:
         "params": dict(trial.params),
         "metric": {"name": metric.name, "goal": metric.goal},
         "value": trial.value,
+        **({"epoch": chosen.until} if chosen.until is not None else {}),
         "trained_on": chosen.on,
         "metrics": measured,
         **({"member": 1, "members": member.of} if member.of > 1 else {}),

@@ -22,7 +22,8 @@ _MOST = 100  # parameters, clauses and baselines that are shown
 def outline(sweep: Sweep) -> str:
     """Return a sweep in words."""
     what = sweep.objective or sweep.program
-    lines = [f"{sweep.name}: {what}, {sweep.metric.goal} {sweep.metric.name}, by {sweep.method}", ""]
+    best = " at its best report" if sweep.metric.at == "best" else ""
+    lines = [f"{sweep.name}: {what}, {sweep.metric.goal} {sweep.metric.name}{best}, by {sweep.method}", ""]
     width = max((len(name) for name in sweep.space.names() if len(name) <= _WIDEST), default=0)
     lines += _some([_parameter_line(parameter, width) for parameter in sweep.space.parameters], "parameters")
     lines += _some([f"never     {_clause(clause)}" for clause in sweep.space.forbid], "clauses of 'forbid'")

@@ -45,6 +45,8 @@ def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecor
         keys["engine"].pop("cohort", None)
         keys["engine"] |= {"compile": True} if config.get("engine", {}).get("compile") else {}
     head = f"trial {trial.number} of study {config['name']}: {config['metric']['name']} = {trial.value}"
+    if trial.state == "pruned":
+        remarks = (*remarks, "It was stopped early; here it trains to its end, and comes by that number on the way.")
     return "".join(f"# {line}\n" for line in (head, *remarks)) + dump_source(keys)
 
 

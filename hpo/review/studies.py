@@ -17,7 +17,7 @@ from hpo.ledger.sharing.look import is_run
 from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.confirmations import CONFIRMS, Confirmation, is_given_up, latest_in, latest_plain
 from hpo.ledger.study.home import Home, open_storage
-from hpo.ledger.study.records import OPTUNA_NAMES, TrialRecord, is_ours, is_surplus, record_of
+from hpo.ledger.study.records import OPTUNA_NAMES, TrialRecord, best_first, is_ours, is_surplus, record_of
 from hpo.ledger.study.references import References, references_of
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.ledger.study.settling import as_told, to_be_repeated
@@ -110,11 +110,16 @@ class RecordedStudy:
         return sweep_of(self.name, self.attributes)
 
     @cached_property
+    def ranking(self) -> list[TrialRecord]:
+        """The trials that have a value by the sweep's rule, complete or stopped, the best first, without their steps;
+        of equal ones the earlier first."""
+        ended = [record_of(trial, history=False) for trial in self.trials if trial.state.is_finished()]
+        return best_first(ended, self.sweep.metric.goal)
+
+    @cached_property
     def complete(self) -> list[TrialRecord]:
         """The complete trials, the best first, without their steps; of equal ones the earlier first."""
-        sign = -1.0 if self.sweep.metric.goal == "maximize" else 1.0
-        found = [record_of(trial, history=False) for trial in self.trials if trial.state.name == "COMPLETE"]
-        return sorted(found, key=lambda record: (sign * (record.value or 0.0), record.number))
+        return [record for record in self.ranking if record.state == "complete"]
 
     @property
     def interrupted(self) -> int:
@@ -209,23 +214,24 @@ def _line(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> Stud
     if ours:
         records = [as_told(record_of(trial, history=False), live) for trial in trials]
         states = Counter(str(record.state) for record in records if not record.interrupted)
+        best = best_in(study, trials, records)
         interrupted = len(left_open(attributes, records))
     else:
         states = Counter(_STATES[trial.state.name] for trial in trials)
         live, interrupted = states["running"] > 0, 0
-    best = _best(study, trials) if len(study.directions) == 1 else None
+        best = best_in(study, trials)
     moments = [trial.datetime_complete or trial.datetime_start for trial in trials]
     budget = _config(study).get("budget", {}).get("trials")
     return StudyLine(
         name=study.study_name,
         metric=_config(study).get("metric", {}).get("name", "value"),
         counts=StudyCounts(states["complete"], states["pruned"], states["failed"], interrupted, states["running"]),
-        best=best.value if best else None,
+        best=best[1] if best else None,
         latest=max((moment for moment in moments if moment), default=None),
         confirms=str(attributes.get(CONFIRMS, {}).get("study", "")),
         verdict=str(latest_plain(attributes).get("result", {}).get("verdict", "")),
         goal=study.direction.name.lower() if len(study.directions) == 1 else "",
-        best_trial=best.number if best else None,
+        best_trial=best[0] if best else None,
         ours=ours,
         budget=budget,
         live=live,
@@ -248,19 +254,31 @@ def confirmation_of(study: RecordedStudy) -> Confirmation | None:
 
 
 def best_of(study: RecordedStudy) -> TrialRecord:
-    """Return a study's best trial, without its steps. Raises UserError if none is complete."""
-    if not study.complete:
+    """Return a study's best trial, complete or stopped, without its steps. Raises UserError if none has a value."""
+    if not study.ranking:
         raise UserError(f"the study {study.name!r} has no complete trial yet")
-    return study.complete[0]
+    return study.ranking[0]
 
 
 def _config(study: FrozenStudy) -> dict[str, Any]:
     return dict(study.user_attrs.get("sweep", {})) if is_ours(study.user_attrs) else {}
 
 
-def _best(study: FrozenStudy, trials: list[FrozenTrial]) -> FrozenTrial | None:
-    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
-    if not complete:
+def best_in(
+    study: FrozenStudy, trials: Sequence[FrozenTrial], records: Iterable[TrialRecord] | None = None
+) -> tuple[int, float] | None:
+    """Return the number and the value of a study's best trial, by its sweep's rule; of another's study, as Optuna has
+    it. None if no trial has a value, or if there are several metrics.
+
+    records: of a sweep's trials, without surplus ones, where they are read already.
+    """
+    if len(study.directions) != 1:
         return None
-    sign = 1.0 if study.direction.name == "MAXIMIZE" else -1.0
-    return max(complete, key=lambda trial: (sign * (trial.value or 0.0), -trial.number))
+    goal = study.direction.name.lower()
+    if is_ours(study.user_attrs):
+        read = (record_of(trial, history=False) for trial in trials if not is_surplus(trial))
+        best = next(iter(best_first(read if records is None else records, goal)), None)
+        return None if best is None or best.value is None else (best.number, best.value)
+    sign = 1.0 if goal == "maximize" else -1.0
+    valued = [(t.number, t.value) for t in trials if t.state.name == "COMPLETE" and t.value is not None]
+    return max(valued, key=lambda pair: (sign * pair[1], -pair[0]), default=None)

@@ -31,7 +31,8 @@ class Fact:
 FACTS: Mapping[str, Fact] = {
     "number": Fact("int64", "the trial's number in the study"),
     "state": Fact("str", "complete, pruned, failed, interrupted (cut off, and run again as another trial) or running"),
-    "value": Fact("float64", "the value of the sweep's metric that counts; of complete trials only"),
+    "value": Fact("float64", "the value of the sweep's metric that counts; of trials that can be the best"),
+    "best_step": Fact("Int64", "the step that has this value, where the best one counts (`metric: {at: best}`)"),
     "reason": Fact("str", "why it was stopped or failed, in words"),
     "diagnoses": Fact("str", "what is wrong with its training, or `healthy`"),
     "seed": Fact("int64", "the seed that it was trained with"),

@@ -49,14 +49,15 @@ class TrialTable:
         return next((column.name for column in self.columns if (column.kind, column.of) == (kind, of)), None)
 
     def ranked(self) -> pd.DataFrame:
-        """Return the rows, the best first: complete trials by value, pruned ones by the last value of the metric, then
-        those that have none; of equal ones the earlier first."""
+        """Return the rows, the best first: trials that can be the best by their value, complete or pruned; then other
+        pruned ones by the last value of the metric, then those that have none; of equal ones the earlier first."""
         frame = self.frame
         last = self.column("metric", self.metric)
         value = frame["value"] if last is None else frame["value"].fillna(frame[last])
+        ranks = frame["state"].map({state: rank for rank, state in enumerate(_STATES)})
         keys = pd.DataFrame(
             {
-                "rank": frame["state"].map({state: rank for rank, state in enumerate(_STATES)}),
+                "rank": ranks.where(frame["value"].isna(), 0),
                 "value": -value if self.goal == "maximize" else value,
             }
         )
@@ -109,7 +110,8 @@ def _facts(record: TrialRecord, steps: Sequence[int]) -> dict[str, Any]:
     return {
         "number": record.number,
         "state": state_of(record),
-        "value": record.value if record.state == "complete" else None,
+        "value": record.value if record.ranks else None,
+        "best_step": record.best_step,
         "reason": reason_of(record, last) or None,
         "diagnoses": None if record.diagnoses is None else names_of(record.diagnoses),
         "seed": record.seed,

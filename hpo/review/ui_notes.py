@@ -12,7 +12,7 @@ from hpo.ledger.mirror.markdown import code_block, escaped
 from hpo.ledger.sharing.look import is_run
 from hpo.ledger.study.confirmations import CONFIRMS, latest_in
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import TrialRecord, is_ours, is_surplus, record_of
+from hpo.ledger.study.records import TrialRecord, best_first, is_ours, is_surplus, record_of
 from hpo.ledger.study.settling import as_told
 from hpo.ledger.study.words import result_of, state_of
 from hpo.review.display import duration
@@ -58,7 +58,9 @@ class StudyNotes:
         step, last = max(trial.intermediate_values.items(), default=(None, None))
         result = escaped(result_of(record, self._metric["name"], step, last))
         rank = self._ranks.get(trial.number)
-        standing = f", rank {rank:,} of {counted(len(self._ranks), 'complete trial')}" if rank else ""
+        whole = all(self._trials[number].state.name == "COMPLETE" for number in self._ranks)
+        kind = "complete trial" if whole else "complete or stopped trial"
+        standing = f", rank {rank:,} of {counted(len(self._ranks), kind)}" if rank else ""
         lines = [f"**Trial {trial.number}: {result}**{standing}", _facts(record)]
         if earlier := trial.user_attrs.get("copied_from"):
             lines.append(f"Copied from trial {earlier['number']} of the study {escaped(str(earlier['study']))}.")
@@ -96,7 +98,10 @@ class StudyNotes:
             return ["No trial is complete yet."]
         record = record_of(self._trials[best], history=False)
         params = ", ".join(f"{name}={show(value)}" for name, value in record.params.items())
-        return [f"Best: **{escaped(self._metric['name'])} {record.value:.6g}** in trial {best} ({escaped(params)})"]
+        told = f"Best: **{escaped(self._metric['name'])} {record.value:.6g}** in trial {best} ({escaped(params)})"
+        if record.state == "complete":
+            return [told]
+        return [f"{told}. It was stopped early (Optuna's own `best_trial` looks at complete trials only)."]
 
     def _verdict(self) -> str:
         if confirmed := self._attributes.get(CONFIRMS):
@@ -145,11 +150,9 @@ class AllNotes:
 
 
 def _ranks(trials: Sequence[FrozenTrial], goal: str) -> dict[int, int]:
-    """Return the rank of each complete trial, 1 the best; of equal ones the earlier is first."""
-    sign = -1.0 if goal == "maximize" else 1.0
-    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
-    complete.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    return {trial.number: rank for rank, trial in enumerate(complete, start=1)}
+    """Return the rank of each trial that can be the best, 1 the best; of equal ones the earlier is first."""
+    ended = (record_of(trial, history=False) for trial in trials if trial.state.is_finished() and not is_surplus(trial))
+    return {record.number: rank for rank, record in enumerate(best_first(ended, goal), start=1)}
 
 
 def _facts(record: TrialRecord) -> str:

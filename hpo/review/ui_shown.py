@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study.compat import FrozenStudy, study_id_of
 from hpo.ledger.study.records import is_ours, shown_attributes, shown_study_attributes
+from hpo.review.studies import best_in
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -36,11 +37,13 @@ class ShownStorage:
         return self._shown(study_id, trials)
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
-        """Return a study's best trial. Raises ValueError as Optuna does if there is none."""
-        best = self._storage.get_best_trial(study_id)
+        """Return a study's best trial, perhaps a stopped one. Raises ValueError as Optuna does if there is none."""
         if not is_ours(self._storage.get_study_user_attrs(study_id)):
-            return best
-        return _shown(best)
+            return self._storage.get_best_trial(study_id)
+        study = next(each for each in self._storage.get_all_studies() if study_id_of(each) == study_id)
+        trials = self._storage.get_all_trials(study_id, deepcopy=False)
+        best = best_in(study, trials)
+        return _shown(self._storage.get_best_trial(study_id) if best is None else trials[best[0]])
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return the studies, in the order in which they were made."""

@@ -37,13 +37,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Best:
-    """A study's best trial: the complete one with the best value, of equal ones the earlier."""
+    """A study's best trial: the one with the best value by the sweep's rule, complete or stopped early; of equal ones
+    the earlier. Optuna's own `best_trial` looks at complete ones only.
+
+    best_step: the step that has the value, where `metric: {at: best}` has it so; else None.
+    """
 
     number: int
     value: float
     params: Mapping[str, Any]  # the configuration: active parameters, constants included
     seed: int
     certainty: Certainty  # how many other trials lie within the noise of it
+    best_step: int | None = None
 
 
 class Result:
@@ -97,12 +102,13 @@ class Result:
 
     @property
     def best(self) -> Best | None:
-        """The best trial; None while no trial is complete."""
-        if not self._study.complete:
+        """The best trial; None while no trial has a value."""
+        if not self._study.ranking:
             return None
         best = best_of(self._study)
         assert best.value is not None
-        return Best(best.number, best.value, dict(best.params), best.seed, certainty_of(self._study))
+        certainty = certainty_of(self._study)
+        return Best(best.number, best.value, dict(best.params), best.seed, certainty, best.best_step)
 
     @property
     def optuna(self) -> optuna.Study:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SweepFailed(UserError):
-    """A sweep ended, and no trial is complete. result: what is recorded of the others."""
+    """A sweep ended, and no trial has a value. result: what is recorded of the others."""
 
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ def run(
     which then waits. What it changes in the process is put back.
 
     Raises hpo.UserError for bad input, with the text that the command prints (hpo.SweepFailed, one of these, if no
-    trial is complete); KeyboardInterrupt after Ctrl-C, once the running trials have ended or kept a checkpoint (at once
+    trial has a value); KeyboardInterrupt after Ctrl-C, once the running trials have ended or kept a checkpoint (at once
     after a second one): the same call goes on with the study. Only in the main thread can Ctrl-C be heard, and where
     the program doesn't ignore it. OSError, of a full disk, say: what is recorded is safe. Warns (RuntimeWarning) of a
     sweep that ended early by an error, if MLflow lacks some of it, and if the sweep's `confirm` or `report` came to
@@ -143,9 +143,9 @@ def _object(given: Given) -> Any:
 
 
 def _judge(standing: Standing, result: Result) -> None:
-    """Raise SweepFailed if no trial is complete; warn of what else went wrong."""
+    """Raise SweepFailed if no trial has a value; warn of what else went wrong."""
     stopped = f"{standing.reason or 'the sweep stopped'}:\n{standing.error}" if standing.error else ""
-    if not standing.counts.complete:
+    if standing.best is None:
         most = standing.counts.errors.most_common(1)
         why = stopped or (most[0][0] if most else standing.reason)
         text = f"no trial of study {standing.study!r} is complete ({states_text(standing)})"

@@ -52,6 +52,7 @@ Word = Annotated[  # of a command line: a number is one, too
 ]
 Number = Annotated[float, WrapValidator(_keep_whole)]  # a whole number keeps its type and all its digits
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what PyTorch's generators take
+At = Literal["best", "last"]  # which of a trial's reports its value is
 ReferenceName = Literal["constant", "linear", "random_forest", "gradient_boosting"]
 REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)  # the cheapest first
 
@@ -69,6 +70,10 @@ class Metric:
         None
     )
     target: Annotated[float | None, says("no more trials are started once a trial reaches this value")] = None
+    at: Annotated[
+        At | None,
+        says("the report whose value is a trial's: the best of all (the first of equal ones), or the last (default)"),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -331,10 +336,12 @@ _REPLACED = {
 
 
 def long_form(key: str, value: Any) -> Any:
-    """Return a top-level key's value with its short form written out: `asha` is short for {type: asha}, and `true` of
-    `report` for {page: true}."""
+    """Return a top-level key's value with its short form written out: `asha` is short for {type: asha}, also in a list
+    of stopping rules, and `true` of `report` for {page: true}."""
     if key == "report" and isinstance(value, bool):
         return {"page": value}
-    if key == "early_terminate" and (value is None or isinstance(value, str)):
-        return {"type": value or "none"}
-    return value
+    if key != "early_terminate":
+        return value
+    if isinstance(value, list):
+        return [{"type": each} if isinstance(each, str) else each for each in value]
+    return {"type": value or "none"} if value is None or isinstance(value, str) else value

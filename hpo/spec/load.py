@@ -165,7 +165,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         name=name,
         source=path,
         text=source.text,
-        metric=Target(**dict(metric) | {"goal": goal}),
+        metric=Target(**dict(metric) | {"goal": goal, "at": metric.at or "last"}, at_given=metric.at is not None),
         space=space,
         budget=limits,
         command=tuple(keys["command"] or ()),

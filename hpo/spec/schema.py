@@ -17,8 +17,10 @@ def json_schema() -> dict[str, Any]:
     schema["title"] = "hpo sweep file"
     properties = schema["properties"]
     rules = properties["early_terminate"]
-    words = [*rules["discriminator"]["mapping"], None]  # `asha` is short for {type: asha}
-    properties["early_terminate"] = {"anyOf": [rules, {"enum": words}]}
+    one, several = rules["oneOf"]
+    words = list(one["discriminator"]["mapping"])  # `asha` is short for {type: asha}
+    several["items"] = {"anyOf": [several["items"], {"enum": words}]}
+    properties["early_terminate"] = {"anyOf": [one, {"enum": [*words, None]}, several]}
     schema["required"].remove("metric")  # but for W&B's searches that look at no values
     unguided = {"program": {"type": "string"}, "method": {"enum": list(UNGUIDED)}}
     schema["if"] = {"required": ["program", "method"], "properties": unguided}

@@ -12,7 +12,7 @@ from hpo.section import Section
 from hpo.spec.conditions import same_params
 from hpo.spec.contract import RESAMPLED, Goal
 from hpo.spec.faults import Fault
-from hpo.spec.grammar import REFERENCES, Budget, Metric, PlainKeys, ReferenceName
+from hpo.spec.grammar import REFERENCES, At, Budget, Metric, PlainKeys, ReferenceName
 from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
 
@@ -22,15 +22,47 @@ TRAINABLE = "ray.tune trainable"  # stands for the objective where Ray Tune has 
 
 @dataclass(frozen=True)
 class Target(Metric):
-    """The metric that the sweep optimizes."""
+    """The metric that the sweep optimizes, and the rule by which a trial has its value.
+
+    at: the report whose value is the trial's; what an objective returns is a report behind all others. at_given:
+    whether the file says it, or it is the default. stopped_count: whether trials that were stopped have a value, too,
+    and can be the best; not in a study that an earlier release began, which goes on as it was.
+    """
 
     goal: Goal
+    at: At = "last"
+    at_given: bool = False
+    stopped_count: bool = True
 
     def better(self, left: float, right: float) -> bool:
         """Whether `left` is better than `right`."""
         return left > right if self.goal == "maximize" else left < right
 
+    def counted(self, values: Mapping[int, float]) -> tuple[int, float] | None:
+        """Return the step whose value is a trial's, and that value; None if it reported none. values: by step."""
+        found: tuple[int, float] | None = None
+        for step in sorted(values):
+            if found is None or self.at == "last" or self.better(values[step], found[1]):
+                found = step, values[step]
+        return found
+
+    def going_on_from(self, theirs: Mapping[str, Any]) -> Target:
+        """Return the metric by the rule of the study that goes on, where the file does not say another one.
+
+        theirs: the metric in that study's identity.
+        """
+        at: At = theirs.get("at", "last")
+        stopped_count = "at" in theirs
+        kept = at if at == self.at or not self.at_given else self.at
+        return dataclasses.replace(self, at=kept, stopped_count=stopped_count or kept != at)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes values comparable."""
+        known = {"name": self.name, "goal": self.goal}
+        return {**known, "at": self.at} if self.stopped_count else known  # as studies have it that know no `at`
+
     def reached(self, value: float) -> bool:
+        """Whether a value is as good as the target."""
         return self.target is not None and not self.better(self.target, value)
 
 
@@ -190,7 +222,7 @@ class Sweep(PlainKeys):
             "program": self.program,
             "command": list(self.command),
             "data": dict(self.written.data),
-            "metric": {"name": self.metric.name, "goal": self.metric.goal},
+            "metric": self.metric.identity(),
             "epochs": self.budget.epochs,
             # as studies have it that know no repeats, and no reports but lines
             **({"repeats": self.repeats} if self.repeats > 1 else {}),
@@ -209,22 +241,28 @@ class Sweep(PlainKeys):
     def config(self) -> dict[str, Any]:
         """Return the whole resolved sweep as plain JSON types, as it is kept in both records. Paths are absolute."""
         folder = self.source.resolve().parent
-        metric = {key: value for key, value in dataclasses.asdict(self.metric).items() if value is not None}
-        target = metric.pop("target", None)
         settings = {key.name: _plain(getattr(self, key.name)) for key in dataclasses.fields(PlainKeys)}
         return {
             "name": self.name,
             **self.identity(),
             **settings,
-            "metric": metric,
+            "metric": {**_said(self.metric), **self.metric.identity()},
             "objective": self.objective and absolute_reference(self.objective, folder),
             "program": self.program and absolute_program(self.program, folder),
             "data": dict(self.data),
             "method": self.method,
             "budget": {k: v for k, v in dataclasses.asdict(self.budget).items() if v is not None},
-            "target": target,
+            "target": self.metric.target,
             "baselines": [_plain(baseline) for baseline in self.baselines],
         }
+
+
+def _said(metric: Target) -> dict[str, Any]:
+    """Return what a metric's section says besides its identity and the target, which has a key of its own."""
+    said = {
+        key.name: getattr(metric, key.name) for key in dataclasses.fields(Metric) if key.name not in ("at", "target")
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from hpo.events import DecisionSteps
 from hpo.section import Section
@@ -99,6 +99,9 @@ class StoppingKeys(Section, ABC):
     """
 
     type: str
+    within_trial: ClassVar[bool] = (
+        False  # whether the rule looks at each trial by itself, and compares it with no other
+    )
 
     @abstractmethod
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
@@ -125,5 +128,5 @@ class StoppingKeys(Section, ABC):
         """Return what `hpo check` says of the rule."""
         return self.type
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> Any:
         return self.model_dump(exclude_none=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hpo.section import Natural, NotNegative
 from hpo.stopping.base import Course, StoppingKeys, StoppingRule
@@ -14,11 +14,21 @@ class PatienceKeys(StoppingKeys):
     """Stop when the metric has not improved by `min_delta` for `patience` epochs."""
 
     type: Literal["patience"]
+    within_trial: ClassVar[bool] = True
     patience: Natural = 5
     min_delta: NotNegative = 0.0
 
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
         return PatienceRule(self.patience, self.min_delta)
+
+    def remarks(self, max_epochs: int | None) -> list[str]:
+        if max_epochs is None or max(1, self.patience) + 1 < max_epochs:
+            return []
+        return [f"patience never stops a trial: patience={self.patience} with {max_epochs} epochs"]
+
+    def in_words(self, max_epochs: int | None) -> str:
+        better = f" by more than {self.min_delta:g}" if self.min_delta else ""
+        return f"patience: a trial stops whose metric has not improved{better} for {max(1, self.patience)} reports"
 
 
 class PatienceRule(StoppingRule):

@@ -10,9 +10,10 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from hpo.stopping.base import StoppingKeys
+from hpo.stopping.several import joined
 
 
 def _all_keys() -> Iterator[type[StoppingKeys]]:
@@ -31,5 +32,10 @@ RULES: tuple[type[StoppingKeys], ...] = tuple(_all_keys())
 
 if TYPE_CHECKING:
     EarlyTerminate = StoppingKeys
-else:  # what `early_terminate` of a sweep file may be: `type` says which
-    EarlyTerminate = Annotated[reduce(or_, RULES), Field(discriminator="type")]
+else:  # what `early_terminate` of a sweep file may be: a rule, whose `type` says which, or a list of them
+    _One = Annotated[reduce(or_, RULES), Field(discriminator="type")]
+    _Several = Annotated[list[_One], Field(min_length=1), AfterValidator(joined)]
+    EarlyTerminate = Annotated[
+        Annotated[_One, Tag("one")] | Annotated[_Several, Tag("several")],
+        Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+    ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.events import Reported
 from hpo.lazy import lazy_import
 from hpo.training.contract import contract_of
+from hpo.training.run import BestEpoch
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +55,8 @@ def _restore(runs: Sequence[Run], path: Path) -> None:
     kept = torch.load(path, map_location="cpu", weights_only=True)
     if len(kept["trial"]) != len(runs) or any(map(differences, kept["trial"], runs)):
         return
+    if runs[0].trial.best_step is not None and "best" not in kept:
+        return  # nobody wanted the best epoch's weights then, and they are gone
     reports = [Reported(runs[0].trial.number, **report) for report in kept["reports"]]
     for run, state in zip(runs, kept["members"], strict=True):
         run.model.load_state_dict(state["model"])
@@ -62,6 +65,8 @@ def _restore(runs: Sequence[Run], path: Path) -> None:
             generator.set_state(state["generators"][name])
         for report in reports:
             run.record(report)
+    if runs[0].trial.best_step is not None and kept["best"] is not None:
+        runs[0].best = BestEpoch(**kept["best"])
 
 
 class Keeper:
@@ -99,7 +104,7 @@ class Keeper:
         states: of their training, as hpo.training.epochs.Trainee.state_of returns it.
         """
         first = runs[0]
-        kept = {
+        kept: dict[str, Any] = {
             "trial": [identity(run) for run in runs],
             "members": [
                 {**state, "generators": {name: each.get_state() for name, each in _generators(run).items()}}
@@ -107,6 +112,8 @@ class Keeper:
             ],
             "reports": [{k: v for k, v in asdict(report).items() if k != "number"} for report in first.reports],
         }
+        if first.trial.best_step is not None:
+            kept["best"] = None if first.best is None else dict(vars(first.best))
         fault = write_tensors(kept, Path(first.trial.checkpoint))
         if fault:
             print(f"the checkpoint {first.trial.checkpoint} can't be written: {fault}", file=sys.stderr)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.events import DIVERGED_HEALTH, Decision, Diverged, Finished, Paused, Reported, Stopped
 from hpo.training.health import unseen
-from hpo.training.leaving import leave_weights
+from hpo.training.leaving import hold_best, leave_weights
 from hpo.training.members import averaged, averaged_health
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def train_epochs(trainee: Trainee, clock: Callable[[], float] = time.time, keepe
     for epoch in range(max((run.completed for run in trainee.runs), default=0)):
         decisions = (yield [first.reports[epoch] for first in _firsts(trainee) if epoch < first.completed]) or {}
         stopped = [number for number in _trials(trainee) if decisions.get(number) is Decision.STOP]
-        yield from _leave(trainee, [Stopped(number, trainee.info) for number in stopped])
+        yield from _leave(trainee, [Stopped(number, trainee.info) for number in stopped])  # its weights are later ones
     yield from _leave(trainee, _ended(trainee, {}))  # of no epochs at all
     while trainee.runs:
         events = _train_epoch(trainee, clock)
@@ -123,6 +123,8 @@ def _train_epoch(trainee: Trainee, clock: Callable[[], float]) -> list[EpochEven
         report = Reported(number, runs[0].completed + 1, averaged(own) | health, clock())
         for run in runs:
             run.record(report)
+        if runs[0].trial.best_step is not None:
+            hold_best(runs[0], trainee.settle)
         events.append(report)
     return events
 
@@ -132,7 +134,7 @@ def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[
     ended: list[EpochEvent] = []
     for number, (first, *_) in _trials(trainee, but).items():
         if decisions.get(number) is Decision.STOP:
-            ended.append(Stopped(number, trainee.info))
+            ended.append(Stopped(number, {**trainee.info, **_weights_left(trainee, first)}))
         elif first.completed >= first.epochs:
             ended.append(Finished(number, info={**trainee.info, **_left(trainee, first)}))
     return ended
@@ -141,12 +143,16 @@ def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[
 def _left(trainee: Trainee, first: Run) -> dict[str, Any]:
     """Have a trial leave what it is to; return what its end says of that, and of what was not measured. Its model is
     its first member's."""
-    said: dict[str, Any] = {}
-    if first.trial.weights is not None:
-        trainee.settle(first)
-        said = leave_weights(first)
+    said = _weights_left(trainee, first)
     notes = unseen(first) | said.get("notes", {})
     return {**said, "notes": notes} if notes else said
+
+
+def _weights_left(trainee: Trainee, first: Run) -> dict[str, Any]:
+    if first.trial.weights is None:
+        return {}
+    trainee.settle(first)
+    return leave_weights(first)
 
 
 def _paused(

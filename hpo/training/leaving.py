@@ -1,18 +1,23 @@
-"""What a trial leaves behind when it has trained to its end: its weights, in a file that is there whole or not at all.
+"""What a trial leaves behind when it ends: its weights, in a file that is there whole or not at all.
 
 They are the plain loop's state_dict, read again as plain tensors (torch.load with weights_only), whether the trial
 trained alone or in a stack. Who has ordered them decides whether they are kept (hpo/ledger/kept.py).
+
+They are those of the step that has the trial's value: of the last one, or of the best, which is held in memory from
+there to the trial's end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import WEIGHTS_DIGEST
+from hpo.events import WEIGHTS_DIGEST, WeightsOrder
 from hpo.files import digest_of
 from hpo.lazy import lazy_import
 from hpo.training.checkpoint import differences, identity, write_tensors
+from hpo.training.run import BestEpoch
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +30,30 @@ else:
 _OWN = ("seed", "params", "epochs", "rows")  # what weights have in common with their trial, wherever it trained
 
 
+def hold_best(run: Run, settle: Callable[[Run], None]) -> None:
+    """Take in that a trial's first member has completed an epoch: if it is the trial's best so far, and the model is to
+    be that of the best, keep a copy of the weights, where they are.
+
+    settle: gives the run's model the weights that it has by now.
+    """
+    wanted, order, report = run.trial.best_step, run.trial.weights, run.reports[-1]
+    value = None if wanted is None else report.metrics.get(wanted.metric)
+    if wanted is None or value is None:
+        return
+    if run.best is not None and wanted.sign * value <= wanted.sign * run.best.value:
+        return
+    if order is not None and is_below(order, value):
+        return
+    settle(run)
+    weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+    run.best = BestEpoch(report.step, value, run.threshold.probability, weights)
+
+
+def is_below(order: WeightsOrder, value: float) -> bool:
+    """Whether nobody wants the weights that reach a value."""
+    return order.bar is not None and order.sign * value < order.sign * order.bar
+
+
 def leave_weights(run: Run) -> dict[str, Any]:
     """Write the weights of a run's model as its trial orders it, if they may be wanted.
 
@@ -35,8 +64,10 @@ def leave_weights(run: Run) -> dict[str, Any]:
     order, last = run.trial.weights, run.reports[-1].metrics if run.reports else {}
     if order is None or order.metric not in last:
         return {}
-    if order.bar is not None and order.sign * last[order.metric] < order.sign * order.bar:
+    counted = last[order.metric] if run.best is None else run.best.value
+    if is_below(order, counted):
         return {}
+    run.take_best()
     file = Path(order.file)
     kept = {
         "trial": identity(run),

@@ -70,6 +70,16 @@ class Rates:
     factor: Callable[[Progress], float]
 
 
+@dataclass(frozen=True)
+class BestEpoch:
+    """A run's model as it was after the best epoch so far. value: of the metric that its trial's best step goes by."""
+
+    epoch: int
+    value: float
+    threshold: float
+    model: Mapping[str, Tensor]  # its state_dict
+
+
 @dataclass(eq=False)
 class Run:
     """One trial, or one of its members, ready to train: `model` holds its current weights, also after training."""
@@ -88,7 +98,12 @@ class Run:
     threshold: Threshold
     member: Member = ALONE  # which of its trial's trainings this is
     reports: list[Reported] = field(default_factory=list)  # of the completed epochs, as the trial made them
-    validation_losses: list[float] = field(default_factory=list)  # of the completed epochs, its own
+    best: BestEpoch | None = None  # of a trial's first member, where the trial's model is to be that of its best step
+
+    @cached_property
+    def validation_losses(self) -> list[float]:
+        """Of the completed epochs, its own."""
+        return [report.metrics[self.member.own("val_loss")] for report in self.reports]
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -136,10 +151,17 @@ class Run:
 
     def record(self, report: Reported) -> None:
         """Take in that an epoch is completed."""
-        self.reports.append(report)
         self.validation_losses.append(report.metrics[self.member.own("val_loss")])
+        self.reports.append(report)
         if self.threshold.is_chosen:
             self.threshold.probability = report.metrics[self.member.own("val_threshold")]
+
+    def take_best(self) -> None:
+        """Give the model the weights, and the threshold, of the best epoch, if these are kept. For the end: training
+        can't go on from there."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best.model)
+            self.threshold.probability = self.best.threshold
 
     @property
     def learning_rate(self) -> float:

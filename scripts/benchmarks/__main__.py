@@ -27,6 +27,7 @@ SUITES = {
     "forecast": "the time that is left as it is said under way, against what came: simulated sweeps",
     "calibration": "verdicts of a confirmation: how often wrong on pure noise, and how large a difference is shown",
     "refine": "is the best of a refined sweep, with half the budget, as good as the first sweep's?",
+    "best_epoch": "is a trial's best epoch or its last one the better rule for its value? By the winner's test rows",
     "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",
 }
 HERE = Path(__file__).parent

@@ -44,8 +44,8 @@ CASES: dict[str, tuple[End, dict[str, Any], Outcome | RunAgain]] = {
     "its last report": (Finished(0), {}, Outcome("complete", value=0.5)),
     "finished, though told to stop": (Finished(0), {"stopped_by": TOO_LONG}, Outcome("complete", value=0.5)),
     "finished, though interrupted": (Finished(0), {"interrupted": True}, Outcome("complete", value=0.5)),
-    "by the stopping rule": (Stopped(0), {}, Outcome("pruned")),
-    "by the sweep's time": (Stopped(0), {"stopped_by": TIME_IS_UP}, Outcome("pruned", stopped_by=TIME_IS_UP)),
+    "by the stopping rule": (Stopped(0), {}, Outcome("pruned", value=0.5)),
+    "by the sweep's time": (Stopped(0), {"stopped_by": TIME_IS_UP}, Outcome("pruned", 0.5, stopped_by=TIME_IS_UP)),
     "diverged": (Diverged(0, 3), {}, Outcome("pruned", diverged=3)),
     "diverged, though told to stop": (Diverged(0, 3), {"stopped_by": TIME_IS_UP}, Outcome("pruned", diverged=3)),
     "paused": (
@@ -97,11 +97,11 @@ CASES: dict[str, tuple[End, dict[str, Any], Outcome | RunAgain]] = {
     # A worker that is gone, in a sweep that was stopped.
     "died of a Ctrl-C": (fails(DIED), {"interrupted": True}, Outcome("failed", error="E: why", interrupted=True)),
     "lost after a Ctrl-C": (fails(LOST), {"interrupted": True}, Outcome("failed", error="E: why", interrupted=True)),
-    "died when time was up": (fails(DIED), {"stopped_by": TIME_IS_UP}, Outcome("pruned", stopped_by=TIME_IS_UP)),
+    "died when time was up": (fails(DIED), {"stopped_by": TIME_IS_UP}, Outcome("pruned", 0.5, stopped_by=TIME_IS_UP)),
     "lost when time was up": (
         fails(LOST),
         {"stopped_by": TIME_IS_UP, "interrupted": True},
-        Outcome("pruned", stopped_by=TIME_IS_UP),
+        Outcome("pruned", 0.5, stopped_by=TIME_IS_UP),
     ),
     "an error when time was up": (fails(ERROR), {"stopped_by": TIME_IS_UP}, has_failed(ERROR)),
     "died when it had been told to stop": (fails(DIED), {"stopped_by": TOO_LONG}, RunAgain(DIED, alone=True)),
@@ -120,18 +120,18 @@ def test_what_an_end_means(case: str) -> None:
 def test_a_metric_that_was_never_reported_is_an_error(steps: dict[int, dict[str, float]], said: str) -> None:
     record = TrialRecord(0, {}, 0, steps=steps)
     expected = has_failed(ERROR, NEVER + said, "")
-    assert judge(Finished(0), record, SWEEP, Circumstances()) == ended(record, "score") == expected
+    assert judge(Finished(0), record, SWEEP, Circumstances()) == ended(record, SWEEP.metric) == expected
     assert judge(Finished(0, 1.0), record, SWEEP, Circumstances()) == Outcome("complete", value=1.0)
-    assert ended(record, "score", stopped_by="") == Outcome("pruned")
+    assert ended(record, SWEEP.metric, stopped_by="") == Outcome("pruned")
 
 
 def test_what_ray_tune_ends_without_an_error() -> None:
     record = TrialRecord(0, {}, 0, steps=REPORTED)
-    assert ended(record, "score") == Outcome("complete", value=0.5)
-    assert ended(record, "score", stopped_by="ASHAScheduler") == Outcome("pruned", stopped_by="ASHAScheduler")
-    assert ended(record, "score", stopped_by="") == Outcome("pruned")
-    assert ended(record, "score", diverged=4) == Outcome("pruned", diverged=4)
-    assert ended(record, "score", stopped_by="ASHAScheduler", diverged=4) == Outcome(
+    assert ended(record, SWEEP.metric) == Outcome("complete", value=0.5)
+    assert ended(record, SWEEP.metric, stopped_by="ASHAScheduler") == Outcome("pruned", 0.5, stopped_by="ASHAScheduler")
+    assert ended(record, SWEEP.metric, stopped_by="") == Outcome("pruned", 0.5)
+    assert ended(record, SWEEP.metric, diverged=4) == Outcome("pruned", diverged=4)
+    assert ended(record, SWEEP.metric, stopped_by="ASHAScheduler", diverged=4) == Outcome(
         "pruned", stopped_by="ASHAScheduler", diverged=4
     )
 
@@ -142,3 +142,33 @@ def test_a_verdict_changes_nothing() -> None:
     for event, circumstances, _ in CASES.values():
         judge(event, record, SWEEP, Circumstances(**{"failures": failures, **circumstances}))
     assert (record, failures) == (before, {DIED: 1})
+
+
+DIPS = {1: {"score": 0.25}, 2: {"score": 0.75}, 3: {"score": 0.75, "loss": 1.0}, 4: {"score": 0.5}, 5: {"loss": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "expected"),
+    [
+        ("maximize", None, (0.75, 2)),  # the first of equal ones
+        ("minimize", None, (0.25, 1)),
+        ("maximize", 0.7, (0.75, 2)),  # what is returned is a report behind all others
+        ("maximize", 0.75, (0.75, 2)),
+        ("maximize", 0.8, (0.8, None)),
+        ("minimize", 0.2, (0.2, None)),
+        ("minimize", 0.0, (0.0, None)),
+    ],
+)
+def test_the_best_report_is_the_value(goal: Any, value: float | None, expected: tuple[float, int | None]) -> None:
+    sweep = dataclasses.replace(SWEEP, metric=Target("score", goal, at="best"))
+    record = TrialRecord(0, {}, 0, steps=DIPS)
+    assert judge(Finished(0, value), record, sweep, Circumstances()) == Outcome("complete", *expected)
+    if value is None:
+        assert judge(Stopped(0), record, sweep, Circumstances()) == Outcome("pruned", *expected)
+        assert judge(Diverged(0, 6), record, sweep, Circumstances()) == Outcome("pruned", diverged=6)
+
+
+def test_in_a_study_of_an_earlier_release_stopped_trials_have_no_value() -> None:
+    metric = SWEEP.metric.going_on_from({"name": "score", "goal": "maximize"})
+    assert (metric.at, metric.identity()) == ("last", {"name": "score", "goal": "maximize"})
+    assert ended(TrialRecord(0, {}, 0, steps=REPORTED), metric, stopped_by="") == Outcome("pruned")

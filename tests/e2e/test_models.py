@@ -113,17 +113,22 @@ def test_every_model_of_a_stack_is_the_trials_own(place: Place, tmp_path: Path) 
 
 
 def test_the_best_of_trials_that_trained_alone(place: Place) -> None:
-    """In the home, under the study's name; again in the same place; one that was stopped is refused."""
+    """In the home, under the study's name; again in the same place. One that was stopped has that of its last epoch."""
     done = run(place, "model", "alone one")
     folder = next((place.home.path / "models" / "alone one").iterdir())
     assert done.returncode == 0 and "to the last digit" in done.stdout and str(folder) in done.stdout
     first = (folder / "weights.pt").read_bytes() if (folder / "weights.pt").exists() else b""
     assert run(place, "model", "alone one").returncode == 0
     assert not first or (folder / "weights.pt").read_bytes() == first
-    pruned = [trial.number for trial in place.trials("alone one") if trial.state.name == "PRUNED"]
-    for number in pruned:
-        done = run(place, "model", "alone one", "--trial", str(number))
-        assert done.returncode == 2 and "is pruned, so it has no trained model" in done.stderr
+    pruned = [record_of(trial) for trial in place.trials("alone one") if trial.state.name == "PRUNED"]
+    for record in pruned:
+        done = run(place, "model", "alone one", "--trial", str(record.number))
+        last = max(record.steps)
+        assert done.returncode == 0 and f"up to epoch {last}, whose model this is, is the study's, to" in done.stdout
+        config = json.loads((folder.parent / f"trial-{record.number}" / "model.json").read_text())
+        assert config["metrics"] == record.steps[last] and config["value"] == record.value == record.last(
+            "val_accuracy"
+        )
 
 
 def test_predictions_need_the_folder_alone(place: Place, tmp_path: Path) -> None:

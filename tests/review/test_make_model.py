@@ -23,6 +23,8 @@ from hpo.review.make_model import _compared
 def test_only_what_was_recorded_is_compared(now: dict[str, float], likeness: str) -> None:
     study = SimpleNamespace(sweep=SimpleNamespace(metric=SimpleNamespace(name="val_loss")))
     trial = SimpleNamespace(steps={1: {"val_loss": 0.5}}, value=0.5)
-    chosen = cast(Any, SimpleNamespace(trial=trial, study=study, on="train", versions={}))
+    chosen = cast(
+        Any, SimpleNamespace(trial=trial, study=study, on="train", versions={}, steps=trial.steps, until=None)
+    )
     found = _compared(chosen, cast(Any, SimpleNamespace(reports={1: now})))
     assert found.verdict == likeness

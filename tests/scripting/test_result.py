@@ -30,7 +30,10 @@ def test_load(home: Home, tmp_path: Path, elsewhere: bool) -> None:
     result = hpo.load("small", **where)  # type: ignore[arg-type]
     assert (result.name, result.path) == ("small", where["home"])
     assert list(result.trials["number"]) == [0, 1, 2] and result.trials["x"][0] == [1, 2]
-    assert result.sweep["metric"] == {"name": "score", "goal": "maximize"} and result.sweep["method"] == "tpe"
+    assert (
+        result.sweep["metric"] == {"name": "score", "goal": "maximize", "at": "last"}
+        and result.sweep["method"] == "tpe"
+    )
     best = result.best
     assert best is not None and (best.number, best.value, best.seed) == (1, 0.75, 7)
     assert best.params == {"x": 3, "fixed": "a"} and best.certainty.others == 1

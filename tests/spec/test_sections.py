@@ -15,6 +15,7 @@ from hpo.stopping.hyperband import HyperbandKeys
 from hpo.stopping.none import NoStopKeys
 from hpo.stopping.patience import PatienceKeys
 from hpo.stopping.percentile import MedianKeys, PercentileKeys
+from hpo.stopping.several import SeveralKeys
 
 from .toy import TOY
 
@@ -78,6 +79,14 @@ def test_defaults(load: Load) -> None:
         ),
         ("early_terminate: percentile", "early_terminate", PercentileKeys(type="percentile", percentile=25.0)),
         ("early_terminate: patience", "early_terminate", PatienceKeys(type="patience", patience=5, min_delta=0.0)),
+        ("early_terminate: [asha]", "early_terminate", AshaKeys(type="asha")),
+        (
+            "early_terminate: [asha, {type: patience, patience: 3}]",
+            "early_terminate",
+            SeveralKeys(
+                type="asha and patience", rules=(AshaKeys(type="asha"), PatienceKeys(type="patience", patience=3))
+            ),
+        ),
         ("engine: {}", "engine", LocalEngineKeys()),
         ("engine: {workers: 3}", "engine", LocalEngineKeys(workers=3)),
         ("engine: {type: local, workers: auto, cohort: auto}", "engine", LocalEngineKeys()),
@@ -124,7 +133,20 @@ def test_sections(load: Load, text: str, attribute: str, expected: Any) -> None:
         ("early_terminate: ahsa", "early_terminate.type: unknown type 'ahsa' (did you mean 'asha'?)"),
         ("early_terminate: {type: medain}", "early_terminate.type: unknown type 'medain' (did you mean 'median'?)"),
         ("early_terminate: {min_iter: 2}", "early_terminate: the key 'type' is missing (say which, e.g. {type: asha})"),
-        ("early_terminate: [asha]", "early_terminate: must be a mapping, but got ['asha']"),
+        ("early_terminate: []", "early_terminate: must be a list of at least 1, but got []"),
+        ("early_terminate: [ahsa]", "early_terminate[0].type: unknown type 'ahsa' (did you mean 'asha'?)"),
+        ("early_terminate: [asha, 3]", "early_terminate[1]: must be a mapping"),
+        ("early_terminate: [asha, {min_iter: 2}]", "early_terminate[1]: the key 'type' is missing (say which, e.g."),
+        ("early_terminate: [patience, {type: asha, eta: 1}]", "early_terminate[1].eta: must be at least 2, but got 1"),
+        (
+            "early_terminate: [asha, patience, median]",
+            "early_terminate: at most one rule may compare trials, but asha and median do",
+        ),
+        (
+            "early_terminate: [patience, {type: patience, patience: 9}]",
+            "early_terminate: at most one rule may look at a trial by itself, but patience and patience do",
+        ),
+        ("early_terminate: [none, patience]", "early_terminate: 'none' stops no trial, so it stands alone"),
         (
             "early_terminate: {type: asha, mn_iter: 2}",
             "early_terminate.mn_iter: unknown key 'mn_iter' (did you mean 'min_it",

@@ -207,3 +207,32 @@ def test_asking_what_would_be_stopped_changes_nothing(kind: str) -> None:
     assert (kind == "none") == (found == [None] * 12)
     if kind in ("asha", "median", "percentile"):  # the best of all goes on, the worst does not
         assert found[0] is None and found[9] is not None
+
+
+PAIR = [{"type": "asha", "min_iter": 4, "eta": 3}, {"type": "patience", "patience": 2}]
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_two_rules_each_stop_what_they_would_alone(goal: str) -> None:
+    """At its rung, asha; between rungs and behind the last, patience; each counts what it would count alone."""
+    rule = ADAPTER.validate_python(PAIR)
+    assert (rule.type, rule.plain()) == ("asha and patience", [PAIR[0], {**PAIR[1], "min_delta": 0.0}])
+    assert rule.decision_steps(EPOCHS).every and rule.lasting(EPOCHS) == ADAPTER.validate_python(PAIR[0]).lasting(
+        EPOCHS
+    )
+    searcher = Searcher(sweep_of(SPACE, goal=goal, rule=rule, epochs=EPOCHS))
+    assert run_trial(searcher, rule, curves(goal, 0.5)) == EPOCHS
+    assert run_trial(searcher, rule, curves(goal, 0.4)) == 4  # asha's: ever better, but not among the best
+    assert run_trial(searcher, rule, curves(goal, 0.9)[:1] * EPOCHS) == 3  # patience's, before the first rung
+    risen = curves(goal, 0.9)[:5]
+    assert run_trial(searcher, rule, risen + risen[-1:] * 4) == 7  # past the rung, then level
+    assert run_trial(searcher, rule, curves(goal, 1.0)) == EPOCHS
+    course = Course(0, {epoch: -0.1 * epoch for epoch in range(1, EPOCHS + 1)})
+    assert searcher.rule.awaited == 0 and searcher.rule.would_stop(course, complete=True) == 4
+
+
+def test_rules_that_wait_at_rungs_only_still_do_together() -> None:
+    assert ADAPTER.validate_python([PAIR[0]]).decision_steps(EPOCHS).steps == {4}
+    first, second = ADAPTER.validate_python(PAIR).in_words(EPOCHS).split("; ")
+    assert first == "asha: after epochs 4 about the best 1/3 go on"
+    assert second == "patience: a trial stops whose metric has not improved for 2 reports"

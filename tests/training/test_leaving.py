@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.events import WEIGHTS_DIGEST, Finished, TrialSpec, WeightsOrder
+from hpo.events import WEIGHTS_DIGEST, BestStep, Decision, Finished, Reported, Stopped, TrialSpec, WeightsOrder
 from hpo.files import digest_of
-from hpo.training.checkpoint import differences, identity
+from hpo.training.checkpoint import Keeper, differences, identity, resumed
 from hpo.training.leaving import take_weights
 from hpo.training.loop import train_run, validate
 from hpo.training.run import Run, start
@@ -70,6 +70,80 @@ def test_alone_and_in_a_stack_they_are_the_trials_last(tmp_path: Path) -> None:
         if run is not alone:
             assert infos[run.trial.number][WEIGHTS_DIGEST] == digest_of(file)
     assert len({digest_of(file) for file in tmp_path.iterdir()}) == 4
+
+
+def wavering(folder: Path, number: int, checkpoint: str = "", bar: float | None = None) -> Run:
+    """Return a run whose best epoch is neither its first nor its last, at a learning rate that is too large."""
+    order = WeightsOrder(str(folder / f"{number}.left"), "val_accuracy", 1, bar)
+    params: dict[str, Any] = {"hidden_layers": [5], "optimizer": "adam", "learning_rate": 0.3, "batch_size": 8}
+    best = BestStep("val_accuracy", 1)
+    trial = TrialSpec(number, params, number, 8, checkpoint, order, best_step=best)
+    return resumed(lambda: [start(TASK, splits_of("binary"), trial, CPU)])[0]
+
+
+def best_of(run: Run) -> Reported:
+    return max(run.reports, key=lambda report: (report.metrics["val_accuracy"], -report.step))
+
+
+def test_alone_and_in_a_stack_they_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+    """The first of equally good ones; and a trial that is stopped leaves them as well."""
+    alone, members = wavering(tmp_path, 0), [wavering(tmp_path, number) for number in (1, 2, 3, 4)]
+    (*_, end) = train_run(alone)
+    infos = {end.number: end.info} if isinstance(end, Finished) else {}
+    training, decisions = train_cohort(Cohort(list(members))), None
+    while len(infos) < 5:
+        events = training.send(decisions)
+        infos |= {event.number: event.info for event in events if isinstance(event, Finished | Stopped)}
+        steps = {event.number: event.step for event in events if isinstance(event, Reported)}
+        decisions = {n: Decision.STOP if n == 4 and step == 6 else Decision.CONTINUE for n, step in steps.items()}
+    runs = [alone, *members]
+    assert any(1 < best_of(run).step < run.completed for run in runs) and members[3].completed == 6
+    for run in runs:
+        number, best = run.trial.number, best_of(run)
+        assert infos[number][WEIGHTS_DIGEST] == digest_of(tmp_path / f"{number}.left")
+        again = wavering(tmp_path, number)
+        take_weights(again, tmp_path / f"{number}.left")
+        assert validate(again)["val_accuracy"] == best.metrics["val_accuracy"] == (run.best and run.best.value)
+        assert validate(again)["val_loss"] == pytest.approx(best.metrics["val_loss"], rel=1e-5)
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_still_has_its_best_epoch(tmp_path: Path) -> None:
+    whole = wavering(tmp_path, 1)
+    list(train_run(whole))
+    assert whole.best is not None and whole.best.epoch < 7
+    expected = weights_left(tmp_path, 1)
+    path = str(tmp_path / "checkpoints" / "1.pt")
+    training = train_run(wavering(tmp_path, 1, path), keeper=Keeper(0))
+    while next(training).step < 8:  # type: ignore[union-attr]
+        pass
+    training.close()
+    again = wavering(tmp_path, 1, path)
+    assert again.completed == 7 and again.best is not None and again.best.epoch == whole.best.epoch
+    list(train_run(again))
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights_left(tmp_path, 1).items())
+
+
+def test_a_checkpoint_without_the_best_epoch_is_no_use_to_who_wants_it(tmp_path: Path) -> None:
+    path = tmp_path / "1.pt"
+    training = train_run(wavering(tmp_path, 1, str(path)), keeper=Keeper(0))
+    while next(training).step < 5:  # type: ignore[union-attr]
+        pass
+    training.close()
+    kept = torch.load(path, weights_only=True)
+    assert wavering(tmp_path, 1, str(path)).completed == 4
+    del kept["best"]  # as it was while only the last counted
+    torch.save(kept, path)
+    assert wavering(tmp_path, 1, str(path)).completed == 0
+
+
+def test_a_best_epoch_below_the_bar_is_not_held(tmp_path: Path) -> None:
+    run = wavering(tmp_path, 0, bar=2.0)
+    assert WEIGHTS_DIGEST not in ends(run).info and run.best is None and not (tmp_path / "0.left").exists()
+
+
+def weights_left(folder: Path, number: int) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = torch.load(folder / f"{number}.left", weights_only=True)["model"]
+    return found
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ def contenders_of(
 
     The baseline is among the best only once. against: the trial that is the baseline; None: the first of the file's
     `baselines`, else the objective's defaults.
-    Raises UserError if no trial is complete, or if there is no baseline.
+    Raises UserError if no trial has a value, or if there is no baseline.
     """
     best_of(study)  # raises, if there is none
     baseline = _baseline(study, against, contract)
     found: dict[str, Contender] = {}
-    for record in study.complete:
+    for record in study.ranking:
         params = without_seed(record.params)
         found.setdefault(identity_of(params), Contender(f"trial {record.number}", record.number, params))
         if len(found) == top:
@@ -42,7 +42,7 @@ def without_seed(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _baseline(study: RecordedStudy, against: int | None, contract: Contract | None) -> Contender:
     if against is not None:
-        trials = {record.number: record for record in study.complete}
+        trials = {record.number: record for record in study.ranking}
         if against not in trials:
             raise UserError(f"--against {against}: the study {study.name!r} has no complete trial {against}")
         return Contender(f"trial {against}, the baseline", against, without_seed(trials[against].params), True)

@@ -63,7 +63,7 @@ def judge_on_reports(pair: Pair, target: Target, ranked: int) -> Judgement:
     """Compare by a test metric that the objective reports; if it reports none, by the sweep's own, which chose the
     winner among so many that were ranked. Over seeds only: how many rows there are is not known."""
     name = metric_of_test(target.name)
-    reported = [[trial.last(name) for trial in trials] for trials in (pair.winner, pair.baseline)]
+    reported = [[trial.beside_value(name) for trial in trials] for trials in (pair.winner, pair.baseline)]
     metric, level = name, LEVEL
     on: MeasuredOn = "reported"
     if any(value is None for values in reported for value in values):

@@ -103,29 +103,33 @@ def gather(study: RecordedStudy) -> TrialEvidence:
 
     Good are the best SHARE of all that are complete or pruned by the stopping rule, at least FEWEST_GOOD, those that
     tie with the last of them, and all that lie within the noise of the best (hpo.review.certainty). A trial that was
-    stopped late counts with its last value: a stopping rule leaves few complete ones, and among them baselines, however
-    bad. Diverged trials are among the others. The winner of the study's confirmation, which was measured over several
-    seeds, comes first. Raises UserError if there are too few trials to tell anything.
+    stopped late counts with its value, and so does the best one whenever it was stopped: a stopping rule leaves few
+    complete ones, and among them baselines, however bad. Diverged trials are among the others. The winner of the
+    study's confirmation, which was measured over several seeds, comes first. Raises UserError if there are too few
+    trials to tell anything.
     """
     space, goal = study.sweep.space, study.sweep.metric.goal
     records = [record_of(trial, history=False) for trial in study.trials]
     results = [record for record in records if record.counts and not (record.state == "pruned" and record.stopped_by)]
     counted = {record.number: record for record in results if fits(space, record.params)}
     complete = [record for record in study.complete if record.number in counted and record.value is not None]
-    values = {record.number: record.value for record in complete if record.value is not None}
+    first = study.ranking[:1]  # it may have been stopped early
+    values = {r.number: r.value for r in (*complete, *first) if r.value is not None and r.number in counted}
     values |= _of_late_ones(study, [counted[number] for number in sorted(counted)], values.keys())
     if len(counted) < FEWEST_TRIALS or len(values) < FEWEST_GOOD or not complete:
         raise UserError(_too_few(study, len(counted), len(values)))
     most = min(max(FEWEST_GOOD, math.ceil(SHARE * len(counted))), len(counted) // 2, len(values))
     ranked = sorted(values, key=lambda number: (-values[number] if goal == "maximize" else values[number], number))
     certainty, confirmation = certainty_of(study), confirmation_of(study)
-    near = {complete[0].number, *(certainty.within or ())}
+    best = first[0].number
+    near = {best, *(certainty.within or ())}
     winner = None if confirmation is None else confirmation.winner.number
     tied = {number for number in ranked if values[number] == values[ranked[most - 1]]}
     numbers = {*ranked[:most], *tied, *(near & values.keys()), *({winner} & values.keys())}
     in_order = [number for number in ranked if number in numbers]
     good = [counted[number] for number in in_order]
-    good.sort(key=lambda record: (record.number != winner, record.state != "complete"))  # else they keep their order
+    # Else they keep their order.
+    good.sort(key=lambda record: (record.number != winner, record.number != best, record.state != "complete"))
     return TrialEvidence(
         study=study,
         good=tuple(good),
@@ -141,7 +145,7 @@ def gather(study: RecordedStudy) -> TrialEvidence:
 
 
 def _of_late_ones(study: RecordedStudy, counted: Sequence[TrialRecord], complete: Collection[int]) -> dict[int, float]:
-    """Return the last values of trials that were stopped late: after half of the steps of the longest complete one."""
+    """Return the values of trials that were stopped late: after half of the steps of the longest complete one."""
     trials, metric = {trial.number: trial for trial in study.trials}, study.sweep.metric.name
     longest = max((max(reported(trials[number])[0], default=0) for number in complete), default=0)
     found = {}
@@ -151,7 +155,7 @@ def _of_late_ones(study: RecordedStudy, counted: Sequence[TrialRecord], complete
             continue
         last = [value for value in columns.get(metric, ()) if value is not None]
         if steps[-1] >= LATE * longest and last:
-            found[record.number] = last[-1]
+            found[record.number] = last[-1] if record.value is None else record.value  # of older studies: its last
     return found
 
 

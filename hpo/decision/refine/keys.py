@@ -67,6 +67,8 @@ def carried(config: Mapping[str, Any], description: str, best: float, space: Spa
 
 def _add_metric(keys: CarriedKeys, config: Mapping[str, Any], best: float) -> None:
     metric = {key: config["metric"][key] for key in ("name", "goal")}
+    if config["metric"].get("at", "last") != "last":
+        metric["at"] = config["metric"]["at"]
     target = config.get("target")
     if target is None:
         keys.add("metric", metric)
@@ -108,6 +110,6 @@ def _without_defaults(name: str, value: Any) -> Any:
     default = SweepKeys.model_fields[name].get_default(call_default_factory=True)
     if section == default:
         return None
-    if not isinstance(section, Section):
+    if not isinstance(section, Section) or isinstance(value, list):
         return value
     return section.model_dump(exclude_defaults=True) or section.plain()  # `confirm: {}` would say nothing

@@ -66,7 +66,7 @@ def refine(home: Home, name: str, path: Path | None = None, trials: int | None =
         parameters = refined_parameters(evidence, inspection.contract, shares, config["budget"].get("epochs"))
     space = space_of(parameters, recorded.sweep.space.forbid)
     description = str(recorded.attributes.get("origin", {}).get("description", ""))
-    best = recorded.complete[0].value
+    best = recorded.ranking[0].value
     assert best is not None
     keys = carried(config, description, best, space, trials)
     budget = keys.values["budget"]["trials"]

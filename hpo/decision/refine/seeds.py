@@ -14,14 +14,15 @@ _MOST = 5
 
 
 def seeds_of(evidence: TrialEvidence, space: Space, budget: int) -> list[tuple[int, dict[str, Any]]]:
-    """Return (trial, configuration) of the best complete trials, the best first, as the refined space has them.
+    """Return (trial, configuration) of the best trial and of the best complete ones, the best first, as the refined
+    space has them.
 
     What is fixed there takes its value, and a trial that lies outside is passed over. The best one is always there.
     """
     most = max(1, min(_MOST, int(_SHARE * budget)))
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     for record in evidence.good:
-        if record.state != "complete":
+        if record.state != "complete" and record is not evidence.best:
             continue
         params = space.complete(record.params)
         if fits(space, params):

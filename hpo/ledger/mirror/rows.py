@@ -196,7 +196,7 @@ def best_curve(sweep: SweepRecord, ended: Sequence[TrialRecord]) -> list[Point]:
     counted = sorted((r for r in ended if r.counts), key=lambda record: record.ended or 0.0)
     points = []
     for step, record in enumerate(counted, start=1):
-        if record.state == "complete" and record.value is not None and sign * record.value > best:
+        if record.ranks and record.value is not None and sign * record.value > best:
             best = sign * record.value
             points.append(best_point(sweep, step, record.value, record.ended or 0.0))
     return points
@@ -255,8 +255,9 @@ def _end_tags(record: TrialRecord) -> dict[str, str]:
 
 
 def _summary(sweep: SweepRecord, record: TrialRecord) -> dict[str, float]:
-    """Return what to sort the runs table by: the trial's value (of complete trials only, as in the study), the best
-    and the last value of the sweep's metric over the epochs, the duration, and how many diagnoses it has."""
+    """Return what to sort the runs table by: the trial's value (not of trials that can't be the best), its step where
+    the best one counts, the best and the last value of the sweep's metric over the epochs, the duration, and how many
+    diagnoses it has."""
     name = sweep.metric
     series = record.series(name)
     summary = {"duration_seconds": record.seconds}
@@ -266,7 +267,11 @@ def _summary(sweep: SweepRecord, record: TrialRecord) -> dict[str, float]:
         summary[f"best_{name}"] = max(series) if sweep.goal == "maximize" else min(series)
         summary[f"last_{name}"] = series[-1]
     if record.value is not None:
-        summary["value"] = summary[f"last_{name}"] = record.value
+        summary["value"] = record.value
+        if record.best_step is None:  # it is the last
+            summary[f"last_{name}"] = record.value
+        else:
+            summary["best_step"] = record.best_step
         summary.setdefault(f"best_{name}", record.value)
     return {key: float(value) for key, value in summary.items() if math.isfinite(value)}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,7 +53,8 @@ class Outcome:
     """How a trial stands or ended, and why."""
 
     state: State = "running"
-    value: float | None = None
+    value: float | None = None  # by the sweep's rule (hpo.spec.sweep.Target); None: the trial can't be the best
+    best_step: int | None = None  # that which has the value, where the best one counts; None: what it returned has it
     error: str = ""
     traceback: str = ""
     failure: str = ""  # the kind of a failure (hpo.events.FailureKind)
@@ -90,6 +91,10 @@ class TrialRecord:
         return self.outcome.value
 
     @property
+    def best_step(self) -> int | None:
+        return self.outcome.best_step
+
+    @property
     def error(self) -> str:
         return self.outcome.error
 
@@ -123,11 +128,18 @@ class TrialRecord:
         return self.state in ("complete", "pruned")
 
     @property
+    def ranks(self) -> bool:
+        """Whether the trial can be the best: it has a value by the sweep's rule, complete or stopped."""
+        return self.counts and self.value is not None
+
+    @property
     def in_words(self) -> str:
         """Which trial this is, as people are told beside its value."""
         members = self.info.get("members", 1)
         of = f", the mean of {members} members" if members > 1 else ""
-        return f"trial {self.number}{of}, seed {self.seed}"
+        at = f", its best step: {self.best_step}" if self.best_step is not None else ""
+        stopped = ", stopped early" if self.state == "pruned" else ""
+        return f"trial {self.number}{of}{at}{stopped}, seed {self.seed}"
 
     def series(self, metric: str) -> list[float]:
         """Return a metric's values in the order of steps."""
@@ -137,6 +149,12 @@ class TrialRecord:
         """Return a metric's last value; None if it was never reported."""
         reported = (self.steps[step] for step in sorted(self.steps, reverse=True))
         return next((metrics[metric] for metrics in reported if metric in metrics), None)
+
+    def beside_value(self, metric: str) -> float | None:
+        """Return what another metric was where the trial has its value: at its best step, else at the last one."""
+        if self.best_step is None:
+            return self.last(metric)
+        return self.steps.get(self.best_step, {}).get(metric)
 
 
 @dataclass(frozen=True)
@@ -202,6 +220,7 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
         "traceback": record.traceback,
         "failure": record.failure,
         "diverged": record.diverged,
+        "best_step": record.best_step,
         "stopped_by": record.stopped_by,
         "interrupted": record.interrupted or None,
         "attempts": record.attempts if record.attempts > 1 else None,
@@ -241,11 +260,19 @@ def shown_study_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def value_in_study(record: TrialRecord, last: float | None) -> float | None:
-    """Return the value that an ended trial has in the study: a complete one its own, a pruned one its last report, as
-    Optuna itself has it, a failed one none. last: the last value of the sweep's metric that the trial reported."""
+    """Return the value that an ended trial has in the study: its own by the sweep's rule; a pruned one that has none,
+    since it diverged or an earlier release recorded it, its last report, as Optuna itself has it; a failed one none.
+    last: the last value of the sweep's metric that the trial reported."""
     if record.state == "pruned":
-        return last
+        return last if record.value is None else record.value
     return record.value if record.state == "complete" else None
+
+
+def best_first(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
+    """Return the trials that can be the best, the best first; of equal ones the earlier first."""
+    sign = -1.0 if goal == "maximize" else 1.0
+    ranking = [record for record in records if record.ranks]
+    return sorted(ranking, key=lambda record: (sign * (record.value or 0.0), record.number))
 
 
 def _columns(steps: Mapping[int, Mapping[str, float]]) -> dict[str, list[float | None]]:
@@ -303,6 +330,7 @@ def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
         outcome=Outcome(
             state=noted_end["state"],
             value=noted_end["value"],
+            best_step=attributes.get("best_step"),
             error=attributes.get("error", ""),
             traceback=attributes.get("traceback", ""),
             failure=attributes.get("failure", ""),

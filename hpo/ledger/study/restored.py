@@ -89,7 +89,7 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         name=name,
         source=Path(attributes.get("origin", {}).get("source", "")),
         text=attributes.get("sweep_file", ""),
-        metric=Target(metric["name"], metric["goal"], config.get("target")),
+        metric=Target(metric["name"], metric["goal"], config.get("target")).going_on_from(metric),
         space=Space(tuple(parameters), tuple(identity["forbid"])),
         budget=Limits(**{key: value for key, value in config["budget"].items() if key in known}),
         objective=identity["objective"],

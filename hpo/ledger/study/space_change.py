@@ -11,7 +11,7 @@ from hpo.spec.space import Categorical, Constant, Domain, Range, Space
 from hpo.spec.written import entry_of, in_words, parameter_of
 
 _FIXED = ("objective", "program", "command", "data", "metric", "epochs", "repeats", "report")  # of Sweep.identity()
-_UNSAID = {"repeats": 1}  # what it means where an identity does not say it
+_UNSAID = {"repeats": 1, "metric.at": "last"}  # what it means where an identity does not say it
 _CALLED = {"epochs": "budget.epochs"}  # what a file calls it
 _NONE = "none"
 _LONGEST = 200  # characters of a value
@@ -35,7 +35,8 @@ def _between(path: str, theirs: Any, ours: Any) -> Iterator[str]:
     """Yield a line for each key under which two values of a file differ."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         for key in dict.fromkeys([*theirs, *ours]):
-            yield from _between(f"{path}.{key}", theirs.get(key), ours.get(key))
+            unsaid = _UNSAID.get(f"{path}.{key}")
+            yield from _between(f"{path}.{key}", theirs.get(key, unsaid), ours.get(key, unsaid))
     elif not same(theirs, ours):
         yield _line(path, theirs, ours)
 

@@ -27,9 +27,11 @@ def result_of(record: TrialRecord, metric: str, last_step: int | None, last: flo
 
     metric: the sweep's. last_step, last: the last step that the trial reported, and the metric's value there.
     """
+    at_best = f" at its best step, {record.best_step}" if record.best_step is not None else ""
     if record.state == "complete" and record.value is not None:
-        return f"complete, {metric} {record.value:.6g}"
-    so_far = f", {metric} {last:.6g}" if last is not None else ""
+        return f"complete, {metric} {record.value:.6g}{at_best}"
+    shown = last if record.value is None else record.value
+    so_far = f", {metric} {shown:.6g}{at_best}" if shown is not None else ""
     if record.state == "running":
         after = f" after step {last_step}" if last_step is not None else ""
         return f"running{so_far}{after}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EndedTrials:
-    """Complete trials in the order of their ends.
+    """Trials that have a value in the order of their ends.
 
     places: how many trials had ended by then, itself included. moments: the time in which trials had run, in seconds.
     """
@@ -27,7 +27,7 @@ class EndedTrials:
 
 
 def best_so_far(found: EndedTrials, metric: str, sign: float, baseline: float | None) -> Figure:
-    """Draw complete trials as points and the best of them so far as a line. baseline: a line of its own, if there is
+    """Draw trials as points and the best of them so far as a line. baseline: a line of its own, if there is
     one."""
     figure, panels = new_figure(3.0, columns=2, sharey=True)
     best = sign * np.maximum.accumulate(sign * np.asarray(found.values))

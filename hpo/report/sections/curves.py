@@ -21,11 +21,11 @@ def tell(facts: StudyFacts) -> SectionBody | None:
     """Say how many trials were stopped, when, and whether that looks rash."""
     if not facts.curves:
         return None
-    complete = [record.number for record in facts.complete]
+    best = [record.number for record in facts.ranking[:_BEST]]  # stopped ones among them
     groups = {
-        "best": complete[:_BEST],
-        "others": complete[_BEST:],
-        "stopped": [record.number for record in facts.stopped],
+        "best": best,
+        "others": [record.number for record in facts.complete if record.number not in best],
+        "stopped": [record.number for record in facts.stopped if record.number not in best],
         "diverged": [record.number for record in facts.diverged],
     }
     known = {name: [facts.curves[n] for n in numbers if n in facts.curves] for name, numbers in groups.items()}
@@ -34,7 +34,7 @@ def tell(facts: StudyFacts) -> SectionBody | None:
     drawn["others"] = [*drawn["others"], *thinned(running, _MOST)]
     if not any(drawn.values()):
         return None
-    lead = _lead(facts, known["stopped"])
+    lead = _lead(facts, [facts.curves[record.number] for record in facts.stopped if record.number in facts.curves])
     blocks: list[ReportBlock] = []
     blocks.append(ReportPlot("learning-curves", learning_curves(CurveGroups(**drawn), facts.metric, facts.sign), lead))
     there, shown = sum(map(len, known.values())) + len(running), sum(map(len, drawn.values()))

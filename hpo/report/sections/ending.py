@@ -36,7 +36,7 @@ def tell(facts: StudyFacts) -> SectionBody | None:
     The slope over the last third is Theil and Sen's (Sen, Journal of the American Statistical Association 63, 1968); a
     trial improves if its 95 % interval is on the better side of 0.
     """
-    best = facts.complete[:_BEST]
+    best = facts.complete[:_BEST]  # a stopped one could not show it
     if not best:
         return None
     with hidden_while_unused("torch"):

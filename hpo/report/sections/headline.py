@@ -28,8 +28,12 @@ def tell(facts: StudyFacts) -> SectionBody:
         blocks.append(f"The study was interrupted, with {counted(count, 'trial')} to be run again{how}")
     if best is None:
         return SectionBody(_without_best(facts), blocks)
-    lead = f"Trial {best.number} is the best of {counted(len(facts.complete), 'complete trial')}:"
-    lead += f" {facts.metric} {show(best.value)}."
+    kind = "complete or stopped trial" if len(facts.ranking) > len(facts.complete) else "complete trial"
+    lead = f"Trial {best.number} is the best of {counted(len(facts.ranking), kind)}:"
+    lead += f" {facts.metric} {show(best.value)}"
+    lead += f" at its best step, {best.best_step}." if best.best_step is not None else "."
+    if best.state == "pruned":
+        lead += f" It was stopped early, after step {facts.steps_of(best)}."
     if facts.confirmation is None:
         lead += " It is the best so far: whether it is better than the baseline is not confirmed."
     else:

@@ -16,11 +16,11 @@ def tell(facts: StudyFacts) -> SectionBody | None:
     if best is None:
         return None
     ended = sorted((record for record in facts.records if record.counts), key=lambda record: record.ended or 0.0)
-    complete = [(place, record) for place, record in enumerate(ended, start=1) if record.state == "complete"]
-    moments = running_time(facts, [record.ended or 0.0 for _, record in complete])
-    found = EndedTrials([place for place, _ in complete], moments, [record.value or 0.0 for _, record in complete])
+    valued = [(place, record) for place, record in enumerate(ended, start=1) if record.ranks]
+    moments = running_time(facts, [record.ended or 0.0 for _, record in valued])
+    found = EndedTrials([place for place, _ in valued], moments, [record.value or 0.0 for _, record in valued])
     place, moment = next(
-        (place, moment) for (place, record), moment in zip(complete, moments, strict=True) if record is not None
+        (place, moment) for (place, record), moment in zip(valued, moments, strict=True) if record is not None
         and record.number == best.number
     )  # fmt: skip
     lead = f"The best value, {show(best.value)}, came with trial {best.number}, the {_ordinal(place)} to end, after"

@@ -34,4 +34,5 @@ def tell(facts: StudyFacts) -> SectionBody | None:
 
 
 def _rule(facts: StudyFacts) -> str:
-    return str(facts.study.config.get("early_terminate", {}).get("type", ""))
+    rules = facts.study.config.get("early_terminate", {})
+    return " or ".join(str(rule.get("type", "")) for rule in (rules if isinstance(rules, list) else [rules]))

@@ -12,8 +12,8 @@ _PARAMETERS = 10
 
 
 def tell(facts: StudyFacts) -> SectionBody | None:
-    """Show the best complete trials with what was searched."""
-    best = facts.complete[:_BEST]
+    """Show the best trials with what was searched."""
+    best = facts.ranking[:_BEST]
     if not best:
         return None
     names = [axis.parameter.name for axis in facts.axes[:_PARAMETERS]]
