@@ -1,12 +1,10 @@
 """Hyperparameters that a Torch task never reads, found before its first trial: to search them would be wasted.
 
-A task gets hyperparameters by `model` and `batch` only, and both are pure. So what they read depends on nothing but the
-values that they have read. Models are made of a few configurations, by a mapping that notes its reads. That a
-hyperparameter is never read is certain when
-
-- each combination of the values on which reading depends was tried, nobody kept the mapping for later, and nothing was
-  drawn by chance; or
-- none of many configurations led to it, and the task's code has neither its name nor a text that may be a part of it.
+A task gets hyperparameters by `model` and `batch` only. Models are made of a few configurations, by a mapping that
+notes its reads. A hyperparameter counts as never read when none of them led to it, in time, and the task's code has
+neither its name nor a text that may be a part of it. Code that has its name may read it yet: for rows of another kind,
+by chance, on a GPU, or beside values that this sweep does not have. Then it is told, and only where each combination of
+the values on which reading depends was tried, nobody kept the mapping for later, and nothing was drawn by chance.
 
 One that decides whether another is there (`when`, or as the contract has it) has its effect by that, if the other is
 read.
@@ -21,10 +19,12 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Unread
 from hpo.lazy import lazy_import
+from hpo.objective.code_text import Words
 from hpo.objective.failures import RAISED
 from hpo.objective.sources import words_of
 from hpo.objective.standing_for import standing_for
@@ -57,7 +57,8 @@ def unread_of(task: TorchTask, splits: Splits, named: Named) -> Unread | None:
     if space is None:
         return None
     names = [name for name in space.names() if name in contract.parameters.keys() - applied_by_platform(task.kind)]
-    search = _Search(_Trying(task, splits, contract, named.epochs), space, contract, set(names))
+    code = _Code(named)
+    search = _Search(_Trying(task, splits, contract, named.epochs), space, contract, code, set(names))
     search.run()
     if not search.left or not search.tried:
         return None
@@ -67,10 +68,29 @@ def unread_of(task: TorchTask, splits: Splits, named: Named) -> Unread | None:
     if search.copied:
         useless = tuple(name for name in ordered if not search.has_effect(name))
         return Unread(who, without_effect=useless, own=own) if useless else None
-    words = None if search.whole else words_of(named)
-    certain = tuple(name for name in ordered if search.whole or (words is not None and not words.may_say(name)))
-    unseen = tuple(name for name in ordered if name not in certain)
-    return Unread(who, certain, unseen, own=own)
+    certain = tuple(name for name in ordered if search.in_time and code.is_seen and not code.says(name))
+    unseen = tuple(name for name in ordered if name not in certain and (search.whole or not code.says(name)))
+    return Unread(who, certain, unseen, own=own) if certain or unseen else None
+
+
+class _Code:
+    """A task's code, which is looked at only where it is asked for."""
+
+    def __init__(self, named: Named) -> None:
+        self._named = named
+
+    @cached_property
+    def _words(self) -> Words | None:
+        return words_of(self._named)
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether all of it can be looked at."""
+        return self._words is not None
+
+    def says(self, name: str) -> bool:
+        """Whether it may look up a hyperparameter by its name, as far as it can be looked at."""
+        return self._words is not None and self._words.may_say(name)
 
 
 @dataclass
@@ -78,15 +98,17 @@ class _Search:
     """Looks for configurations in which a task reads what it has not read yet.
 
     left: what it has not read. tried: the configurations of which it made a model. whole: nothing else can be read.
-    copied: it takes all hyperparameters at once.
+    in_time: as many were tried as were to be. copied: it takes all hyperparameters at once.
     """
 
     trying: _Trying
     space: Space
     contract: Contract
+    code: _Code
     left: set[str]
     tried: list[Mapping[str, Any]] = field(default_factory=list)
     whole: bool = True
+    in_time: bool = True
     copied: bool = False
     _known: set[str] = field(default_factory=set)
     _rng: random.Random = field(default_factory=lambda: random.Random(0))
@@ -99,6 +121,8 @@ class _Search:
         counted = True
         while self.left:
             configurations, counted = standing_for(self.space, covered, self._rng, 64 if covered else 1)
+            if not counted and all(map(self.code.says, self.left)):
+                break  # nothing would come of it, and large models cost time and memory
             for params in configurations:
                 if not self._try(params, read):
                     break
@@ -133,9 +157,9 @@ class _Search:
             self.copied |= reads.copied
         read |= reads.named if reads is not None else set()
         self.left -= read
-        in_time = time.monotonic() < self._until
-        self.whole &= in_time
-        return bool(self.left) and in_time
+        self.in_time &= time.monotonic() < self._until
+        self.whole &= self.in_time
+        return bool(self.left) and self.in_time
 
     def _depends(self, names: set[str]) -> set[str]:
         """Return the searched parameters on whose values depends what is read: these, and those that say whether these

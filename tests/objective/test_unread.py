@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import os
 import pickle
+import tempfile
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -20,6 +22,7 @@ from torch import nn
 
 import hpo
 from hpo.events import Unread
+from hpo.objective import unread
 from hpo.objective.code_text import parsed, words
 from hpo.objective.tracked import Reads, TrackedParams
 from hpo.objective.unread import unread_of
@@ -70,8 +73,22 @@ def plain(features: int, units: int = 8, dropout: float | None = None) -> nn.Mod
     return nn.Sequential(nn.Linear(features, units), nn.ReLU(), *last, nn.Linear(units, 1), nn.Flatten(0))
 
 
-def look(make: Callable[..., Any], *parameters: Parameter, named: str | None = None, **own: Any) -> Unread | None:
-    """Return what a task with this model does not read. named: its code. own: what else its class has."""
+SILENT = Path(tempfile.gettempdir(), f"hpo-test-unread-{os.getpid()}.py")
+"""A file of code that has no hyperparameter's name."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _silent() -> Iterator[None]:
+    SILENT.write_text("class Mine: pass\n")
+    yield
+    SILENT.unlink()
+
+
+def look(
+    make: Callable[..., Any], *parameters: Parameter, named: str | None = f"{SILENT}:Mine", **own: Any
+) -> Unread | None:
+    """Return what a task with this model does not read. named: its code; None: nobody can look at it. own: what else
+    its class has."""
     forbid, base = own.pop("forbid", ()), own.pop("base", Task)
     body = {"model": lambda self, params, features, outputs: make(params, features[0]), **own}
     task = type("Mine", (base,), body)()
@@ -221,7 +238,7 @@ def test_what_a_throw_of_the_dice_may_read_is_not_refused():
 
     own = {"noise": hpo.Known("float", 1.0)}
     noise = Parameter("noise", Range(0.0, 1.0))
-    found = look(lambda params, features: plain(features), noise, batch=batch, parameters=own)
+    found = look(lambda params, features: plain(features), noise, batch=batch, parameters=own, named=None)
     assert found == Unread("Mine", unseen=("noise",), own=frozenset({"noise"}))
 
 
@@ -232,7 +249,7 @@ def test_a_model_that_keeps_them_and_reads_when_it_is_called(kept: Callable[[Any
 
 def test_a_model_that_keeps_them_may_read_more_some_day():
     two = Parameter("dropout", Categorical((0.0, 0.5)))  # so that all is tried
-    found = look(lambda params, features: Net(params, features), two, UNITS)
+    found = look(lambda params, features: Net(params, features), two, UNITS, named=None)
     assert found == Unread("Mine", unseen=("hidden_units",))
 
 
@@ -307,11 +324,13 @@ def write(folder: Path, code: str) -> str:
 def test_where_not_all_can_be_tried_the_code_decides(tmp_path: Path, line: str, certain: bool):
     name = write(tmp_path, f"class Mine:\n    {line}\n    def model(self, params): return params['hidden_units']\n")
     found = look(lambda params, features: plain(features, params["hidden_units"]), WIDE, DROPOUT, named=name)
-    assert found == (Unread("Mine", ("dropout",)) if certain else Unread("Mine", unseen=("dropout",)))
+    assert found == (Unread("Mine", ("dropout",)) if certain else None)
+    few = look(lambda params, features: plain(features, params["hidden_units"]), UNITS, DROPOUT, named=name)
+    assert few == (Unread("Mine", ("dropout",)) if certain else Unread("Mine", unseen=("dropout",)))  # all were tried
 
 
 def test_code_that_nobody_can_look_at_decides_nothing():
-    found = look(lambda params, features: plain(features, params["hidden_units"]), WIDE, DROPOUT)
+    found = look(lambda params, features: plain(features, params["hidden_units"]), WIDE, DROPOUT, named=None)
     assert found == Unread("Mine", unseen=("dropout",))
 
 
@@ -392,12 +411,65 @@ def test_the_objectives_that_ship_read_all_that_they_say_they_know(name: str):
     splits = pictures(task) if name == "cifar10" else task.splits({})
     search = Named(f"objectives.{name}", None, (), {}, "", tuple(own), Path(), space=space)
     assert unread_of(task, splits, search) is None
-    more = replace(search, space=Space((*space.parameters, Parameter("mine", Constant(1)))))
-    type(task).parameters = {**type(task).parameters, "mine": hpo.Known("int", 0)}
+    more = replace(search, space=Space((*space.parameters, Parameter("unheard_of", Constant(1)))))
+    type(task).parameters = {**type(task).parameters, "unheard_of": hpo.Known("int", 0)}
     try:
-        assert unread_of(task, splits, more) == Unread(type(task).__name__, ("mine",), own=frozenset({"mine"}))
+        found = unread_of(task, splits, more)
+        # This platform's own code is not looked at, so it is told, not refused.
+        assert found == Unread(type(task).__name__, unseen=("unheard_of",), own=frozenset({"unheard_of"}))
     finally:
-        type(task).parameters = {key: value for key, value in type(task).parameters.items() if key != "mine"}
+        type(task).parameters = {key: value for key, value in type(task).parameters.items() if key != "unheard_of"}
+
+
+READS = {
+    "rows of another kind": "x + params['shift'] if bool((x > 5).any()) else x",
+    "a device": "x + params['shift'] if x.is_cuda else x",
+    "Torch's own dice": "x + params['shift'] if torch.rand(()) < 1e-9 else x",
+    "Python's dice": "x + params['shift'] if random.random() < 1e-9 else x",
+    "an attribute": "x + Kept(params).shift",
+    "a value that this sweep has not": "x + params['shift'] if params['units'] > 9 else x",
+}
+CODE = """
+import random
+import torch
+class Kept:
+    def __init__(self, params): self.__dict__ = params
+class Mine:
+    def batch(self, x, params, generator): return {}
+"""
+
+
+@pytest.mark.parametrize("when", READS)
+def test_what_the_code_names_is_never_refused(tmp_path: Path, when: str):
+    """It may read it yet: what was tried is not all that there is."""
+    path, scope = tmp_path / "mine.py", dict[str, Any]()
+    path.write_text(CODE.format(READS[when]))
+    exec(compile(path.read_text(), str(path), "exec"), scope)
+    own = {"shift": hpo.Known("float", 1.0), "units": hpo.Known("int", 8)}
+    found = look(
+        lambda params, features: plain(features), Parameter("shift", Range(0.0, 1.0)),
+        Parameter("units", Constant(8)), named=f"{path}:Mine", batch=scope["Mine"].batch, parameters=own,
+    )  # fmt: skip
+    assert found is None or "shift" not in found.certain
+
+
+def test_where_time_is_up_nothing_is_certain(monkeypatch: pytest.MonkeyPatch):
+    """Large models: the next one might have read it, in a module of somebody else's."""
+    monkeypatch.setattr(unread, "_SECONDS", 0.0)
+    found = look(lambda params, features: plain(features), DROPOUT, UNITS)
+    assert found == Unread("Mine", unseen=("dropout", "hidden_units"))
+
+
+def test_no_large_model_is_made_where_nothing_could_be_refused(tmp_path: Path):
+    made: list[int] = []
+
+    def model(params: Any, features: int) -> nn.Module:
+        made.append(params["hidden_units"])
+        return plain(features, 2)
+
+    name = write(tmp_path, "class Mine:\n    def model(self, params): return params['hidden_units'], 'dropout'\n")
+    assert look(model, WIDE, DROPOUT, named=name) is None
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
