@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.events import Assignment, Channel, Unread
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
-from hpo.spec.load import Named
+
+if TYPE_CHECKING:
+    from hpo.spec.load import Named
 
 
 class Pruned(Exception):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
 from hpo.objective.base import Pruned
@@ -22,8 +22,10 @@ from hpo.objective.tracked import TrackedParams
 from hpo.objective.values import as_number
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
-from hpo.spec.load import Named
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
+
+if TYPE_CHECKING:
+    from hpo.spec.load import Named
 
 
 class DivergedTrial(Pruned):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.events import (
     Assignment,
@@ -38,8 +38,10 @@ from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
 from hpo.output import PROGRAM_LOG
 from hpo.spec.faults import Fault, did_you_mean
-from hpo.spec.load import Named
 from hpo.spec.names import COMPLETED
+
+if TYPE_CHECKING:
+    from hpo.spec.load import Named
 
 Ending = Finished | Stopped | Diverged | Failed
 

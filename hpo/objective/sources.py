@@ -14,15 +14,17 @@ import sysconfig
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.objective.code_text import Counting, Words, parsed, words
 from hpo.objective.live import is_nowhere
 from hpo.objective.locate import parts_of, user_folders
 from hpo.objective.user_path import SHIPPED
 from hpo.spec.faults import UserError
-from hpo.spec.load import Named
 from hpo.spec.paths import program_path, resolve_path
+
+if TYPE_CHECKING:
+    from hpo.spec.load import Named
 
 _OURS = (Path(__file__).resolve().parents[1], Path(SHIPPED))
 _INSTALLED = {"site-packages", "dist-packages"}

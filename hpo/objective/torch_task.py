@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.events import Assignment, Beside, Channel, Decision, FailureKind, Reported, Returned, TrialSpec, Unread
 from hpo.objective.alone import forget, train_alone
@@ -26,7 +26,6 @@ from hpo.objective.surroundings import Surroundings
 from hpo.objective.unread import unread_of
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
-from hpo.spec.load import Named
 from hpo.training.checkpoint import Keeper, resumed
 from hpo.training.contract import contract_of
 from hpo.training.data.table_task import TableTask
@@ -36,6 +35,9 @@ from hpo.training.given_rows import checked_kind, shared_rows
 from hpo.training.run import Run
 from hpo.training.task import TorchTask
 from hpo.training.vocabulary.targets import remembering
+
+if TYPE_CHECKING:
+    from hpo.spec.load import Named
 
 
 class TorchObjective:

@@ -31,7 +31,6 @@ from hpo.objective.standing_for import standing_for
 from hpo.objective.tracked import Reads, TrackedParams
 from hpo.spec.conditions import identity_of, same
 from hpo.spec.contract import Contract, Known
-from hpo.spec.load import Named
 from hpo.spec.space import Constant, Space
 from hpo.training.contract import applied_by_platform, contract_of, with_defaults
 from hpo.training.device import pick_device
@@ -40,6 +39,8 @@ from hpo.training.task import Splits, TorchTask
 
 if TYPE_CHECKING:
     import torch
+
+    from hpo.spec.load import Named
 else:
     torch = lazy_import("torch")
 

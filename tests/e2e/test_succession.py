@@ -51,22 +51,28 @@ def test_a_wider_space_goes_on_in_a_successor(place: Place):
     assert "this study went on with another space as 'small.2'" in best
 
 
+def states(place: Place) -> list[str]:
+    return [trial.state.name for trial in place.trials()]
+
+
 def test_what_a_killed_sweep_left_running_is_ended_before_its_space_changes(place: Place):
-    path = place.write("slow")
+    keys = {"objective": "my_objectives.py:held", "data": {"go": str(place.folder / "go")}}
+    path = place.write("held", **keys)
     place.cold = True  # so that `everybody` is all that writes
     with started(place, "sweep", path) as process:
-        wait_for(lambda: place.ended() >= 2, "two trials", process=process)
+        wait_for(lambda: place.ended() >= 2 and "RUNNING" in states(place), "two ended, one that runs", process=process)
         kill(everybody(process.pid))
-    wider = place.write("parabola", objective="my_objectives.py:slow", parameters={"x": {"min": -5.0, "max": 9.0}})
+    (place.folder / "go").touch()
+    wider = place.write("held", **keys, parameters={"x": {"min": -5.0, "max": 9.0}})
     done = place.run("sweep", wider, "--extend", "2")
     assert done.returncode == 0, done.stderr
-    states = [trial.state.name for trial in place.trials()]
-    assert "RUNNING" not in states and "FAIL" in states, states
+    found = states(place)
+    assert "RUNNING" not in found and "FAIL" in found, found
     for study in ("small", "small.2"):
         assert_records_agree(place, study, all_ids=False)
         doctor = place.run("doctor", study)
         assert doctor.returncode == 0, doctor.stdout
-    done = place.run("sweep", place.write("slow"))  # as it was: what was cut off is run again
+    done = place.run("sweep", place.write("held", **keys))  # as it was: what was cut off is run again
     assert "small: 6 complete" in done.stdout, done.stdout + done.stderr
     assert_records_agree(place, all_ids=False)
     assert place.run("doctor", "small").returncode == 0

@@ -99,7 +99,8 @@ class Centers(nn.Module):
 class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.query, self.key, self.value = nn.Linear(2, 4), nn.Linear(2, 4), nn.Linear(2, 2)
+        # Without a bias of the key: softmax takes it out again, so that its gradient is rounding and nothing else.
+        self.query, self.key, self.value = nn.Linear(2, 4), nn.Linear(2, 4, bias=False), nn.Linear(2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = x.unflatten(-1, (3, 2))
