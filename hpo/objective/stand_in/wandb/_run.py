@@ -11,12 +11,17 @@ from typing import Any
 from . import _channel
 from ._config import Config, default_values, plain, swept
 from ._ignored import Ignored, said_once
+from ._refused import refused
+from ._settings import Settings, mode_of
+from .errors import Error
 
 _COUNTS: dict[str, Callable[[list[float]], float]] = {
     "max": max,
     "min": min,
     "mean": lambda values: sum(values) / len(values),
+    "first": lambda values: values[0],
 }
+_LAST = ("last", "copy", "none", "best")  # words of W&B's beside these; best: the largest or the smallest, by the goal
 _QUIET = ("watch", "unwatch", "save", "alert", "log_code", "mark_preempting", "status", "to_html", "display")
 
 
@@ -99,11 +104,19 @@ class LoggedRun:
     """What wandb.init returns."""
 
     sweep_id = ""  # W&B's server would give one
+    resumed = False
+    starting_step = 0
+    url = project_url = sweep_url = job_type = notes = None
+    restore = staticmethod(refused("restore"))
+    use_artifact = staticmethod(refused("use_artifact"))
 
     def __init__(
         self, project: Any, config: Any, settings: Mapping[str, Any], on_end: Callable[[LoggedRun], None] | None = None
     ) -> None:
         number = os.environ.get("HPO_TRIAL", "0")
+        self.mode = mode_of(settings)
+        self.disabled, self.offline = self.mode == "disabled", self.mode == "offline"
+        self.settings = Settings(**{**_variables(settings.get("settings")), "mode": self.mode})
         self.ended = False
         self.config = Config(swept())
         self.config.set_defaults(_chosen(plain(config), settings))
@@ -116,7 +129,8 @@ class LoggedRun:
         self.dir = os.environ.get("HPO_FOLDER", os.curdir)
         self._steps = LogSteps()
         self._on_end = on_end
-        self._wanted: dict[str, tuple[str, list[float]]] = {}  # what counts of a metric in the end, and its values
+        self._wanted: dict[str, str] = {}  # what counts of a metric in the end; of several: val/*
+        self._logged: dict[str, list[float]] = {}  # the values of these
         atexit.register(self.finish)
 
     @property
@@ -131,29 +145,54 @@ class LoggedRun:
             return
         metrics = dict(_numbers(data or {}))
         if metrics:
-            _channel.report(self._steps.last, metrics)
+            self._report(metrics)
             self.summary.took(metrics)
         for name, value in metrics.items():
-            if name in self._wanted:
-                self._wanted[name][1].append(value)
+            if self._word(name):
+                self._logged.setdefault(name, []).append(value)
         if commit or (commit is None and step is None):
             self._steps.end()
 
     def report_again(self, values: Mapping[str, Any]) -> None:
         """Report values of the step that was the last."""
         if metrics := dict(_numbers(values)):
+            self._report(metrics)
+
+    def _report(self, metrics: Mapping[str, float]) -> None:
+        if not self.disabled:
             _channel.report(self._steps.last, metrics)
+
+    def _word(self, name: str) -> str:
+        """Return what counts of a metric in the end: by its own name, or by the longest beginning that is named."""
+        known = [each for each in self._wanted if each == name or (each[-1:] == "*" and name.startswith(each[:-1]))]
+        return self._wanted[max(known, key=lambda each: (each == name, len(each)))] if known else ""
 
     def define_metric(
         self, name: Any, step_metric: Any = None, summary: Any = None, goal: Any = None, **how: Any
     ) -> Ignored:
-        """Have the sweep take another value of a metric than its last: summary="max", "min", "mean" or "best"."""
-        words = str(summary or "").split(",")
-        word = next((word for word in words if word in ("max", "min", "mean", "best")), "")
-        if word == "best":
-            word = "max" if goal == "maximize" else "min"
-        if word:
-            self._wanted[str(name)] = (word, [])
+        """Have the sweep take another value of a metric than its last: summary="max", "min", "mean", "first" or "best".
+
+        name: a metric's, or the beginning of several metrics' names (`val/*`). Raises Error for what W&B refuses.
+        """
+        name = str(name).replace("\\.", ".")  # W&B has a dot of a name written so
+        if "*" in name[:-1]:
+            raise Error(f"define_metric() takes a * at a name's end only, but got {name!r}")
+        if goal not in (None, "minimize", "maximize"):
+            raise Error(f"define_metric() takes the goal 'minimize' or 'maximize', but got {goal!r}")
+        words = [word.strip() for word in ([] if summary is None else str(summary).split(","))]
+        for word in words:
+            if word not in (*_COUNTS, *_LAST):
+                raise Error(f"define_metric() takes a summary of {', '.join((*_COUNTS, *_LAST))}, but got {word!r}")
+        counted = [word for word in words if word in (*_COUNTS, "best")]
+        if len(counted) > 1 or "none" in words:
+            taken = f"{counted[0]} of them" if counted else "its last value"
+            text = (
+                f"define_metric({name!r}, summary={summary!r}): the sweep has one value of a metric, and takes {taken}"
+            )
+            _channel.say(f"wandb-summary {name}", text)
+        if words:
+            best = "max" if goal == "maximize" else "min"
+            self._wanted[name] = (best if counted[0] == "best" else counted[0]) if counted else ""
         return Ignored("define_metric")
 
     def finish(self, *args: Any, **kwargs: Any) -> None:
@@ -162,12 +201,10 @@ class LoggedRun:
             return
         self.ended = True
         atexit.unregister(self.finish)
-        for name, (word, values) in self._wanted.items():
+        for name, values in self._logged.items():
             finite = [value for value in values if math.isfinite(value)]
-            if finite and len(finite) == len(values):
-                best = _COUNTS[word](finite)
-                if best != values[-1]:
-                    self.report_again({name: best})
+            if finite and (best := _COUNTS[self._word(name)](finite)) != values[-1]:
+                self.report_again({name: best})
         if self._on_end is not None:
             self._on_end(self)
 
@@ -184,6 +221,10 @@ class LoggedRun:
             raise AttributeError(name)
         said_once(name if name in _QUIET else f"run.{name}")
         return Ignored(f"run.{name}")
+
+
+def _variables(settings: Any) -> dict[str, Any]:
+    return dict(settings) if isinstance(settings, Mapping) else dict(getattr(settings, "__dict__", {}))
 
 
 def _chosen(config: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
