@@ -111,6 +111,10 @@ class ProgramObjective:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
         return [*setting_faults(), *path_faults(self._reports), *self._command.faults()]
 
+    def notes(self, names: Sequence[str]) -> list[str]:
+        """Return what the user should know of how the program gets its hyperparameters. names: theirs."""
+        return list(self._command.notes(names))
+
     def prepare(self) -> list[str]:
         sweep_up()  # what workers that were killed have left, on this machine
         return []

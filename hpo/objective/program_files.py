@@ -49,7 +49,7 @@ class ReportFiles:
             if key in reports
         }
         self._readers: dict[Path, Reader] = {}
-        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._stamps: dict[Path, tuple[int, int, int]] = {}
         self._names = RunNames(metric)
         self.doubts: dict[str, str] = {}
         for key, pattern in self._patterns.items():
@@ -105,7 +105,7 @@ def _files(key: str, pattern: str) -> list[tuple[Path, Path]]:
     """Return the files of a pattern in their names' order, each with the folder that is read; of TensorBoard, those in
     the folder and below it."""
     places = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (it may be absolute)
-    found = {}
+    found: dict[Path, Path] = {}
     for place in places:
         if key == "tensorboard" and place.is_dir():
             root = place.parent if glob.has_magic(Path(pattern).name) else place  # of any name: one of several runs

@@ -160,7 +160,7 @@ def test_many_refreshes_of_a_bar_are_one_report_a_step(tmp_path: Path) -> None:
     assert len(channel.reports) < 50
     last = dict(channel.reports)
     assert last == {epoch: {"acc": 0.19999} for epoch in range(3)}
-    assert channel.logs[7].count("epoch") == 60_000
+    assert channel.logs[7].count("acc=0.") >= 60_000
 
 
 def test_a_bar_is_read_while_its_line_goes_on(tmp_path: Path) -> None:
