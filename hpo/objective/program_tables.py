@@ -34,7 +34,7 @@ class TableReader:
         self.doubts: dict[str, str] = {}
         self._path = path
         self._metric = metric
-        self._columns = _Columns()
+        self._columns = _Header()
         self._offset = 0  # bytes that are read
         self._digest = hashlib.sha256()  # of these
         self._stamp: tuple[int, int] | None = None  # of the file as it was left alone: its inode, its time of change
@@ -67,7 +67,7 @@ class TableReader:
         stat = self._path.stat()
         content = self._path.read_bytes()
         if self._is_anew(content, (stat.st_ino, stat.st_mtime_ns)):
-            self._row, self._offset, self._digest, self._columns = 0, 0, hashlib.sha256(), _Columns()
+            self._row, self._offset, self._digest, self._columns = 0, 0, hashlib.sha256(), _Header()
             self._stamp = None
         end = len(content) if last else content.rfind(b"\n") + 1
         new = content[self._offset : end]
@@ -133,7 +133,7 @@ class TableReader:
         yield row
 
 
-class _Columns:
+class _Header:
     """What is known of a table's columns. names: in their order; empty: of none that is taken."""
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class _Columns:
         return any(word in known or word.lower() in STEP_KEYS for word in words)
 
 
-def _lines_of(text: str, columns: _Columns) -> io.StringIO:
+def _lines_of(text: str, columns: _Header) -> io.StringIO:
     """Return a text without the comments at its beginning, and note its separator, where columns have no names yet."""
     start = 0
     while not columns.names:

@@ -27,12 +27,12 @@ else:
     from ._ignored import Ignored, ignored, said_once
     from ._refused import NoSubmodule, refused
     from ._run import LoggedRun, prepared_config, prepared_summary
-    from ._settings import Settings as Settings
+    from ._settings import RunSettings
     from .errors import CommError as CommError
     from .errors import Error
     from .errors import UsageError as UsageError
 
-    Run = LoggedRun
+    Run, Settings = LoggedRun, RunSettings
     if __name__ == "wandb":
         sys.meta_path.append(NoSubmodule)  # asked last: those that are there are found before
     __version__ = "0.0.0+stand-in"

@@ -30,6 +30,17 @@ def refused(name: str) -> Any:
     return refuse
 
 
+class WithoutService:
+    """What a run has of W&B's server, where there is none."""
+
+    sweep_id = ""
+    resumed = False
+    starting_step = 0
+    url = project_url = sweep_url = job_type = notes = None
+    restore = staticmethod(refused("restore"))
+    use_artifact = staticmethod(refused("use_artifact"))
+
+
 class NoSubmodule:
     """A finder that says of a module of wandb's which the stand-in lacks what to do instead."""
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from . import _channel
 from ._config import Config, default_values, plain, swept
+from ._counted import CountedValues
 from ._ignored import Ignored, said_once
-from ._refused import refused
-from ._settings import Settings, mode_of
-from .errors import Error
+from ._refused import WithoutService
+from ._settings import RunSettings, mode_of
 
-_COUNTS: dict[str, Callable[[list[float]], float]] = {
-    "max": max,
-    "min": min,
-    "mean": lambda values: sum(values) / len(values),
-    "first": lambda values: values[0],
-}
-_LAST = ("last", "copy", "none", "best")  # words of W&B's beside these; best: the largest or the smallest, by the goal
 _QUIET = ("watch", "unwatch", "save", "alert", "log_code", "mark_preempting", "status", "to_html", "display")
 
 
@@ -100,23 +92,14 @@ class LogSteps:
         self.following += 1
 
 
-class LoggedRun:
+class LoggedRun(WithoutService):
     """What wandb.init returns."""
-
-    sweep_id = ""  # W&B's server would give one
-    resumed = False
-    starting_step = 0
-    url = project_url = sweep_url = job_type = notes = None
-    restore = staticmethod(refused("restore"))
-    use_artifact = staticmethod(refused("use_artifact"))
 
     def __init__(
         self, project: Any, config: Any, settings: Mapping[str, Any], on_end: Callable[[LoggedRun], None] | None = None
     ) -> None:
         number = os.environ.get("HPO_TRIAL", "0")
-        self.mode = mode_of(settings)
-        self.disabled, self.offline = self.mode == "disabled", self.mode == "offline"
-        self.settings = Settings(**{**_variables(settings.get("settings")), "mode": self.mode})
+        self.settings = RunSettings(**{**_variables(settings.get("settings")), "mode": mode_of(settings)})
         self.ended = False
         self.config = Config(swept())
         self.config.set_defaults(_chosen(plain(config), settings))
@@ -129,9 +112,20 @@ class LoggedRun:
         self.dir = os.environ.get("HPO_FOLDER", os.curdir)
         self._steps = LogSteps()
         self._on_end = on_end
-        self._wanted: dict[str, str] = {}  # what counts of a metric in the end; of several: val/*
-        self._logged: dict[str, list[float]] = {}  # the values of these
+        self._counted = CountedValues()
         atexit.register(self.finish)
+
+    @property
+    def mode(self) -> str:
+        return str(self.settings.mode)
+
+    @property
+    def disabled(self) -> bool:
+        return self.mode == "disabled"
+
+    @property
+    def offline(self) -> bool:
+        return self.mode == "offline"
 
     @property
     def step(self) -> int:
@@ -147,9 +141,7 @@ class LoggedRun:
         if metrics:
             self._report(metrics)
             self.summary.took(metrics)
-        for name, value in metrics.items():
-            if self._word(name):
-                self._logged.setdefault(name, []).append(value)
+            self._counted.took(metrics)
         if commit or (commit is None and step is None):
             self._steps.end()
 
@@ -162,11 +154,6 @@ class LoggedRun:
         if not self.disabled:
             _channel.report(self._steps.last, metrics)
 
-    def _word(self, name: str) -> str:
-        """Return what counts of a metric in the end: by its own name, or by the longest beginning that is named."""
-        known = [each for each in self._wanted if each == name or (each[-1:] == "*" and name.startswith(each[:-1]))]
-        return self._wanted[max(known, key=lambda each: (each == name, len(each)))] if known else ""
-
     def define_metric(
         self, name: Any, step_metric: Any = None, summary: Any = None, goal: Any = None, **how: Any
     ) -> Ignored:
@@ -174,25 +161,7 @@ class LoggedRun:
 
         name: a metric's, or the beginning of several metrics' names (`val/*`). Raises Error for what W&B refuses.
         """
-        name = str(name).replace("\\.", ".")  # W&B has a dot of a name written so
-        if "*" in name[:-1]:
-            raise Error(f"define_metric() takes a * at a name's end only, but got {name!r}")
-        if goal not in (None, "minimize", "maximize"):
-            raise Error(f"define_metric() takes the goal 'minimize' or 'maximize', but got {goal!r}")
-        words = [word.strip() for word in ([] if summary is None else str(summary).split(","))]
-        for word in words:
-            if word not in (*_COUNTS, *_LAST):
-                raise Error(f"define_metric() takes a summary of {', '.join((*_COUNTS, *_LAST))}, but got {word!r}")
-        counted = [word for word in words if word in (*_COUNTS, "best")]
-        if len(counted) > 1 or "none" in words:
-            taken = f"{counted[0]} of them" if counted else "its last value"
-            text = (
-                f"define_metric({name!r}, summary={summary!r}): the sweep has one value of a metric, and takes {taken}"
-            )
-            _channel.say(f"wandb-summary {name}", text)
-        if words:
-            best = "max" if goal == "maximize" else "min"
-            self._wanted[name] = (best if counted[0] == "best" else counted[0]) if counted else ""
+        self._counted.define(name, summary, goal)
         return Ignored("define_metric")
 
     def finish(self, *args: Any, **kwargs: Any) -> None:
@@ -201,10 +170,8 @@ class LoggedRun:
             return
         self.ended = True
         atexit.unregister(self.finish)
-        for name, values in self._logged.items():
-            finite = [value for value in values if math.isfinite(value)]
-            if finite and (best := _COUNTS[self._word(name)](finite)) != values[-1]:
-                self.report_again({name: best})
+        for name, value in self._counted.found():
+            self.report_again({name: value})
         if self._on_end is not None:
             self._on_end(self)
 

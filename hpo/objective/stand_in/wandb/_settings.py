@@ -13,7 +13,7 @@ _MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # dryrun 
 _TRUE = ("1", "true", "yes", "on")
 
 
-class Settings:
+class RunSettings:
     """W&B's settings by their names; those that nobody gave are None."""
 
     def __init__(self, **given: Any) -> None:
