@@ -296,6 +296,8 @@ class _ProgramRun:
             return f"{rule}; it reported nothing" + (f" that can be recorded: {left_out}" if left_out else doubt)
         hint = did_you_mean(self._metric, self._seen)
         close = f" ({hint})" if hint.startswith("did") else ""
+        if len([name for name in self._seen if name.endswith(f"/{self._metric}")]) > 1:
+            close = " (say in the sweep file which of these is the metric)"  # of training or of validation: not a guess
         return f"{rule}; it reported {', '.join(sorted(self._seen))}{close}{doubt}"
 
 
