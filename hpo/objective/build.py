@@ -129,6 +129,7 @@ def _inspect(named: Named, closely: bool) -> Inspection:
     notes: Sequence[str] = ()
     if closely and not faults:
         notes, faults = _described(objective, named)
+    notes = (*notes, *_passing(objective, named))
     return Inspection(
         objective.contract,
         tuple(faults),
@@ -141,6 +142,13 @@ def _inspect(named: Named, closely: bool) -> Inspection:
         sources={} if faults else sources_of(named),
         flags=objective.flags,
     )
+
+
+def _passing(objective: Objective, named: Named) -> Sequence[str]:
+    """Return what is said of how a program gets its hyperparameters."""
+    from hpo.objective.program import ProgramObjective
+
+    return objective.notes(named.parameters) if isinstance(objective, ProgramObjective) else ()
 
 
 def _described(objective: Objective, named: Named) -> tuple[Sequence[str], list[Fault]]:

@@ -9,7 +9,7 @@ import re
 import shlex
 import signal
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,10 @@ class ProgramObjective:
         """Return what is wrong with `program` and `command`; the paths are keys of the sweep file, not of `data`."""
         return [*setting_faults(), *path_faults(self._reports), *self._command.faults()]
 
+    def notes(self, names: Sequence[str]) -> list[str]:
+        """Return what the user should know of how the program gets its hyperparameters. names: theirs."""
+        return list(self._command.notes(names))
+
     def prepare(self) -> list[str]:
         sweep_up()  # what workers that were killed have left, on this machine
         return []
@@ -182,22 +186,36 @@ class _ProgramRun:
     def follow(self) -> Ending:
         """Read all output, hand over the reports, and return how the trial ended."""
         early: Ending | None = None
-        for line in self._process.lines(_PAUSE if self._files else math.inf):
+        for line in self._process.lines(_PAUSE):
             if line is not None:
-                self._log.write(line.source, line.text)
+                self._log.write(line.source, line.text, line.ends)
             if early is None:
-                early = self._take(self._reports_of(line) if line is not None else self._files.read())
+                early = self._take(self._reports_of(line) if line is not None else self._gathered())
                 if early is not None:
                     self._process.terminate()
             self._note_in_log()
-        if early is None and self._files:
-            early = self._take(self._files.read(last=True))
+        if early is None:
+            early = self._take(self._gathered(last=True))
             self._note_in_log()
         return early or self._ending(self._process.exit_code)
 
     def _reports_of(self, line: Line) -> Iterable[Report]:
-        reports = list(self._reader.read(line.text, line.whole)) if line.source == "stdout" else []
-        return reports or self._patterns.read(line.text, line.source)
+        reports: Iterable[Report] = ()
+        if line.source == "stdout":
+            reports = list(self._reader.read(line.text, line.whole, line.ends))
+        return reports or self._own(self._patterns.read(line.text, line.source, line.whole, line.ends))
+
+    def _gathered(self, last: bool = False) -> Iterator[Report]:
+        """Yield what has come without a line's end: in files, on lines that are overwritten. last: all has come."""
+        yield from self._own(self._patterns.rest())
+        if self._files:
+            yield from self._own(self._files.read(last))
+        yield from self._reader.rest(last)
+
+    def _own(self, reports: Iterable[Report]) -> Iterator[Report]:
+        for report in reports:
+            self._reader.took(report)
+            yield report
 
     def _take(self, reports: Iterable[Report]) -> Ending | None:
         """Hand over reports; return an ending if the trial must end now."""
@@ -206,6 +224,8 @@ class _ProgramRun:
             early = self._hand_over(report) if report.metrics else None
             if early is not None:
                 return early
+        if self._files.refused:
+            return Failed(self._trial.number, self._files.refused, self._log.tail)
         return None
 
     @property
@@ -270,13 +290,16 @@ class _ProgramRun:
     def _no_metric(self) -> str:
         example = json.dumps({"epoch": 1, self._metric: 0.91})
         rule = f"the program never reported {self._metric!r}: it must print lines like {example} to standard output"
-        doubts = [*self._doubts.values(), self._reader.told.get("wandb-installed", "")]
+        silent = (self._reader.told.get(kind, "") for kind in ("wandb-installed", "wandb-disabled"))
+        doubts = [*self._doubts.values(), *silent]
         doubt = "".join(f"; {text}" for text in list(filter(None, doubts))[:1])
         if not self._seen:
             left_out = next(iter(self._refused.values()), "")
             return f"{rule}; it reported nothing" + (f" that can be recorded: {left_out}" if left_out else doubt)
         hint = did_you_mean(self._metric, self._seen)
         close = f" ({hint})" if hint.startswith("did") else ""
+        if len([name for name in self._seen if name.endswith(f"/{self._metric}")]) > 1:
+            close = " (say in the sweep file which of these is the metric)"  # of training or of validation: not a guess
         return f"{rule}; it reported {', '.join(sorted(self._seen))}{close}{doubt}"
 
 

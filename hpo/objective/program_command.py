@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,13 +87,25 @@ class Command:
             for index, item in enumerate(self.items)
             for message, remedy in _objections(item)
         ]
-        if not found and not self.uses(*_PARAMETERS):
-            message = "the command passes no hyperparameters to the program"
-            found.append(Fault(message, ("command",), remedy="add '${args}'"))
         if self.uses("program"):
             own = self.uses("interpreter") or any(shutil.which(item) == sys.executable for item in self.items)
             found += program_faults(self.target, self.program, self.folder, self.beside, own)
         return found or self._executable_faults()
+
+    def notes(self, names: Sequence[str]) -> Iterator[str]:
+        """Yield what the user should know of how the program gets its hyperparameters. names: theirs."""
+        if not self.uses(*_PARAMETERS):
+            yield (
+                "the command passes no hyperparameters (it has no ${args}): the program has them only if it reads "
+                "wandb.config, or the JSON file that HPO_PARAMS_FILE names"
+            )
+        nested = next((name for name in names if "." in name), None)
+        if nested is not None and self.uses("args_json", "args_json_file"):
+            group, _, inner = nested.partition(".")
+            yield (
+                f'the JSON of ${{args_json}} has {nested!r} under that name; W&B nests it: {{"{group}": {{"{inner}": '
+                f"...}}}}"
+            )
 
     def argv(self, params: Mapping[str, Any], args_file: Path) -> list[str]:
         """Return the arguments of one trial's process.
@@ -122,7 +134,7 @@ class Command:
     def as_text(self) -> Callable[[Any], Hashable] | None:
         """How the program gets a hyperparameter's value; None: as JSON, which tells all values apart."""
         used = [macro for macro in _PARAMETERS if self.uses(macro)]
-        if any(macro in _SINGLE for macro in used):
+        if not used or any(macro in _SINGLE for macro in used):
             return None
 
         def texts(value: Any) -> Hashable:

@@ -10,6 +10,7 @@ The environment is the worker's, and
 - PYTHONUNBUFFERED: 1, so that reports arrive when they are printed
 - PYTHONPATH: as it was, with the sweep file's folder before it where the program is a module there, and behind it the
   folder with the stand-in for wandb, unless HPO_WANDB=off
+- no WANDB_MODE and no WANDB_DISABLED, where HPO_WANDB=stand-in
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from hpo.spec.faults import Fault
 HPO_VARIABLES = ("HPO_TRIAL", "HPO_SEED", "HPO_EPOCHS", "HPO_FOLDER", "HPO_PARAMS_FILE", "HPO_DATA_JSON")
 _SETTING = "HPO_WANDB"
 _SETTINGS = ("stand-in", "off")  # the stand-in even where the package would work; none at all
+_SILENCING = ("WANDB_MODE", "WANDB_DISABLED")
 _STAND_IN = Path(__file__).with_name("stand_in")
 
 
@@ -55,6 +57,9 @@ class OwnFiles:
             env.pop(name, None)
             if text is not None:
                 env[name] = text
+        if env.get(_SETTING) == "stand-in":  # takes what is logged, whatever the shell says of the package
+            for name in _SILENCING:
+                env.pop(name, None)
         stand_in = "" if env.get(_SETTING) == "off" else str(_STAND_IN)
         places = [str(python_path or ""), env.get("PYTHONPATH", ""), stand_in]
         if any(places):

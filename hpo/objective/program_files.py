@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hpo.objective.program_environment import HPO_VARIABLES
-from hpo.objective.program_events import EventReader
+from hpo.objective.program_events import EventReader, RunNames
 from hpo.objective.program_reports import Report
 from hpo.objective.program_tables import TableReader
 from hpo.spec.faults import Fault, did_you_mean
 
 Reader = TableReader | EventReader
 
-_READERS: dict[str, Callable[[Path, str], Reader]] = {"csv": TableReader, "tensorboard": EventReader}
+_KEYS = ("csv", "tensorboard")  # of `report`
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _EVENTS = "*tfevents*"  # in the name of each event file
 
 
 def path_faults(reports: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with the paths of such files. reports: `report` of the sweep file."""
-    for key in _READERS.keys() & reports.keys():
+    for key in [key for key in _KEYS if key in reports]:
         for name in _VARIABLE.findall(reports[key]):
             if name not in HPO_VARIABLES and name not in os.environ:
                 remedy = did_you_mean(name, HPO_VARIABLES)
@@ -44,15 +45,23 @@ class ReportFiles:
         values = {name: glob.escape(text) for name, text in environment.items()}
         self._patterns = {
             key: _from(folder, _VARIABLE.sub(lambda found: values.get(found[1], ""), reports[key]))
-            for key in _READERS
+            for key in _KEYS
             if key in reports
         }
         self._readers: dict[Path, Reader] = {}
-        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._stamps: dict[Path, tuple[int, int, int]] = {}
+        self._names = RunNames(metric)
         self.doubts: dict[str, str] = {}
-        for _ in self.read(last=True):
-            pass
-        self.doubts.clear()
+        for key, pattern in self._patterns.items():
+            for file, root in _files(key, pattern):
+                with contextlib.suppress(OSError):  # told when its reports are read
+                    self._stamps[file] = _stamp(file)
+                    self._reader(key, file, root).skip()
+
+    @property
+    def refused(self) -> str:
+        """Why the trial must end: nobody knows which of its numbers is the sweep's metric; "": it needn't."""
+        return self._names.refused
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -60,16 +69,13 @@ class ReportFiles:
     def read(self, last: bool = False) -> Iterator[Report]:
         """Yield the reports that have come to the files. last: nothing more will."""
         for key, pattern in self._patterns.items():
-            for file in _files(key, pattern):
-                if file not in self._readers:
-                    self._readers[file] = _READERS[key](file, self._metric)
+            for file, root in _files(key, pattern):
                 try:
-                    stat = file.stat()
-                    stamp = (stat.st_mtime_ns, stat.st_size)
-                    if last or self._stamps.get(file) != stamp:
-                        self._stamps[file] = stamp
-                        yield from self._readers[file].read(last)
-                        self.doubts |= self._readers[file].doubts
+                    if last or self._stamps.get(file) != _stamp(file):
+                        self._stamps[file] = _stamp(file)
+                        reader = self._reader(key, file, root)
+                        yield from reader.read(last)
+                        self.doubts |= reader.doubts | self._names.doubts
                 except FileNotFoundError:  # it is being replaced, or was removed
                     continue
                 except OSError as error:
@@ -78,14 +84,32 @@ class ReportFiles:
             if last and not _files(key, pattern):
                 self.doubts[f"no {key}"] = f"report.{key}: there is no file {pattern}"
 
+    def _reader(self, key: str, file: Path, root: Path) -> Reader:
+        if file not in self._readers:
+            table = key == "csv"
+            made = TableReader(file, self._metric) if table else EventReader(file, self._metric, self._names, root)
+            self._readers[file] = made
+        return self._readers[file]
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    stat = file.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
 
 def _from(folder: Path, pattern: str) -> str:
     return pattern if pattern.startswith("/") else f"{glob.escape(str(folder))}/{pattern}"
 
 
-def _files(key: str, pattern: str) -> list[Path]:
-    """Return the files of a pattern in their names' order; of TensorBoard, those in the folder and below it."""
-    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (it may be absolute)
-    if key == "tensorboard":
-        found = [file for place in found for file in (sorted(place.rglob(_EVENTS)) if place.is_dir() else [place])]
-    return [file for file in found if file.is_file()]
+def _files(key: str, pattern: str) -> list[tuple[Path, Path]]:
+    """Return the files of a pattern in their names' order, each with the folder that is read; of TensorBoard, those in
+    the folder and below it."""
+    places = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (it may be absolute)
+    found: dict[Path, Path] = {}
+    for place in places:
+        if key == "tensorboard" and place.is_dir():
+            root = place.parent if glob.has_magic(Path(pattern).name) else place  # of any name: one of several runs
+            found |= {file: root for file in sorted(place.rglob(_EVENTS)) if file not in found}
+        else:
+            found.setdefault(place, place.parent)
+    return [(file, root) for file, root in found.items() if file.is_file()]

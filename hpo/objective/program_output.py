@@ -27,26 +27,39 @@ class OutputLog:
         self._dropped = 0
         self._tail: deque[bytes] = deque(maxlen=_TAIL)
         self._last: dict[Source, bytes] = {}
+        self._open: Source | None = None  # whose line stands at the end, and is yet to be overwritten
 
-    def write(self, source: Source, line: bytes) -> None:
-        """Keep one line (given without its end)."""
+    def write(self, source: Source, line: bytes, ends: bool = True) -> None:
+        """Keep one line (given without its end). ends: else a carriage return follows, and it is overwritten."""
         short = line[:_CLIP]
+        if self._open == source and self._tail:
+            self._tail.pop()
         self._tail.append(short)
+        self._keep_open(source, ends)
         if short.strip():
             self._last[source] = short
         if self._dropped or len(line) >= self._left:
             self._dropped += 1
         else:
-            self._keep(line)
+            self._keep(line, b"\n" if ends else b"\r")
+
+    def _keep_open(self, source: Source, ends: bool) -> None:
+        """End another's line that is open, so that what is written stands on a line of its own."""
+        if self._open not in (None, source) and self._left > 0 and not self._dropped:
+            self._keep(b"")
+        self._open = None if ends else source
 
     def note(self, text: str) -> None:
         """Keep a line that the program did not print, if there is room."""
         line = f"[hpo: {text}]".encode(errors="replace")
-        if not self._dropped and len(line) < self._left:
+        if not self._dropped and len(line) < self._left - 1:
+            if self._open is not None:
+                self._keep(b"")
+                self._open = None
             self._keep(line)
 
-    def _keep(self, line: bytes) -> None:
-        self._file.write(line + b"\n")
+    def _keep(self, line: bytes, end: bytes = b"\n") -> None:
+        self._file.write(line + end)
         self._left -= len(line) + 1
 
     def close(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from hpo.objective.program_process import Source
@@ -28,7 +29,13 @@ class PatternReader:
     A number may be nan, inf, or have an exponent (which counts whole if the group ends before it), a full stop behind
     it, or a per cent sign: 91% is 0.91 where the group has the sign.
 
-    doubts: what matched and is no number, by kind, in words: the first of each.
+    What a carriage return overwrites, as a progress bar does, is not a report each time: of what is shown for one step
+    the last counts, as it stands when `rest` asks, another step comes, or the line ends.
+
+    Of a line the first 100,000 characters are looked at, of a piece of a longer one than a process gives out nothing:
+    a number that is cut is another number.
+
+    doubts: what matched and is no number, and what was not looked at, by kind, in words: the first of each.
     """
 
     def __init__(self, patterns: Sequence[str], metric: str) -> None:
@@ -37,19 +44,68 @@ class PatternReader:
         self._patterns = [re.compile(pattern) for pattern in patterns]
         self._metric = metric
         self._positions: dict[Source, dict[str, float]] = {}
+        self._waiting: dict[Source, Report] = {}  # of what may be overwritten
+        self._shown: dict[Source, Report] = {}  # the last that was yielded of a line that has not ended
 
-    def read(self, line: bytes, source: Source = "stdout") -> Iterator[Report]:
-        """Yield the reports of a line (without its end)."""
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def read(self, line: bytes, source: Source = "stdout", whole: bool = True, ends: bool = True) -> Iterator[Report]:
+        """Yield the reports of a line (without its end), or of a piece of one (program_process.Line)."""
         if not self._patterns:
             return
-        for text in visible_parts(line):
-            found = [list(pattern.finditer(text[:_LONGEST])) for pattern in self._patterns]
-            for matches in zip_longest(*found):
-                numbers: dict[str, float] = {}
-                for match in matches:
-                    numbers |= self._numbers(match, text) if match is not None else {}
-                if report := self._report(numbers, source):
-                    yield report
+        if not whole:
+            self._doubt_long("of a line that is longer than 1 MiB nothing is looked at", line)
+            return
+        *overwritten, last = visible_parts(line)
+        for text in overwritten:
+            yield from self._overwritten(self._in_part(text, source), source)
+        if not ends:
+            yield from self._overwritten(self._in_part(last, source), source)
+            return
+        reports = list(self._in_part(last, source))
+        before, shown = self._waiting.pop(source, None), self._shown.pop(source, None)
+        if before is not None and not (reports and reports[0].positions == before.positions):
+            reports.insert(0, before)
+        elif before is not None:
+            reports[0] = _later(before, reports[0])
+        yield from reports[1:] if reports and reports[0] == shown else reports
+
+    def rest(self) -> Iterator[Report]:
+        """Yield what is shown now on lines that have not ended."""
+        for source in list(self._waiting):
+            yield from self._show(source, self._waiting.pop(source))
+
+    def _overwritten(self, reports: Iterator[Report], source: Source) -> Iterator[Report]:
+        for report in reports:
+            before = self._waiting.pop(source, None)
+            if before is not None and before.positions != report.positions:
+                yield from self._show(source, before)
+                before = None
+            self._waiting[source] = report if before is None else _later(before, report)
+
+    def _show(self, source: Source, report: Report) -> Iterator[Report]:
+        if self._shown.get(source) != report:
+            self._shown[source] = report
+            yield report
+
+    def _in_part(self, text: str, source: Source) -> Iterator[Report]:
+        if len(text) > _LONGEST:
+            self._doubt_long(f"of a line's characters only the first {_LONGEST:,} are looked at", text.encode())
+        found = [
+            [match for match in pattern.finditer(text[:_LONGEST]) if match.end() < _LONGEST or len(text) <= _LONGEST]
+            for pattern in self._patterns
+        ]
+        for matches in zip_longest(*found):
+            numbers: dict[str, float] = {}
+            for match in matches:
+                numbers |= self._numbers(match, text) if match is not None else {}
+            if report := self._report(numbers, source):
+                yield report
+
+    def _doubt_long(self, rule: str, line: bytes) -> None:
+        start = shown_line(line[:1000].decode(errors="replace"))
+        self.doubts.setdefault("regex-long", f"report.regex: {rule}, since a number may be cut there: {start}")
 
     def _report(self, numbers: Mapping[str, float], source: Source) -> Report | None:
         steps = {key: number for key, number in numbers.items() if key in STEP_KEYS and key != self._metric}
@@ -71,3 +127,8 @@ class PatternReader:
             else:
                 found[name] = float(number[1]) / (100 if number[2] else 1)
         return found
+
+
+def _later(before: Report, report: Report) -> Report:
+    """Return the report of one step after what was shown of it before."""
+    return replace(report, metrics={**before.metrics, **report.metrics})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -20,15 +21,21 @@ Source = Literal["stdout", "stderr"]
 MAX_LINE = 1 << 20  # a longer line comes in pieces, so that output without line ends needs no more memory
 _CHUNK = 1 << 16  # a pipe's size
 _LINGER = 1.0  # seconds that output is awaited from children that outlive the program
+_ENDS = re.compile(rb"\n|\r(?!\n)")
 _GUARD = Path(__file__).with_name("program_guard.py")
 
 
 class Line(NamedTuple):
-    """A line of output, without its end, or a piece of one that is longer than MAX_LINE."""
+    """A line of output, without its end, or a piece of one.
+
+    whole: it is no piece of what is longer than MAX_LINE. ends: the line ends here; else a carriage return follows,
+    and what comes then overwrites it, as a progress bar does.
+    """
 
     source: Source
     text: bytes
     whole: bool = True
+    ends: bool = True
 
 
 class ProgramProcess:
@@ -100,8 +107,8 @@ class ProgramProcess:
                     chunk = os.read(key.fd, _CHUNK)
                     if not chunk:
                         selector.unregister(key.fileobj)
-                    for text, whole in splitter.split(chunk):
-                        yield Line(source, text, whole)
+                    for text, whole, ends in splitter.split(chunk):
+                        yield Line(source, text, whole, ends)
                 now = time.monotonic()
                 if now - paused_at >= pause:
                     paused_at = now
@@ -116,8 +123,8 @@ class ProgramProcess:
                     break
             for key in list(selector.get_map().values()):  # of a child that still has the pipe
                 source, splitter = key.data
-                for text, whole in splitter.split(b""):
-                    yield Line(source, text, whole)
+                for text, whole, ends in splitter.split(b""):
+                    yield Line(source, text, whole, ends)
 
     @property
     def exit_code(self) -> int:
@@ -150,15 +157,18 @@ class _Splitter:
         self._rest = b""
         self._cut = False  # a piece of the line that comes was given out
 
-    def split(self, chunk: bytes) -> Iterator[tuple[bytes, bool]]:
-        """Yield the lines that `chunk` completes, and whether each is whole; an empty chunk ends the output."""
-        *lines, last = (self._rest + chunk).split(b"\n")
-        self._rest = b""
-        for line in lines:
-            yield line, not self._cut
-            self._cut = False
+    def split(self, chunk: bytes) -> Iterator[tuple[bytes, bool, bool]]:
+        """Yield the lines that `chunk` completes, whether each is whole, and whether its line ends with it (Line); an
+        empty chunk ends the output."""
+        text, start = self._rest + chunk, 0
+        for end in _ENDS.finditer(text):
+            if chunk and end[0] == b"\r" and end.end() == len(text):
+                break  # a line feed may follow
+            yield text[start : end.start()], not self._cut, end[0] == b"\n"
+            start, self._cut = end.end(), False
+        self._rest, last = b"", text[start:]
         if len(last) >= MAX_LINE or (last and not chunk):
             self._cut = self._cut or bool(chunk)
-            yield last, not self._cut
+            yield last, not self._cut, not chunk
         else:
             self._rest = last

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpo.objective.steps import STEP_KEYS
-from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
+from hpo.spec.names import COMPLETED, MOST_STEPS, clash_fault, clashes, name_fault
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # of a terminal: ANSI
 _DECIMAL = re.compile(r"[-+]?\d*(?:\d\.|\.\d)\d*(?:[eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+")  # not 42: that may be a name
@@ -42,7 +42,8 @@ class ReportReader:
 
     doubts: what looks like a report and is none, by the kind of reason: the first such line of each, in words.
     told: what hpo's stand-in for wandb (stand_in/wandb) says in the program, by kind. Its reports are taken wherever
-    they stand.
+    they stand, but no more once the program reports the sweep's metric in another way: nothing counts twice. To know
+    that of the first one, it waits for what comes next (`rest`).
     """
 
     def __init__(self, metric: str) -> None:
@@ -50,12 +51,52 @@ class ReportReader:
         self.told: dict[str, str] = {}
         self._metric = metric
         self._line = 0
+        self._ended = True  # the last line that was read
+        self._own: set[str] = set()  # the metrics that the program reports by itself
+        self._waiting: Report | None = None  # the stand-in's first one with the sweep's metric
+        self._looked = False  # `rest` has left it waiting
+        self._waits = metric != COMPLETED
         self._names = re.compile(rf"""["'](?:{re.escape(metric)}|epoch|step)["']\s*:""")
         self._decoder = json.JSONDecoder(parse_int=_whole)
 
-    def read(self, line: bytes, whole: bool = True) -> Iterator[Report]:
-        """Yield the reports of the next line (without its end). whole: it is no piece of a longer one."""
-        self._line += 1
+    def took(self, report: Report) -> None:
+        """Note that the program has reported by itself, here or elsewhere."""
+        self._own.update(report.metrics)
+
+    def rest(self, last: bool = False) -> Iterator[Report]:
+        """Yield what has waited since it was asked for before. last: nothing more comes."""
+        waiting = self._waiting
+        if waiting is not None and (self._looked or last):
+            yield from self._released()
+        self._looked = self._waiting is not None
+
+    def _released(self) -> Iterator[Report]:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not self._is_own(waiting):
+            self._waits = False
+            yield waiting
+
+    def _is_own(self, report: Report) -> bool:
+        """Whether the program reports by itself what the stand-in's report has."""
+        if self._metric not in self._own and not report.metrics.keys() <= self._own:
+            return False
+        text = "the program prints its reports itself, so what it logs by wandb is not reported a second time"
+        self.doubts.setdefault("wandb-twice", text)
+        return True
+
+    def _of_stand_in(self, report: Report) -> Iterator[Report]:
+        yield from self._released()
+        if self._is_own(report):
+            return
+        if self._waits and self._metric in report.metrics:
+            self._waiting, self._looked = report, False
+        else:
+            yield report
+
+    def read(self, line: bytes, whole: bool = True, ends: bool = True) -> Iterator[Report]:
+        """Yield the reports of the next line (without its end), or of a piece of one (program_process.Line)."""
+        self._line += self._ended
+        self._ended = ends
         if b"{" not in line:
             return
         if not whole:
@@ -75,20 +116,32 @@ class ReportReader:
         before = 0
         for index, (start, end, found) in enumerate(objects):
             following = objects[index + 1][0] if index + 1 < len(objects) else len(text)
-            report = self._report(found, text[start:end], text)
+            own = found.get("hpo") == "wandb"
+            report = self._of_wandb(found) if own else self._report(found, text[start:end], text)
             alone = not text[before:start].strip()
             before = end
-            own = found.get("hpo") == "wandb"
-            if own and "note" in found:
-                self.told.setdefault(str(found.get("kind")), str(found["note"]))
             if report is None:
                 continue
             telling = own or self._metric in report.metrics or "epoch" in report.positions
             if text[end:following].strip():
                 if telling:
                     self._doubt("followed", "text follows it on its line", text)
+            elif own:
+                yield from self._of_stand_in(report)
             elif alone or telling:
+                self.took(report)
                 yield report
+
+    def _of_wandb(self, found: Mapping[str, Any]) -> Report | None:
+        """Return what the stand-in reports; keep what it says."""
+        if "note" in found:
+            self.told.setdefault(str(found.get("kind")), str(found["note"]))
+        metrics = found.get("metrics")
+        if not isinstance(metrics, Mapping):
+            return None
+        numbers = {name: number for name, value in metrics.items() if (number := _number(value)) is not None}
+        position = _position(found.get("step"))
+        return report_of(numbers, self._metric, {} if position is None else {"step": position})
 
     def _objects(self, text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """Yield where each JSON object in a text begins and ends, and the object."""

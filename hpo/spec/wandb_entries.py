@@ -51,8 +51,11 @@ def remarks(name: str, entry: Mapping[str, Any], domain: Domain) -> Iterator[str
         )
     step = domain.step or (1 if domain.integer else None)
     if distribution.startswith("q_") and step and not math.isclose(domain.low, round(domain.low / step) * step):
-        near = show(max(1, round(domain.low / step)) * step)
-        other = f"distribution: q_log_uniform_values, min: {near}" if distribution in EXPONENTS else f"min: {near}"
+        least = max(1, round(domain.low / step))
+        other = near = f"min: {show(least * step)}"
+        if distribution in EXPONENTS:  # its bounds are no exponents in the other one
+            most = max(least, round(math.exp(high) / step))
+            other = f"distribution: q_log_uniform_values, {near}, max: {show(most * step)}"
         yield (
             f"{name}: steps of q count from min here ({show(domain.low)}, {show(domain.at(1))}, ...); W&B's are "
             f"multiples of q (write {other} to have these)"

@@ -175,7 +175,6 @@ def test_no_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["python", "${project}", "${args}"], "belongs to W&B's service", "write it out"),
         (["python", "--e=${entity}", "${args}"], "belongs to W&B's service", "write it out"),
         (["python", "${envvar:HPO_TEST_NO}", "${args}"], "variable 'HPO_TEST_NO', which is not set", "export"),
-        (["${env}", "${interpreter}", "${program}"], "passes no hyperparameters", "add '${args}'"),
         (["absent-program", "${args}"], "executable 'absent-program' is not found", ""),
         (["${env}", "absent-program", "${args}"], "executable 'absent-program' is not found", ""),
         (["./absent", "${args}"], "executable './absent' is not found", ""),
@@ -202,6 +201,7 @@ def test_faults_of_the_command(tmp_path: Path, command: list[str], message: str,
         (["python", "${program}", "${args_no_boolean_flags}"], [True, "True"], ""),
         (["python", "${program}", "${args_no_equals}"], [False, "False"], "false and 'False'"),
         (["python", "${program}", "${args_json}"], [1, "1"], ""),
+        (["python", "${program}"], [1, "1"], ""),
         (["python", "${program}", "${args}", "${args_json_file}"], [1, "1"], ""),
     ],
 )
@@ -318,3 +318,26 @@ def test_a_sweep_without_a_metric_has_one_for_each_trial_that_comes_to_its_end(t
         objective = ProgramObjective(script(tmp_path, body), None, COMPLETED, {}, folder=tmp_path)
         objective.run(Assignment(1, (TrialSpec(7, {}, 42),)), channel)
         assert isinstance(channel.ending, ending) and channel.reports == reports
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["${env}", "python", "${program}"], "passes no hyperparameters (it has no ${args})"),
+        (["python", "${program}", "${args_json}"], """W&B nests it: {"optimizer": {"lr.decay": ...}}"""),
+        (["python", "${program}", "${args}"], ""),
+    ],
+)
+def test_how_a_program_gets_its_hyperparameters_is_told(tmp_path: Path, command: list[str], told: str) -> None:
+    script(tmp_path, "")
+    parameters = {"x": {"values": [1, 2]}, "optimizer.lr.decay": {"values": [1, 2]}}
+    keys = {"metric": {"name": "acc"}, "program": str(tmp_path / "train.py"), "parameters": parameters}
+    (tmp_path / "sweep.yaml").write_text(dump_source({**keys, "command": command}))
+    notes = load_sweep(tmp_path / "sweep.yaml", inspect).notes
+    assert any(told in note for note in notes) if told else not any("W&B" in note or "args" in note for note in notes)
+
+
+def test_a_program_without_arguments_has_its_hyperparameters(tmp_path: Path) -> None:
+    body = "import wandb; wandb.init(); assert len(sys.argv) == 1; wandb.log({'acc': wandb.config.lr})"
+    channel = run(tmp_path, body, {"lr": 0.5}, command=["${env}", sys.executable, "${program}"])
+    assert channel.reports == [(1, {"acc": 0.5})]

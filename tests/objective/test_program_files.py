@@ -193,3 +193,91 @@ def test_a_file_that_all_trials_write_is_told(load: Callable[..., Sweep]) -> Non
 
     assert told("log.csv") and not told("log.csv", "engine.workers=1")
     assert not told("${HPO_FOLDER}/log.csv") and not told("logs/${HPO_TRIAL}.csv")
+
+
+def test_a_table_that_is_seen_while_it_is_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    new, lines, found = rows(path), ["epoch,acc\n"], []
+    for epoch in range(4):
+        lines.append(f"{epoch},{epoch / 4}\n")
+        for shown in (0, 1, 2, len(lines)):
+            path.write_text("".join(lines[:shown]))
+            found += new()
+    assert found == [({"acc": epoch / 4}, {"epoch": epoch}) for epoch in range(4)]
+
+
+def test_a_table_that_each_trial_writes_anew(tmp_path: Path) -> None:
+    body = """
+        with open("log.csv", "w") as file:
+            file.write("epoch,acc\\n" + "".join(f"{epoch},{epoch / 4}\\n" for epoch in range(3)))
+    """
+    for _ in range(2):
+        channel = run(tmp_path, body, reports={"csv": "log.csv"})
+        assert channel.reports == [(epoch, {"acc": epoch / 4}) for epoch in range(3)]
+    swap = body + "\n        os.replace('log.csv', 'moved'); os.replace('moved', 'log.csv')\n"
+    assert len(run(tmp_path, swap, reports={"csv": "log.csv"}).reports) == 3
+    assert run(tmp_path, "print('{\"acc\": 1}')", reports={"csv": "log.csv"}).reports == [(1, {"acc": 1.0})]
+
+
+def test_a_header_behind_rows_names_the_columns_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,acc,loss\n0,0.9,2.0\n")
+    new = rows(path)
+    assert new() == [({"acc": 0.9, "loss": 2.0}, {"epoch": 0})]
+    with path.open("a") as file:
+        file.write("Epoch,loss,acc\n0,1.0,0.95\nacc,loss\nhigh,low\n0.5,3\n")
+    assert new() == [
+        ({"acc": 0.95, "loss": 1.0}, {"epoch": 0}), ({"acc": 0.5, "loss": 3.0}, {}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "told"),
+    [
+        ("# made by me\n#2024\nepoch,acc\n0,0.5\n", [({"acc": 0.5}, {"epoch": 0})], ""),
+        ("\n# epoch;acc\n0;0.5\n", [({"acc": 0.5}, {"epoch": 0})], ""),
+        ("epoch acc\n0 0.5\n", [], "has one column, 'epoch acc'"),
+        ("0,0.5\n1,0.75\n", [], "must name the columns"),
+        ("epoch,acc\n0,0,5\n1,0.5,\n", [({"acc": 0.5}, {"epoch": 1})], "a row has 3 columns, and its header 2"),
+    ],
+)
+def test_tables_of_other_forms(tmp_path: Path, text: str, found: Found, told: str) -> None:
+    (tmp_path / "log.csv").write_text(text)
+    reader = TableReader(tmp_path / "log.csv", "acc")
+    assert plain(list(reader.read())) == found
+    assert told in reader.doubts.get("csv", "") and bool(reader.doubts) is bool(told)
+
+
+def write_events(folder: Path, tag: str, value: float) -> None:
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_scalar(tag, value, 1)
+
+
+def test_the_folders_of_one_training_have_names_of_their_own(tmp_path: Path) -> None:
+    files = ReportFiles({"tensorboard": "logs"}, {}, tmp_path, "validation/acc")
+    for part, value in (("train", 0.9), ("validation", 0.5)):
+        write_events(tmp_path / "logs" / "a" / part, "acc", value)
+    assert plain(list(files.read())) == [
+        ({"train/acc": pytest.approx(0.9)}, {"step": 1}), ({"validation/acc": 0.5}, {"step": 1}),
+    ]  # fmt: skip
+    assert not files.refused and not files.doubts
+    one = ReportFiles({"tensorboard": "other/validation"}, {}, tmp_path, "acc")
+    write_events(tmp_path / "other" / "validation", "acc", 0.25)
+    assert plain(list(one.read())) == [({"acc": 0.25}, {"step": 1})]
+
+
+@pytest.mark.parametrize("pattern", ["logs", "logs/*"])
+def test_a_tag_of_several_folders_is_told_and_the_metric_refused(tmp_path: Path, pattern: str) -> None:
+    files = ReportFiles({"tensorboard": pattern}, {}, tmp_path, "acc")
+    for part, value in (("one", 1), ("two", 2)):
+        write_events(tmp_path / "logs" / part, "loss", value)
+    assert plain(list(files.read())) == [({"loss": 1.0}, {"step": 1}), ({"two/loss": 2.0}, {"step": 1})]
+    assert not files.refused and "'two/loss'" in files.doubts["tensorboard-runs"]
+    body = """
+        from tensorboardX import SummaryWriter
+        for part in ("a", "b"):
+            with SummaryWriter(os.path.join(os.environ["HPO_FOLDER"], "runs", part)) as writer:
+                writer.add_scalar("acc", 0.5, 1)
+    """
+    ending = run(tmp_path, body, reports={"tensorboard": "${HPO_FOLDER}/runs"}).ending
+    assert isinstance(ending, Failed) and "the metric 'acc' is in the folders" in ending.error

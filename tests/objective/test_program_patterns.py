@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from hpo.events import Diverged, Failed, Finished
+from hpo.events import Diverged, Failed, Finished, Stopped
 from hpo.objective.program_patterns import PatternReader
+from hpo.objective.program_process import MAX_LINE
 from hpo.review.outline import outline
 from hpo.spec.sweep import Sweep
 
-from .program_support import run
+from .program_support import RecordingChannel, run
 
 ACC = r"acc=(?P<acc>[0-9.]+)"
 
@@ -134,3 +135,53 @@ def test_the_outline_says_where_reports_are(load: Callable[..., Sweep]) -> None:
     text = outline(load("program: a.py\nreport: {csv: '${HPO_FOLDER}/a.csv', regex: '(?P<a>.)'}"))
     assert "by csv: ${HPO_FOLDER}/a.csv\n" in text and "by regex: (?P<a>.)\n" in text and "a page" not in text
     assert "report    a page on the sweep" in outline(load("program: a.py\nreport: true"))
+
+
+def test_no_number_is_cut(tmp_path: Path) -> None:
+    for size in (100_000, MAX_LINE):
+        for shown in range(1, 7):
+            reader = PatternReader([r"acc=(?P<acc>[0-9.]+)"], "acc")
+            line = b" " * (size - shown - 4) + b"acc=0.12345"
+            assert list(reader.read(line)) == [] and "regex-long" in reader.doubts
+    body = f"print('acc=0.25' + ' ' * {MAX_LINE - 16} + 'acc=0.123456'); print('acc=0.5')"
+    channel = run(tmp_path, body, reports={"regex": [ACC]})
+    assert channel.reports == [(1, {"acc": 0.5})]
+    assert "longer than 1 MiB" in channel.ending.info["notes"]["regex-long"]  # type: ignore[union-attr]
+
+
+def test_many_refreshes_of_a_bar_are_one_report_a_step(tmp_path: Path) -> None:
+    body = """
+        for epoch in range(3):
+            for batch in range(20_000):
+                sys.stderr.write(f"\\repoch {epoch} {batch:1>50} acc=0.{batch:05}")
+        sys.stderr.write("\\n")
+    """
+    channel = run(tmp_path, body, reports={"regex": [r"epoch (?P<epoch>\d+) \S+ acc=(?P<acc>\S+)"]})
+    assert len(channel.reports) < 50
+    last = dict(channel.reports)
+    assert last == {epoch: {"acc": 0.19999} for epoch in range(3)}
+    assert channel.logs[7].count("acc=0.") >= 60_000
+
+
+def test_a_bar_is_read_while_its_line_goes_on(tmp_path: Path) -> None:
+    body = """
+        for epoch in range(10**6):
+            print(f"\\repoch {epoch} acc=0.5", end="", flush=True)
+            time.sleep(0.02)
+    """
+    reports = {"regex": [r"epoch (?P<epoch>\d+) acc=(?P<acc>\S+)"]}
+    assert run(tmp_path, body, reports=reports, channel=RecordingChannel(stop_at=3)).ending == Stopped(7)
+
+
+def test_what_overwrites_another() -> None:
+    reader = PatternReader([r"(?:epoch (?P<epoch>\d) )?acc=(?P<acc>\S+)", r"loss=(?P<loss>\S+)"], "acc")
+
+    def read(text: bytes, ends: bool = False) -> list[tuple[dict[str, float], dict[str, float]]]:
+        return [(dict(each.metrics), dict(each.positions)) for each in reader.read(text, "stderr", True, ends)]
+
+    assert read(b"acc=1") == read(b"acc=2 loss=3") == read(b"acc=4") == []
+    assert [dict(each.metrics) for each in reader.rest()] == [{"acc": 4.0, "loss": 3.0}]
+    assert list(reader.rest()) == [] and read(b"acc=4 loss=3") == [] and list(reader.rest()) == []
+    assert read(b"epoch 1 acc=5") == [] and read(b"epoch 2 acc=6") == [({"acc": 5.0}, {"epoch": 1})]
+    assert read(b"", ends=True) == [({"acc": 6.0}, {"epoch": 2})]
+    assert read(b"acc=7", ends=True) == [({"acc": 7.0}, {"epoch": 2})]

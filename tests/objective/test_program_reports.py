@@ -225,3 +225,8 @@ def test_a_flood_of_lines_is_cut_and_finishes(tmp_path: Path) -> None:
     channel = run(tmp_path, body)
     assert channel.ending == Finished(7)
     assert len(channel.logs[7]) < 10_100_000
+
+
+def test_which_of_two_folders_is_meant_is_no_guess(tmp_path: Path) -> None:
+    ending = run(tmp_path, """print('{"train/acc": 1, "validation/acc": 0.5}')""").ending
+    assert isinstance(ending, Failed) and ending.error.endswith("(say in the sweep file which of these is the metric)")

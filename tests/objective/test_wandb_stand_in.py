@@ -20,6 +20,7 @@ def _no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "WANDB_API_KEY",
         "WANDB_MODE",
+        "WANDB_DISABLED",
         "WANDB_BASE_URL",
         "HPO_WANDB",
         "WANDB_IDENTITY_TOKEN_FILE",
@@ -126,7 +127,7 @@ def test_the_summary_has_the_last_word(tmp_path: Path) -> None:
         wandb.summary.update({"size": 10, "words": "x"})
     """
     found = reports(tmp_path, body)
-    assert found[3:] == [(3, {"best": 0.9}), (3, {"size": 10.0}), (3, {"loss": 1.0}), (3, {"acc": 0.9})]
+    assert found[3:] == [(3, {"best": 0.9}), (3, {"size": 10.0}), (3, {"acc": 0.9}), (3, {"loss": 1.0})]
 
 
 def test_what_only_a_service_can_do_is_ignored_and_told_once(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_the_scripts_output_and_exit_are_its_own(tmp_path: Path) -> None:
     channel = run(tmp_path, "import subprocess, wandb\n" + textwrap.dedent(body))
     assert channel.reports == [(1, {"loss": 3.0}), (5, {"acc": 2.0})]
     assert isinstance(channel.ending, Failed) and "exited with code 3" in channel.ending.error
-    assert 'half a line{"loss": 3.0, "hpo": "wandb", "step": 1}\n; its end' in channel.logs[7]
+    assert 'half a line{"hpo": "wandb", "step": 1, "metrics": {"loss": 3.0}}\n; its end' in channel.logs[7]
 
 
 def test_a_trial_that_is_stopped_ends(tmp_path: Path) -> None:
@@ -307,3 +308,154 @@ def test_folds_in_processes_of_their_own_and_their_mean(tmp_path: Path) -> None:
             wandb.join()
     """
     assert [metrics["acc"] for _, metrics in reports(tmp_path, body)] == [0, 0.25, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "wandb.init(mode='disabled')",
+        "wandb.init(settings=wandb.Settings(mode='disabled'))",
+        "wandb.init(settings={'mode': 'disabled'})",
+        "begin('WANDB_MODE', 'disabled')",
+        "begin('WANDB_DISABLED', 'true')",
+    ],
+)
+def test_a_disabled_run_reports_nothing(tmp_path: Path, begin: str) -> None:
+    body = f"""
+        import wandb
+        def begin(name, text):
+            os.environ[name] = text
+            return wandb.init()
+        run = {begin}
+        wandb.define_metric("acc", summary="max")
+        for acc in (0.9, 0.1):
+            wandb.log({{"acc": acc}})
+        run.summary["acc"] = 0.7
+        assert run.disabled and run.mode == run.settings.mode == "disabled" and wandb.summary["acc"] == 0.7
+        wandb.finish()
+        wandb.init(mode="offline").log({{"acc": 0.5}})
+    """
+    channel = run(tmp_path, body)
+    assert channel.reports == [(1, {"acc": 0.5})] and "wandb-disabled" in notes(channel)
+
+
+def test_the_mode_of_the_shell_and_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = run(tmp_path, "import wandb; wandb.init(mode='disabled').log({'acc': 1})").ending
+    assert isinstance(ending, Failed) and "a run of wandb is disabled: what it logs" in ending.error
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    ending = run(tmp_path, "import wandb; wandb.init().log({'acc': 1})").ending
+    assert isinstance(ending, Failed) and "unset it, or HPO_WANDB=stand-in" in ending.error
+    monkeypatch.setenv("HPO_WANDB", "stand-in")
+    assert reports(tmp_path, "wandb.init().log({'acc': 1})") == [(1, {"acc": 1.0})]
+
+
+def test_what_a_run_does_not_know_is_false(tmp_path: Path) -> None:
+    body = """
+        run = wandb.init(resume=True)
+        for name in ("resumed", "disabled", "offline", "url", "starting_step", "anonymous_thing", "sweep_url"):
+            assert not getattr(wandb.run, name), name
+        assert not wandb.run.deeper.still and wandb.Image([1]) and wandb.Artifact("a")
+        try:
+            run.restore("ckpt")
+        except wandb.Error as error:
+            print(error)
+        wandb.log({"acc": 1})
+    """
+    assert reports(tmp_path, body) == [(1, {"acc": 1.0})]
+
+
+def test_what_counts_of_several_metrics_in_the_end(tmp_path: Path) -> None:
+    body = """
+        wandb.init()
+        wandb.define_metric("*", summary="mean")
+        wandb.define_metric("val/*", summary="max")
+        wandb.define_metric("val/first", summary="first")
+        wandb.define_metric("val/last", summary="last")
+        wandb.define_metric("val/some", summary="min,max")
+        wandb.define_metric("no", summary="none")
+        for index, acc in enumerate((0.5, 0.9, 0.7)):
+            wandb.log({"val/acc": acc, "val/first": index, "val/last": index, "no": index, "acc": acc})
+            wandb.log({"val/some": -acc})
+        for wrong in ({"name": "a*b"}, {"name": "a", "summary": "median"}, {"name": "a", "goal": "maximise"}):
+            try:
+                wandb.define_metric(**wrong)
+            except wandb.Error:
+                continue
+            raise SystemExit(3)
+    """
+    channel = run(tmp_path, "import wandb\n" + textwrap.dedent(body))
+    last: dict[str, float] = {}
+    for _, metrics in channel.reports:
+        last |= metrics
+    mean = pytest.approx((0.5 + 0.9 + 0.7) / 3)
+    assert last == {"val/acc": 0.9, "val/first": 0, "val/last": 2, "no": 2, "val/some": -0.9, "acc": mean}
+    told = notes(channel)
+    assert "takes min of them" in told["wandb-summary val/some"] and "its last value" in told["wandb-summary no"]
+
+
+def test_metrics_of_any_name(tmp_path: Path) -> None:
+    body = "wandb.init(); wandb.log({'acc': 0.5, 'note': 0.7, 'hpo': 3, 'kind': 2, 'metrics': 4})"
+    assert reports(tmp_path, body) == [(1, {"acc": 0.5, "note": 0.7, "hpo": 3.0, "kind": 2.0, "metrics": 4.0})]
+
+
+def test_the_names_of_exceptions_and_classes(tmp_path: Path) -> None:
+    body = """
+        from wandb.errors import AuthenticationError, CommError, Error, UsageError, WaitTimeoutError
+        assert wandb.CommError is wandb.errors.CommError is CommError and issubclass(CommError, wandb.Error)
+        run = wandb.init()
+        try:
+            raise ValueError("mine")
+        except (wandb.errors.CommError, wandb.sdk.errors.SomeError, wandb.WandbThingError):
+            raise SystemExit(3)
+        except ValueError:
+            pass
+        assert not isinstance(run, wandb.sdk.data_types.Video)
+        try:
+            wandb.sweep({})
+        except Error:
+            wandb.log({"acc": 1})
+    """
+    assert reports(tmp_path, body) == [(1, {"acc": 1.0})]
+    ending = run(tmp_path, "import wandb.proto").ending
+    assert isinstance(ending, Failed) and "leave the import out, or install wandb" in ending.error
+
+
+OPTIONAL = """
+try:
+    import wandb
+except ImportError:
+    wandb = None
+if wandb: wandb.init()
+for epoch in (1, 2, 3):
+    acc = epoch / 4
+    {first}
+    {second}
+"""
+LOGS = 'if wandb: wandb.log({"acc": acc, "loss": 1})'
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("line", "patterns"),
+    [
+        ('print(json.dumps({"epoch": epoch, "acc": acc}))', []),
+        ('print(f"epoch {epoch} acc={acc}")', [r"epoch (?P<epoch>\d+) acc=(?P<acc>\S+)"]),
+    ],
+)
+def test_a_program_that_reports_by_itself_counts_once(
+    tmp_path: Path, turned: bool, line: str, patterns: list[str]
+) -> None:
+    first, second = (LOGS, line) if turned else (line, LOGS)
+    channel = run(tmp_path, OPTIONAL.format(first=first, second=second), reports={"regex": patterns})
+    assert channel.reports == [(epoch, {"acc": epoch / 4}) for epoch in (1, 2, 3)]
+    assert "not reported a second time" in notes(channel)["wandb-twice"]
+
+
+def test_settings_that_a_program_prints_leave_the_stand_in(tmp_path: Path) -> None:
+    body = """
+        print('{"lr": 0.5}')
+        wandb.init()
+        for acc in (1, 2):
+            wandb.log({"acc": acc, "lr": 0.5})
+    """
+    assert [metrics.get("acc") for _, metrics in reports(tmp_path, body)] == [None, 1.0, 2.0]

@@ -102,6 +102,7 @@ def test_every_distribution() -> None:
     told = {note.split(":")[0]: note for note in sweep.notes}
     assert "min: 0.0001, max: 0.1 is 1.0001 to 1.10517; if they are the values, write distribution" in told["c"]
     assert "steps of q count from min here (7.38906, 8.38906, ...)" in told["d"]
+    assert "(write distribution: q_log_uniform_values, min: 7, max: " in told["d"]
     assert "(1, 9, ...)" in told["h"]
     assert "1 is repeated in 'values': it is one choice" in told["f"] and "'a'" not in told["g"]
     assert "i" not in told and "a" not in told

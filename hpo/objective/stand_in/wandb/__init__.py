@@ -5,7 +5,8 @@ It knows what training scripts use: init, config, log, summary, finish, define_m
 service (sweep, agent, Api), is refused. Nothing goes to a network, and nothing is written but to standard output.
 
 Where the real package is installed as well, and would work (you are logged in, or WANDB_MODE says that no account is
-needed), it takes this one's place, unless HPO_WANDB=stand-in. Standard library only: the program's Python may be any.
+needed), it takes this one's place, unless HPO_WANDB=stand-in. Standard library only: the program's Python may be
+another one than the sweep's, of 3.9 or later.
 """
 
 from __future__ import annotations
@@ -13,19 +14,25 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+if sys.version_info < (3, 9):  # noqa: UP036 (hpo's own Python is newer, a program's may not be)
+    raise ImportError("hpo's stand-in for wandb needs Python 3.9 or later; HPO_WANDB=off takes it away")
+
 from . import _choice
 
 _real = _choice.real_package() if __name__ == "wandb" else None
 if _real is not None:  # the import that led here gives what sys.modules has
     _choice.give_way(_real)
 else:
-    from . import _channel
+    from . import _channel, errors
     from ._ignored import Ignored, ignored, said_once
-    from ._refused import Error, NoSubmodule, refused
+    from ._refused import NoSubmodule, refused
     from ._run import LoggedRun, prepared_config, prepared_summary
+    from ._settings import RunSettings
+    from .errors import CommError as CommError
+    from .errors import Error
+    from .errors import UsageError as UsageError
 
-    CommError = UsageError = Error
-    Run = LoggedRun
+    Run, Settings = LoggedRun, RunSettings
     if __name__ == "wandb":
         sys.meta_path.append(NoSubmodule)  # asked last: those that are there are found before
     __version__ = "0.0.0+stand-in"
@@ -85,5 +92,6 @@ else:
     def __getattr__(name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"module 'wandb' has no attribute {name!r}")
-        said_once(name)
+        if not errors.is_error(name):
+            said_once(name)
         return ignored(name)

@@ -13,8 +13,8 @@ _said: set[str] = set()
 
 
 def report(step: int, metrics: Mapping[str, float]) -> None:
-    """Report metrics of one step."""
-    _write({**metrics, "hpo": "wandb", "step": step})
+    """Report metrics of one step, apart from what marks the line: a metric may have any name."""
+    _write({"hpo": "wandb", "step": step, "metrics": dict(metrics)})
 
 
 def say(kind: str, text: str) -> None:

@@ -7,10 +7,15 @@ from functools import cache
 from typing import Any
 
 from . import _channel
+from .errors import error, is_error
 
 
 class Ignored:
-    """Takes any call, attribute or item. `wandb.Image(...)` is one, and so is what `wandb.watch(...)` returns."""
+    """Takes any call, attribute or item. `wandb.Image(...)` is one, and so is what `wandb.watch(...)` returns.
+
+    It is false, so that what W&B would know of a run (`if run.resumed_from:`) is taken for absent; an object that a
+    script makes itself, of a class, is true.
+    """
 
     def __init__(self, name: str = "") -> None:
         self.__dict__["_name"] = name
@@ -22,7 +27,12 @@ class Ignored:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name[:1].isupper():
+            return ignored(name)  # a class, for isinstance and except
         return Ignored(f"{self._name}.{name}")
+
+    def __bool__(self) -> bool:
+        return False
 
     def __setattr__(self, name: str, value: Any) -> None:
         pass
@@ -49,7 +59,10 @@ class Ignored:
 @cache
 def ignored(name: str) -> Any:
     """Return what stands for a name of W&B's that has no meaning here: a class, if it is written like one."""
-    return type(name, (Ignored,), {"__init__": _init(name)}) if name[:1].isupper() else Ignored(name)
+    if is_error(name):
+        return error(name)
+    made = {"__init__": _init(name), "__bool__": lambda self: True}
+    return type(name, (Ignored,), made) if name[:1].isupper() else Ignored(name)
 
 
 def said_once(name: str) -> None:

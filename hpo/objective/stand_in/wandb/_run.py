@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from . import _channel
 from ._config import Config, default_values, plain, swept
+from ._counted import CountedValues
 from ._ignored import Ignored, said_once
+from ._refused import WithoutService
+from ._settings import RunSettings, mode_of
 
-_COUNTS: dict[str, Callable[[list[float]], float]] = {
-    "max": max,
-    "min": min,
-    "mean": lambda values: sum(values) / len(values),
-}
 _QUIET = ("watch", "unwatch", "save", "alert", "log_code", "mark_preempting", "status", "to_html", "display")
 
 
@@ -95,15 +92,14 @@ class LogSteps:
         self.following += 1
 
 
-class LoggedRun:
+class LoggedRun(WithoutService):
     """What wandb.init returns."""
-
-    sweep_id = ""  # W&B's server would give one
 
     def __init__(
         self, project: Any, config: Any, settings: Mapping[str, Any], on_end: Callable[[LoggedRun], None] | None = None
     ) -> None:
         number = os.environ.get("HPO_TRIAL", "0")
+        self.settings = RunSettings(**{**_variables(settings.get("settings")), "mode": mode_of(settings)})
         self.ended = False
         self.config = Config(swept())
         self.config.set_defaults(_chosen(plain(config), settings))
@@ -116,8 +112,20 @@ class LoggedRun:
         self.dir = os.environ.get("HPO_FOLDER", os.curdir)
         self._steps = LogSteps()
         self._on_end = on_end
-        self._wanted: dict[str, tuple[str, list[float]]] = {}  # what counts of a metric in the end, and its values
+        self._counted = CountedValues()
         atexit.register(self.finish)
+
+    @property
+    def mode(self) -> str:
+        return str(self.settings.mode)
+
+    @property
+    def disabled(self) -> bool:
+        return self.mode == "disabled"
+
+    @property
+    def offline(self) -> bool:
+        return self.mode == "offline"
 
     @property
     def step(self) -> int:
@@ -131,29 +139,29 @@ class LoggedRun:
             return
         metrics = dict(_numbers(data or {}))
         if metrics:
-            _channel.report(self._steps.last, metrics)
+            self._report(metrics)
             self.summary.took(metrics)
-        for name, value in metrics.items():
-            if name in self._wanted:
-                self._wanted[name][1].append(value)
+            self._counted.took(metrics)
         if commit or (commit is None and step is None):
             self._steps.end()
 
     def report_again(self, values: Mapping[str, Any]) -> None:
         """Report values of the step that was the last."""
         if metrics := dict(_numbers(values)):
+            self._report(metrics)
+
+    def _report(self, metrics: Mapping[str, float]) -> None:
+        if not self.disabled:
             _channel.report(self._steps.last, metrics)
 
     def define_metric(
         self, name: Any, step_metric: Any = None, summary: Any = None, goal: Any = None, **how: Any
     ) -> Ignored:
-        """Have the sweep take another value of a metric than its last: summary="max", "min", "mean" or "best"."""
-        words = str(summary or "").split(",")
-        word = next((word for word in words if word in ("max", "min", "mean", "best")), "")
-        if word == "best":
-            word = "max" if goal == "maximize" else "min"
-        if word:
-            self._wanted[str(name)] = (word, [])
+        """Have the sweep take another value of a metric than its last: summary="max", "min", "mean", "first" or "best".
+
+        name: a metric's, or the beginning of several metrics' names (`val/*`). Raises Error for what W&B refuses.
+        """
+        self._counted.define(name, summary, goal)
         return Ignored("define_metric")
 
     def finish(self, *args: Any, **kwargs: Any) -> None:
@@ -162,12 +170,8 @@ class LoggedRun:
             return
         self.ended = True
         atexit.unregister(self.finish)
-        for name, (word, values) in self._wanted.items():
-            finite = [value for value in values if math.isfinite(value)]
-            if finite and len(finite) == len(values):
-                best = _COUNTS[word](finite)
-                if best != values[-1]:
-                    self.report_again({name: best})
+        for name, value in self._counted.found():
+            self.report_again({name: value})
         if self._on_end is not None:
             self._on_end(self)
 
@@ -184,6 +188,10 @@ class LoggedRun:
             raise AttributeError(name)
         said_once(name if name in _QUIET else f"run.{name}")
         return Ignored(f"run.{name}")
+
+
+def _variables(settings: Any) -> dict[str, Any]:
+    return dict(settings) if isinstance(settings, Mapping) else dict(getattr(settings, "__dict__", {}))
 
 
 def _chosen(config: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
