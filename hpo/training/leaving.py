@@ -70,7 +70,7 @@ def leave_weights(run: Run) -> dict[str, Any]:
 
     Returns what the trial's end says of them.
 
-    A full disk does not end the trial: the user is told. So they are of a best epoch that is not held, since the bar was
+    A full disk does not end the trial: the user is told. Likewise where the best epoch was not held, since the bar was
     higher when the trial was begun.
     """
     order, wanted = run.trial.weights, run.trial.best_step

@@ -136,6 +136,15 @@ def test_a_checkpoint_without_the_best_epoch_is_no_use_to_who_wants_it(tmp_path:
     assert wavering(tmp_path, 1, str(path)).completed == 0
 
 
+def test_who_is_told_to_stop_after_the_last_epoch_has_finished(tmp_path: Path) -> None:
+    run = run_of(tmp_path, 0)
+    training = train_run(run)
+    event = next(training)
+    while isinstance(event, Reported):
+        event = training.send(Decision.STOP if event.step == 2 else Decision.CONTINUE)
+    assert isinstance(event, Finished) and WEIGHTS_DIGEST in event.info
+
+
 def test_a_best_epoch_below_the_bar_is_not_held(tmp_path: Path) -> None:
     run = wavering(tmp_path, 0, bar=2.0)
     assert WEIGHTS_DIGEST not in ends(run).info and run.best is None and not (tmp_path / "0.left").exists()
