@@ -157,7 +157,7 @@ def test_whatever_the_rule_the_best_is_never_worse_than_a_stopped_trial(tmp_path
         assert place.run("doctor", at).returncode == 0
         other = {"last": "best", "best": "last"}[at]
         refused = place.run("sweep", path, "-o", f"metric.at={other}")
-        assert refused.returncode == 2 and f"metric.at: the study has '{at}', the file has" in refused.stderr
+        assert refused.returncode == 2 and f"metric.at: the study has {at}, the file has" in refused.stderr
     text = path.read_text()
     path.write_text(text.replace("  at: best\n", ""))
     assert "at" not in path.read_text().partition("metric")[2].partition("\n\n")[0].split("goal")[0]
