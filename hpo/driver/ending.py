@@ -13,7 +13,8 @@ def end_trial(
 ) -> TrialRecord:
     """End a running trial; return its record. key: the searcher's name for it."""
     record = ledger.end(number, outcome)
-    searcher.finish(key, optuna_state(record.state), value_in_study(record, record.last(metric)))
+    by_rule = record.state == "pruned" and record.ranks and not record.stopped_by
+    searcher.finish(key, optuna_state(record.state), value_in_study(record, record.last(metric)), by_rule)
     if tally.take(record):
         ledger.best(record)
     return record

@@ -95,6 +95,7 @@ def ended(
         return Outcome("pruned", diverged=diverged, stopped_by=stopped_by or "")
     reports = {step: metrics[metric.name] for step, metrics in record.steps.items() if metric.name in metrics}
     step, counted = metric.counted(reports) or (None, None)
+    returned = value
     if value is None or (counted is not None and metric.at == "best" and not metric.better(value, counted)):
         value = counted
     else:
@@ -106,7 +107,7 @@ def ended(
         reported = sorted({name for metrics in record.steps.values() for name in metrics})
         said = f"it reported {', '.join(reported)}" if reported else "it reported nothing"
         return failed(f"ValueError: the metric {metric.name!r} was never reported; {said}")
-    return Outcome("complete", value, best_step)
+    return Outcome("complete", value, best_step, returned=None if best_step is None else returned)
 
 
 def failed(error: str, traceback: str = "", kind: FailureKind = FailureKind.ERROR) -> Outcome:

@@ -17,6 +17,7 @@ from hpo.ledger.study.confirmations import Confirmation
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, record_of, reported
 from hpo.ledger.study.settling import as_told
+from hpo.ledger.study.words import kind_of
 from hpo.report.places import ParameterAxis
 from hpo.review.certainty import Certainty, certainty_of
 from hpo.review.studies import RecordedStudy, confirmation_of
@@ -73,6 +74,11 @@ class StudyFacts:
     def complete(self) -> Sequence[TrialRecord]:
         """The complete trials, the best first."""
         return self.study.complete
+
+    @property
+    def kind(self) -> str:
+        """What the trials of the ranking are, in words: complete, stopped, or both."""
+        return kind_of(record.state for record in self.ranking)
 
     @cached_property
     def diverged(self) -> list[TrialRecord]:

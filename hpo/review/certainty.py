@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.words import kind_of
 from hpo.review.studies import RecordedStudy
 from hpo.spec.conditions import identity_of
 from hpo.spec.space import enumerated
@@ -88,7 +89,7 @@ def certainty_of(study: RecordedStudy) -> Certainty:
         found = _within(best, others, "standard_error", standard_error(_value(best), rows))
     elif repeats is not None:
         found = _within(best, others, "repeats", repeats.spread)
-    kind = "complete" if all(record.state == "complete" for record in study.ranking) else "complete or stopped"
+    kind = kind_of(record.state for record in study.ranking)
     words = _words(metric, rows, repeats, members, len(others), found, kind)
     return Certainty(found.measure, found.noise, rows, repeats, members, len(others), found.within, words)
 
@@ -170,7 +171,7 @@ def _words(
     listed = f" ({enumerated([str(number) for number in found.within])})" if found.within else ""
     count = f"{len(found.within):,}" if found.within else "none"
     if others == 0:
-        what = "no other trial is complete"
+        what = "no other trial has a value"
     elif others == 1:
         what = f"the only other {kind} trial is {'' if found.within else 'not '}within the noise of it{listed}"
     else:

@@ -7,17 +7,19 @@ from typing import Any
 
 from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import TrialRecord, record_of
+from hpo.ledger.study.records import TrialRecord, record_of, reported
 from hpo.ledger.study.restored import find_study
 from hpo.spec.grammar import ReportKeys
 from hpo.spec.space import counted
 from hpo.spec.yaml_text import dump_source
+from hpo.training.vocabulary.schedules import SCHEDULES
 
 
 def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecord) -> str:
     """Return a sweep file that trains a trial's configuration once, with its seed: alone, or in the stack that it had.
 
     config: the study's resolved sweep. A comment says why, if the recorded number may not come out to the last digit.
+    One that was stopped, and has its last value, trains as many epochs as it did, where that is the same training.
     """
     keys: dict[str, Any] = {"name": f"{config['name']}-trial-{trial.number}"}
     for key in ("objective", "program", "command", "data"):
@@ -46,8 +48,31 @@ def rerun_file(home: Home, study: str, config: dict[str, Any], trial: TrialRecor
         keys["engine"] |= {"compile": True} if config.get("engine", {}).get("compile") else {}
     head = f"trial {trial.number} of study {config['name']}: {config['metric']['name']} = {trial.value}"
     if trial.state == "pruned":
-        remarks = (*remarks, "It was stopped early; here it trains to its end, and comes by that number on the way.")
+        epochs, remark = _stopped(home, study, trial)
+        remarks = (*remarks, *remark.splitlines())
+        if epochs is not None and "epochs" in keys["parameters"]:
+            keys["parameters"]["epochs"] = {"value": epochs}
+        elif epochs is not None:
+            keys["budget"]["epochs"] = epochs
     return "".join(f"# {line}\n" for line in (head, *remarks)) + dump_source(keys)
+
+
+def _stopped(home: Home, study: str, trial: TrialRecord) -> tuple[int | None, str]:
+    """Return how many epochs a stopped trial is to train again, None: as many as it would have; and a remark."""
+    to_its_end = "It was stopped early; here it trains to its end, and comes by that number on the way"
+    if trial.best_step is not None or trial.value is None:
+        return None, f"{to_its_end}."
+    storage, frozen = find_study(home, study)
+    steps, _ = reported(storage.get_all_trials(study_id_of(frozen), deepcopy=False)[trial.number])
+    if trial.epochs is None or "validation_rows" not in trial.info:  # no Torch task: what it does to its end, it knows
+        return None, f"{to_its_end}, at step {steps[-1]}.\nIts value is its last one, another."
+    schedule = SCHEDULES[str(trial.params.get("schedule", SCHEDULES.default))]
+    if schedule.by_length:
+        why = f"what {schedule.name} does to the learning rate depends on the number of epochs"
+        return None, f"{to_its_end}, after epoch {steps[-1]}.\nIts value is its last one, another: {why}."
+    return steps[
+        -1
+    ], f"It was stopped early, after {steps[-1]} of {counted(trial.epochs, 'epoch')}: it trains so many here."
 
 
 def stack_of(

@@ -256,7 +256,7 @@ def confirmation_of(study: RecordedStudy) -> Confirmation | None:
 def best_of(study: RecordedStudy) -> TrialRecord:
     """Return a study's best trial, complete or stopped, without its steps. Raises UserError if none has a value."""
     if not study.ranking:
-        raise UserError(f"the study {study.name!r} has no complete trial yet")
+        raise UserError(f"the study {study.name!r} has no trial with a value yet")
     return study.ranking[0]
 
 

@@ -61,6 +61,8 @@ def summary_text(sweep: Sweep, standing: Standing, home: Home, options: Sequence
     if standing.best is not None:
         lines.append(f"re-run    {hpo} best {shlex.quote(sweep.name)} --format yaml{option} > best.yaml")
         lines.append(f"          {hpo} sweep best.yaml{option}")
+        if standing.best.state == "pruned":
+            lines.append("          (it was stopped early: the file says how long it trains again, and to which value)")
     lines.append(f"look      {hpo} ui{option}")
     return "\n".join(lines)
 

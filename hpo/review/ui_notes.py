@@ -14,7 +14,7 @@ from hpo.ledger.study.confirmations import CONFIRMS, latest_in
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord, best_first, is_ours, is_surplus, record_of
 from hpo.ledger.study.settling import as_told
-from hpo.ledger.study.words import result_of, state_of
+from hpo.ledger.study.words import kind_of, result_of, state_of
 from hpo.review.display import duration
 from hpo.review.studies import left_open, words_to_go_on
 from hpo.spec.space import counted, show
@@ -58,9 +58,8 @@ class StudyNotes:
         step, last = max(trial.intermediate_values.items(), default=(None, None))
         result = escaped(result_of(record, self._metric["name"], step, last))
         rank = self._ranks.get(trial.number)
-        whole = all(self._trials[number].state.name == "COMPLETE" for number in self._ranks)
-        kind = "complete trial" if whole else "complete or stopped trial"
-        standing = f", rank {rank:,} of {counted(len(self._ranks), kind)}" if rank else ""
+        kind = kind_of(self._record(self._trials[number]).state for number in self._ranks)
+        standing = f", rank {rank:,} of {counted(len(self._ranks), f'{kind} trial')}" if rank else ""
         lines = [f"**Trial {trial.number}: {result}**{standing}", _facts(record)]
         if earlier := trial.user_attrs.get("copied_from"):
             lines.append(f"Copied from trial {earlier['number']} of the study {escaped(str(earlier['study']))}.")
@@ -95,7 +94,7 @@ class StudyNotes:
     def _best(self) -> list[str]:
         best = next((number for number, rank in self._ranks.items() if rank == 1), None)
         if best is None:
-            return ["No trial is complete yet."]
+            return ["No trial has a value yet."]
         record = record_of(self._trials[best], history=False)
         params = ", ".join(f"{name}={show(value)}" for name, value in record.params.items())
         told = f"Best: **{escaped(self._metric['name'])} {record.value:.6g}** in trial {best} ({escaped(params)})"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.ledger.study.records import reported
-from hpo.review.studies import RecordedStudy
+from hpo.review.studies import RecordedStudy, best_of
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.plain import shown
 
@@ -27,9 +27,9 @@ _FEWEST_FOR_IMPORTANCE = 2  # complete trials
 
 
 def history(study: RecordedStudy, backend: Backend | None) -> Any:
-    """Draw each complete trial's value, and the best so far."""
-    _need_complete(study, 1)
-    return _drawn("optimization_history", _copied(study), backend, target_name=study.sweep.metric.name)
+    """Draw the value of each trial that has one, complete or stopped, and the best so far."""
+    best_of(study)  # raises, if none has
+    return _drawn("optimization_history", _copied(study, ranking=True), backend, target_name=study.sweep.metric.name)
 
 
 def curves(study: RecordedStudy, metric: str | None, backend: Backend | None) -> Any:
@@ -119,17 +119,23 @@ def _most_important(study: RecordedStudy, count: int) -> list[str]:
         return list(get_param_importances(_copied(study)))[:count]
 
 
-def _copied(study: RecordedStudy, metric: str | None = None) -> optuna.Study:
+def _copied(study: RecordedStudy, metric: str | None = None, ranking: bool = False) -> optuna.Study:
     """Return the study in memory with its trials' numbers. A number that was withdrawn in a shared study is a failed
-    trial of no duration. metric: whose values are the trials' intermediate ones; None: the sweep's."""
+    trial of no duration. metric: whose values are the trials' intermediate ones; None: the sweep's.
+    ranking: trials that were stopped and can be the best are complete ones in the copy; Optuna draws no others."""
     import optuna
+    from optuna.trial import TrialState
 
     name = metric or study.sweep.metric.name
     found = {trial.number: trial for trial in study.trials}
+    valued = {record.number: record.value for record in study.ranking} if ranking else {}
     with _quiet():
         copied = optuna.create_study(direction=study.sweep.metric.goal, study_name=study.name)
         for number in range(max(found, default=-1) + 1):
-            copied.add_trial(_light(found[number], name, study) if number in found else _withdrawn(study))
+            trial = _light(found[number], name, study) if number in found else _withdrawn(study)
+            if number in valued:
+                trial.state, trial.value = TrialState.COMPLETE, valued[number]
+            copied.add_trial(trial)
     return copied
 
 

@@ -227,7 +227,7 @@ class Result:
         return compared([self._study, *(other._study for other in others)], by, target, bins, where)
 
     def plot_history(self, *, backend: Backend | None = None) -> Any:
-        """Draw the value of each complete trial by its number, and the best so far."""
+        """Draw the value of each trial that has one, complete or stopped, by its number, and the best so far."""
         return plots.history(self._study, backend)
 
     def plot_curves(self, metric: str | None = None, *, backend: Backend | None = None) -> Any:

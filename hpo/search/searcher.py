@@ -42,6 +42,7 @@ class _Asked:
 
     copy_number: int  # in the working copy
     baseline: bool  # never stopped: what the winner is judged against must be trained to its end
+    epochs: int | None  # its last step; None: only its objective knows
     course: Course | None = None  # once it has begun
     decided: dict[int, Decision] = field(default_factory=dict)
 
@@ -67,7 +68,9 @@ class Searcher:
         # A stream of its own for each continuation: the same draws again would repeat trials.
         seed = (sweep.seed * 1_000_003 + len(finished) + stream * 0x9E3779B1) % 2**32
         sampler = make_sampler(sweep.method, sweep.space, seed)
-        self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, bound_of(sweep.method), seed)
+        # A rule that looks at a trial by itself stops it where it gets no better: that is as good as its end.
+        whole = sweep.early_terminate.within_trial
+        self._copy = WorkingCopy(sweep.space, sweep.metric, sampler, bound_of(sweep.method), seed, whole)
         self._copy.add(finished)
         self._rule = sweep.early_terminate.rule(sweep.name, sweep.max_epochs())
         self._origins: dict[int, int] = {}  # of repetitions: the first of the trials that they repeat
@@ -147,7 +150,8 @@ class Searcher:
         key = next(self._keys)
         self._known += 1
         self._candidates.note([params])
-        self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params))
+        epochs = self._sweep.epochs_of(params) if self._sweep.traits.reports_each_epoch else None
+        self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params), epochs)
         return Proposal(key, params)
 
     def begin(self, key: int, number: int, repeats: int | None) -> None:
@@ -176,11 +180,11 @@ class Searcher:
     def decide(self, key: int, step: int) -> Decision:
         """Return whether a trial goes on after a step that it reported. A decision stands, however often asked for.
 
-        Baselines always go on.
+        Baselines always go on, and so does a trial whose last epoch this was, where an epoch is a step: it is complete.
         """
         course, asked = self._course(key), self._asked[key]
         if step not in asked.decided:
-            stops = not asked.baseline and self._rule.stops(course)
+            stops = not asked.baseline and self._rule.stops(course) and (asked.epochs is None or step < asked.epochs)
             asked.decided[step] = Decision.STOP if stops else Decision.CONTINUE
         return asked.decided[step]
 
@@ -189,8 +193,11 @@ class Searcher:
         assert course is not None, "a trial begins before it reports"
         return course
 
-    def finish(self, key: int, state: TrialState, value: float | None = None) -> None:
-        """Take in a trial's end: COMPLETE with its value, PRUNED with its last report if there is one, or FAIL."""
+    def finish(self, key: int, state: TrialState, value: float | None = None, by_rule: bool = False) -> None:
+        """Take in a trial's end: COMPLETE with its value, PRUNED with its last report if there is one, or FAIL.
+
+        by_rule: the stopping rule ended it, and it has a value by the sweep's rule.
+        """
         course = self._course(key)
         if state in _COUNTED:
             self._rule.end(course, state == TrialState.COMPLETE)
@@ -202,6 +209,7 @@ class Searcher:
             state,
             value,
             None if last is None else (last[0], self._sign * last[1]),
+            by_rule,
         )
 
     def drop(self, key: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,17 +21,36 @@ from hpo.spec.sweep import Target
 _STUDY = 0
 
 
+def was_stopped_by_rule(trial: FrozenTrial) -> bool:
+    """Whether the stopping rule ended a trial of the study of record, and it has a value by the sweep's rule: it did
+    not diverge, no limit cut it off, and no earlier release recorded it."""
+    attributes = trial.user_attrs
+    valued = attributes.get("outcome", {}).get("value") is not None
+    return trial.state == TrialState.PRUNED and valued and not attributes.get("stopped_by")
+
+
 class WorkingCopy:
     """Asks a sampler, and tells it how trials ended. Its numbers of trials are its own.
 
     Only the last step of a trial is kept, which is all that a sampler looks at.
     """
 
-    def __init__(self, space: Space, metric: Target, sampler: BaseSampler, bound: Bound, seed: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        metric: Target,
+        sampler: BaseSampler,
+        bound: Bound,
+        seed: int,
+        whole_when_stopped: bool = False,
+    ) -> None:
+        """whole_when_stopped: trials that the stopping rule ended, and that have a value by the sweep's rule, are
+        complete to the sampler: they were not cut off for being worse than others."""
         self._space = space
         self._sampler = sampler
         self._bound = bound
         self._seed = seed
+        self._whole_when_stopped = whole_when_stopped
         self._memory = Memory()
         self._study = optuna.create_study(
             storage=self._memory, study_name="working copy", direction=metric.goal, sampler=sampler,
@@ -40,7 +60,7 @@ class WorkingCopy:
 
     def add(self, finished: Iterable[FrozenTrial]) -> None:
         """Take over trials of the study of record."""
-        for trial in finished:
+        for trial in map(self._as_told, finished):
             number = self._memory.create_new_trial(_STUDY, trial)
             self._settle(number, trial.state)
         self._thin_out()
@@ -49,7 +69,7 @@ class WorkingCopy:
     def learn(self, ended: Iterable[FrozenTrial]) -> None:
         """Take over trials that another driver ended while this one works."""
         self._study.sampler = self._sampler
-        for trial in ended:
+        for trial in map(self._as_told, ended):
             number = self._memory.create_new_trial(_STUDY, trial)
             # The copy's own trial: a sampler may note something with it, by its id.
             self._sampler.after_trial(self._study, self._memory.get_trial(number), trial.state, trial.values)
@@ -74,9 +94,18 @@ class WorkingCopy:
         """Leave no trace of a trial."""
         self._memory.forget([number])
 
-    def end(self, number: int, state: TrialState, value: float | None, last: tuple[int, float] | None) -> None:
+    def end(
+        self,
+        number: int,
+        state: TrialState,
+        value: float | None,
+        last: tuple[int, float] | None,
+        by_rule: bool = False,
+    ) -> None:
         """Take in a trial's end. value: that it has in the study; last: the last step that it reported and the metric
-        there."""
+        there. by_rule: the stopping rule ended it, and it has a value by the sweep's rule."""
+        if by_rule and self._whole_when_stopped:
+            state = TrialState.COMPLETE
         trial = self._memory.get_trial(number)
         if last is not None:
             self._memory.set_trial_intermediate_value(number, *last)
@@ -87,6 +116,14 @@ class WorkingCopy:
         self._memory.set_trial_state_values(number, state, values)
         self._settle(number, state)
         self._thin_out()
+
+    def _as_told(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return a trial of the study of record as the sampler is told of it."""
+        if not (self._whole_when_stopped and was_stopped_by_rule(trial)):
+            return trial
+        told = copy.copy(trial)
+        told.state = TrialState.COMPLETE
+        return told
 
     def _settle(self, number: int, state: TrialState) -> None:
         if state in self._bound.states:

@@ -308,7 +308,7 @@ def shape_parameters(space: Space, contract: Contract | None) -> tuple[str, ...]
 
 def _remarks(sweep: Sweep) -> list[str]:
     """Return what the user should know of settings that have less effect than they may expect."""
-    remarks = sweep.early_terminate.remarks(sweep.max_epochs())
+    remarks = sweep.early_terminate.remarks(sweep.max_epochs() if sweep.traits.reports_each_epoch else None)
     size = size_of(sweep.space) if sweep.duplicates == "skip" and sweep.method != "grid" else None
     if size is not None and size < sweep.budget.trials:
         remarks.append(f"the space has {size:,} configurations, fewer than budget.trials: the sweep ends with the last")

@@ -88,7 +88,11 @@ def train_epochs(trainee: Trainee, clock: Callable[[], float] = time.time, keepe
     """
     for epoch in range(max((run.completed for run in trainee.runs), default=0)):
         decisions = (yield [first.reports[epoch] for first in _firsts(trainee) if epoch < first.completed]) or {}
-        stopped = [number for number in _trials(trainee) if decisions.get(number) is Decision.STOP]
+        stopped = [
+            number
+            for number, (first, *_) in _trials(trainee).items()
+            if decisions.get(number) is Decision.STOP and epoch + 1 < first.epochs
+        ]
         yield from _leave(trainee, [Stopped(number, trainee.info) for number in stopped])  # its weights are later ones
     yield from _leave(trainee, _ended(trainee, {}))  # of no epochs at all
     while trainee.runs:
@@ -133,10 +137,10 @@ def _ended(trainee: Trainee, decisions: Mapping[int, Decision], but: Collection[
     """Return the ends of the trials that are told to stop or have completed all their epochs."""
     ended: list[EpochEvent] = []
     for number, (first, *_) in _trials(trainee, but).items():
-        if decisions.get(number) is Decision.STOP:
-            ended.append(Stopped(number, {**trainee.info, **_weights_left(trainee, first)}))
-        elif first.completed >= first.epochs:
+        if first.completed >= first.epochs:  # told to stop or not
             ended.append(Finished(number, info={**trainee.info, **_left(trainee, first)}))
+        elif decisions.get(number) is Decision.STOP:
+            ended.append(Stopped(number, {**trainee.info, **_weights_left(trainee, first)}))
     return ended
 
 

@@ -4,7 +4,7 @@ They are the plain loop's state_dict, read again as plain tensors (torch.load wi
 trained alone or in a stack. Who has ordered them decides whether they are kept (hpo/ledger/kept.py).
 
 They are those of the step that has the trial's value: of the last one, or of the best, which is held in memory from
-there to the trial's end.
+there to the trial's end. Weights of another step than that are never left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo.events import WEIGHTS_DIGEST, WeightsOrder
+from hpo.events import WEIGHTS_DIGEST, BestStep, Reported, WeightsOrder
 from hpo.files import digest_of
 from hpo.lazy import lazy_import
 from hpo.training.checkpoint import differences, identity, write_tensors
@@ -28,6 +28,9 @@ else:
 
 
 _OWN = ("seed", "params", "epochs", "rows")  # what weights have in common with their trial, wherever it trained
+_NOT_HELD = (
+    "were not held before it went on from a checkpoint, since fewer models were kept then (hpo model trains it again)"
+)
 
 
 def hold_best(run: Run, settle: Callable[[Run], None]) -> None:
@@ -44,9 +47,17 @@ def hold_best(run: Run, settle: Callable[[Run], None]) -> None:
         return
     if order is not None and is_below(order, value):
         return
+    if best_report(run, wanted) is not report:
+        return  # an earlier epoch is the best: it was below the bar that stood before a pause, so it was not held
     settle(run)
     weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
     run.best = BestEpoch(report.step, value, run.threshold.probability, weights)
+
+
+def best_report(run: Run, wanted: BestStep) -> Reported | None:
+    """Return the report of a run's best step so far, the first of equal ones; None if none has the metric."""
+    having = [report for report in run.reports if wanted.metric in report.metrics]
+    return max(having, key=lambda report: wanted.sign * report.metrics[wanted.metric], default=None)
 
 
 def is_below(order: WeightsOrder, value: float) -> bool:
@@ -59,14 +70,19 @@ def leave_weights(run: Run) -> dict[str, Any]:
 
     Returns what the trial's end says of them.
 
-    A full disk does not end the trial: the user is told.
+    A full disk does not end the trial: the user is told. Likewise where the best epoch was not held, since the bar was
+    higher when the trial was begun.
     """
-    order, last = run.trial.weights, run.reports[-1].metrics if run.reports else {}
-    if order is None or order.metric not in last:
+    order, wanted = run.trial.weights, run.trial.best_step
+    counted = run.reports[-1] if run.reports else None
+    if wanted is not None:
+        counted = best_report(run, wanted)
+    if order is None or counted is None or order.metric not in counted.metrics:
         return {}
-    counted = last[order.metric] if run.best is None else run.best.value
-    if is_below(order, counted):
+    if is_below(order, counted.metrics[order.metric]):
         return {}
+    if wanted is not None and (run.best is None or run.best.epoch != counted.step):
+        return {"notes": {"weights": f"the weights of its best epoch, {counted.step}, {_NOT_HELD}"}}
     run.take_best()
     file = Path(order.file)
     kept = {

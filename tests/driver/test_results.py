@@ -162,7 +162,8 @@ DIPS = {1: {"score": 0.25}, 2: {"score": 0.75}, 3: {"score": 0.75, "loss": 1.0},
 def test_the_best_report_is_the_value(goal: Any, value: float | None, expected: tuple[float, int | None]) -> None:
     sweep = dataclasses.replace(SWEEP, metric=Target("score", goal, at="best"))
     record = TrialRecord(0, {}, 0, steps=DIPS)
-    assert judge(Finished(0, value), record, sweep, Circumstances()) == Outcome("complete", *expected)
+    lost = value if expected[1] is not None else None  # which the study has besides
+    assert judge(Finished(0, value), record, sweep, Circumstances()) == Outcome("complete", *expected, returned=lost)
     if value is None:
         assert judge(Stopped(0), record, sweep, Circumstances()) == Outcome("pruned", *expected)
         assert judge(Diverged(0, 6), record, sweep, Circumstances()) == Outcome("pruned", diverged=6)

@@ -147,6 +147,10 @@ def test_whatever_the_rule_the_best_is_never_worse_than_a_stopped_trial(tmp_path
         assert len(values) == 10 and said["best"]["value"] == max(values)
         best = best_of(read_study(place.home, at))
         assert (best.number, best.state) == (said["best"]["number"], "pruned")
+        again = place.run("best", at, "--format", "yaml").stdout
+        assert "here it trains to its end" in again and ("# Its value is its last one, another." in again) is (
+            at == "last"
+        )
         parent, _ = place.runs(at)
         assert parent.data.metrics["hpo/best_trial"] == best.number
         assert parent.data.metrics["hpo/best_so_far_score"] == best.value

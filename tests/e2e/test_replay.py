@@ -13,6 +13,7 @@ from e2e.support import Place, environment
 from hpo.ledger.study.records import record_of
 from hpo.review.rerun import rerun_file
 from hpo.review.studies import best_of, read_study
+from hpo.training.vocabulary.schedules import SCHEDULES
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +72,10 @@ def test_the_same_bits(place: Place) -> None:
         name = f"small-trial-{record.number}"
         got = numbers(place, name, 0)
         if record.state == "pruned":  # the re-run has no stopping rule
+            as_long = SCHEDULES[record.params.get("schedule", "constant")].by_length is False
+            assert (len(next(iter(got.values()))) == len(record.steps)) is as_long
+            assert (place.trials(name)[0].value == record.value) >= as_long
+            assert ("it trains so many here" in text) is as_long is not ("depends on the number of epochs" in text)
             got = {metric: values[: len(record.steps)] for metric, values in got.items()}
         else:
             assert place.trials(name)[0].user_attrs["info"]["cohort"] == record.info["cohort"]  # the others left, too

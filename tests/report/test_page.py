@@ -178,6 +178,10 @@ def test_what_the_best_have_in_common(tmp_path: Path) -> None:
     assert body is not None and body.lead == "What the 10 best trials have in common: a good (10 of 10)."
 
 
+def stopped(value: float) -> Trial:
+    return Trial({"x": value}, Outcome("pruned", value=value), {"score": [0.0, value / 2, value]})
+
+
 RUNNING = Trial({"x": 0.5}, None, {"score": [0.1, 0.2]})
 FAILED = Trial({"x": 0.5}, Outcome("failed", error="RuntimeError: <no> luck"), {})
 
@@ -187,13 +191,16 @@ FAILED = Trial({"x": 0.5}, Outcome("failed", error="RuntimeError: <no> luck"), {
     [
         ([], "The study has no trial yet."),
         ([complete(0.25, x=0.5)], "Trial 0 is the best of 1 complete trial: score 0.25."),
-        ([FAILED] * 3, "No trial is complete yet: the study has 3 failed trials."),
+        ([FAILED] * 3, "No trial has a value yet: the study has 3 failed trials."),
         ([RUNNING] * 2, "the study has 2 interrupted trials."),
         ([Trial({"x": 0.5}, Outcome("pruned", diverged=1), {"score": [0.5]})], "the study has 1 pruned trial."),
         ([complete(0.25, x=0.5), complete(0.25, x=0.5)], "Trial 0 is the best of 2 complete trials: score 0.25."),
         ([complete(1e300, x=0.5), complete(-1e300, x=0.25), FAILED], "Trial 0 is the best of 2"),
+        ([stopped(0.25)], "Trial 0 is the best of 1 stopped trial: score 0.25."),
+        ([stopped(n / 30) for n in range(30)], "Trial 29 is the best of 30 stopped trials: score 0.966667."),
+        ([stopped(0.5), complete(0.25, x=0.5)], "Trial 0 is the best of 2 complete or stopped trials: score 0.5."),
     ],
-    ids=["none", "one", "failed", "interrupted", "diverged", "equal", "huge"],
+    ids=["none", "one", "failed", "interrupted", "diverged", "equal", "huge", "stopped", "many stopped", "mixed"],
 )
 def test_studies_of_every_kind(tmp_path: Path, trials: list[Trial], said: str) -> None:
     found = facts_of(tmp_path, trials, {"x": {"min": 0.0, "max": 1.0}, "y": {"value": 1}}, metric="score")

@@ -46,7 +46,7 @@ def test_of_a_sweep_that_failed_there_is_one_too(tmp_path: Path) -> None:
             trials=4, workers=0, report=True, progress=False, home=Place(tmp_path).home.path,
         )  # fmt: skip
     page = (failed.value.result.path / "reports" / "no_luck.html").read_text()
-    assert "No trial is complete yet: the study has 3 failed trials." in page and "ValueError: no luck with #" in page
+    assert "No trial has a value yet: the study has 3 failed trials." in page and "ValueError: no luck with #" in page
 
 
 def square(trial: hpo.Trial) -> float:

@@ -37,10 +37,14 @@ def complete(value: float, **params: Any) -> Trial:
 
 
 def sweep_of(
-    folder: Path, parameters: dict[str, Any], metric: str = "score", goal: str = "maximize", **keys: Any
+    folder: Path, parameters: dict[str, Any], metric: str = "score", goal: str = "maximize", at: str = "", **keys: Any
 ) -> Sweep:
     path = folder / f"{keys.get('name', 'small')}.yaml"
-    given = {"objective": "thing", "metric": {"name": metric, "goal": goal}, "budget": {"trials": 5}}
+    given = {
+        "objective": "thing",
+        "metric": {"name": metric, "goal": goal} | ({"at": at} if at else {}),
+        "budget": {"trials": 5},
+    }
     path.write_text(dump_source(given | {"parameters": parameters} | keys))
     return load_sweep(path, lambda named: Inspection(None), ())
 

@@ -79,7 +79,7 @@ def test_what_is_not_known_is_said(tmp_path: Path, metric: str, rows: int | None
 
 def test_a_single_trial_and_a_pair(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
-    assert found(tmp_path, [trial(0.8)]).words.startswith("no other trial is complete: one standard error of")
+    assert found(tmp_path, [trial(0.8)]).words.startswith("no other trial has a value: one standard error of")
     pair = found(tmp_path / "two", [trial(0.8), trial(0.5, 1)])
     assert pair.words.startswith("the only other complete trial is not within the noise of it: ")
 

@@ -137,7 +137,7 @@ def test_a_study_s_note_says_how_it_stands_and_how_to_go_on(home: Home, applicat
     assert "Best: **score 0.9** in trial 1 (x=0.9)" in note
     assert "not confirmed" in note and "hpo confirm mixed" in note
     assert "objective: thing" in note.partition("```yaml\n")[2]
-    assert "No trial is complete yet." in detail(application, storage, "failures")["note"]["body"]
+    assert "No trial has a value yet." in detail(application, storage, "failures")["note"]["body"]
     assert "No trial has begun." in detail(application, storage, "empty")["note"]["body"]
 
 

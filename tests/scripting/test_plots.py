@@ -96,6 +96,18 @@ def test_the_history_has_complete_trials_under_their_numbers_and_goes_up(result:
     assert list(best.get_ydata())[-1] == 0.875
 
 
+def test_the_history_has_stopped_trials_that_may_be_the_best(tmp_path: Path) -> None:
+    """And is drawn where all were stopped. One that diverged has no value, and is not drawn."""
+    values = [0.25, 0.75, 0.5]
+    stopped = [Trial(PRUNED.params, Outcome("pruned", value=value), {"score": [9.0, value]}) for value in values]
+    gone = Trial(PRUNED.params, Outcome("pruned", diverged=2), {"score": [8.0]})
+    recorded(Home(tmp_path / "home"), sweep_of(tmp_path, SPACE), [gone, *stopped])
+    (axes,) = hpo.load("small", tmp_path / "home").plot_history(backend="matplotlib").axes
+    points = axes.collections[0].get_offsets().tolist()
+    assert points == [[number, value] for number, value in enumerate(values, start=1)]
+    assert list(axes.lines[0].get_ydata())[1:] == [0.25, 0.75, 0.75]
+
+
 def test_the_direction_is_the_sweeps(tmp_path: Path) -> None:
     trials = [complete(0.5, 0.01, [8], 1), complete(0.25, 0.1, [8], 2), complete(0.75, 0.2, [8], 3)]
     home = recorded(Home(tmp_path / "home"), sweep_of(tmp_path, SPACE, goal="minimize"), trials)
@@ -146,7 +158,7 @@ def test_what_can_not_be_drawn(tmp_path: Path, result: hpo.Result, monkeypatch: 
     none = recorded(Home(tmp_path / "none"), sweep_of(tmp_path, SPACE), [])
     single, empty = hpo.load("small", one.path), hpo.load("small", none.path)
     for plot, said in (
-        (empty.plot_history, "needs a complete trial, but the study 'small' has 0"),
+        (empty.plot_history, "the study 'small' has no trial with a value yet"),
         (empty.plot_slices, "needs a complete trial"),
         (empty.plot_curves, "no trial of study 'small' has reported 'score' at any step"),
         (empty.plot_timeline, "has no trial yet"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -20,7 +21,10 @@ from hpo.spec.conditions import clause_holds
 from hpo.spec.methods import ALIASES, METHODS, STARTUP_TRIALS, MethodName
 from hpo.spec.schema import json_schema
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
+from hpo.spec.sweep import Traits
 from hpo.stopping.asha import AshaKeys
+from hpo.stopping.base import StoppingKeys
+from hpo.stopping.patience import PatienceKeys
 from hpo.stopping.percentile import MedianKeys
 
 from .support import history_of, play, space_of, started, sweep_of, typed
@@ -202,6 +206,42 @@ def test_baselines_are_never_pruned(goal: str) -> None:
         decisions[len(baselines)] = searcher.report(proposals[0].key, 1, bad, decide=True)
     assert decisions == {0: Decision.STOP, 1: Decision.CONTINUE}
     assert sweep.metric.goal == goal
+
+
+@pytest.mark.parametrize(("step", "decision"), [(3, Decision.STOP), (4, Decision.CONTINUE)])
+def test_at_its_last_epoch_no_trial_is_stopped(step: int, decision: Decision) -> None:
+    """It is complete then. A function counts steps as it likes: what its last one is, only it knows."""
+    for each_epoch, expected in ((True, decision), (False, Decision.STOP)):
+        sweep = sweep_of(SMALL, rule=PatienceKeys(type="patience", patience=step - 1), epochs=4)
+        searcher = Searcher(dataclasses.replace(sweep, traits=Traits(reports_each_epoch=each_epoch)))
+        key = started(searcher, 0).key
+        decisions = [searcher.report(key, number, 0.5, decide=True) for number in range(1, step + 1)]
+        assert decisions == [Decision.CONTINUE] * (step - 1) + [expected]
+
+
+@pytest.mark.parametrize("method", ["tpe", "gp", "nsga2", "cmaes"])
+@pytest.mark.parametrize("rule", [PatienceKeys(type="patience", patience=2), AshaKeys(type="asha", min_iter=2)])
+def test_what_patience_alone_stopped_is_complete_to_the_sampler(method: str, rule: StoppingKeys) -> None:
+    """With its value, live and after a resume; not what a rule between trials stopped, a limit cut off, or diverged."""
+    space = space_of(*SMALL.parameters[:1])
+    sweep = sweep_of(space, method, rule=rule)
+    whole = rule.type == "patience"
+    searcher = Searcher(sweep)
+    for number, by_rule in enumerate((True, False)):
+        key = started(searcher, number).key
+        for step, value in enumerate((0.9, 0.5), start=1):
+            searcher.report(key, step, value)
+        searcher.finish(key, TrialState.PRUNED, 0.9, by_rule)
+    record = []
+    for value, attributes in ((0.9, {}), (None, {"diverged": 2}), (0.9, {"stopped_by": "budget.seconds"})):
+        (trial,) = history_of(space, [{"x": 0.25}])
+        trial.state, trial.value, trial.user_attrs = TrialState.PRUNED, 0.9, {"outcome": {"value": value}, **attributes}
+        trial.intermediate_values = {1: 0.9, 2: 0.5}
+        record.append(trial)
+    for known in (searcher, Searcher(sweep, record)):
+        trials = known._copy._study.get_trials(deepcopy=False)
+        assert [trial.value for trial in trials if trial.state == TrialState.COMPLETE] == [0.9] * whole
+    assert record[0].state == TrialState.PRUNED  # the record itself is not written to
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

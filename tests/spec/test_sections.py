@@ -330,6 +330,8 @@ def test_rungs(rule: AshaKeys | HyperbandKeys, epochs: int, expected: list[int])
         ("{type: asha, min_iter: 4}", False),
         ("{type: hyperband, max_iter: 27, s: 1}", True),
         ("{type: hyperband, max_iter: 27, s: 2}", False),
+        ("{type: patience, patience: 4}", True),  # at report 5 a trial is complete
+        ("{type: patience, patience: 3}", False),
     ],
 )
 def test_a_rule_that_never_stops_a_trial_is_noted(load: Load, rule: str, told: bool) -> None:
@@ -337,6 +339,7 @@ def test_a_rule_that_never_stops_a_trial_is_noted(load: Load, rule: str, told: b
         METRIC + f"early_terminate: {rule}\nbudget: {{trials: 3, epochs: 5}}\nparameters: {{batch_size: {{value: 1}}}}"
     )
     assert any("never stops a trial" in note for note in load(text, contract=TOY).notes) is told
+    assert not any("never stops a trial" in note for note in load(text).notes)  # a function counts steps as it likes
 
 
 @pytest.mark.parametrize(

@@ -136,9 +136,48 @@ def test_a_checkpoint_without_the_best_epoch_is_no_use_to_who_wants_it(tmp_path:
     assert wavering(tmp_path, 1, str(path)).completed == 0
 
 
+def test_who_is_told_to_stop_after_the_last_epoch_has_finished(tmp_path: Path) -> None:
+    run = run_of(tmp_path, 0)
+    training = train_run(run)
+    event = next(training)
+    while isinstance(event, Reported):
+        event = training.send(Decision.STOP if event.step == 2 else Decision.CONTINUE)
+    assert isinstance(event, Finished) and WEIGHTS_DIGEST in event.info
+
+
 def test_a_best_epoch_below_the_bar_is_not_held(tmp_path: Path) -> None:
     run = wavering(tmp_path, 0, bar=2.0)
     assert WEIGHTS_DIGEST not in ends(run).info and run.best is None and not (tmp_path / "0.left").exists()
+
+
+@pytest.mark.parametrize("bars", [(2.0, None), (2.0, 0.0), (0.0, 2.0, None)])
+def test_where_the_bar_falls_in_a_pause_no_other_epoch_is_left_for_the_best(
+    tmp_path: Path, bars: tuple[float | None, ...]
+) -> None:
+    """A best epoch that nobody wanted is gone. One that comes after the pause, or was held before it, is left."""
+    whole, path = wavering(tmp_path, 1), tmp_path / "checkpoints" / "1.pt"
+    ends(whole)
+    expected, best = weights_left(tmp_path, 1), best_of(whole).step
+    assert 1 < best < 7
+    left = set()
+    for paused in range(1, 7):
+        for file in (path, tmp_path / "1.left"):
+            file.unlink(missing_ok=True)
+        for place, bar in enumerate(bars[:-1]):
+            training = train_run(wavering(tmp_path, 1, str(path), bar), keeper=Keeper(0))
+            while next(training).step <= paused + place:  # type: ignore[union-attr]
+                pass
+            training.close()
+        run = wavering(tmp_path, 1, str(path), bars[-1])
+        info = ends(run).info
+        assert (WEIGHTS_DIGEST in info) is (tmp_path / "1.left").exists()
+        if WEIGHTS_DIGEST in info:
+            left.add(paused)
+            assert all(torch.equal(tensor, expected[name]) for name, tensor in weights_left(tmp_path, 1).items())
+        else:
+            assert f"its best epoch, {best}, were not held" in info["notes"]["weights"]
+    unheld = {best - 1} if bars[0] == 0.0 else set(range(best, 7))  # it came while the bar was too high
+    assert left == set(range(1, 7)) - unheld
 
 
 def weights_left(folder: Path, number: int) -> dict[str, Tensor]:

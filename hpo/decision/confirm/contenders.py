@@ -44,7 +44,7 @@ def _baseline(study: RecordedStudy, against: int | None, contract: Contract | No
     if against is not None:
         trials = {record.number: record for record in study.ranking}
         if against not in trials:
-            raise UserError(f"--against {against}: the study {study.name!r} has no complete trial {against}")
+            raise UserError(f"--against {against}: the study {study.name!r} has no trial {against} with a value")
         return Contender(f"trial {against}, the baseline", against, without_seed(trials[against].params), True)
     if study.sweep.baselines:
         return _named("baseline", without_seed(study.sweep.baselines[0]), study)

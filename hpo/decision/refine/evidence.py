@@ -115,8 +115,10 @@ def gather(study: RecordedStudy) -> TrialEvidence:
     complete = [record for record in study.complete if record.number in counted and record.value is not None]
     first = study.ranking[:1]  # it may have been stopped early
     values = {r.number: r.value for r in (*complete, *first) if r.value is not None and r.number in counted}
-    values |= _of_late_ones(study, [counted[number] for number in sorted(counted)], values.keys())
-    if len(counted) < FEWEST_TRIALS or len(values) < FEWEST_GOOD or not complete:
+    values |= _of_late_ones(
+        study, [counted[number] for number in sorted(counted)], values.keys() if complete else counted
+    )
+    if len(counted) < FEWEST_TRIALS or len(values) < FEWEST_GOOD:
         raise UserError(_too_few(study, len(counted), len(values)))
     most = min(max(FEWEST_GOOD, math.ceil(SHARE * len(counted))), len(counted) // 2, len(values))
     ranked = sorted(values, key=lambda number: (-values[number] if goal == "maximize" else values[number], number))
@@ -145,7 +147,8 @@ def gather(study: RecordedStudy) -> TrialEvidence:
 
 
 def _of_late_ones(study: RecordedStudy, counted: Sequence[TrialRecord], complete: Collection[int]) -> dict[int, float]:
-    """Return the values of trials that were stopped late: after half of the steps of the longest complete one."""
+    """Return the values of trials that were stopped late: after half of the steps of the longest complete one, or of
+    the longest of all where none is complete (`complete` then has all of them)."""
     trials, metric = {trial.number: trial for trial in study.trials}, study.sweep.metric.name
     longest = max((max(reported(trials[number])[0], default=0) for number in complete), default=0)
     found = {}

@@ -257,22 +257,24 @@ def _end_tags(record: TrialRecord) -> dict[str, str]:
 def _summary(sweep: SweepRecord, record: TrialRecord) -> dict[str, float]:
     """Return what to sort the runs table by: the trial's value (not of trials that can't be the best), its step where
     the best one counts, the best and the last value of the sweep's metric over the epochs, the duration, and how many
-    diagnoses it has."""
+    diagnoses it has. What an objective returned is the last one; where the best one counts, it may be that, too."""
     name = sweep.metric
-    series = record.series(name)
+    returned = record.value if record.best_step is None else record.outcome.returned
+    counted = series = record.series(name)
+    if returned is not None:
+        series = [*series, returned]
+    if sweep.config.get("metric", {}).get("at") == "best" or not counted:
+        counted = series
     summary = {"duration_seconds": record.seconds}
     if record.diagnoses is not None:
         summary["diagnoses"] = len(record.diagnoses)
     if series:
-        summary[f"best_{name}"] = max(series) if sweep.goal == "maximize" else min(series)
+        summary[f"best_{name}"] = max(counted) if sweep.goal == "maximize" else min(counted)
         summary[f"last_{name}"] = series[-1]
     if record.value is not None:
         summary["value"] = record.value
-        if record.best_step is None:  # it is the last
-            summary[f"last_{name}"] = record.value
-        else:
+        if record.best_step is not None:
             summary["best_step"] = record.best_step
-        summary.setdefault(f"best_{name}", record.value)
     return {key: float(value) for key, value in summary.items() if math.isfinite(value)}
 
 

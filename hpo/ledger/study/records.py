@@ -55,6 +55,7 @@ class Outcome:
     state: State = "running"
     value: float | None = None  # by the sweep's rule (hpo.spec.sweep.Target); None: the trial can't be the best
     best_step: int | None = None  # that which has the value, where the best one counts; None: what it returned has it
+    returned: float | None = None  # by the objective, behind its reports, where one of these has the value
     error: str = ""
     traceback: str = ""
     failure: str = ""  # the kind of a failure (hpo.events.FailureKind)
@@ -221,6 +222,7 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
         "failure": record.failure,
         "diverged": record.diverged,
         "best_step": record.best_step,
+        "returned": record.outcome.returned,
         "stopped_by": record.stopped_by,
         "interrupted": record.interrupted or None,
         "attempts": record.attempts if record.attempts > 1 else None,
@@ -331,6 +333,7 @@ def record_of(trial: FrozenTrial, history: bool = True) -> TrialRecord:
             state=noted_end["state"],
             value=noted_end["value"],
             best_step=attributes.get("best_step"),
+            returned=attributes.get("returned"),
             error=attributes.get("error", ""),
             traceback=attributes.get("traceback", ""),
             failure=attributes.get("failure", ""),

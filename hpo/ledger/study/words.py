@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from hpo.ledger.study.records import INTERRUPTED, TrialRecord
+from collections.abc import Iterable
+
+from hpo.ledger.study.records import INTERRUPTED, State, TrialRecord
 
 
 def state_of(record: TrialRecord) -> str:
     """Return a trial's state as people are told it: as it is recorded, or `interrupted`."""
     return "interrupted" if record.interrupted else record.state
+
+
+def kind_of(states: Iterable[State]) -> str:
+    """Return in words what trials are that have a value, by their states: `complete`, `stopped`, or both."""
+    found = set(states)
+    return "complete or stopped" if len(found) > 1 else "stopped" if found == {"pruned"} else "complete"
 
 
 def reason_of(record: TrialRecord, last_step: int | None) -> str:

@@ -26,7 +26,7 @@ def isolation(
 ) -> Figure:
     """Draw for each parameter the trials' values, and the best in each part of its range or of each choice.
 
-    trials: (parameters, value) of complete ones, the best first.
+    trials: (parameters, value) of those that have a value, at least one, the best first.
     """
     rows = -(-len(parameters) // _COLUMNS)
     figure, panels = new_figure(0.3 + 2.1 * rows, rows, _COLUMNS, sharey=True)

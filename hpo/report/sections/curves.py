@@ -53,7 +53,7 @@ def thinned(items: Sequence[T], most: int) -> list[T]:
 def _lead(facts: StudyFacts, stopped: Sequence[Curve]) -> str:
     longest = facts.full_length
     if not stopped:
-        if longest is None:
+        if longest is None:  # nor was any stopped
             return "No complete trial has reported its steps."
         return f"No trial was stopped early: complete ones trained up to {counted(longest, 'step')}."
     after = statistics.median(steps[-1] for steps, _ in stopped)

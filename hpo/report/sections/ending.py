@@ -46,9 +46,10 @@ def tell(facts: StudyFacts) -> SectionBody | None:
             f"Not known: it takes {_FEWEST} reports of {facts.metric} in the last third of a trial's steps to tell."
         )
     improving = [part for part in found if part.improving]
-    who = f"{len(improving)} of the {len(found)} best trials" if len(found) > 1 else "the best trial"
+    kind = "best complete trial" if facts.kind != "complete" else "best trial"
+    who = f"{len(improving)} of the {len(found)} {kind}s" if len(found) > 1 else f"the {kind}"
     if not improving:
-        lead = f"No: none of the {counted(len(found), 'best trial')} improves over its last third of steps."
+        lead = f"No: none of the {counted(len(found), kind)} improves over its last third of steps."
     else:
         gains = sorted(part.gain for part in improving)
         verb = "is" if len(improving) == 1 else "are"

@@ -28,8 +28,7 @@ def tell(facts: StudyFacts) -> SectionBody:
         blocks.append(f"The study was interrupted, with {counted(count, 'trial')} to be run again{how}")
     if best is None:
         return SectionBody(_without_best(facts), blocks)
-    kind = "complete or stopped trial" if len(facts.ranking) > len(facts.complete) else "complete trial"
-    lead = f"Trial {best.number} is the best of {counted(len(facts.ranking), kind)}:"
+    lead = f"Trial {best.number} is the best of {counted(len(facts.ranking), f'{facts.kind} trial')}:"
     lead += f" {facts.metric} {show(best.value)}"
     lead += f" at its best step, {best.best_step}." if best.best_step is not None else "."
     if best.state == "pruned":
@@ -56,7 +55,7 @@ def _without_best(facts: StudyFacts) -> str:
         return "The study has no trial yet."
     kinds = {"pruned": "pruned", "failed": "failed", "interrupted": "interrupted", "running": "running"}
     parts = [counted(count, f"{word} trial") for kind, word in kinds.items() if (count := len(facts.having(kind)))]
-    return f"No trial is complete yet: the study has {', '.join(parts)}."
+    return f"No trial has a value yet: the study has {', '.join(parts)}."
 
 
 def _tiles(facts: StudyFacts) -> list[tuple[str, str, str]]:
@@ -65,7 +64,7 @@ def _tiles(facts: StudyFacts) -> list[tuple[str, str, str]]:
     if best is not None:
         tiles.append((f"best {facts.metric}", show(best.value), f"trial {best.number}, {best.state}"))
     else:
-        tiles.append((f"best {facts.metric}", "none", "no trial is complete"))
+        tiles.append((f"best {facts.metric}", "none", "no trial has a value"))
     if base is not None and best is not None and base.value is not None and best.value is not None:
         told = f"trial {base.number}; the best differs by {best.value - base.value:+.4g}"
         tiles.append(("baseline", show(base.value), told if base.number != best.number else "it is the best itself"))

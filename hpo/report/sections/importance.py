@@ -15,7 +15,7 @@ _MUCH = 0.5
 
 def tell(facts: StudyFacts) -> SectionBody | None:
     """Say which parameters matter, by PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) as Optuna has it."""
-    if not facts.complete:
+    if not facts.ranking:
         return None
     if facts.evidence is None:
         return SectionBody(f"Not known yet: {facts.no_evidence}.")

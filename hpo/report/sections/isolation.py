@@ -16,11 +16,11 @@ def tell(facts: StudyFacts) -> SectionBody | None:
     if facts.best is None or not facts.axes:
         return None
     lead = _lead(facts)
-    trials = [(record.params, record.value or 0.0) for record in facts.complete]
+    trials = [(record.params, record.value or 0.0) for record in facts.ranking]
     figure = isolation(facts.axes[:MOST], trials, facts.metric, facts.sign)
     blocks: list[ReportBlock] = [
-        "Each complete trial is a point. A bar marks the best in a part of the range, or of a choice, whatever the "
-        "other parameters were; the star is the best trial that has it. Where bars are level, the parameter hardly "
+        f"Each {facts.kind} trial is a point. A bar marks the best in a part of the range, or of a choice, whatever "
+        "the other parameters were; the star is the best trial that has it. Where bars are level, the parameter hardly "
         "matters by itself.",
         ReportPlot("isolation", figure, lead),
     ]

@@ -22,17 +22,17 @@ _NARROW = 1 / 3  # of a range
 
 def tell(facts: StudyFacts) -> SectionBody | None:
     """Say what the best trials have in common."""
-    if len(facts.complete) < 2 or not facts.axes:
+    if len(facts.ranking) < 2 or not facts.axes:
         return None
-    top = facts.complete[:_TOP]
-    common = [text for axis in facts.axes[:_AXES] for text in _in_common(axis, top, facts.complete)]
+    top = facts.ranking[:_TOP]
+    common = [text for axis in facts.axes[:_AXES] for text in _in_common(axis, top, facts.ranking)]
     who = f"the {len(top)} best trials"
     lead = (
         f"What {who} have in common: {enumerated(common)}." if common else f"{who.capitalize()} have little in common."
     )
-    if len(facts.complete) <= _TOP:
-        lead = f"There are {len(top)} complete trials: too few to tell good combinations from chance."
-    trials = [(record.params, record.value or 0.0) for record in facts.complete]
+    if len(facts.ranking) <= _TOP:
+        lead = f"There are {len(top)} {facts.kind} trials: too few to tell good combinations from chance."
+    trials = [(record.params, record.value or 0.0) for record in facts.ranking]
     drawn = trials[:_BEST]
     if rest := trials[_BEST:]:
         drawn = drawn + rest[:: -(-len(rest) // _OTHERS)]

@@ -160,7 +160,7 @@ def _remarks(
     states = {course.state for course in courses}
     if "stopped" in states:
         found.append(
-            "stopped trials are compared by what both had at the same epoch; they are in no best, median or quartile"
+            "stopped trials are compared by what both had at the same epoch; they are in no median or quartile"
         )
     if "diverged" in states:
         found.append("a trial that diverged is worse than any that did not")
@@ -174,6 +174,10 @@ def _remarks(
             f"with better values of the rest. These trials are no random sample{within}. A grid or a random search "
             "says more"
         )
+    rules = {study.name: _rule(study) for study in studies}
+    if len(set(rules.values())) > 1:
+        told = "; ".join(f"in {name} {rule}" for name, rule in rules.items())
+        found.append(f"the studies' values are not of one rule, so a difference may be the rule's: {told}")
     seeds = {course.seed for course in courses}
     if len(seeds) == 1 and len(courses) > 1:
         found.append("all trials have the same seed: with another one, small differences may come out otherwise")
@@ -182,6 +186,12 @@ def _remarks(
     if len({identity_of(_setting(study)) for study in studies}) > 1:
         found.append("the studies differ in objective, data or epochs: their values may not mean the same")
     return found
+
+
+def _rule(study: RecordedStudy) -> str:
+    metric = study.sweep.metric
+    what = f"a trial's value is that of its {metric.at} step (metric.at)"
+    return what if metric.stopped_count else f"{what}, and one that was stopped has none"
 
 
 def _setting(study: RecordedStudy) -> Mapping[str, Any]:

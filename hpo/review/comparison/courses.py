@@ -37,6 +37,7 @@ class TrialCourse:
     seed: int
     state: Ended
     value: float | None  # of a complete one
+    ranks_by: float | None  # its value by the sweep's rule, complete or stopped; None: it can't be the best
     seconds: float
     steps: Sequence[int]
     values: Sequence[float]  # by step
@@ -77,6 +78,7 @@ def _course(trial: FrozenTrial, study: RecordedStudy, place: int, part: int) -> 
         seed=record.seed,
         state=_ended(record.state, record.diverged is not None),
         value=record.value if record.state == "complete" else None,
+        ranks_by=record.value if record.ranks else None,
         seconds=record.seconds,
         steps=[steps[index] for index in there],
         values=[float(column[index] or 0.0) for index in there],

@@ -19,7 +19,8 @@ def choice_of(group: TrialGroup, sign: float, target: float | None, studies: Seq
     states = [course.state for course in group.courses]
     complete = [course for course in group.courses if course.value is not None]
     values = [course.value for course in complete if course.value is not None]
-    best = max(complete, key=lambda course: (sign * (course.value or 0.0), -course.number), default=None)
+    ranking = [course for course in group.courses if course.ranks_by is not None]
+    best = max(ranking, key=lambda course: (sign * (course.ranks_by or 0.0), -course.number), default=None)
     ends: tuple[Ended, ...] = ("complete", "stopped", "diverged", "failed", "running")
     trials = TrialCounts(*(states.count(end) for end in ends))
     return ComparedChoice(
@@ -27,7 +28,7 @@ def choice_of(group: TrialGroup, sign: float, target: float | None, studies: Seq
         value=group.value,
         trials=trials,
         lost=wilson(trials.diverged + trials.failed, trials.ended) if trials.ended else (None, None),
-        best=best.value if best else None,
+        best=best.ranks_by if best else None,
         best_trial=best.number if best else None,
         best_study=studies[best.study] if best else None,
         median=statistics.median(values) if values else None,

@@ -63,12 +63,12 @@ class ComparedChoice:
     value: Any  # of a part of a range [lowest, highest] of the values that were tried
     trials: TrialCounts
     lost: Interval  # the 95 % interval of the share that diverges or fails
-    best: float | None  # of complete trials, as the next three
+    best: float | None  # of complete and stopped trials, by the sweep's rule
     best_trial: int | None
     best_study: str | None
-    median: float | None
+    median: float | None  # of complete trials, as the next two
     quartiles: tuple[float, float] | None
-    seconds: float | None  # the median of complete trials
+    seconds: float | None  # the median
     curve: SpreadCurve
     reached: Reached | None
 

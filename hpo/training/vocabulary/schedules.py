@@ -33,13 +33,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class ScheduleChoice:
-    """One schedule. changes: when the factor can change, so that a loop asks no oftener than it must."""
+    """One schedule. changes: when the factor can change, so that a loop asks no oftener than it must. by_length:
+    whether the factors depend on how many epochs a trial is to train."""
 
     name: str
     factor: Callable[[Progress, Mapping[str, Any]], float]
     takes: tuple[str, ...] = ()
     changes: Literal["never", "epoch", "step"] = "step"
     aliases: tuple[str, ...] = ()
+    by_length: bool = False
 
 
 def _cosine(start: float, end: float, share: float) -> float:
@@ -116,9 +118,10 @@ SCHEDULES = Registry(
         ScheduleChoice("step", step, ("step_size", "step_gamma"), changes="epoch"),
         ScheduleChoice("exponential", exponential, ("exponential_gamma",), changes="epoch"),
         ScheduleChoice(
-            "one_cycle", one_cycle, ("pct_start", "div_factor", "final_div_factor"), aliases=("onecycle",)
+            "one_cycle", one_cycle, ("pct_start", "div_factor", "final_div_factor"), aliases=("onecycle",),
+            by_length=True,
         ),
-        ScheduleChoice("cosine", cosine, ("eta_min_ratio",)),
+        ScheduleChoice("cosine", cosine, ("eta_min_ratio",), by_length=True),
         ScheduleChoice(
             "cosine_warm_restarts", cosine_warm_restarts, ("t_0", "t_mult", "eta_min_ratio"),
             aliases=("warm_restarts", "sgdr"),

@@ -348,7 +348,7 @@ def test_one_that_fails_is_out_and_a_baseline_that_fails_leaves_no_verdict(tmp_p
         (("smal",), "there is no study 'smal' in {home}/studies.journal (did you mean 'small'?)"),
         (("small.confirm",), "'small.confirm' is itself a confirmation, of 'small': confirm that one"),
         (("small", "--seeds", "1"), "1 is not in the range"),
-        (("small", "--against", "99"), "--against 99: the study 'small' has no complete trial 99"),
+        (("small", "--against", "99"), "--against 99: the study 'small' has no trial 99 with a value"),
         (("small", "--top", "1", "--workers", "many"), "engine.workers: must be"),
         (("small", "--top", "1", "--engine", "cloud"), "engine.type: unknown type 'cloud'"),
     ],

@@ -68,10 +68,10 @@ def test_without_baselines_the_objectives_defaults(tmp_path: Path) -> None:
 def test_what_can_not_be_confirmed_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to judge the winner against"):
         contenders_of(study_of(tmp_path, TRIALS), 1, None, None)
-    with pytest.raises(UserError, match="has no complete trial 4"):
+    with pytest.raises(UserError, match="has no trial 4 with a value"):
         contenders_of(read_study(Home(tmp_path / "home"), "small"), 1, 4, None)
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="has no complete trial yet"):
+    with pytest.raises(UserError, match="has no trial with a value yet"):
         contenders_of(study_of(tmp_path / "none", TRIALS[4:], baselines=[BASELINE]), 1, None, None)
 
 

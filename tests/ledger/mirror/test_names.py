@@ -10,10 +10,19 @@ from pathlib import Path
 import pytest
 from e2e.support import Place
 from mlflow import MlflowClient
+from optuna.trial import create_trial
 
 from hpo.ledger.mirror.book import MlflowBook
 from hpo.ledger.mirror.rows import ended_rows, keys_of, own_key
-from hpo.ledger.study.records import Outcome, SweepRecord, TrialRecord
+from hpo.ledger.study.records import (
+    Outcome,
+    SweepRecord,
+    TrialRecord,
+    end_attributes,
+    local_time,
+    optuna_state,
+    record_of,
+)
 
 METRIC = "auc@5"
 SWEEP = SweepRecord(
@@ -45,6 +54,36 @@ def test_names_that_are_allowed_stay_and_all_are_different() -> None:
     assert len(set(keys.values())) == len(names)
     assert not [key for key in keys.values() if key.startswith("hpo/")]
     assert keys_of(reversed(names)) == keys
+
+
+@pytest.mark.parametrize(
+    ("at", "outcome", "best", "last"),
+    [
+        ("best", Outcome("complete", value=1.0, best_step=0, returned=4.0), 1.0, 4.0),
+        ("best", Outcome("complete", value=0.5), 0.5, 0.5),  # what it returned
+        ("best", Outcome("complete", value=1.0, best_step=0), 1.0, 3.0),
+        ("last", Outcome("complete", value=0.5), 1.0, 0.5),
+        ("best", Outcome("pruned", value=1.0, best_step=0), 1.0, 3.0),
+    ],
+)
+def test_what_is_returned_is_one_more_report(at: str, outcome: Outcome, best: float, last: float) -> None:
+    """Of a trial that reported 1 and then 3, less being better."""
+    sweep = replace(SWEEP, config={**SWEEP.config, "metric": {"name": METRIC, "at": at}})
+    whole = record(steps={0: {METRIC: 1.0}, 3: {METRIC: 3.0}}, outcome=outcome)
+    again = record_of_study(whole)
+    rows = ended_rows(sweep, "p", again)
+    found = {point.key: point.value for point in rows.points}
+    assert (found[own_key(f"best_{METRIC}")], found[own_key(f"last_{METRIC}")]) == (best, last)
+    assert found["hpo/value"] == outcome.value
+
+
+def record_of_study(whole: TrialRecord) -> TrialRecord:
+    """Return a record as the study gives it back."""
+    attributes = end_attributes(whole)
+    moment = local_time(whole.started)
+    trial = create_trial(state=optuna_state(whole.state), value=whole.value, user_attrs=attributes)
+    trial.datetime_start = trial.datetime_complete = moment
+    return record_of(trial)
 
 
 def test_a_parameters_name_does_not_depend_on_which_others_are_active() -> None:

@@ -81,9 +81,21 @@ def test_stopped_trials_count_with_what_both_had_at_the_same_step(tmp_path: Path
     found = compare([study_of(tmp_path, [*better, *worse])], "kind")
     assert finding(found)[:3] == ("relu", "tanh", "better")
     relu, _, tanh = found.choices
-    assert (relu.trials.stopped, relu.best, tanh.best) == (8, None, 8.07)
+    assert (relu.trials.stopped, relu.best, relu.median) == (8, 10.07 * 2 / 4, None)
+    assert (relu.best_trial, tanh.best) == (7, 8.07)
     assert relu.curve.trials == (8, 8) and tanh.curve.trials == (8, 8, 8, 8)
     assert any("same epoch" in remark for remark in found.remarks)
+
+
+def test_studies_of_two_rules_are_told_apart(tmp_path: Path) -> None:
+    """A stopped winner is its choice's best, by the rule of its own study."""
+    trials = [curve(9.0, "relu", 0.1, steps=2), curve(3.0, "relu", 0.2)]
+    studies = [study_of(tmp_path, trials, at, at=at) for at in ("last", "best")]
+    found = compare(studies)
+    assert [(each.best, each.best_trial) for each in found.choices] == [(4.5, 0)] * 2
+    assert any("in last a trial's value is that of its last step" in remark for remark in found.remarks)
+    again = study_of(tmp_path, grid(1.0), "more")
+    assert not any("not of one rule" in remark for remark in compare([studies[0], again]).remarks)
 
 
 def test_diverged_failed_and_running_ones(tmp_path: Path) -> None:

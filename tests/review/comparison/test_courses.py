@@ -12,7 +12,7 @@ from hpo.review.comparison.courses import Ended, TrialCourse, advantages, ranked
 
 def course(state: Ended, values: Sequence[float], value: float | None = None, first: int = 1) -> TrialCourse:
     steps = range(first, first + len(values))
-    return TrialCourse(0, 0, 0, {}, 0, state, value, 1.0, list(steps), values, [float(step) for step in steps])
+    return TrialCourse(0, 0, 0, {}, 0, state, value, value, 1.0, list(steps), values, [float(step) for step in steps])
 
 
 EARLY = course("stopped", [5.0])
