@@ -47,6 +47,9 @@ else:
 __all__ = ["MAX_CATEGORIES", "check_csv", "load_csv"]
 
 
+_COINCIDENCE = 0.001  # of a table's rows, that may be alike by chance
+
+
 def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Splits:
     """Read a table, split it, and turn its columns into numbers.
 
@@ -190,13 +193,16 @@ def _shared(table: pd.DataFrame, y: NDArray[Any], parts: Sequence[NDArray[np.int
     unless most training rows repeat each other, too, as rows of a few categories do."""
     rows = pd.util.hash_pandas_object(table, index=False).to_numpy() ^ pd.util.hash_array(y)
     train = np.unique(rows[parts[0]])
-    told = []
+    told, shared = [], 0
     for name, part in (("validation", parts[1]), ("test", parts[2])):
         count = int(np.isin(rows[part], train).sum())
         told += [f"{count} of {len(part)} {name} rows"] if count else []
+        shared += count
     many = " and ".join(told)
     if not many:
         return []
+    if shared <= max(1, len(table) * _COINCIDENCE):
+        return [f"{many} is alike a training row" if shared == 1 else f"{many} are alike training rows"]
     if len(train) < len(parts[0]) / 2:
         return [f"{many} are alike training rows, of which only {len(train)} of {len(parts[0])} differ"]
     why = "what is measured on them tells little of new rows: drop duplicates"
