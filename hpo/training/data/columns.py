@@ -264,7 +264,8 @@ def to_numbers(column: pd.Series[Any], spelling: NumberSpelling | None = None) -
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
     if spelling is not None:
         plain = {
-            value: spelling.plain(value) if isinstance(value, str) else value for value in column.dropna().unique()
+            value: spelling.plain(value) if isinstance(value, str) else value
+            for value in column.dropna().unique().tolist()
         }
         column = column.astype(object).map(plain)  # read below: the same bits as of a file with decimal points
     # As objects: pandas 3 reads its own strings one at a time, three times as slowly.

@@ -220,13 +220,17 @@ class Spelled:
         plain = {name for name, column in present.items() if to_numbers(column).notna().all()}
         self.codes = {name for name in plain if name not in numeric and _leading_zeros(present[name])}
         self._seen = {
-            name: seen_numbers(present[name].unique(), rules, name in numeric) for name in present if name not in plain
+            name: seen_numbers(present[name].unique().tolist(), rules, name in numeric)
+            for name in present
+            if name not in plain
         }
         if self._is_to_look_at_all():
-            self._seen |= {name: seen_numbers(present[name].unique()[:_SAMPLE], rules) for name in plain - self.codes}
+            self._seen |= {
+                name: seen_numbers(present[name].unique()[:_SAMPLE].tolist(), rules) for name in plain - self.codes
+            }
         self._witness: dict[str, SeenNumbers] = {}
         if witness is not None and any(seen.fits for seen in self._seen.values()):
-            self._witness = {_WITNESS: seen_numbers(witness.dropna().unique(), rules)}
+            self._witness = {_WITNESS: seen_numbers(witness.dropna().unique().tolist(), rules)}
         found = self._found(self._seen)
         self.numbers: dict[str, NumberSpelling | None] = {}
         self._choices: dict[str, SpellingChoice] = {}
@@ -239,7 +243,7 @@ class Spelled:
                 elif choice is not None and choice.spelling.decimal == ".":
                     self._choices[name] = choice
                     choice = None
-                elif choice is not None and not seen_numbers(column.unique(), rules).fits:
+                elif choice is not None and not seen_numbers(column.unique().tolist(), rules).fits:
                     choice = None
                 if choice is None and (name in self.codes or (name in self._seen and not self._seen[name].fits)):
                     continue

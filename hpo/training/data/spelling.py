@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -37,6 +37,8 @@ _APOSTROPHES = "'\u2019"
 _GROUPED_BY = {".": (",", "'", " "), ",": (".", "'", " ")}  # by decimal mark
 _LETTERS = {",": ",", ".": ".", " ": _SPACES, "'": _APOSTROPHES}
 _LONGEST = 400  # characters; float32's largest number has 39 digits
+_DIGIT = re.compile("[0-9]")
+_ZEROS = str.maketrans("123456789", "000000000")
 _USUAL = re.compile(r"-?[0-9.,]*[0-9]")
 _WORD = re.compile(rf"[+{_MINUS}]?(?:inf|infinity|nan)", re.IGNORECASE)
 _SHAPE = re.compile(
@@ -71,6 +73,8 @@ class NumberSpelling:
 
     def plain(self, text: str) -> str | None:
         """Return a number as Python writes it, `-1234.5` for `-1.234,5`; None if `text` isn't spelled like this."""
+        if self.affix not in ("%", "‰") and len(text) <= _LONGEST and _signed(self.decimal, self.thousands)(text):
+            return self._with_a_point(text)  # to be quick: nearly all are so
         found = _apart(text)
         if found is None or not _agree(found.affix, self.affix):
             return None
@@ -78,10 +82,12 @@ class NumberSpelling:
             return found.sign
         if not _body(self.decimal, self.thousands).fullmatch(found.body):
             return None
-        digits = found.body
+        return found.sign + self._with_a_point(found.body)
+
+    def _with_a_point(self, body: str) -> str:
         for letter in _LETTERS.get(self.thousands, ""):
-            digits = digits.replace(letter, "")
-        return found.sign + digits.replace(self.decimal, ".")
+            body = body.replace(letter, "")
+        return body.replace(self.decimal, ".")
 
     def number(self, text: str) -> float | None:
         """Return the number, which need not be finite; None if `text` isn't spelled like this."""
@@ -150,6 +156,7 @@ class SeenNumbers:
         self._zeros = False  # whether one of them begins with 0
         self._shapes: set[tuple[int, ...]] = set()  # how grouped numbers are grouped
         self._bare = False  # whether there are others
+        self._known: set[tuple[str, bool]] = set()  # texts that were seen, but for which digits they have
         self._addresses = True  # whether all are as 192.168.1.1
 
     @property
@@ -172,6 +179,11 @@ class SeenNumbers:
 
     def see(self, text: str) -> bool:
         """Look at a value that is not missing. Return whether all so far are numbers in one spelling."""
+        first = _DIGIT.search(text)
+        alike = text.translate(_ZEROS), first is not None and first[0] == "0"
+        if alike in self._known and text.count(".") != 3:  # else it may be an address
+            return bool(self.pairs)
+        self._known.add(alike)
         found = _apart(text) if self.pairs else None
         if found is None or not self._same_affix(found.affix):
             self.pairs, self.misfit = [], self.misfit or text
@@ -313,6 +325,11 @@ def _body(decimal: str, thousands: str) -> re.Pattern[str]:
     if thousands == ",":
         whole = f"(?:{whole}|[1-9][0-9]?(?:,[0-9]{{2}})+,[0-9]{{3}})"
     return re.compile(f"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+@lru_cache(maxsize=32)
+def _signed(decimal: str, thousands: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(f"-?(?:{_body(decimal, thousands).pattern})").fullmatch
 
 
 def _agree(affix: str, wanted: str) -> bool:
