@@ -200,7 +200,8 @@ def _date_notes(table: pd.DataFrame, dates: Mapping[str, DateChoice], texts: Ite
     if doubts:
         said.append(f"warning: dates that may be read in two ways: {listed(doubts)}; say data.dayfirst")
     if strays:
-        said.append(f"warning: look like dates, but counted as text: {listed(strays)} (no one form fits all values, or they are seasons)")
+        why = "no one form fits all values, or they are seasons"
+        said.append(f"warning: look like dates, but counted as text: {listed(strays)} ({why})")
     return said
 
 

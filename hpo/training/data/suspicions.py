@@ -56,8 +56,7 @@ def suspicions(train: pd.DataFrame, y: NDArray[Any], kind: Kind, fitted: FittedC
         notes.append(
             f"warning: alone, this (nearly) gives the target {clip(fitted.target)!r}: {listed(copies)} ({remedy})"
         )
-    names = [column.name for column in (*numbers, *texts)] + [column.name for column in fitted.dates]
-    gaps = {name: train[name][:_MOST].isna().to_numpy() for name in names}
+    gaps = {name: train[name][:_MOST].isna().to_numpy() for name in fitted.needed}
     if empty := [f"{clip(name)!r}" for name, gone in gaps.items() if _gaps_tell(gone, y[:_MOST], kind, len(gaps))]:
         remedy = "is it filled in once the target is known? then data.drop"
         notes.append(
