@@ -6,8 +6,10 @@ predictions of a model that was written down. No pickle: `plain` gives lists, te
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
@@ -177,12 +179,17 @@ class FittedColumns:
         if extra:
             yield f"columns that training did not have, ignored: {listed(map(repr, extra))}"
 
+    def misfits(self, table: pd.DataFrame) -> Iterator[str]:
+        """Tell in sentences what a table that `cleaned` has seen has where training had numbers, truths or dates."""
+        for date in self.dates:
+            yield from _misfit(table[date.name], date.odd(table).to_numpy(dtype=bool), "no date")
+        for column in self.plain_columns[0]:
+            yield from _no_number(column, table[column.name], np.isnan(column.values(table)))
+
     def _oddities(self, table: pd.DataFrame) -> Iterator[str]:
         numbers, texts = self.plain_columns
         for date in self.dates:
-            if count := int((wrong := date.odd(table)).sum()):
-                first = clip(str(table[date.name][wrong].iloc[0]))
-                yield f"{clip(date.name)!r}: {count} of {len(table)} rows have no date ({first!r}), taken as missing"
+            yield from _misfit(table[date.name], date.odd(table).to_numpy(dtype=bool), "no date")
         for column in numbers:
             points = column.spelling is not None and column.spelling.thousands == "."
             if points and _is_numeric(table[column.name]) and table[column.name].dtype.kind == "f":
@@ -190,12 +197,8 @@ class FittedColumns:
                     f"{clip(column.name)!r} comes as numbers, which are taken as they are; if its texts were spelled "
                     "1.234 for 1234, as in training, read it as text"
                 )
-            present = table[column.name].notna()
             gaps = np.isnan(column.values(table))
-            if odd := int((gaps & present).sum()):
-                what = "neither true nor false" if column.truths else "no number"
-                first = clip(str(table[column.name][gaps & present].iloc[0]))
-                yield f"{clip(column.name)!r}: {odd} of {len(table)} rows have {what} ({first!r}), taken as missing"
+            yield from _no_number(column, table[column.name], gaps)
             if column.median is not None and not column.marks_gaps and (count := int(gaps.sum())):
                 yield (
                     f"{clip(column.name)!r}: missing in {count} of {len(table)} rows, in none of training: "
@@ -213,6 +216,17 @@ class FittedColumns:
                 )
 
 
+def _no_number(column: NumberColumn, values: pd.Series[Any], gaps: NDArray[np.bool_]) -> Iterator[str]:
+    what = "neither true nor false" if column.truths else "no number"
+    yield from _misfit(values, gaps & values.notna().to_numpy(), what)
+
+
+def _misfit(values: pd.Series[Any], wrong: NDArray[np.bool_], what: str) -> Iterator[str]:
+    if count := int(wrong.sum()):
+        first = clip(str(values[wrong].iloc[0]))
+        yield f"{clip(str(values.name))!r}: {count} of {len(values)} rows have {what} ({first!r}), taken as missing"
+
+
 def with_dates(table: pd.DataFrame, dates: Sequence[DateColumn]) -> pd.DataFrame:
     """Return a cleaned table with columns for the parts of its dates."""
     if not dates:
@@ -222,8 +236,8 @@ def with_dates(table: pd.DataFrame, dates: Sequence[DateColumn]) -> pd.DataFrame
 
 
 def cleaned(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with texts stripped and NaN for what says nothing (MISSING). Columns of numbers stay as they are;
-    of all others each value becomes its text."""
+    """Return a table with texts stripped and NaN for what says nothing (MISSING). Columns of numbers stay as they are,
+    and so do numbers among other values; of these each becomes its text."""
     return pd.DataFrame({name: _cleaned(table[name]) for name in table.columns}, index=table.index)
 
 
@@ -249,7 +263,10 @@ def to_numbers(column: pd.Series[Any], spelling: NumberSpelling | None = None) -
     if _is_numeric(column):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
     if spelling is not None:
-        plain = {text: spelling.plain(str(text)) for text in column.dropna().unique()}
+        plain = {
+            value: spelling.plain(value) if isinstance(value, str) else value
+            for value in column.dropna().unique().tolist()
+        }
         column = column.astype(object).map(plain)  # read below: the same bits as of a file with decimal points
     # As objects: pandas 3 reads its own strings one at a time, three times as slowly.
     return pd.to_numeric(column.astype(object), errors="coerce").astype(float)
@@ -262,7 +279,7 @@ def text_values(column: pd.Series[Any], fitted: TextColumn | None = None) -> pd.
     had, if it had any: 2.0 is its `2`.
     """
     values = column.astype(object).where(column.notna(), GAP)
-    if not _is_numeric(column):
+    if column.dtype == "str" or (not _is_numeric(column) and all(isinstance(each, str) for each in values.unique())):
         return values
     known = {*fitted.categories, *fitted.rare} if fitted else set()
     return values.map(lambda value: value if isinstance(value, str) else _number_text(value, known))
@@ -292,8 +309,15 @@ def _cleaned(column: pd.Series[Any]) -> pd.Series[Any]:
     if column.dtype == "str":
         texts = column.str.strip()
     else:
-        texts = column.astype(object).map(lambda value: str(value).strip(), na_action="ignore")
+        texts = column.astype(object).map(_number_or_text, na_action="ignore")
     return texts.mask(texts.isin(MISSING) | texts.isna())
+
+
+def _number_or_text(value: Any) -> Any:
+    """Return a number of Python or NumPy as it is, for it is spelled in no way; anything else as text."""
+    if isinstance(value, str | bool) or not isinstance(value, numbers.Real | Decimal):
+        return str(value).strip()
+    return value if isinstance(value, numbers.Integral) and abs(int(value)) < 2**63 else float(value)
 
 
 def _lower(column: pd.Series[Any]) -> pd.Series[Any]:

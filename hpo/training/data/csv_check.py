@@ -18,9 +18,10 @@ from hpo.training.data.column_keys import (
     check_column_keys,
     check_columns,
     check_positive,
+    names_of,
     unused_columns,
 )
-from hpo.training.data.csv_rows import MISSING, FileForm, Rows, clip, listed, look, no_column, ragged
+from hpo.training.data.csv_rows import MISSING, FileForm, Rows, clip, is_parquet, listed, look, no_column, ragged
 from hpo.training.data.csv_rows import header as header_row
 from hpo.training.data.dates import COMPACT, DATE_OPTIONS, seen_dates
 from hpo.training.data.options import check_options, fill_options
@@ -161,6 +162,9 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
     faults += _check_encoding(data["encoding"]) if "encoding" in data else []
     own = {key: value for key, value in data.items() if key in CSV_OPTIONS}
     faults += check_options(own, CSV_OPTIONS)
+    if is_parquet(Path(str(data.get("csv", "")))):
+        told = "means nothing for Parquet, which is no text"
+        faults += [Fault(told, (key,), remedy=f"leave {key} out") for key in ("separator", "encoding") if key in data]
     if data.get("decimal") in (",", ".") and data["decimal"] == data.get("thousands"):
         told = f"the mark between thousands can't be the decimal mark, {data['decimal']!r}"
         faults.append(Fault(told, ("thousands",), remedy="leave it out, or say thousands: none"))
@@ -268,12 +272,14 @@ def _is_odd(found: _TargetColumn, data: Mapping[str, Any]) -> bool:
 
 
 def _spelling(file: TextIO, data: Mapping[str, Any], header: list[str], name: str) -> NumberSpelling | None:
-    """Return how a column spells its numbers, None: as Python reads them, or it has none."""
+    """Return how a column spells its numbers, None: as Python reads them, or it has none. What the file says holds for
+    a column that does not fit, too: so its misfits are found."""
     file.seek(0)
     rules, rows = SpellingRules.of(data), Rows(file, FileForm.of(data).separator)
     next(rows)
     target = header.index(data["target"])
-    seen = {column: SeenNumbers(rules) for column in header}
+    numeric = {*names_of(data, "numeric"), name}
+    seen = {column: SeenNumbers(rules, column in numeric) for column in header}
     for row in rows:
         if row[target].strip() in MISSING:
             continue
@@ -281,7 +287,9 @@ def _spelling(file: TextIO, data: Mapping[str, Any], header: list[str], name: st
             if seen[column].pairs and (text := row[index].strip()) not in MISSING:
                 seen[column].see(text)
     choice = choices(seen, rules.separator).get(name)
-    return None if choice is None else choice.spelling
+    if choice is None:
+        return None if rules.is_open else seen[name].as_said(rules)
+    return choice.spelling
 
 
 def _check_weight(file: TextIO, data: Mapping[str, Any], header: list[str], name: str, target: str) -> list[Fault]:
@@ -308,6 +316,8 @@ def _check_weights(reader: Rows, column: int, target: int, name: str, spelling: 
         if value is None or value < 0:
             told = f"must be a number of at least 0 in every row, but line {reader.line} has {clip(row[column])!r}"
             remedy = "fill the column: 1 counts as usual, 0 not in the loss"
+            if spelling is not None and looks_like_a_number(row[column]):
+                remedy = "all its numbers must be spelled alike; data.decimal and data.thousands say how"
             return [Fault(f"the weight {name!r} {told}", ("weight",), remedy=remedy)]
         total += value
     return [] if total > 0 else [Fault(f"some weight must be above 0, but {name!r} is 0 in every row", ("weight",))]
@@ -350,7 +360,9 @@ def _check_target(found: _TargetColumn, target: str, kind: Kind, spelling: Numbe
     rows = found.rows - found.missing
     if rows == 0:
         return [Fault(f"the target {target!r} must have values, but it is empty in all {found.rows} rows", ("target",))]
-    if (seen := seen_dates(found.values)).fits and any(written[0] != COMPACT for written in seen.written):
+    numeric = all(_finite(text, spelling) is not None for text in found.values)  # asked first, as of features
+    seen = seen_dates(() if numeric else found.values)
+    if seen.fits and any(written[0] != COMPACT for written in seen.written):
         told = f"no task predicts dates, but the target {target!r} has some: {listed(found.values)}"
         remedy = "add a column to predict: the days since some date, a number; or the year, month or weekday, a class"
         return [Fault(told, ("target",), remedy=remedy)]

@@ -4,6 +4,7 @@ Parquet."""
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import errno
 import gzip
@@ -23,6 +24,7 @@ MISSING = frozenset(
 ) | {"N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 _LETTERS = 40  # of a field or a name shown in a message: it may have megabytes
 _SHOWN = 8  # columns or classes listed in a message
+_HEAD = 4096  # bytes of a file that tell its encoding
 _END = "\0"  # which no text has
 _LARGEST_FIELD = 2**31 - 1  # characters
 
@@ -81,6 +83,11 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() in (".parquet", ".pq")
 
 
+def is_gzipped(path: Path) -> bool:
+    """Whether a file is packed by gzip, by its name."""
+    return path.suffix.lower() == ".gz"
+
+
 def codec(encoding: str) -> str:
     """Return the codec of an encoding; a byte order mark of UTF-8 is no text."""
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
@@ -95,10 +102,13 @@ def open_table(path: Path, encoding: str) -> TextIO:
         import pandas as pd
 
         try:
-            return io.StringIO(pd.read_parquet(path).to_csv(index=False), newline="")
+            frame = pd.read_parquet(path)
+            if any(name is not None for name in frame.index.names):  # else it only counts the rows
+                frame = frame.reset_index()
+            return io.StringIO(frame.to_csv(index=False), newline="")
         except ValueError as error:  # pyarrow.ArrowInvalid is one
             raise OSError(errno.EINVAL, str(error).splitlines()[0]) from error
-    if path.suffix.lower() == ".gz":
+    if is_gzipped(path):
         return gzip.open(path, "rt", encoding=codec(encoding), newline="")
     return path.open(encoding=codec(encoding), newline="")
 
@@ -124,13 +134,41 @@ def look(
     except OSError as error:
         return [Fault(f"must be readable, but {written!r} is not: {error.strerror or error}", ("csv",))]
     except UnicodeDecodeError as error:
-        return [_not_decoded(error, written, encoding, setting)]
+        return [_wide(path, written, encoding, setting) or _not_decoded(error, written, encoding, setting)]
     except UnicodeError as error:
         told = f"must be text in {encoding}, but {written!r} is not: {error}"
-        return [Fault(told, ("csv",), remedy=f"say {setting.removesuffix(':')}")]
+        return [_wide(path, written, encoding, setting) or Fault(told, ("csv",), remedy=_said(setting, encoding))]
     except csv.Error as error:
         told = f"must be a CSV file, but {written!r} is not: {error}"
         return [Fault(told, ("csv",), remedy="export the table again as CSV")]
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)  # in this order: one begins with another
+
+
+def _wide(path: Path, written: str, encoding: str, setting: str) -> Fault | None:
+    """Return the fault of a file whose first bytes tell its encoding; or that is UTF-8, where another was said."""
+    with gzip.open(path) if is_gzipped(path) else path.open("rb") as file:
+        first = file.read(_HEAD)
+    own = next((name for mark, name in _MARKS if first.startswith(mark)), None)
+    if own is None and codecs.lookup(encoding).name != "utf-8":
+        with contextlib.suppress(UnicodeDecodeError):
+            codecs.getincrementaldecoder("utf-8")().decode(first)
+            own = "utf-8"
+    if own is None or own == codecs.lookup(encoding).name:
+        return None
+    told = f"must be text in {encoding}, but {written!r} is in {own}"
+    return Fault(told, ("csv",), remedy=_said(setting, own))
+
+
+def _said(setting: str, encoding: str) -> str:
+    return f"{setting} {encoding}" + (", or leave it out" if encoding == "utf-8" else "")
 
 
 def _not_decoded(error: UnicodeDecodeError, written: str, encoding: str, setting: str) -> Fault:
@@ -154,8 +192,8 @@ def header_of(path: Path, form: FileForm) -> list[str]:
 
 
 def header(rows: Rows) -> list[str]:
-    """Return the names of the columns, from the first row."""
-    return [name.strip() for name in next(rows, [])]
+    """Return the names of the columns, from the first row. A column without one has the name that pandas gives it."""
+    return [name.strip() or f"Unnamed: {place}" for place, name in enumerate(next(rows, []))]
 
 
 def no_column(name: str, header: list[str], key: str) -> Fault:

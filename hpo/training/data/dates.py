@@ -30,6 +30,9 @@ _TIME = (
     r"(?:,?[T\s]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
     r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
 )
+_YEAR_MONTH = re.compile(r"(\d{4})[-/.](\d{1,2})(?:\D.*)?")
+_WITH_DAY = re.compile(r"\d{4}([-/.])\d{1,2}\1\d")
+_YEARS = range(1900, 2101)  # of a year and a month alone: 1021-10 is the number of a part
 _NAMED_DAY = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"  # Tue, or Tuesday
 _FORMS = {
     ISO: [re.compile(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?:(?P=mark)(?P<day>\d{1,2}))?" + _TIME)],
@@ -96,17 +99,22 @@ class SeenDates:
         self.written = {(form, first) for form in _FORMS for first in ((False, True) if form == NUMERIC else (False,))}
         self.example = self.misfit = ""
         self.in_doubt = ""  # the first value that may be two days
+        self.seasons = True  # whether all are a year and the next, 2001-02
         self.points = False  # 13.02.2024: where they write so, the day comes first
 
     @property
     def fits(self) -> bool:
-        """Whether all values are dates of one form."""
-        return bool(self.written and self.example)
+        """Whether all values are dates of one form. Years and the next ones, `2001-02` and `2007-08`, are seasons."""
+        return not self.seasons and bool(self.written and self.example)
 
     def see(self, text: str) -> bool:
         """Look at a value that is not missing. Return whether all so far are dates of one form."""
         text = text.strip()
         self.written = {each for each in self.written if _moment(text, *each) is not None}
+        month = _year_month(text)
+        if month is not None and month[0] not in _YEARS:
+            self.written.clear()
+        self.seasons = self.seasons and month is not None and (month[0] + 1) % 100 == month[1]
         self.example = self.example or text
         if not self.in_doubt and len(self.written) > 1 and len({_moment(text, *each) for each in self.written}) > 1:
             self.in_doubt = text
@@ -153,7 +161,12 @@ def date_choices(seen: Mapping[str, SeenDates], dayfirst: bool | None, separator
 
 def looks_like_a_date(text: str) -> bool:
     """Whether a text is a date in some form."""
-    return seen_dates([text]).fits
+    return bool(seen_dates([text]).written)
+
+
+def _year_month(text: str) -> tuple[int, int] | None:
+    found = _YEAR_MONTH.fullmatch(text)
+    return (int(found[1]), int(found[2])) if found and not _WITH_DAY.match(text) else None
 
 
 def parts_of(moment: Moment, origin: datetime) -> dict[str, float | str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from hpo.training.data.spelling import (
     looks_like_a_number,
     python_number,
     seen_numbers,
+    spellings_of,
 )
 from hpo.training.data.suspicions import named_like_an_identifier
 
@@ -32,6 +33,7 @@ else:
 MAX_CATEGORIES = 20  # one-hot columns of a text column; the rarer categories share the last
 _ROW_NUMBERS = frozenset({"", "id", "index", "row", "rownumber", "row_number", "unnamed: 0"})
 IDENTIFIERS = "row numbers or identifiers; to use one: data.numeric"
+_WITNESS = "\0"  # a name that no column has
 _EXAMPLES = 3  # values of a column that are shown
 _SAMPLE = 20_000  # distinct values of a column that are looked at where all were read as numbers already
 
@@ -86,13 +88,16 @@ def read_numbers(table: pd.DataFrame, name: str, rules: SpellingRules) -> tuple[
     return to_numbers(table[name], spelled.numbers.get(name)), spelled.notes([name])
 
 
-def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
-    """Decide by the training rows, which are texts, what each column is and how its numbers are spelled."""
+def classify(train: pd.DataFrame, rules: TableRules, witness: pd.Series[Any] | None = None) -> TableColumns:
+    """Decide by the training rows, which are texts, what each column is and how its numbers are spelled.
+
+    witness: a column of numbers that is no feature, the target, which may show what a feature leaves open.
+    """
     columns = TableColumns()
     dropped: dict[str, list[str]] = {}
     many: list[str] = []
     said = [*rules.categorical, *rules.numeric]
-    spelled = Spelled(train, rules.spelling)
+    spelled = Spelled(train, rules.spelling, rules.numeric, witness)
     dates = read_dates(train.drop(columns=said, errors="ignore"), spelled, rules)
     for name in train.columns:
         present = train[name].dropna()
@@ -106,7 +111,7 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
             many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
         elif name in rules.numeric:
             columns.numbers.append(name)
-            columns.spellings |= _as_numbers(present, rules.spelling, columns.notes)
+            columns.spellings |= _as_numbers(present, spelled, columns.notes)
         elif set(present.str.lower().unique()) <= {"true", "false"}:
             columns.truths.append(name)
         elif name in dates:
@@ -126,36 +131,31 @@ def classify(train: pd.DataFrame, rules: TableRules) -> TableColumns:
             many += [f"{name} ({distinct})"] if distinct > MAX_CATEGORIES else []
     standardised = ", standardised" if rules.scale else ""
     unique = dropped.get("text that differs in every row", [])
-    columns.notes += spelled.notes(name for name in [*columns.numbers, *columns.texts, *unique] if name not in said)
+    told = [name for name in [*columns.texts, *unique] if name not in said]
+    columns.notes += spelled.notes([*(name for name in columns.numbers if name in spelled.numbers), *told])
     if columns.numbers:
         columns.notes.append(f"numbers, gaps filled with the median{standardised}: {listed(columns.numbers)}")
-    columns.notes += _date_notes(train, dates, [name for name in [*columns.texts, *unique] if name not in said])
+    columns.notes += _date_notes(train, {name: dates[name] for name in columns.dates}, told)
     if columns.truths:
         columns.notes.append(f"true or false, as 1 or 0{standardised}: {listed(columns.truths)}")
     if columns.texts:
         columns.notes.append(f"text, one column a category: {listed(columns.texts)}")
     if many:
-        told = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {listed(many)}"
-        columns.notes.append(told)
+        few = f"only the {MAX_CATEGORIES - 1} most frequent categories are told apart in: {listed(many)}"
+        columns.notes.append(few)
     columns.dropped += [name for names in dropped.values() for name in names]
     columns.notes += [f"dropped ({why}): {listed(names)}" for why, names in dropped.items() if names]
     return columns
 
 
-def _as_numbers(present: pd.Series[Any], rules: SpellingRules, notes: list[str]) -> dict[str, NumberSpelling]:
+def _as_numbers(present: pd.Series[Any], spelled: Spelled, notes: list[str]) -> dict[str, NumberSpelling]:
     """Return the spelling of a column that is numeric by the sweep file, if Python reads it otherwise; its notes are
     added. What is no number is missing.
 
     Raises SpecError if there is no number.
     """
     name = str(present.name)
-    plain = to_numbers(present).notna()
-    spelling = None
-    if not (plain.all() and rules.is_open):
-        found = seen_numbers((text for text in present.unique() if SeenNumbers(rules).see(text)), rules)
-        choice = choices({name: found}, rules.separator).get(name) if found.pairs and not found.is_code else None
-        if choice is not None and (choice.spelling.decimal == "," or not plain.any() or not rules.is_open):
-            spelling = choice.spelling
+    spelling = spelled.numbers[name] if name in spelled.numbers else spelled.of_most(name)
     odd = present[to_numbers(present, spelling).isna()]
     if len(odd) == len(present):
         told = f"{name!r} has no number, but {listed(repr(clip(text)) for text in odd.unique()[:_EXAMPLES])}"
@@ -200,22 +200,39 @@ def _date_notes(table: pd.DataFrame, dates: Mapping[str, DateChoice], texts: Ite
     if doubts:
         said.append(f"warning: dates that may be read in two ways: {listed(doubts)}; say data.dayfirst")
     if strays:
-        said.append(f"warning: look like dates, but counted as text: {listed(strays)} (no one form fits all values)")
+        why = "no one form fits all values, or they are seasons"
+        said.append(f"warning: look like dates, but counted as text: {listed(strays)} ({why})")
     return said
 
 
 class Spelled:
     """Which columns of a table are numbers, how they are spelled, and what there is to say of it."""
 
-    def __init__(self, table: pd.DataFrame, rules: SpellingRules) -> None:
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        rules: SpellingRules,
+        numeric: Collection[str] = (),
+        witness: pd.Series[Any] | None = None,
+    ) -> None:
+        """numeric: columns that are no codes. witness: another column of numbers, for what the table leaves open."""
         self._table, self._rules = table, rules
         present = {name: table[name].dropna() for name in table.columns}
         plain = {name for name, column in present.items() if to_numbers(column).notna().all()}
-        self.codes = {name for name in plain if _leading_zeros(present[name])}
-        self._seen = {name: seen_numbers(present[name].unique(), rules) for name in present if name not in plain}
+        self.codes = {name for name in plain if name not in numeric and _leading_zeros(present[name])}
+        self._seen = {
+            name: seen_numbers(present[name].unique().tolist(), rules, name in numeric)
+            for name in present
+            if name not in plain
+        }
         if self._is_to_look_at_all():
-            self._seen |= {name: seen_numbers(present[name].unique()[:_SAMPLE], rules) for name in plain - self.codes}
-        found = choices(self._seen, rules.separator)
+            self._seen |= {
+                name: seen_numbers(present[name].unique()[:_SAMPLE].tolist(), rules) for name in plain - self.codes
+            }
+        self._witness: dict[str, SeenNumbers] = {}
+        if witness is not None and any(seen.fits for seen in self._seen.values()):
+            self._witness = {_WITNESS: seen_numbers(witness.dropna().unique().tolist(), rules)}
+        found = self._found(self._seen)
         self.numbers: dict[str, NumberSpelling | None] = {}
         self._choices: dict[str, SpellingChoice] = {}
         for name, column in present.items():
@@ -227,7 +244,7 @@ class Spelled:
                 elif choice is not None and choice.spelling.decimal == ".":
                     self._choices[name] = choice
                     choice = None
-                elif choice is not None and not seen_numbers(column.unique(), rules).fits:
+                elif choice is not None and not seen_numbers(column.unique().tolist(), rules).fits:
                     choice = None
                 if choice is None and (name in self.codes or (name in self._seen and not self._seen[name].fits)):
                     continue
@@ -237,6 +254,26 @@ class Spelled:
             if choice is not None:
                 self._choices[name] = choice
         self.codes |= {name for name, seen in self._seen.items() if seen.is_code and name not in self.numbers}
+
+    def of_most(self, name: str) -> NumberSpelling | None:
+        """Return the spelling in which most of a column's values are numbers; None: as Python reads them, which is
+        first where nothing is said and as many are."""
+        present = self._table[name].dropna()
+        best, most = None, int(to_numbers(present).notna().sum()) if self._rules.is_open else -1
+        values = [text for text in present.unique() if SeenNumbers(self._rules).see(text)]
+        whole = seen_numbers(values, self._rules, counts=True)
+        choice = self._found({**self._seen, name: whole}).get(name)
+        for spelling in [choice.spelling] if choice is not None else spellings_of(values, self._rules):
+            count = int(to_numbers(present, spelling).notna().sum())
+            if count > most:
+                best, most = spelling, count
+        if choice is not None and best is not None:
+            self.numbers[name], self._choices[name], self._seen[name] = best, choice, whole
+        return best
+
+    def _found(self, seen: Mapping[str, SeenNumbers]) -> dict[str, SpellingChoice]:
+        """Return the spellings by all columns and the witness."""
+        return choices({**self._witness, **seen}, self._rules.separator)
 
     def notes(self, names: Iterable[str]) -> list[str]:
         """Return what there is to say of these columns' numbers."""
@@ -279,7 +316,7 @@ class Spelled:
     def _shown(self, name: str, spelling: NumberSpelling) -> str:
         """Return a column with a value that Python doesn't read as it is meant, "" if there is none."""
         values = self._table[name].dropna().unique()
-        odd = (text for text in values if python_number(text) != spelling.number(text))
+        odd = (text for text in values if spelling.number(text) not in (None, python_number(text)))
         text = next(odd, self._seen[name].example if self._choices[name].doubtful else "")
         return f"{clip(name)!r} ({clip(text)!r} is {spelling.number(text):.12g})" if text else ""
 

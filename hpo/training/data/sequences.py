@@ -168,6 +168,7 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
         f"then {testing} for the test",
         *(note for note in told if note not in column_notes),
         *column_notes,
+        *(f"warning: validation and test rows: {odd}" for odd in columns.misfits(table[len(before) :])),
         *([f"not used, as the file says: {listed(gone)}"] if gone else []),
         f"{x.shape[2]} features in all, fitted on the rows before the first target of validation",
     ]

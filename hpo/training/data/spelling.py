@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -37,6 +37,8 @@ _APOSTROPHES = "'\u2019"
 _GROUPED_BY = {".": (",", "'", " "), ",": (".", "'", " ")}  # by decimal mark
 _LETTERS = {",": ",", ".": ".", " ": _SPACES, "'": _APOSTROPHES}
 _LONGEST = 400  # characters; float32's largest number has 39 digits
+_DIGIT = re.compile("[0-9]")
+_ZEROS = str.maketrans("123456789", "000000000")
 _USUAL = re.compile(r"-?[0-9.,]*[0-9]")
 _WORD = re.compile(rf"[+{_MINUS}]?(?:inf|infinity|nan)", re.IGNORECASE)
 _SHAPE = re.compile(
@@ -71,6 +73,8 @@ class NumberSpelling:
 
     def plain(self, text: str) -> str | None:
         """Return a number as Python writes it, `-1234.5` for `-1.234,5`; None if `text` isn't spelled like this."""
+        if self.affix not in ("%", "‰") and len(text) <= _LONGEST and _signed(self.decimal, self.thousands)(text):
+            return self._with_a_point(text)  # to be quick: nearly all are so
         found = _apart(text)
         if found is None or not _agree(found.affix, self.affix):
             return None
@@ -78,10 +82,12 @@ class NumberSpelling:
             return found.sign
         if not _body(self.decimal, self.thousands).fullmatch(found.body):
             return None
-        digits = found.body
+        return found.sign + self._with_a_point(found.body)
+
+    def _with_a_point(self, body: str) -> str:
         for letter in _LETTERS.get(self.thousands, ""):
-            digits = digits.replace(letter, "")
-        return found.sign + digits.replace(self.decimal, ".")
+            body = body.replace(letter, "")
+        return body.replace(self.decimal, ".")
 
     def number(self, text: str) -> float | None:
         """Return the number, which need not be finite; None if `text` isn't spelled like this."""
@@ -107,6 +113,11 @@ class SpellingRules:
         """Whether nothing is said: then what Python reads as a number is one."""
         return self.decimal == AUTO and self.thousands == AUTO
 
+    @property
+    def mark(self) -> str:
+        """The thousands mark that is said, "" if none is."""
+        return "" if self.thousands in (AUTO, NONE) else self.thousands
+
 
 @dataclass(frozen=True)
 class SpellingChoice:
@@ -127,7 +138,9 @@ class _Apart(NamedTuple):
 class SeenNumbers:
     """What the values of one column say of its spelling. `see` all of them, then ask."""
 
-    def __init__(self, rules: SpellingRules) -> None:
+    def __init__(self, rules: SpellingRules, counts: bool = False) -> None:
+        """counts: the file says that they are numbers, so they are no codes."""
+        self._mark, self._counts = rules.mark, counts
         decimals = (".", ",") if rules.decimal == AUTO else (rules.decimal,)
         self.pairs = [
             (decimal, thousands)
@@ -143,6 +156,8 @@ class SeenNumbers:
         self._zeros = False  # whether one of them begins with 0
         self._shapes: set[tuple[int, ...]] = set()  # how grouped numbers are grouped
         self._bare = False  # whether there are others
+        self._known: set[tuple[str, bool]] = set()  # texts that were seen, but for which digits they have
+        self._addresses = True  # whether all are as 192.168.1.1
 
     @property
     def fits(self) -> bool:
@@ -152,14 +167,23 @@ class SeenNumbers:
     @property
     def is_code(self) -> bool:
         """Whether all values are digits that count nothing: `00123` (all as long, some with a leading zero), or
-        `555 123 456` and `555.123.456` (all grouped alike, in three or more full groups), as of a telephone."""
+        `555 123 456` and `555.123.456` (all grouped alike, in three or more full groups), as of a telephone, or the
+        addresses of computers, `10.100.200.101`. Not where the sweep file says that they count."""
         fixed = not self._bare and not self._shapes and self._zeros and len(self._widths) == 1 and min(self._widths) > 2
         shape = next(iter(self._shapes), ())
         alike = not self._bare and not self._widths and len(self._shapes) == 1 and len(shape) > 2 and set(shape) == {3}
-        return bool(self.pairs) and (fixed or alike)
+        addresses = self._addresses and not self._bare and not self._widths and bool(self._shapes)
+        if self._counts or (self._mark and (alike or addresses)):
+            return False
+        return bool(self.pairs) and (fixed or alike or addresses)
 
     def see(self, text: str) -> bool:
         """Look at a value that is not missing. Return whether all so far are numbers in one spelling."""
+        first = _DIGIT.search(text)
+        alike = text.translate(_ZEROS), first is not None and first[0] == "0"
+        if alike in self._known and text.count(".") != 3:  # else it may be an address
+            return bool(self.pairs)
+        self._known.add(alike)
         found = _apart(text) if self.pairs else None
         if found is None or not self._same_affix(found.affix):
             self.pairs, self.misfit = [], self.misfit or text
@@ -176,6 +200,10 @@ class SeenNumbers:
         """Return the decimal marks that are possible."""
         return {decimal for decimal, _ in self.pairs}
 
+    def as_said(self, rules: SpellingRules) -> NumberSpelling:
+        """Return the spelling that is said, for a column whose values do not fit it."""
+        return NumberSpelling("." if rules.decimal == AUTO else rules.decimal, rules.mark, self.affix or "")
+
     def has_marks(self) -> bool:
         """Whether a point or a comma stands in a number."""
         return bool(self.letters & {".", ","})
@@ -184,8 +212,8 @@ class SeenNumbers:
         """Return the spelling with this decimal mark, which must be possible."""
         marks = [thousands for own, thousands in self.pairs if own == decimal]
         used = [mark for mark in marks if self.letters & set(_LETTERS.get(mark, ""))]
-        other = "." if decimal == "," and "." in marks else ""  # beside a decimal comma it can be nothing else
-        return NumberSpelling(decimal, used[0] if used else other, self.affix or "")
+        # A mark that no value has is none: `1.234` beside `2,5` may be a decimal point of another file.
+        return NumberSpelling(decimal, used[0] if used else self._mark, self.affix or "")
 
     def _same_affix(self, affix: str) -> bool:
         if self.affix is None:
@@ -209,6 +237,9 @@ class SeenNumbers:
             self._zeros = self._zeros or (body.startswith("0") and len(body) > 1)
         elif len(groups := re.split(rf"[.{_SPACES}]", body)) > 2:
             self._shapes.add(tuple(map(len, groups)))
+            self._addresses = (
+                self._addresses and body.count(".") == 3 and all(len(g) < 4 and int(g) < 256 for g in groups)
+            )
         else:
             self._bare = True
 
@@ -257,13 +288,30 @@ def python_number(text: str) -> float | None:
         return None
 
 
-def seen_numbers(values: Iterable[str], rules: SpellingRules) -> SeenNumbers:
-    """Return what the values of a column say; after the first that is no number, no more are looked at."""
-    seen = SeenNumbers(rules)
+def seen_numbers(values: Iterable[str], rules: SpellingRules, counts: bool = False) -> SeenNumbers:
+    """Return what the values of a column say; after the first that is no number, no more are looked at.
+
+    counts: as of SeenNumbers.
+    """
+    seen = SeenNumbers(rules, counts)
     for text in values:
         if not seen.see(text):
             break
     return seen
+
+
+def spellings_of(values: Iterable[str], rules: SpellingRules) -> list[NumberSpelling]:
+    """Return the spellings that some of the values fit, by their marks and affixes; of others these are no numbers."""
+    texts = list(values)
+    affixes = dict.fromkeys(found.affix for text in texts if (found := _apart(text)) is not None)
+    every = []
+    for decimal, thousands in SeenNumbers(rules).pairs:
+        for affix in affixes:
+            wide = NumberSpelling(decimal, thousands, affix)
+            own = SpellingRules(decimal, rules.thousands, rules.separator)
+            seen = seen_numbers((text for text in texts if wide.plain(text) is not None), own, counts=True)
+            every += [seen.spelling(decimal)] if seen.fits else []
+    return list(dict.fromkeys(every))
 
 
 @lru_cache(maxsize=32)
@@ -277,6 +325,11 @@ def _body(decimal: str, thousands: str) -> re.Pattern[str]:
     if thousands == ",":
         whole = f"(?:{whole}|[1-9][0-9]?(?:,[0-9]{{2}})+,[0-9]{{3}})"
     return re.compile(f"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+@lru_cache(maxsize=32)
+def _signed(decimal: str, thousands: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(f"-?(?:{_body(decimal, thousands).pattern})").fullmatch
 
 
 def _agree(affix: str, wanted: str) -> bool:

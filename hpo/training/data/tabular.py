@@ -26,7 +26,7 @@ from hpo.training.data.columns import (
     with_dates,
 )
 from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels
-from hpo.training.data.csv_rows import FileForm, clip, codec, is_parquet, listed, open_table
+from hpo.training.data.csv_rows import FileForm, clip, codec, is_gzipped, is_parquet, listed, open_table
 from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.options import fill_options
@@ -45,6 +45,9 @@ else:
     pd = lazy_import("pandas")
 
 __all__ = ["MAX_CATEGORIES", "check_csv", "load_csv"]
+
+
+_COINCIDENCE = 0.001  # of a table's rows, that may be alike by chance
 
 
 def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Splits:
@@ -121,11 +124,14 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
         target_notes.append(f"weight {data['weight']!r}: how much a row counts in training, and no feature")
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
     train_rows = table.iloc[parts[0]]
-    fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone])
+    witness = whole[data["target"]].iloc[parts[0]] if kind == "regression" else None
+    fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone], witness)
     column_notes += [f"not used, as the file says: {listed(gone)}"] if gone else []
     if cut is None or (isinstance(cut, Fold) and cut.index == 0):  # whose notes are told
         column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
         column_notes += _shared(table, y, parts)
+        for name, part in (("validation", parts[1]), ("test", parts[2])):
+            column_notes += [f"warning: {name} rows: {told}" for told in fitted.misfits(table.iloc[part])]
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
     notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
     notes.append(f"{x[0].shape[1]} features in all, fitted on the {sizes[0]} training rows")
@@ -133,14 +139,18 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
 
 
 def fit_features(
-    train: pd.DataFrame, target: str, rules: TableRules, unused: Sequence[str] = ()
+    train: pd.DataFrame,
+    target: str,
+    rules: TableRules,
+    unused: Sequence[str] = (),
+    witness: pd.Series[Any] | None = None,
 ) -> tuple[FittedColumns, list[str]]:
     """Return what turns a table into features, fitted on training rows without their target, and what it makes of which
-    column. unused: columns of the file besides.
+    column. unused: columns of the file besides. witness: see classify.
 
     Raises SpecError if no column is left to learn from.
     """
-    columns = classify(train, rules)
+    columns = classify(train, rules, witness)
     columns.dropped += unused
     if not (columns.numbers or columns.truths or columns.texts or columns.dates):
         raise SpecError([_nothing_left(columns)], "data")
@@ -158,6 +168,7 @@ def read_table(path: str, form: FileForm) -> pd.DataFrame:
         skipinitialspace=True,
         index_col=False,
         encoding=codec(form.encoding),
+        compression="gzip" if is_gzipped(expanded(path)) else None,  # else pandas takes it from the name: .zip, .bz2
     )
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     return cleaned(table)
@@ -182,13 +193,16 @@ def _shared(table: pd.DataFrame, y: NDArray[Any], parts: Sequence[NDArray[np.int
     unless most training rows repeat each other, too, as rows of a few categories do."""
     rows = pd.util.hash_pandas_object(table, index=False).to_numpy() ^ pd.util.hash_array(y)
     train = np.unique(rows[parts[0]])
-    told = []
+    told, shared = [], 0
     for name, part in (("validation", parts[1]), ("test", parts[2])):
         count = int(np.isin(rows[part], train).sum())
         told += [f"{count} of {len(part)} {name} rows"] if count else []
+        shared += count
     many = " and ".join(told)
     if not many:
         return []
+    if shared <= max(1, len(table) * _COINCIDENCE):
+        return [f"{many} is alike a training row" if shared == 1 else f"{many} are alike training rows"]
     if len(train) < len(parts[0]) / 2:
         return [f"{many} are alike training rows, of which only {len(train)} of {len(parts[0])} differ"]
     why = "what is measured on them tells little of new rows: drop duplicates"

@@ -167,3 +167,11 @@ def test_a_series_in_the_order_of_dates_of_any_form(tmp_path: Path) -> None:
     assert (series("%b %d %Y").train.x == first.train.x).all()
     with pytest.raises(UserError, match=r"data\.time: every row must have a number or a date in 'when', but one has"):
         series("%d/%m/%Y", dayfirst=False)
+
+
+@pytest.mark.parametrize(
+    "values", [["1021-10", "3044-7", "9001-12"], ["2001-02", "2005-06", "2010-11"], ["1999/12", "2101/01"]]
+)
+def test_numbers_of_parts_and_seasons_are_no_months(values: list[str]) -> None:
+    assert not seen_dates(values).fits
+    assert seen_dates(["2001-02", "2001-03"]).fits and seen_dates(["1021-10-05", "1022-01-02"]).fits

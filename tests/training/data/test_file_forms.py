@@ -98,3 +98,50 @@ def test_a_file_that_is_broken(tmp_path: Path, name: str) -> None:
     assert "csv" in check_csv(data, "binary")[0].path
     with pytest.raises(UserError):
         load_csv(data, "binary")
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path: Path) -> None:
+    data = {"csv": str(tmp_path / "i.parquet"), "target": "y"}
+    FRAME.set_index("when").to_parquet(data["csv"])
+    assert "when" in load_csv(data, "binary").preprocessing.needed  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("keys", [{"separator": ";"}, {"encoding": "latin-1"}])
+def test_what_means_nothing_for_parquet_is_refused(tmp_path: Path, keys: dict[str, str]) -> None:
+    [fault] = check_csv({**written(tmp_path, "t.parquet"), **keys}, "binary")
+    assert fault.path == tuple(keys) and "Parquet" in fault.message
+
+
+@pytest.mark.parametrize("name", ["t.csv.bz2", "t.csv.zip", "t.csv.xz"])
+def test_a_name_of_another_kind_of_file_changes_nothing(tmp_path: Path, name: str) -> None:
+    data = written(tmp_path, "t.csv")
+    data["csv"] = str(Path(data["csv"]).rename(tmp_path / name))
+    assert check_csv(data, "binary") == [] and len(read_table(data["csv"], FileForm.of(data))) == 60
+
+
+@pytest.mark.parametrize(
+    ("own", "said", "remedy"),
+    [
+        ("utf-16", None, "data.encoding: utf-16"),
+        ("utf-32", "latin-1", ""),
+        ("utf-8", "utf-16", "data.encoding: utf-8, or leave it out"),
+        ("utf-8", "utf-32", "data.encoding: utf-8, or leave it out"),
+    ],
+)
+def test_the_encoding_of_a_file_is_told(tmp_path: Path, own: str, said: str | None, remedy: str) -> None:
+    data = {"csv": str(tmp_path / "e.csv"), "target": "y", **({"encoding": said} if said else {})}
+    FRAME.to_csv(data["csv"], index=False, encoding=own)
+    [fault] = check_csv(data, "binary")
+    assert fault.remedy.startswith(remedy)
+
+
+def test_a_column_without_a_name_has_the_one_of_pandas(tmp_path: Path) -> None:
+    data: dict[str, Any] = {"csv": str(tmp_path / "u.csv"), "target": "y"}
+    FRAME.to_csv(data["csv"])
+    for keys in ({"drop": "Unnamed: 0"}, {"numeric": ["Unnamed: 0"]}):
+        assert check_csv({**data, **keys}, "binary") == []
+        fitted = load_csv({**data, **keys}, "binary").preprocessing
+        assert isinstance(fitted, FittedColumns)
+        assert ("Unnamed: 0" in fitted.needed) == ("numeric" in keys)
+    [fault] = check_csv({**data, "drop": "Unamed"}, "binary")
+    assert "Unnamed: 0" in fault.remedy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 from hpo.spec.faults import render_fault
-from hpo.training.data.columns import FittedColumns
+from hpo.training.data.columns import FittedColumns, cleaned
 from hpo.training.data.csv_rows import FileForm
 from hpo.training.data.spelling import SpellingRules, choices, seen_numbers
 from hpo.training.data.tabular import check_csv, load_csv, read_table
@@ -63,6 +64,7 @@ def test_usual_spellings(values: list[str], numbers: list[float]) -> None:
         ["+49 170 123 456"],
         ["1.2.3"],
         ["192.168.1.1"],
+        ["10.100.200.101", "192.168.100.200"],
         ["2024-01-02"],
         ["13.02.2024"],
         ["12:30"],
@@ -194,3 +196,96 @@ def test_predictions_read_a_file_as_training_did(tmp_path: Path) -> None:
     x, told = fitted.features(read_table(data["csv"], FileForm(fitted.separator)))
     assert told == ["the target column 'y' is there, and not looked at"]
     assert len(np.unique(x)) > 30
+
+
+def test_a_thousands_mark_is_one_that_training_had_or_the_file_says(tmp_path: Path) -> None:
+    rows = [f"{index % 9},{index:03d};{'ab'[index % 2]}" for index in range(60)]
+    frame = pd.DataFrame({"x": ["1.234", "2,5"]})
+    fitted = loaded(tmp_path, "x;y", rows, separator=";").preprocessing
+    assert isinstance(fitted, FittedColumns)
+    assert "'x': 1 of 2 rows have no number ('1.234'), taken as missing" in fitted.features(frame)[1]
+    fitted = loaded(tmp_path, "x;y", rows, separator=";", thousands=".").preprocessing
+    assert isinstance(fitted, FittedColumns)
+    assert not fitted.features(frame)[1] and fitted.numbers[0].values(frame).tolist() == [1234, 2.5]
+
+
+def test_numbers_of_python_among_other_values_are_numbers(tmp_path: Path) -> None:
+    rows = [f"{index % 9}.{index:03d},{index % 10};{'uv'[index % 2]};{'ab'[index % 2]}" for index in range(11, 71)]
+    rows = [row.removeprefix("0.") for row in rows]
+    fitted = loaded(tmp_path, "x;c;y", rows, separator=";").preprocessing
+    assert isinstance(fitted, FittedColumns)
+    frame = pd.DataFrame({"x": [1.234, 1234, Decimal("1.5"), np.float32(0.5), "1.234,5", True], "c": ["u"] * 6})
+    values = fitted.numbers[0].values(cleaned(frame))
+    assert values[:5].tolist() == [1.234, 1234, 1.5, 0.5, 1234.5] and np.isnan(values[5])
+
+
+def test_what_fits_no_spelling_in_other_rows_than_those_of_training_is_told(tmp_path: Path) -> None:
+    rows = [f"{index / 7:.2f},2024-01-{index % 28 + 1:02d},{'ab'[index % 2]}" for index in range(60)]
+    plain = loaded(tmp_path, "x,d,y", rows)
+    assert not note(plain, "warning: test rows")
+    odd = 0
+    for place in range(60):
+        changed = [*rows[:place], f"$5,13.02.2024,{'ab'[place % 2]}", *rows[place + 1 :]]
+        told = note(loaded(tmp_path, "x,d,y", changed), "warning: test rows: 'x'")
+        odd += told.endswith("1 of 12 rows have no number ('$5'), taken as missing")
+        if told:
+            break
+    assert odd == 1
+
+
+@pytest.mark.parametrize("role", ["target", "weight"])
+def test_a_decimal_mark_that_is_said_holds_for_target_and_weight(tmp_path: Path, role: str) -> None:
+    rows = [f"{index % 9},{1 + index / 7:.2f},{index}" for index in range(60)]
+    keys = {"target": "n"} if role == "target" else {"target": "y", "weight": "n"}
+    data = {**table(tmp_path, "x,n,y", [f"{row}.5" for row in rows]), **keys, "decimal": ","}
+    if role == "weight":
+        data = {**table(tmp_path, "x,n,y", rows), **keys, "decimal": ","}
+    [fault] = check_csv(data, "regression")
+    assert fault.path == (role,) and "data.decimal" in fault.remedy
+    assert check_csv({**data, "decimal": "."}, "regression") == []
+
+
+@pytest.mark.parametrize("values", [["1006.2", "1017.7", "1019.5", "998.1"], ["2001.1", "2002.12"]])
+def test_numbers_that_may_be_months_are_a_target(tmp_path: Path, values: list[str]) -> None:
+    rows = [f"{index},{values[index % len(values)]}" for index in range(60)]
+    assert check_csv(table(tmp_path, "x,y", rows), "regression") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        (["950", "1,234", "12", "2,500", "$7"], [950, 1234, 12, 2500, 7]),
+        (["950", "(12)", "12", "1 250"], [950, -12, 12, 1250]),
+        (["950", "1,234.5", "12", "n.a."], [950, 1234.5, 12, np.nan]),
+        (["1,5", "2,5", "3.25", "4,5"], [1.5, 2.5, np.nan, 4.5]),
+        (["555 123 456", "555 999 000"], [555123456, 555999000]),
+        (["007", "012"], [7, 12]),
+    ],
+)
+def test_what_is_numeric_loses_no_number(tmp_path: Path, values: list[str], numbers: list[float]) -> None:
+    rows = [f"{values[index % len(values)]};{'ab'[index // 4 % 2]}" for index in range(80)]
+    fitted = loaded(tmp_path, "x;y", rows, separator=";", numeric="x", decimal="auto").preprocessing
+    assert isinstance(fitted, FittedColumns)
+    np.testing.assert_array_equal(fitted.numbers[0].values(pd.DataFrame({"x": values})), numbers)
+
+
+def test_what_is_numeric_and_in_doubt_is_told(tmp_path: Path) -> None:
+    rows = [f"{('950', '1,234', 'n.a.')[index % 3]};{'ab'[index // 4 % 2]}" for index in range(80)]
+    assert "'x' ('1,234' is 1.234)" in note(loaded(tmp_path, "x;y", rows, separator=";", numeric="x"), "warning: numb")
+
+
+def test_a_thousands_mark_that_is_said_makes_no_codes(tmp_path: Path) -> None:
+    rows = [f"{500 + index} 432 361,{'ab'[index % 2]}" for index in range(60)]
+    for keys in ({"thousands": " "}, {"numeric": "x"}):
+        fitted = loaded(tmp_path, "x,y", rows, **keys).preprocessing
+        assert isinstance(fitted, FittedColumns) and fitted.numbers[0].name == "x"
+
+
+def test_the_target_shows_what_a_feature_leaves_open(tmp_path: Path) -> None:
+    rows = [f"{index % 9 + 1},{100 + index};{index},5" for index in range(60)]
+    splits = loaded(tmp_path, "x;y", rows, "regression", separator=";")
+    assert not note(splits, "warning: numbers")
+    rows = [f"{index % 9 + 1},{100 + index};{index}.5" for index in range(60)]
+    fitted = loaded(tmp_path, "x;y", rows, "regression", separator=";").preprocessing
+    assert isinstance(fitted, FittedColumns)
+    assert fitted.numbers[0].values(pd.DataFrame({"x": ["1,234"]})).tolist() == [1234]
