@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpo.files import extract_plain
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER, default_root
 from hpo.spec.faults import UserError
 
@@ -144,10 +145,9 @@ def _extract(source: Path, target: Path, folder: str) -> None:
 
     try:
         with tarfile.open(source) as archive:
-            members = archive.getmembers()
-            for member in members:
+            for member in archive.getmembers():
                 _require_harmless(member, folder)
-            archive.extractall(target, members=members, filter="data")
+            extract_plain(archive, target)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"{source.name} is no complete tar archive: {error} (download it again)") from error
     if not (target / folder).is_dir():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from hpo.files import extract_plain
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.home import Home, open_storage
@@ -103,7 +104,7 @@ def _unpacked(file: Path) -> Iterator[Path]:
         folder = Path(name)
         try:
             with tarfile.open(file, "r:gz") as archive:
-                archive.extractall(folder, filter="data")  # nothing outside the folder, no devices, no links out of it
+                extract_plain(archive, folder)
         except (tarfile.TarError, OSError, EOFError) as error:
             raise UserError(f"{file} can't be read: {error}") from None
         if not (folder / _JOURNAL).is_file():

@@ -90,8 +90,8 @@ def test_nothing_is_measured_once_all_have_diverged() -> None:
     assert trainee.validated == 0
 
 
-def test_a_stop_of_the_last_epoch_is_a_stop() -> None:
-    assert play(Canned([run_of(1, 1)]), {(1, 1): STOP})[-1] == [Stopped(1, {"together": 1})]
+def test_no_trial_is_stopped_at_its_last_epoch() -> None:
+    assert play(Canned([run_of(1, 1)]), {(1, 1): STOP})[-1] == [Finished(1, info={"together": 1})]
 
 
 def test_no_epochs_at_all() -> None:
