@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hpo.events import Unread
-from hpo.spec.faults import Fault, SpecError
+from hpo.spec.faults import Fault, SpecError, series
 from hpo.spec.space import Constant
 from hpo.spec.sweep import Sweep
 from hpo.standing import SweepListener
@@ -44,19 +44,15 @@ def _remedy(unread: Unread, name: str) -> str:
 def _told(unread: Unread) -> Iterator[str]:
     task = unread.task
     if unread.certain:
-        yield f"{task} never reads {_listed(unread.certain)}: what this study has of it says nothing"
+        yield f"{task} never reads {series(unread.certain)}: what this study has of it says nothing"
     if unread.unseen:
         yield (
-            f"no model that was made for a try reads {_listed(unread.unseen)}: if {task} never does, it has no effect, "
+            f"no model that was made for a try reads {series(unread.unseen)}: if {task} never does, it has no effect, "
             f'and {task}.parameters says so by {{"{unread.unseen[0]}": None}}'
         )
     if unread.without_effect:
         yield (
             f"{task} takes all hyperparameters at once, and none of the models that were made for a try depends on "
-            f"{_listed(unread.without_effect)}: if it has no effect, {task}.parameters says so by "
+            f"{series(unread.without_effect)}: if it has no effect, {task}.parameters says so by "
             f'{{"{unread.without_effect[0]}": None}}'
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,11 @@ def shortened(text: str, most: int = 200) -> str:
     """Return a text as messages show it: of one that is longer than `most` characters the beginning, and how long it
     is."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
+def series(words: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:

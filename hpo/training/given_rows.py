@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from hpo.lazy import lazy_import
-from hpo.spec.faults import UserError
+from hpo.spec.faults import UserError, series
 from hpo.spec.plain import shown
 from hpo.training.task import Kind, Split, Splits
 
@@ -223,7 +223,7 @@ def _rows(split: Split, most: int) -> list[int]:
 def _listed(labels: Tensor) -> str:
     texts = [f"{label:g}" for label in labels.tolist()]
     if len(texts) <= _SHOWN:
-        return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else texts[0]
+        return series(texts)
     return f"{', '.join(texts[: _SHOWN - 1])}, ..., {texts[-1]}"
 
 
