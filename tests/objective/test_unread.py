@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import copy
 import importlib
-import inspect
-import os
 import pickle
-import tempfile
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -22,8 +18,6 @@ from torch import nn
 
 import hpo
 from hpo.events import Unread
-from hpo.objective import unread
-from hpo.objective.code_text import parsed, words
 from hpo.objective.tracked import Reads, TrackedParams
 from hpo.objective.unread import unread_of
 from hpo.spec.load import Named
@@ -31,70 +25,7 @@ from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 from hpo.training.contract import applied_by_platform, contract_of
 from hpo.training.models import MODEL_PARAMETERS
 
-DROPOUT = Parameter("dropout", Range(0.0, 0.5))
-UNITS = Parameter("hidden_units", Categorical((8, 16)))
-DEPTH = Parameter("hidden_layers", Categorical((1, 2, 3)))
-LR = Parameter("learning_rate", Range(1e-4, 1e-1, log=True))
-WIDE = Parameter("hidden_units", Range(1, 1000, integer=True))  # more than can be tried
-
-
-class Task(hpo.TorchTask):
-    kind = "binary"
-
-    def splits(self, data: Mapping[str, Any]) -> hpo.Splits:
-        x = torch.linspace(-1, 1, 80).reshape(20, 4)
-        split = hpo.Split(x, (x[:, 0] > 0).float())
-        return hpo.Splits(split, split, split)
-
-
-class Net(nn.Module):
-    """Keeps what it is given, and reads it when it is called."""
-
-    def __init__(self, params: Any, features: int) -> None:
-        super().__init__()
-        self.params = params
-        self.layer = nn.Linear(features, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.dropout(self.layer(x), self.params["dropout"], self.training).squeeze(1)
-
-
-class Anything(nn.Module):
-    def __init__(self, features: int, hidden_units: int = 8, **others: Any) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(features, hidden_units), nn.Linear(hidden_units, 1), nn.Flatten(0))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)
-
-
-def plain(features: int, units: int = 8, dropout: float | None = None) -> nn.Module:
-    last = [] if dropout is None else [nn.Dropout(dropout)]
-    return nn.Sequential(nn.Linear(features, units), nn.ReLU(), *last, nn.Linear(units, 1), nn.Flatten(0))
-
-
-SILENT = Path(tempfile.gettempdir(), f"hpo-test-unread-{os.getpid()}.py")
-"""A file of code that has no hyperparameter's name."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _silent() -> Iterator[None]:
-    SILENT.write_text("class Mine: pass\n")
-    yield
-    SILENT.unlink()
-
-
-def look(
-    make: Callable[..., Any], *parameters: Parameter, named: str | None = f"{SILENT}:Mine", **own: Any
-) -> Unread | None:
-    """Return what a task with this model does not read. named: its code; None: nobody can look at it. own: what else
-    its class has."""
-    forbid, base = own.pop("forbid", ()), own.pop("base", Task)
-    body = {"model": lambda self, params, features, outputs: make(params, features[0]), **own}
-    task = type("Mine", (base,), body)()
-    space = Space(parameters, forbid)
-    found = Named(named, None, (), {}, "val_accuracy", tuple(space.names()), Path(), space=space)
-    return unread_of(task, task.splits({}), found)
+from .unread_support import DEPTH, DROPOUT, LR, UNITS, WIDE, Anything, Net, Task, look, plain
 
 
 def test_a_fixed_model_reads_nothing():
@@ -303,37 +234,6 @@ def test_the_recurrent_model_reads_its_own_by_name():
     assert found == Unread("Mine", ("shift",), own=frozenset({"shift"}))
 
 
-def write(folder: Path, code: str) -> str:
-    (folder / "mine.py").write_text(textwrap.dedent(code))
-    return f"{folder / 'mine.py'}:Mine"
-
-
-@pytest.mark.parametrize(
-    ("line", "certain"),
-    [
-        ("pass", True),
-        ("'A model without dropout.'", True),  # nobody uses it
-        ("from torch.nn import Dropout", True),
-        ("parameters = {'dropout': hpo.Known('float', 0.1)}", True),  # no reading
-        ("x = 'dropout'", False),
-        ("x = 'hidden_layers,dropout'.split(',')", False),
-        ("x = lambda layer: f'drop{layer}'", False),  # a part of it
-        ("def f(dropout): pass", False),  # **{name: params[name] for name in signature(f).parameters}
-    ],
-)
-def test_where_not_all_can_be_tried_the_code_decides(tmp_path: Path, line: str, certain: bool):
-    name = write(tmp_path, f"class Mine:\n    {line}\n    def model(self, params): return params['hidden_units']\n")
-    found = look(lambda params, features: plain(features, params["hidden_units"]), WIDE, DROPOUT, named=name)
-    assert found == (Unread("Mine", ("dropout",)) if certain else None)
-    few = look(lambda params, features: plain(features, params["hidden_units"]), UNITS, DROPOUT, named=name)
-    assert few == (Unread("Mine", ("dropout",)) if certain else Unread("Mine", unseen=("dropout",)))  # all were tried
-
-
-def test_code_that_nobody_can_look_at_decides_nothing():
-    found = look(lambda params, features: plain(features, params["hidden_units"]), WIDE, DROPOUT, named=None)
-    assert found == Unread("Mine", unseen=("dropout",))
-
-
 def test_the_ends_of_a_range_are_tried():
     def model(params: Any, features: int) -> nn.Module:
         units = params["hidden_units"]
@@ -379,16 +279,6 @@ def test_a_copy_that_is_gone_is_held_by_nobody():
     assert not reads.held
 
 
-def test_words_are_texts_and_names_but_no_docstrings():
-    source = inspect.getsource(Net)
-    path = Path(__file__)
-    tree = parsed(path)
-    assert tree is not None
-    found = words([each for each in tree.body if getattr(each, "name", "") == "Net"])
-    assert "dropout" in found.texts and "features" in found.names
-    assert not any("Keeps what" in text for text in found.texts) and "Keeps what" in source
-
-
 def pictures(task: Any) -> hpo.Splits:
     split = hpo.Split(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8) % 10)
     return hpo.Splits(split, split, split, outputs=10)
@@ -419,57 +309,6 @@ def test_the_objectives_that_ship_read_all_that_they_say_they_know(name: str):
         assert found == Unread(type(task).__name__, unseen=("unheard_of",), own=frozenset({"unheard_of"}))
     finally:
         type(task).parameters = {key: value for key, value in type(task).parameters.items() if key != "unheard_of"}
-
-
-READS = {
-    "rows of another kind": "x + params['shift'] if bool((x > 5).any()) else x",
-    "a device": "x + params['shift'] if x.is_cuda else x",
-    "Torch's own dice": "x + params['shift'] if torch.rand(()) < 1e-9 else x",
-    "Python's dice": "x + params['shift'] if random.random() < 1e-9 else x",
-    "an attribute": "x + Kept(params).shift",
-    "a value that this sweep has not": "x + params['shift'] if params['units'] > 9 else x",
-}
-CODE = """
-import random
-import torch
-class Kept:
-    def __init__(self, params): self.__dict__ = params
-class Mine:
-    def batch(self, x, params, generator): return {}
-"""
-
-
-@pytest.mark.parametrize("when", READS)
-def test_what_the_code_names_is_never_refused(tmp_path: Path, when: str):
-    """It may read it yet: what was tried is not all that there is."""
-    path, scope = tmp_path / "mine.py", dict[str, Any]()
-    path.write_text(CODE.format(READS[when]))
-    exec(compile(path.read_text(), str(path), "exec"), scope)
-    own = {"shift": hpo.Known("float", 1.0), "units": hpo.Known("int", 8)}
-    found = look(
-        lambda params, features: plain(features), Parameter("shift", Range(0.0, 1.0)),
-        Parameter("units", Constant(8)), named=f"{path}:Mine", batch=scope["Mine"].batch, parameters=own,
-    )  # fmt: skip
-    assert found is None or "shift" not in found.certain
-
-
-def test_where_time_is_up_nothing_is_certain(monkeypatch: pytest.MonkeyPatch):
-    """Large models: the next one might have read it, in a module of somebody else's."""
-    monkeypatch.setattr(unread, "_SECONDS", 0.0)
-    found = look(lambda params, features: plain(features), DROPOUT, UNITS)
-    assert found == Unread("Mine", unseen=("dropout", "hidden_units"))
-
-
-def test_no_large_model_is_made_where_nothing_could_be_refused(tmp_path: Path):
-    made: list[int] = []
-
-    def model(params: Any, features: int) -> nn.Module:
-        made.append(params["hidden_units"])
-        return plain(features, 2)
-
-    name = write(tmp_path, "class Mine:\n    def model(self, params): return params['hidden_units'], 'dropout'\n")
-    assert look(model, WIDE, DROPOUT, named=name) is None
-    assert len(made) == 1
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])

@@ -1,0 +1,2 @@
+class Mine:
+    """A task's code that has no hyperparameter's name."""
