@@ -70,9 +70,8 @@ def _stopped(home: Home, study: str, trial: TrialRecord) -> tuple[int | None, st
     if schedule.by_length:
         why = f"what {schedule.name} does to the learning rate depends on the number of epochs"
         return None, f"{to_its_end}, after epoch {steps[-1]}.\nIts value is its last one, another: {why}."
-    return steps[
-        -1
-    ], f"It was stopped early, after {steps[-1]} of {counted(trial.epochs, 'epoch')}: it trains so many here."
+    remark = f"It was stopped early, after {steps[-1]} of {counted(trial.epochs, 'epoch')}: it trains so many here."
+    return steps[-1], remark
 
 
 def stack_of(
