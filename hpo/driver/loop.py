@@ -156,7 +156,7 @@ class Driver:
         while self._interrupts.count <= 1 and (self._running or self._wants_more()):
             self._look_around(study)
             study.dispatcher.fill()
-            if not self._wants_more():
+            if not self._wants_more() and not self._interrupts:
                 self._references.order()
             self._take_in(self._engine.poll(_TICK))
             self.standing.seconds = self._clock() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,6 +57,7 @@ class Measuring(SimulatedEngine):
         self.missing: dict[str, str] = {}
         self.data = "ab"
         self.fault: Exception | None = None
+        self.interrupt_when_idle = False  # Ctrl-C when trials have ended and none is running
 
     def submit(self, assignment: Assignment) -> None:
         if assignment.references is None:
@@ -68,6 +70,9 @@ class Measuring(SimulatedEngine):
         if self.orders and self.fault:
             raise self.fault
         messages = super().poll(timeout)
+        if self.interrupt_when_idle and messages and not self._worker_of:
+            signal.raise_signal(signal.SIGINT)
+            self.interrupt_when_idle = False
         if self._due is not None and self._now() >= self._due:
             names, self._due = self.orders[-1][0].names, None
             told = [self._told(name) for name in names] or [ReferenceMeasured(self.data, "binary")]
@@ -148,6 +153,15 @@ def test_an_engine_that_breaks_meanwhile_breaks_nothing(run: Run) -> None:
     standing, _, notes, _ = run(sweep_of(2), break_it)
     assert (standing.done, standing.error, names(standing)) == (2, "", [])
     assert "the references could not be measured: workers die while they start" in notes
+
+
+def test_an_interrupted_sweep_measures_none(run: Run) -> None:
+    def interrupt(engine: Measuring) -> None:
+        engine.interrupt_when_idle = True
+
+    standing, engine, notes, _ = run(sweep_of(), interrupt)
+    assert (standing.interrupted, engine.orders, standing.references) == (signal.SIGINT, [], None)
+    assert 0 < standing.done < 4 and notes == []
 
 
 def test_nothing_is_measured_where_nothing_finished(run: Run) -> None:
