@@ -31,10 +31,12 @@ class CompareResult:
 
     @property
     def choices(self) -> tuple[ComparedChoice, ...]:
+        """What each choice came to, in order."""
         return self.comparison.choices
 
     @property
     def differences(self) -> tuple[ChoiceDifference, ...]:
+        """Of each two choices the difference, the clearest first."""
         return self.comparison.differences
 
     @property

@@ -104,6 +104,8 @@ class Retry(Section):
 
 
 class LocalEngineKeys(Section):
+    """Processes on this machine."""
+
     type: Literal["local"] = "local"
     workers: Literal["auto"] | Workers = Field("auto", description="processes; auto: one a core or GPU; 0: in-process")
     workers_per_gpu: Processes = Field(1, description="workers that share one GPU")
@@ -128,6 +130,8 @@ Share = Annotated[float, Field(ge=0, le=1e9), AfterValidator(_whole_above_one)] 
 
 
 class RayEngineKeys(Section):
+    """Actors on a Ray cluster."""
+
     type: Literal["ray"]
     address: Annotated[str, AfterValidator(_address)] = Field(
         "auto", description="host:port of a cluster; local: start one here; auto: the one that runs, else local"
@@ -185,19 +189,23 @@ class ReportKeys(Section):
 
 
 class Confirm(Section):
-    top: Count = 3
-    seeds: int = Field(5, ge=2, le=10_000)
+    """At the end of the sweep: is the winner really better? As `hpo confirm` does it."""
+
+    top: Count = Field(3, description="the best so many trials compete")
+    seeds: int = Field(5, ge=2, le=10_000, description="each with so many fresh seeds")
 
 
 class Keep(Section):
+    """What of a Torch task's trials stays when they have ended."""
+
     models: Count = Field(3, description="the weights of so many trials stay on the disk, those of the best")
 
 
 class Neighbour(Section):
     """A trial that trained in one stack with another."""
 
-    params: dict[str, Any]
-    seed: Seed
+    params: dict[str, Any] = Field(description="its hyperparameters")
+    seed: Seed = Field(description="its seed")
     epochs: Count | None = Field(None, description="that it trains; default: the objective's own")
     until: Count | None = Field(None, description="the epoch after which it was pruned")
 
@@ -235,13 +243,13 @@ class ParameterKeys(Section):
     value: Any = Field(None, description="a constant")
     values: list[Any] | None = Field(None, description="choices")
     probabilities: list[float] | None = Field(None, description="a weight for each of `values`; they sum to 1")
-    min: Number | None = None
-    max: Number | None = None
-    distribution: Distribution | None = None
+    min: Number | None = Field(None, description="the smallest value of a range")
+    max: Number | None = Field(None, description="the largest; of whole numbers where both are whole")
+    distribution: Distribution | None = Field(None, description="how values are spread (default: evenly)")
     q: Positive | None = Field(None, description="steps of this size, counted from `min`")
     parameters: dict[str, Any] | None = Field(None, description="nested parameters, named outer.inner")
     when: dict[str, Any] | None = Field(None, description="active only while these conditions hold")
-    description: str | None = None
+    description: str | None = Field(None, description="in your words; without effect")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +258,9 @@ class TrialKeys:
 
     objective: Annotated[str | None, says("module, module:attribute, or path/to/file.py:attribute")] = None
     program: Annotated[str | None, says("a script, run once a trial with --name=value arguments")] = None
-    early_terminate: EarlyTerminate = field(default_factory=lambda: NoStopKeys(type="none"))
+    early_terminate: Annotated[EarlyTerminate, says("when a trial is stopped early; a rule, its name, or a list")] = (
+        field(default_factory=lambda: NoStopKeys(type="none"))
+    )
     retry: Retry = field(default_factory=Retry)
     duplicates: Annotated[Literal["skip", "replicate"], says("whether one configuration is trained twice")] = "skip"
     checkpoint_seconds: Annotated[
@@ -261,7 +271,7 @@ class TrialKeys:
     ] = 1
     seed: Annotated[int, Field(ge=0), says("seeds the sampler and, with its number, each trial")] = 0
     trial_seed: Annotated[Seed | None, says("one seed for all trials, instead of one drawn for each")] = None
-    engine: Engine = field(default_factory=LocalEngineKeys)
+    engine: Annotated[Engine, says("where trials run, and how many at a time")] = field(default_factory=LocalEngineKeys)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,14 +305,14 @@ class FileKeys(Section):
     # Besides PlainKeys: what a Sweep has of these is worked out when the file is loaded.
 
     name: Name | None = Field(None, description="study name (default: the file's stem)")
-    description: str | None = None
+    description: str | None = Field(None, description="what the sweep is about, for MLflow and reports")
     command: list[Word] | None = Field(None, description="how the program is run, with W&B's macros")
     data: dict[str, Any] = Field({}, description="handed to the objective")
     metric: MetricKeys
-    method: MethodName = "tpe"
+    method: MethodName = Field("tpe", description="how configurations are proposed; bayes is tpe")
     budget: BudgetKeys = BudgetKeys()
     run_cap: Count | None = Field(None, description="W&B's name of budget.trials")
-    parameters: dict[str, ParameterKeys]
+    parameters: dict[str, ParameterKeys] = Field(description="what is searched, by name")
     forbid: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are never proposed")
     baselines: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are tried first")
 

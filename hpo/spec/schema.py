@@ -20,7 +20,8 @@ def json_schema() -> dict[str, Any]:
     one, several = rules["oneOf"]
     words = list(one["discriminator"]["mapping"])  # `asha` is short for {type: asha}
     several["items"] = {"anyOf": [several["items"], {"enum": words}]}
-    properties["early_terminate"] = {"anyOf": [one, {"enum": [*words, None]}, several]}
+    said = rules["description"]
+    properties["early_terminate"] = {"anyOf": [one, {"enum": [*words, None]}, several], "description": said}
     schema["required"].remove("metric")  # but for W&B's searches that look at no values
     unguided = {"program": {"type": "string"}, "method": {"enum": list(UNGUIDED)}}
     schema["if"] = {"required": ["program", "method"], "properties": unguided}

@@ -9,6 +9,8 @@ from hpo.stopping.base import Course, StoppingKeys, StoppingRule
 
 
 class NoStopKeys(StoppingKeys):
+    """No trial is stopped."""
+
     type: Literal["none"]
 
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:

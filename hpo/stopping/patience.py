@@ -6,6 +6,8 @@ import math
 from collections import deque
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from hpo.section import Natural, NotNegative
 from hpo.stopping.base import Course, StoppingKeys, StoppingRule
 
@@ -15,8 +17,8 @@ class PatienceKeys(StoppingKeys):
 
     type: Literal["patience"]
     within_trial: ClassVar[bool] = True
-    patience: Natural = 5
-    min_delta: NotNegative = 0.0
+    patience: Natural = Field(5, description="reports that are waited for something better")
+    min_delta: NotNegative = Field(0.0, description="what is not better by more than this is not better")
 
     def rule(self, study: str, max_epochs: int | None) -> StoppingRule:
         return PatienceRule(self.patience, self.min_delta)

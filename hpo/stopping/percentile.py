@@ -21,10 +21,10 @@ _AGAIN = 4.0  # decisions after the first one that tell anything new
 class ComparingKeys(StoppingKeys):
     """What the rules that compare a trial with earlier ones have in common."""
 
-    n_startup_trials: Natural = 5
-    n_warmup_steps: Natural = 0
-    interval_steps: Count = 1
-    n_min_trials: Count = 1
+    n_startup_trials: Natural = Field(5, description="complete trials before any is stopped")
+    n_warmup_steps: Natural = Field(0, description="the first steps, at which none is stopped")
+    interval_steps: Count = Field(1, description="steps between two decisions")
+    n_min_trials: Count = Field(1, description="trials that must have reported the step")
 
     @property
     def share(self) -> float:
@@ -51,7 +51,7 @@ class PercentileKeys(ComparingKeys):
     """Stop outside the best `percentile` per cent of the earlier trials at the same step."""
 
     type: Literal["percentile"]
-    percentile: float = Field(25.0, ge=0, le=100)
+    percentile: float = Field(25.0, ge=0, le=100, description="so many per cent go on")
 
     @property
     def share(self) -> float:

@@ -1,0 +1,1 @@
+"""docs/reference.md: every command, key, name and record, written from the code so that it stays true."""
