@@ -32,6 +32,7 @@ class Supervisor:
         self._most = most
         self._trials = max(1, trials)
         self._starts = StartFailures()
+        self._excused: dict[str, set[ActorHandle]] = {}  # nodes where trials could not run, with the actors of then
         self._checked = time.monotonic()  # when it last looked for silent actors
         self._had_actors = time.monotonic()  # when there last were any, or it was said that there are none
 
@@ -127,10 +128,23 @@ class Supervisor:
                 self.lose(actor, f"no answer for {_SILENT_SECONDS:.0f} s", FailureKind.LOST)
 
     def reject(self, actor: ActorHandle, reason: str) -> None:
-        """Take in that no trial can run in an actor: nowhere, which raises EngineError, or only not on its node."""
+        """Take in that no trial can run in an actor: nowhere, which raises EngineError, or only not on its node.
+
+        What keeps one actor from it may be over for the next (a full disk, a file that another process was writing): so
+        a node is used no more only if an actor that was started there afterwards can't run trials, either.
+        """
         if not actor.started or not self._nodes.has_room_without(actor.node):
             raise EngineError(reason)
-        self._quarantine(actor.node, reason)
+        if actor.node not in self._excused:
+            self._excused[actor.node] = set(self._pool.on_node(actor.node))
+        if actor in self._excused[actor.node]:
+            last = reason.strip().splitlines()[-1]
+            self._outbox.add(
+                Note(f"{actor.worker}{actor.where} can't run trials: {last}; another is tried", warning=True)
+            )
+            self.lose(actor, "it can't run trials", FailureKind.LOST, told=True)
+        else:
+            self._quarantine(actor.node, reason)
 
     def quarantine_suspects(self) -> None:
         """Use nodes no more on which trials fail that succeed elsewhere, if there are others."""

@@ -234,6 +234,29 @@ def test_a_node_whose_trials_keep_failing_is_used_no_more(nodes: Nodes, place: P
     assert states["FAIL"] < 12
 
 
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "always"])
+def test_a_node_where_trials_cannot_run_has_a_second_chance(nodes: Nodes, place: Place, lasting: bool):
+    failing = f"""
+import os
+from pathlib import Path
+
+marker = Path({str(place.folder / "marker")!r})
+if os.environ.get("RAY_RAYLET_PID") == "{nodes.raylet}" and ({lasting} or not marker.exists()):
+    marker.touch()
+    raise OSError("its disk is full")
+
+"""
+    (place.folder / "ray_objectives.py").write_text(failing + OBJECTIVES)
+    (place.folder / "meeting").mkdir()
+    function, data = ("slow", {}) if lasting else ("meet", {"meeting": str(place.folder / "meeting")})
+    done = place.run("sweep", write(place, function, nodes, data=data, budget={"trials": 24}))
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert len(re.findall("can't run trials: .*OSError: its disk is full.*; another is tried", output)) == 1
+    assert ("is used no more" in output) is lasting
+    assert_whole(place, 24)
+
+
 def test_a_driver_that_is_killed_or_interrupted_goes_on(nodes: Nodes, place: Place):
     """With a Ray of its own, which listens on loopback only and leaves nothing behind, and on the cluster."""
     own = {"type": "ray", "address": "local", "workers": 2}
