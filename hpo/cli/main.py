@@ -18,7 +18,7 @@ from hpo.lazy import keep_imports
 from hpo.ledger.study.urls import MaskedStream, masked
 from hpo.spec.faults import Bug, RecordsGone, SpecError, UserError
 
-_NO_COMMANDS = ("main", "options", "signals")
+_NO_COMMANDS = ("main", "opening", "options", "signals")
 _ORDER = (
     "sweep",
     "check",

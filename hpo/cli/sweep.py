@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from hpo.cli.opening import OpeningLine
 from hpo.cli.options import engine_options, home_options, sweep_file_options
 from hpo.cli.signals import hear_interrupts
 
@@ -50,31 +51,31 @@ def command(
     Exit code 0: done; 1: no trial has a value, or the file's `confirm` or `report` came to nothing; 2: bad input; 3:
     done, but MLflow lacks some of it; 130: interrupted.
     """
-    from hpo.lazy import quick_imports
-    from hpo.objective.build import inspect
-    from hpo.spec.load import load_sweep
-    from hpo.spec.shipped import find_sweep_file
-
     hear_interrupts()
+    stream = sys.stderr if as_json else sys.stdout
     overrides += (f"engine.type={engine}",) if engine is not None else ()
     overrides += (f"engine.workers={workers}",) if workers is not None else ()
-    sweep = load_sweep(find_sweep_file(file), inspect, overrides)
-    sweep = sweep.going_on(changed == "ok")
     options = [part for override in overrides for part in ("-o", override)]
     switches = {"--join": join, "--no-confirm": no_confirm, "--json": as_json, "--quiet": quiet}
     options += [name for name, given in switches.items() if given]
+    with contextlib.ExitStack() as stack:
+        with OpeningLine(stream, quiet) as opening:
+            opening.say(f"checking {file} ...")
+            from hpo.lazy import quick_imports
+            from hpo.objective.build import inspect
+            from hpo.spec.load import load_sweep
+            from hpo.spec.shipped import find_sweep_file
 
-    # The heavy part of the platform is imported only once the file is known to be sound.
-    with quick_imports():
-        from hpo.driver.sweeping import opened
-        from hpo.ledger.study.home import make_home
-        from hpo.review.display import make_display
-        from hpo.review.summary import summary_json, summary_text
+            sweep = load_sweep(find_sweep_file(file), inspect, overrides).going_on(changed == "ok")
+            opening.say(f"opening the study {sweep.name} ...")
+            with quick_imports():  # the heavy part of the platform, only once the file is known to be sound
+                from hpo.driver.sweeping import opened
+                from hpo.ledger.study.home import make_home
+                from hpo.review.display import make_display
+                from hpo.review.summary import summary_json, summary_text
 
-    home = make_home(home_folder, storage)
-    out = sys.stdout
-    stream = sys.stderr if as_json else out
-    with opened(sweep, home, extend, join) as run:
+            home = make_home(home_folder, storage)
+            run = stack.enter_context(opened(sweep, home, extend, join))
         sweep = run.sweep
         with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:
             standing = run.run(display)
@@ -88,7 +89,7 @@ def command(
     if sweep.report.page:
         code = max(code, _report(sweep, standing, home, join, stream, quiet))
     if as_json:
-        print(json.dumps(summary_json(standing, home) | {"confirmation": confirmation}), file=out)
+        print(json.dumps(summary_json(standing, home) | {"confirmation": confirmation}))
     if standing.unmirrored:  # last of all, and always
         print(f"hpo: {standing.unmirrored}", file=sys.stderr)
     if standing.interrupted:
