@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its weights, so that no other is taken for it
+USER_ATTRS = "user_attrs"  # in a trial's `info`: what its code has set by Optuna's `trial.set_user_attr`
 DIVERGED_HEALTH = "health"  # in a trial's `info`: figures of health of the epoch in which it diverged
 OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
 
@@ -188,6 +189,26 @@ class Returned:
 
 
 @dataclass(frozen=True)
+class AskedParameter:
+    """A define-by-run objective asks for a hyperparameter of its trial, and waits for the `Answer`.
+
+    entry: the range or the choices that it names (hpo.spec.written.entry_in_records).
+    """
+
+    number: int
+    name: str
+    entry: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A hyperparameter's value; or why there is none."""
+
+    value: Any = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class ReferenceMeasured:
     """What a reference reaches on the validation split. No trial's event: it goes to the driver by `Channel.refer`."""
 
@@ -215,7 +236,13 @@ class Unread:
     own: frozenset[str] = frozenset()
 
 
-Event = Reported | Finished | Stopped | Diverged | Failed | Paused | Returned
+Event = Reported | AskedParameter | Finished | Stopped | Diverged | Failed | Paused | Returned
+Response = Decision | Answer  # what the driver says to a trial that waits
+
+
+def is_last(event: Event) -> bool:
+    """Whether an event is the last of its trial in this assignment."""
+    return not isinstance(event, Reported | AskedParameter)
 
 
 class Channel(Protocol):
@@ -226,6 +253,10 @@ class Channel(Protocol):
 
         Waits for the driver only if a report's step is one of the assignment's `decision_steps`.
         """
+        ...
+
+    def ask(self, asked: AskedParameter) -> Answer:
+        """Ask for a hyperparameter, and wait for it. It is in the study when this returns."""
         ...
 
     def attach(self, number: int, name: str, path: str) -> None:

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from hpo.events import OUTPUTS_FILE
-from hpo.ledger.ends import RUN_ID_PATIENCE, Ends, StudyFirst
+from hpo.ledger.ends import RUN_ID_PATIENCE, Ends
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
 from hpo.ledger.outputs import KeptOutputs
@@ -23,6 +23,7 @@ from hpo.ledger.sharing.membership import Membership
 from hpo.ledger.sharing.others import News
 from hpo.ledger.sharing.others import Refusal as Refusal
 from hpo.ledger.sharing.ownership import own_study
+from hpo.ledger.shown_space import ShownSpace
 from hpo.ledger.stopwatch import Stopwatch
 from hpo.ledger.study.book import StudyBook, StudyGone, ended_copy, facts_of
 from hpo.ledger.study.diagnosed import diagnosed
@@ -42,7 +43,7 @@ class Ledger:
 
     membership: this driver among all that run the study. study_id: the study's own id, not that of another study by the
     same name. ended: the records of trials that had ended when it came, without their steps, until `forget`.
-    references: the records of what is measured beside the trials. files: of the trials, on this disk.
+    references: what is measured beside the trials. files: theirs, on this disk. shown: what define-by-run ones ask for.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Ledger:
         self._records: dict[int, TrialRecord] = {}  # running
         self._stopwatch = Stopwatch(self._book, clock)
         self._mirror = mirror or Mirror(home, runs_now)
-        self._study_first = StudyFirst(self._book, self._mirror)
+        self.shown = ShownSpace(self._book)
         self._ends = Ends(self._book, self._mirror, clock)
         self.study_id = str(self._book.attributes.get("id", uuid.uuid4().hex))
         self._outputs = KeptOutputs(home.outputs / self.study_id)
@@ -234,10 +235,10 @@ class Ledger:
         made anew goes on from what the journal holds.
         """
         try:
-            with self._study_first.together():
+            with self._ends.first.together():
                 yield
         finally:
-            if not self._study_first.open and not self._book.failed:
+            if not self._ends.first.open and not self._book.failed:
                 self.files.settle()
 
     def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord | Refusal:

@@ -302,7 +302,9 @@ class FileKeys(Section):
     method: MethodName = "tpe"
     budget: BudgetKeys = BudgetKeys()
     run_cap: Count | None = Field(None, description="W&B's name of budget.trials")
-    parameters: dict[str, ParameterKeys]
+    parameters: dict[str, ParameterKeys] = Field(
+        {}, description="the search space; without it, a function asks for its own (trial.suggest_float, as in Optuna)"
+    )
     forbid: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are never proposed")
     baselines: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are tried first")
 

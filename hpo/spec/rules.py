@@ -402,6 +402,21 @@ def check_references(
         notes.append(f"'references' has no effect here: {why}")
 
 
+def check_define_by_run(method: str, data: Mapping[str, Any]) -> Iterator[Fault]:
+    """Of a space that shows itself as trials run, nothing is said that only one known beforehand has. data: the file's
+    own."""
+    why = "the file has no 'parameters': the objective asks for them while it runs"
+    remedy = "add parameters: ..., or leave this out"
+    if method == "grid":
+        yield Fault(f"a grid needs to know the space, but {why}", ("method",), remedy="use method: tpe, or random")
+    for key in ("forbid", "baselines"):
+        if data.get(key):
+            yield Fault(f"{key!r} needs to know the space, but {why}", (key,), remedy=remedy)
+    if data.get("duplicates") == "skip":
+        message = f"no configuration can be known to be new before it is trained: {why}"
+        yield Fault(message, ("duplicates",), remedy=remedy)
+
+
 def complete_baseline(
     baseline: Mapping[str, Any], index: int, space: Space, contract: Contract | None, places: Places
 ) -> tuple[dict[str, Any], list[Fault]]:
