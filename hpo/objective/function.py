@@ -27,6 +27,7 @@ from hpo.objective.base import Pruned
 from hpo.objective.failures import RAISED, ending_of, is_pruning
 from hpo.objective.libraries import libraries_of
 from hpo.objective.optuna_trial import OptunaTrial, value_and_step
+from hpo.objective.returned import beside, value_of
 from hpo.objective.seeds import seed_everything as seed_everything
 from hpo.objective.steps import StepScale
 from hpo.objective.suggestions import AskedParams
@@ -36,7 +37,6 @@ from hpo.objective.values import as_number
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
-from hpo.spec.plain import shown
 
 if TYPE_CHECKING:
     from hpo.spec.load import Named
@@ -144,6 +144,11 @@ class Trial(OptunaTrial):
         self.diverged = step if self._metric in numbers and self._metric not in finite else None
         return decision
 
+    def add(self, metrics: Mapping[str, float]) -> None:
+        """Record metrics that came when all was over, at the last step."""
+        if metrics:
+            self._channel.exchange([Reported(self.number, self.last_step, metrics, time.time())])
+
     def facts(self) -> dict[str, Any]:
         """Return what the trial's records have besides its metrics."""
         notes, attributes = self.steps.notes, self.user_attrs
@@ -217,7 +222,8 @@ class FunctionObjective:
 
     def _ending(self, spec: TrialSpec, trial: Trial) -> Finished | Stopped | Diverged | Failed:
         try:
-            value = self._value(self.function(trial), trial)
+            result = self.function(trial)
+            value = value_of(result, self._metric, trial.seen, trial.asks_as_optuna)
         except DivergedTrial as diverged:
             return Diverged(spec.number, diverged.step)
         except RAISED as error:
@@ -227,39 +233,5 @@ class FunctionObjective:
         unread = sorted(set(spec.params) - trial.params.read - {"seed"})
         if value is not None and not math.isfinite(value):
             return Diverged(spec.number, trial.last_step)
+        trial.add(beside(result, self._metric, trial.seen, trial.steps.notes))
         return Finished(spec.number, value, {"unread": unread} if unread else {})
-
-    def _value(self, result: Any, trial: Trial) -> float | None:
-        """Return the trial's value from what the function returned; None: its last report of the metric counts."""
-        if isinstance(result, Mapping):
-            if self._metric not in result:
-                raise ValueError(f"the objective returned {sorted(result)}, without the metric {self._metric!r}")
-            result = result[self._metric]
-        if isinstance(result, tuple | list) and len(result) == 1 and trial.asks_as_optuna:
-            result = result[0]  # as Optuna takes it
-        elif isinstance(result, tuple | list):
-            raise TypeError(
-                f"what the objective returns must be a number, but got {shown(result)}: a sweep has one metric, "
-                f"{self._metric!r} (return a mapping: {{{self._metric!r}: ..., 'another': ...}})"
-            )
-        if trial.asks_as_optuna:
-            return _as_optuna_takes(result)
-        if result is not None:
-            return as_number("what the objective returns", result)
-        if self._metric not in trial.seen:
-            said = f"reported only {', '.join(sorted(trial.seen))}" if trial.seen else "reported nothing"
-            raise ValueError(f"the objective returned None and {said}: return or report {self._metric!r}")
-        return None
-
-
-def _as_optuna_takes(result: Any) -> float:
-    """Return a trial's value; what Optuna fails a trial for, this one is failed for."""
-    if result is None:
-        raise ValueError("the objective returned None, which Optuna takes for a failure, too: return the value")
-    number = as_number("what the objective returns", result)
-    if math.isnan(number):
-        raise ValueError(
-            "the objective returned nan, which Optuna takes for a failure, too (raise optuna.TrialPruned() for a "
-            "trial that is no good)"
-        )
-    return number
