@@ -8,11 +8,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its weights, so that no other is taken for it
 USER_ATTRS = "user_attrs"  # in a trial's `info`: what its code has set by Optuna's `trial.set_user_attr`
 DIVERGED_HEALTH = "health"  # in a trial's `info`: figures of health of the epoch in which it diverged
+FILES_ARCHIVE = "files.tar"  # what a trial's code has written into its folder, where it is attached
 OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
 
 
@@ -67,6 +68,20 @@ class BestStep:
 
 
 @dataclass(frozen=True)
+class FilesOrder:
+    """What becomes of the files that a function writes into its trial's folder.
+
+    root: the folder with those of all trials, on the driver's disk. keep: of which trials they are wanted. sign, bar:
+    as for weights; what is worse than `bar` is not the best.
+    """
+
+    root: str
+    keep: Literal["best", "all", "none"]
+    sign: int
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """One trial to train: everything that its numbers depend on, besides the objective and its data."""
 
@@ -78,6 +93,7 @@ class TrialSpec:
     weights: WeightsOrder | None = None  # None: nobody wants them
     health: bool = False  # whether the health of its training is measured, which changes none of its numbers
     best_step: BestStep | None = None  # whose weights its model is to have; None: the last, or nobody wants a model
+    files: FilesOrder | None = None  # None: it has no folder
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ class RunningTrials:
         if sweep.metric.at == "best" and (weights is not None or sweep.leaves_outputs):
             best_step = BestStep(sweep.metric.name, 1 if sweep.metric.goal == "maximize" else -1)
         spec = TrialSpec(
-            record.number, passed, record.seed, record.epochs, checkpoint, weights, sweep.health, best_step
-        )
+            record.number, passed, record.seed, record.epochs, checkpoint, weights, sweep.health, best_step,
+            files.files_of(),
+        )  # fmt: skip
         self._running[record.number] = RunningTrial(proposal.key, spec, record)
         return self._running[record.number]
 

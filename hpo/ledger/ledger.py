@@ -12,7 +12,7 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from hpo.events import OUTPUTS_FILE
+from hpo.events import FILES_ARCHIVE, OUTPUTS_FILE
 from hpo.ledger.ends import RUN_ID_PATIENCE, Ends
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
@@ -85,7 +85,7 @@ class Ledger:
         self._ends = Ends(self._book, self._mirror, clock)
         self.study_id = str(self._book.attributes.get("id", uuid.uuid4().hex))
         self._outputs = KeptOutputs(home.outputs / self.study_id)
-        self.files = TrialFiles(sweep, home, self.study_id)
+        self.files = TrialFiles(sweep, home, self.study_id, self._mirror.attach)
 
     @property
     def sweep(self) -> Sweep:
@@ -220,6 +220,7 @@ class Ledger:
         with self.together():
             self.membership.heartbeat.beat()
             self._stopwatch.note()
+        self.files.finish()
         return warnings
 
     # A trial, from its start to its end.
@@ -228,11 +229,9 @@ class Ledger:
     def together(self) -> Iterator[None]:
         """Write all that is recorded inside the block at its end, in one go: to the study, then to MLflow.
 
-        For many trials or reports that come at once. Nothing of it counts before the end: MLflow's process gets to
-        know nothing that is not in the study. Blocks may be nested; a database as storage writes at once as ever.
-        An exception that leaves the block changes nothing of that. Raises OSError if the study can't be written: the
-        journal is then as it was before the block, and this ledger is of no more use; `abandon` it. A ledger that is
-        made anew goes on from what the journal holds.
+        Nothing of it counts before: MLflow's process gets to know nothing that is not in the study. Blocks may be
+        nested; a database writes at once as ever. An exception that leaves the block changes nothing of that. Raises
+        OSError if the study can't be written: the journal is as before, and this ledger of no more use; `abandon` it.
         """
         try:
             with self._ends.first.together():
@@ -314,8 +313,9 @@ class Ledger:
         return record
 
     def attach(self, number: int, name: str, path: str) -> None:
-        """Keep a trial's file as an artefact of its MLflow run, or where nobody sees it yet (KeptOutputs)."""
-        (self._outputs if name == OUTPUTS_FILE else self._mirror).attach(number, name, path)
+        """Keep a trial's file as an artefact of its MLflow run, or first here (KeptOutputs, TrialFiles)."""
+        keeper = self._outputs if name == OUTPUTS_FILE else self.files if name == FILES_ARCHIVE else self._mirror
+        keeper.attach(number, name, path)
 
     def best(self, record: TrialRecord) -> None:
         """Record that a trial is the best so far: one point of the best-so-far curve."""

@@ -8,6 +8,7 @@ import operator
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,6 +18,7 @@ from hpo.events import (
     Channel,
     Decision,
     Diverged,
+    Event,
     Failed,
     Finished,
     Reported,
@@ -33,6 +35,7 @@ from hpo.objective.steps import StepScale
 from hpo.objective.suggestions import AskedParams
 from hpo.objective.surroundings import Surroundings
 from hpo.objective.tracked import TrackedParams
+from hpo.objective.trial_folder import TrialFolder
 from hpo.objective.values import as_number
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
@@ -78,6 +81,7 @@ class Trial(OptunaTrial):
         self.epochs = spec.epochs
         self.data = copy.deepcopy(dict(data))
         self._channel = channel
+        self._folder = TrialFolder(spec.number, spec.files)
         self._metric = metric
         self.last_step = 0  # that was recorded
         self.seen: set[str] = set()  # names of metrics reported so far
@@ -149,6 +153,24 @@ class Trial(OptunaTrial):
         if metrics:
             self._channel.exchange([Reported(self.number, self.last_step, metrics, time.time())])
 
+    @property
+    def folder(self) -> Path:
+        """A folder of this trial alone, for its files: empty when the trial begins, also when it is run again, and gone
+        when it has ended. What is in it becomes artefacts of the trial's MLflow run, as the sweep file's `keep.files`
+        says: of the best trial only, by default. The working directory stays what it is."""
+        return self._folder.path
+
+    def hand_over_files(self, end: Event) -> None:
+        """Give the driver what is in the folder, as far as it is wanted of a trial that ends so."""
+        try:
+            self._folder.hand_over(end, self._channel)
+        except OSError as error:
+            self.steps.notes["files"] = f"the files in its folder could not be kept: {error}"
+
+    def remove_folder(self) -> None:
+        """Remove the trial's folder, if there is one."""
+        self._folder.remove()
+
     def facts(self) -> dict[str, Any]:
         """Return what the trial's records have besides its metrics."""
         notes, attributes = self.steps.notes, self.user_attrs
@@ -215,9 +237,13 @@ class FunctionObjective:
         surroundings = self._surroundings = self._surroundings or Surroundings()
         trial = Trial(spec, channel, self._metric, self._data, self._by_run, self._goal)
         try:
-            ending = self._ending(spec, trial)
+            try:
+                ending = self._ending(spec, trial)
+            finally:
+                trial.steps.notes |= surroundings.put_back()
+            trial.hand_over_files(ending)
         finally:
-            trial.steps.notes |= surroundings.put_back()
+            trial.remove_folder()
         return replace(ending, info={**ending.info, **trial.facts()})
 
     def _ending(self, spec: TrialSpec, trial: Trial) -> Finished | Stopped | Diverged | Failed:

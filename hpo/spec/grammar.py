@@ -189,8 +189,12 @@ class Confirm(Section):
     seeds: int = Field(5, ge=2, le=10_000)
 
 
+KeptFiles = Literal["best", "all", "none"]  # of which trials
+
+
 class Keep(Section):
-    models: Count = Field(3, description="the weights of so many trials stay on the disk, those of the best")
+    models: Count = Field(3, description="of a Torch task: the weights of so many trials stay, those of the best")
+    files: KeptFiles = Field("best", description="of a function: whose files in trial.folder become MLflow's artefacts")
 
 
 class Neighbour(Section):
@@ -271,7 +275,7 @@ class PlainKeys(TrialKeys):
 
     confirm: Confirm | None = None
     report: ReportKeys = field(default_factory=ReportKeys)
-    keep: Annotated[Keep | None, says("what of a Torch task's trials stays when they have ended")] = None
+    keep: Annotated[Keep | None, says("what of trials stays when they have ended")] = None
     references: Annotated[
         Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],
         says("scikit-learn's models with their defaults, measured beside the trials of a table task"),

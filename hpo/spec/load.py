@@ -158,7 +158,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
     if keys["keep"] is not None and not faults:
-        faults += rules.check_keep(keys["data"], contract)
+        given = source.data["keep"] if isinstance(source.data.get("keep"), Mapping) else {}
+        faults += rules.check_keep(given, keys["data"], contract, keys["program"] is not None)
     if "references" in source.data and not faults and metric is not None:
         faults += rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
     faults += rules.check_health(keys["health"], contract) if not faults else ()

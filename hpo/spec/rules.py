@@ -15,7 +15,7 @@ from hpo.spec.census import census_of, drawn_where_uncounted
 from hpo.spec.contract import Contract, Goal, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.goals import goal_by_name
-from hpo.spec.grammar import Metric, Stack
+from hpo.spec.grammar import Keep, Metric, Stack
 from hpo.spec.methods import UNGUIDED
 from hpo.spec.parameters import Parsed, ambiguity, possible
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, enumerated, show
@@ -363,11 +363,20 @@ def has_references(is_table: bool, data: Mapping[str, Any], metric: str) -> bool
     return is_table and data.get("resample") != "reshuffle" and metric.startswith("val_")
 
 
-def check_keep(data: Mapping[str, Any], contract: Contract | None) -> Iterator[Fault]:
-    """A trial has weights that can be kept, and they are those of one model."""
+def check_keep(
+    given: Mapping[str, Any], data: Mapping[str, Any], contract: Contract | None, program: bool
+) -> Iterator[Fault]:
+    """A trial has weights that can be kept, and they are those of one model; or files. given: the file's section."""
     why = ""
+    if given.get("files", "best") != "best" and (program or contract is not None):  # the default says nothing
+        what = "a program" if program else "a Torch task"
+        message = f"the files that are kept are those in trial.folder, which functions have, and {what} has not"
+        yield Fault(message, ("keep", "files"), remedy="leave it out")
     if contract is None:
+        if not program and (given.keys() <= {"files"} or given == Keep().plain() | {"files": given.get("files")}):
+            return
         why = "only the weights of a Torch task can be kept: functions and programs save their own"
+        why += "" if program else " (of a function, what is in trial.folder: keep: {files: best})"
     elif data.get("resample") == "kfold":
         why = "there are no weights to keep: a trial trains a model for each fold, and none of these is its own"
     if why:

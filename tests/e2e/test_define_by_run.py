@@ -133,3 +133,32 @@ def test_a_name_of_two_kinds_fails_its_trial_with_the_reason(place: Place):
     error = place.trials()[1].user_attrs["error"]
     assert error == "ValueError: 'x' was a number before, and is asked for as a whole number: give it another name"
     assert "doctor" not in error and place.run("doctor", "small").returncode == 0
+
+
+SAVES = """
+def saves(trial):
+    x = trial.suggest_float("x", -5, 5)
+    (trial.folder / "sub").mkdir()
+    (trial.folder / "sub" / "model.pt").write_text(str(trial.number))
+    return {"score": x, "size": 12}
+"""
+
+
+def artifacts(place: Place, number: int) -> list[str]:
+    _, runs = place.runs()
+    return [each.path for each in place.client().list_artifacts(runs[number].info.run_id, "files/sub")]
+
+
+def test_the_best_trials_files_become_artefacts(place: Place):
+    path = written(place, "saves")
+    (place.folder / "train.py").write_text(TRAIN + SAVES)
+    best = place.sweep(path)["best"]["number"]
+    assert {trial.number: artifacts(place, trial.number) for trial in place.trials()} == {
+        number: ["files/sub/model.pt"] if number == best else [] for number in range(6)
+    }
+    _, runs = place.runs()
+    assert all(run.data.metrics["size"] == 12 for run in runs.values())
+    place.sweep(path, "--extend", "2", "-o", "keep.files=all")
+    assert artifacts(place, 6) == artifacts(place, 7) == ["files/sub/model.pt"]
+    assert not list(place.home.path.rglob("*.tar"))
+    assert "disk agree" in place.run("doctor", "small").stdout
