@@ -95,3 +95,29 @@ def test_what_repeats_a_trial_gets_what_that_had() -> None:
     assert partly["kind"] == "near" and 0 <= partly["x"] <= 1
     outside = run(searcher, 2, {"kind": "near", "x": 5.0})  # the code was changed meanwhile
     assert outside["kind"] == "near" and 0 <= outside["x"] <= 1
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_same_while_trials_have_asked_for_a_part_only() -> None:
+    """Three at a time, which take turns in asking."""
+    searcher = Searcher(define_by_run("tpe"))
+    sampler = optuna.samplers.TPESampler(seed=3 * 1_000_003, multivariate=True, group=True, constant_liar=True)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    names = [Parameter(name, Range(0.0, 1.0)) for name in ("a", "b", "c")]
+    for first in range(0, 36, 3):
+        proposals = [searcher.propose() for _ in range(3)]
+        trials = [study.ask() for _ in range(3)]
+        sums = [0.0, 0.0, 0.0]
+        for number, proposal in enumerate(proposals, first):
+            assert proposal is not None
+            searcher.begin(proposal.key, number, None)
+        for parameter in names:
+            for place, (proposal, trial) in enumerate(zip(proposals, trials, strict=True)):
+                assert proposal is not None
+                value = searcher.suggest(proposal.key, parameter)
+                assert value == trial.suggest_float(parameter.name, 0.0, 1.0), (first, place, parameter.name)
+                sums[place] += value
+        for proposal, trial, total in zip(proposals, trials, sums, strict=True):
+            assert proposal is not None
+            searcher.finish(proposal.key, TrialState.COMPLETE, total)
+            study.tell(trial, total)
