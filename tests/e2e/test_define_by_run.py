@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
+from waiting import wait_for
 
 from e2e.support import Place, assert_records_agree
 from hpo.spec.yaml_text import dump_source
@@ -104,9 +105,17 @@ def _storage(place: Place) -> Any:
 
 def test_a_killed_sweep_goes_on_with_what_its_trials_had_asked_for(place: Place):
     path = written(place, "held", budget={"trials": 8})
-    place.kill_in_mid_trial(path)
+    process = place.start("sweep", path)
+    place.wait_for_trials(2, process)
+
+    def asked() -> bool:  # in the study, while the objective has not come to its end
+        return any(trial.state.name == "RUNNING" and set(trial.params) == {"x"} for trial in place.trials())
+
+    wait_for(asked, "a running trial that has asked", process=process)
+    process.kill()
+    process.communicate()
+    (place.folder / "go").touch()
     running = [trial for trial in place.trials() if trial.state.name == "RUNNING"]
-    assert running and any(set(trial.params) == {"x"} for trial in running)  # in the study before the objective went on
     assert place.run("sweep", path).returncode == 0
     states = Counter(trial.state.name for trial in place.trials())
     assert states["COMPLETE"] == 8 and states["RUNNING"] == 0
