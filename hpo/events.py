@@ -8,10 +8,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its weights, so that no other is taken for it
+USER_ATTRS = "user_attrs"  # in a trial's `info`: what its code has set by Optuna's `trial.set_user_attr`
 DIVERGED_HEALTH = "health"  # in a trial's `info`: figures of health of the epoch in which it diverged
+FILES_ARCHIVE = "files.tar"  # what a trial's code has written into its folder, where it is attached
 OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
 
 
@@ -66,6 +68,20 @@ class BestStep:
 
 
 @dataclass(frozen=True)
+class FilesOrder:
+    """What becomes of the files that a function writes into its trial's folder.
+
+    root: the folder with those of all trials, on the driver's disk. keep: of which trials they are wanted. sign, bar:
+    as for weights; what is worse than `bar` is not the best.
+    """
+
+    root: str
+    keep: Literal["best", "all", "none"]
+    sign: int
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """One trial to train: everything that its numbers depend on, besides the objective and its data."""
 
@@ -77,6 +93,7 @@ class TrialSpec:
     weights: WeightsOrder | None = None  # None: nobody wants them
     health: bool = False  # whether the health of its training is measured, which changes none of its numbers
     best_step: BestStep | None = None  # whose weights its model is to have; None: the last, or nobody wants a model
+    files: FilesOrder | None = None  # None: it has no folder
 
 
 @dataclass(frozen=True)
@@ -188,6 +205,26 @@ class Returned:
 
 
 @dataclass(frozen=True)
+class AskedParameter:
+    """A define-by-run objective asks for a hyperparameter of its trial, and waits for the `Answer`.
+
+    entry: the range or the choices that it names (hpo.spec.written.entry_in_records).
+    """
+
+    number: int
+    name: str
+    entry: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A hyperparameter's value; or why there is none."""
+
+    value: Any = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class ReferenceMeasured:
     """What a reference reaches on the validation split. No trial's event: it goes to the driver by `Channel.refer`."""
 
@@ -215,7 +252,13 @@ class Unread:
     own: frozenset[str] = frozenset()
 
 
-Event = Reported | Finished | Stopped | Diverged | Failed | Paused | Returned
+Event = Reported | AskedParameter | Finished | Stopped | Diverged | Failed | Paused | Returned
+Response = Decision | Answer  # what the driver says to a trial that waits
+
+
+def is_last(event: Event) -> bool:
+    """Whether an event is the last of its trial in this assignment."""
+    return not isinstance(event, Reported | AskedParameter)
 
 
 class Channel(Protocol):
@@ -226,6 +269,10 @@ class Channel(Protocol):
 
         Waits for the driver only if a report's step is one of the assignment's `decision_steps`.
         """
+        ...
+
+    def ask(self, asked: AskedParameter) -> Answer:
+        """Ask for a hyperparameter, and wait for it. It is in the study when this returns."""
         ...
 
     def attach(self, number: int, name: str, path: str) -> None:

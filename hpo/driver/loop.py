@@ -22,7 +22,7 @@ from hpo.driver.trials import RunningTrials
 from hpo.driver.unread import take_unread
 from hpo.driver.watchdog import Watchdog
 from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note, TrialEvents
-from hpo.events import Decision, ReferenceMeasured, Reported, Unread
+from hpo.events import ReferenceMeasured, Response, Unread, is_last
 from hpo.ledger.ledger import Ledger, Notice
 from hpo.ledger.study.book import StudyGone
 from hpo.search.searcher import Searcher
@@ -228,17 +228,17 @@ class Driver:
 
     def _take_in(self, messages: Sequence[Message]) -> None:
         """Take in what has happened. What comes together is one write; who waits is answered when it is written."""
-        waiting: dict[int, dict[int, Decision]] = {}
+        waiting: dict[int, dict[int, Response]] = {}
         with self._ledger.together():
             for message in messages:
-                decisions = self._handle(message)
+                responses = self._handle(message)
                 if isinstance(message, TrialEvents) and message.waiting:
-                    waiting[message.assignment] = decisions
-        for assignment, decisions in waiting.items():
-            self._engine.reply(assignment, decisions)
+                    waiting[message.assignment] = responses
+        for assignment, responses in waiting.items():
+            self._engine.reply(assignment, responses)
 
-    def _handle(self, message: Message) -> dict[int, Decision]:
-        """Take in a message; return which of its trials go on."""
+    def _handle(self, message: Message) -> dict[int, Response]:
+        """Take in a message; return what its trials are told: which of them go on, or what they asked for."""
         if isinstance(message, Note):
             self._data_notes += [] if message.warning else [message.text]
             self.standing.remarks += [message.text] if message.lasting else []
@@ -257,7 +257,7 @@ class Driver:
                 self._study.pace.done(message.assignment)
         elif isinstance(message, TrialEvents):
             assert self._study is not None, "nothing is trained before the study is open"
-            ended = [event.number for event in message.events if not isinstance(event, Reported)]
+            ended = [event.number for event in message.events if is_last(event)]
             self._watchdog.heard(message.assignment, ended)
             self._study.pace.heard(message.assignment, message.events)
             return self._study.trials.take_in(message.events)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from hpo.driver.forecast import Lasting, Remaining, SeenAssignment, TimeLeft, seconds_left
 from hpo.driver.lives import Lives
-from hpo.events import Event, Failed, Paused, Reported, Returned, Stopped, TrialSpec
+from hpo.events import Event, Failed, Paused, Reported, Returned, Stopped, TrialSpec, is_last
 from hpo.spec.sweep import Sweep
 from hpo.standing import MOST_BUSY, BusyWorker, Standing
 from hpo.stopping.base import StoppingRule
@@ -98,7 +98,7 @@ class Pace:
             if isinstance(event, Reported):
                 taken.step, taken.stepped = max(taken.step, event.step), self._clock()
                 self._lives.report(event.number, event.step, event.metrics.get(self._metric), self._clock())
-            else:
+            elif is_last(event):
                 if isinstance(event, Failed | Paused | Returned):
                     self._lives.forget(event.number)
                 else:

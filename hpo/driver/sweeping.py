@@ -13,6 +13,7 @@ from hpo.ledger.mirror.reach import refuse_unusable
 from hpo.ledger.sharing.ownership import refuse_join
 from hpo.ledger.study.home import Home
 from hpo.ledger.succession import begin_successor, choose_study
+from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 from hpo.standing import Standing, SweepListener
 
@@ -54,6 +55,11 @@ def opened(sweep: Sweep, home: Home, extend: int | None = None, join: bool = Fal
     """
     if join:
         refuse_join(home.storage)
+        if sweep.traits.define_by_run:
+            raise UserError(
+                f"{sweep.source}: with --join the space must be known beforehand, but its objective asks for it while "
+                f"it runs: add parameters: ..., or run one driver, with more workers"
+            )
     refuse_unusable(home)
     home.prepare()
     choice = choose_study(sweep, home)

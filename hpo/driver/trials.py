@@ -11,6 +11,8 @@ from hpo.driver.results import Circumstances, End, RunAgain, interrupted, judge
 from hpo.driver.tally import Tally
 from hpo.driver.termination import Termination
 from hpo.events import (
+    Answer,
+    AskedParameter,
     BestStep,
     Decision,
     DecisionSteps,
@@ -19,6 +21,7 @@ from hpo.events import (
     FailureKind,
     Finished,
     Reported,
+    Response,
     Returned,
     TrialSpec,
 )
@@ -26,6 +29,7 @@ from hpo.ledger.ledger import Ledger, Refusal
 from hpo.ledger.study.records import Outcome
 from hpo.search.searcher import Proposal, Searcher
 from hpo.spec.sweep import Sweep
+from hpo.spec.written import parameter_of
 from hpo.standing import SweepListener
 
 
@@ -87,29 +91,47 @@ class RunningTrials:
         if sweep.metric.at == "best" and (weights is not None or sweep.leaves_outputs):
             best_step = BestStep(sweep.metric.name, 1 if sweep.metric.goal == "maximize" else -1)
         spec = TrialSpec(
-            record.number, passed, record.seed, record.epochs, checkpoint, weights, sweep.health, best_step
-        )
+            record.number, passed, record.seed, record.epochs, checkpoint, weights, sweep.health, best_step,
+            files.files_of(),
+        )  # fmt: skip
         self._running[record.number] = RunningTrial(proposal.key, spec, record)
         return self._running[record.number]
 
-    def take_in(self, events: Sequence[Event]) -> dict[int, Decision]:
-        """Make events part of the sweep's state; return which of their trials go on.
+    def take_in(self, events: Sequence[Event]) -> dict[int, Response]:
+        """Make events part of the sweep's state; return what their trials are told: whether they go on, or what they
+        asked for.
 
         All reports are taken in before the stopping rule is asked of any: the members of a cohort arrive together.
         """
         reports = [event for event in events if isinstance(event, Reported)]
-        decisions = dict.fromkeys((event.number for event in events), Decision.STOP)
+        responses: dict[int, Response] = dict.fromkeys((event.number for event in events), Decision.STOP)
         for report in reports:
             self._report(self._running[report.number], report)
         for report in reports:
-            decisions[report.number] = self._decide(self._running[report.number], report)
+            responses[report.number] = self._decide(self._running[report.number], report)
         died = sum(isinstance(event, Failed) and event.kind is FailureKind.DIED for event in events)
         for event in events:
             if isinstance(event, Returned):
                 self._wait_again(event)
+            elif isinstance(event, AskedParameter):
+                responses[event.number] = self._answer(self._running[event.number], event)
             elif not isinstance(event, Reported):
                 self._take_end(self._running[event.number], event, died)
-        return decisions
+        return responses
+
+    def _answer(self, running: RunningTrial, event: AskedParameter) -> Answer:
+        """Return a hyperparameter that a trial asks for. One that it asked for when its worker died is the same."""
+        parameter, shown = parameter_of(event.name, event.entry), self._ledger.shown
+        if refusal := shown.objection(parameter):
+            return Answer(refusal=refusal)
+        if event.name not in running.record.params:
+            self._ledger.membership.heartbeat.stay_owner()
+            try:
+                value = self._searcher.suggest(running.key, parameter)
+            except ValueError as error:  # Optuna's own refusal
+                return Answer(refusal=str(error))
+            shown.take(running.record, parameter, value)
+        return Answer(running.record.params[event.name])
 
     def _report(self, running: RunningTrial, event: Reported) -> None:
         self._ledger.report(event.number, event.step, event.metrics, event.time)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured, Unread
+from hpo.events import Assignment, Event, Failed, FailureKind, ReferenceMeasured, Response, Unread
 
 
 class EngineError(Exception):
@@ -81,8 +81,8 @@ class Engine(Protocol):
         """
         ...
 
-    def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
-        """Answer a TrialEvents that waits."""
+    def reply(self, assignment: int, decisions: Mapping[int, Response]) -> None:
+        """Answer a TrialEvents that waits. decisions: what each of its trials is told."""
         ...
 
     def stop(self, numbers: Collection[int]) -> None:

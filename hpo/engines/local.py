@@ -29,7 +29,7 @@ from hpo.engines.worker import (
     run_worker,
     thread_variables,
 )
-from hpo.events import Assignment, Decision, FailureKind, ReferenceMeasured, Reported
+from hpo.events import Assignment, Decision, FailureKind, ReferenceMeasured, Response, is_last
 from hpo.forking import SERVER_DIED, ChildProcess, ForkServer
 from hpo.output import trim
 from hpo.spec.grammar import LocalEngineKeys
@@ -211,7 +211,7 @@ class LocalEngine:
             return [message]
         assert worker.assignment is not None
         if isinstance(message, Sent):
-            worker.unfinished -= {event.number for event in message.events if not isinstance(event, Reported)}
+            worker.unfinished -= {event.number for event in message.events if is_last(event)}
             return [TrialEvents(worker.assignment.id, message.events, message.waiting)]
         assert isinstance(message, Idle), message
         done = Done(worker.assignment.id)
@@ -242,7 +242,7 @@ class LocalEngine:
         self._workers[index] = self._spawn(index)
         return messages
 
-    def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
+    def reply(self, assignment: int, decisions: Mapping[int, Response]) -> None:
         for worker in self._workers:
             if worker.assignment is not None and worker.assignment.id == assignment:
                 self._send(worker, Reply(decisions))

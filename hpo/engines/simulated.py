@@ -26,6 +26,7 @@ from hpo.events import (
     Finished,
     Paused,
     Reported,
+    Response,
     Stopped,
     TrialSpec,
 )
@@ -138,7 +139,7 @@ class SimulatedEngine:
         news, self._news = self._news, []
         return news
 
-    def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
+    def reply(self, assignment: int, decisions: Mapping[int, Response]) -> None:
         worker = self._busy.get(assignment)
         if worker is None or not worker.waits:
             return
@@ -216,7 +217,7 @@ class SimulatedEngine:
         else:
             self._obey(worker, {})
 
-    def _obey(self, worker: _SimulatedWorker, decisions: Mapping[int, Decision]) -> None:
+    def _obey(self, worker: _SimulatedWorker, decisions: Mapping[int, Response]) -> None:
         """End those that are done or were told to, then go on."""
         ends: list[Event] = []
         for number, member in list(worker.members.items()):

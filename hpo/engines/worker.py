@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import (
+    Answer,
+    AskedParameter,
     Assignment,
     Decision,
     Diverged,
@@ -27,8 +29,10 @@ from hpo.events import (
     Paused,
     ReferenceMeasured,
     Reported,
+    Response,
     Stopped,
     Unread,
+    is_last,
 )
 from hpo.forking import lifelines
 from hpo.lazy import keep_imports, when_loaded
@@ -94,7 +98,7 @@ class Idle:
 
 @dataclass(frozen=True)
 class Reply:
-    decisions: Mapping[int, Decision]
+    decisions: Mapping[int, Response]
 
 
 @dataclass(frozen=True)
@@ -123,25 +127,24 @@ class PipeChannel:
         self.lacked_memory = False  # whether a trial has failed for want of it
 
     def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
-        if os.getpid() != self._pid:
-            os._exit(0)  # a child that the objective forked and that came back from it: the pipe is its parent's
         events = [self._completed(event) for event in events]
-        self.unfinished -= {event.number for event in events if not isinstance(event, Reported)}
+        self.unfinished -= {event.number for event in events if is_last(event)}
         reported = [event for event in events if isinstance(event, Reported)]
         self.lacked_memory |= any(
             isinstance(event, Failed) and event.kind is FailureKind.OUT_OF_MEMORY for event in events
         )
-        waiting = any(event.step in self._steps for event in reported)
-        try:
-            self._connection.send(Sent(tuple(events), waiting))
-            decisions = self._receive(waiting)
-        except (EOFError, OSError):
-            raise DriverGone from None
+        responses = self._tell(events, any(event.step in self._steps for event in reported))
+        decisions = {number: each for number, each in responses.items() if isinstance(each, Decision)}
         for event in reported:
             decision = decisions.setdefault(event.number, Decision.CONTINUE)
             if decision is Decision.CONTINUE and event.number in self._ordered:
                 decisions[event.number] = self._ordered[event.number]
         return decisions
+
+    def ask(self, asked: AskedParameter) -> Answer:
+        answer = self._tell([asked], waiting=True).get(asked.number)
+        assert isinstance(answer, Answer), answer
+        return answer
 
     def attach(self, number: int, name: str, path: str) -> None:
         self._connection.send(Attached(number, name, path))
@@ -149,7 +152,16 @@ class PipeChannel:
     def refer(self, measured: ReferenceMeasured) -> None:
         self._connection.send(measured)
 
-    def _receive(self, waiting: bool) -> dict[int, Decision]:
+    def _tell(self, events: Sequence[Event], waiting: bool) -> dict[int, Response]:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the objective forked and that came back from it: the pipe is its parent's
+        try:
+            self._connection.send(Sent(tuple(events), waiting))
+            return self._receive(waiting)
+        except (EOFError, OSError):
+            raise DriverGone from None
+
+    def _receive(self, waiting: bool) -> dict[int, Response]:
         """Take what the driver sent: orders at any time, and the reply if one is due."""
         while waiting or self._connection.poll():
             message = self._connection.recv()

@@ -49,9 +49,10 @@ class StudyFirst:
 
 
 class Ends:
-    """Writes the ends of trials."""
+    """Writes the ends of trials. first: writes many things in one go, ends among them."""
 
     def __init__(self, book: StudyBook, mirror: Mirror, clock: Callable[[], float] = time.time) -> None:
+        self.first = StudyFirst(book, mirror)
         self._book = book
         self._mirror = mirror
         self._clock = clock

@@ -12,8 +12,8 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from hpo.events import OUTPUTS_FILE
-from hpo.ledger.ends import RUN_ID_PATIENCE, Ends, StudyFirst
+from hpo.events import FILES_ARCHIVE, OUTPUTS_FILE
+from hpo.ledger.ends import RUN_ID_PATIENCE, Ends
 from hpo.ledger.mirror.mirror import Mirror
 from hpo.ledger.mirror.process import Notice as Notice
 from hpo.ledger.outputs import KeptOutputs
@@ -23,6 +23,7 @@ from hpo.ledger.sharing.membership import Membership
 from hpo.ledger.sharing.others import News
 from hpo.ledger.sharing.others import Refusal as Refusal
 from hpo.ledger.sharing.ownership import own_study
+from hpo.ledger.shown_space import ShownSpace
 from hpo.ledger.stopwatch import Stopwatch
 from hpo.ledger.study.book import StudyBook, StudyGone, ended_copy, facts_of
 from hpo.ledger.study.diagnosed import diagnosed
@@ -42,7 +43,7 @@ class Ledger:
 
     membership: this driver among all that run the study. study_id: the study's own id, not that of another study by the
     same name. ended: the records of trials that had ended when it came, without their steps, until `forget`.
-    references: the records of what is measured beside the trials. files: of the trials, on this disk.
+    references: what is measured beside the trials. files: theirs, on this disk. shown: what define-by-run ones ask for.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class Ledger:
         self._records: dict[int, TrialRecord] = {}  # running
         self._stopwatch = Stopwatch(self._book, clock)
         self._mirror = mirror or Mirror(home, runs_now)
-        self._study_first = StudyFirst(self._book, self._mirror)
+        self.shown = ShownSpace(self._book)
         self._ends = Ends(self._book, self._mirror, clock)
         self.study_id = str(self._book.attributes.get("id", uuid.uuid4().hex))
         self._outputs = KeptOutputs(home.outputs / self.study_id)
-        self.files = TrialFiles(sweep, home, self.study_id)
+        self.files = TrialFiles(sweep, home, self.study_id, self._mirror.attach)
 
     @property
     def sweep(self) -> Sweep:
@@ -219,6 +220,7 @@ class Ledger:
         with self.together():
             self.membership.heartbeat.beat()
             self._stopwatch.note()
+        self.files.finish()
         return warnings
 
     # A trial, from its start to its end.
@@ -227,17 +229,15 @@ class Ledger:
     def together(self) -> Iterator[None]:
         """Write all that is recorded inside the block at its end, in one go: to the study, then to MLflow.
 
-        For many trials or reports that come at once. Nothing of it counts before the end: MLflow's process gets to
-        know nothing that is not in the study. Blocks may be nested; a database as storage writes at once as ever.
-        An exception that leaves the block changes nothing of that. Raises OSError if the study can't be written: the
-        journal is then as it was before the block, and this ledger is of no more use; `abandon` it. A ledger that is
-        made anew goes on from what the journal holds.
+        Nothing of it counts before: MLflow's process gets to know nothing that is not in the study. Blocks may be
+        nested; a database writes at once as ever. An exception that leaves the block changes nothing of that. Raises
+        OSError if the study can't be written: the journal is as before, and this ledger of no more use; `abandon` it.
         """
         try:
-            with self._study_first.together():
+            with self._ends.first.together():
                 yield
         finally:
-            if not self._study_first.open and not self._book.failed:
+            if not self._ends.first.open and not self._book.failed:
                 self.files.settle()
 
     def begin(self, params: Mapping[str, Any], retry: TrialRecord | None = None) -> TrialRecord | Refusal:
@@ -313,8 +313,9 @@ class Ledger:
         return record
 
     def attach(self, number: int, name: str, path: str) -> None:
-        """Keep a trial's file as an artefact of its MLflow run, or where nobody sees it yet (KeptOutputs)."""
-        (self._outputs if name == OUTPUTS_FILE else self._mirror).attach(number, name, path)
+        """Keep a trial's file as an artefact of its MLflow run, or first here (KeptOutputs, TrialFiles)."""
+        keeper = self._outputs if name == OUTPUTS_FILE else self.files if name == FILES_ARCHIVE else self._mirror
+        keeper.attach(number, name, path)
 
     def best(self, record: TrialRecord) -> None:
         """Record that a trial is the best so far: one point of the best-so-far curve."""

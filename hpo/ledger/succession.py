@@ -70,7 +70,9 @@ def choose_study(sweep: Sweep, home: Home) -> StudyChoice:
             notes = tuple(filter(None, [note, refuse_changed(older, studies[older], sweep)]))
             return StudyChoice(replace(sweep, name=older), storage, notes=notes, goes_back=True)
         if lines := obstacles(theirs, ours, sweep_of(last, studies[last]).space, sweep.space):
-            raise another_definition(sweep, last, list(dict.fromkeys([*lines, *differences(theirs, ours)])))
+            known = bool(theirs["parameters"]) == bool(ours["parameters"])  # else one of them is define-by-run
+            told = differences(theirs, ours) if known else ()
+            raise another_definition(sweep, last, list(dict.fromkeys([*lines, *told])))
     changes = tuple(filter(None, [refuse_changed(last, studies[last], sweep), _by_the_old_rule(last, sweep)]))
     if same(theirs, ours) and (otherwise := _kept_otherwise(storage, last, sweep)):
         note = f"study {last!r} keeps choices of {', '.join(otherwise)} otherwise than they are kept now, all different"

@@ -11,6 +11,7 @@ from typing import Any
 
 from hpo.objective import live, user_path
 from hpo.objective.base import Objective
+from hpo.objective.define_by_run import asks_itself
 from hpo.objective.failures import one_line
 from hpo.objective.locate import locate, user_folders
 from hpo.objective.sources import sources_of
@@ -48,7 +49,7 @@ def build(named: Named) -> Objective:
     _check_signature(named.objective, found)
     from hpo.objective.function import FunctionObjective
 
-    return FunctionObjective(found, named.metric, named.data)
+    return FunctionObjective(found, named.metric, named.data, by_run=not named.parameters, goal=named.goal)
 
 
 def _found(reference: str, named: Named) -> Any:
@@ -141,7 +142,14 @@ def _inspect(named: Named, closely: bool) -> Inspection:
         is_table=objective.is_table,
         sources={} if faults else sources_of(named),
         flags=objective.flags,
+        define_by_run=_asks_itself(objective, named),
     )
+
+
+def _asks_itself(objective: Objective, named: Named) -> bool:
+    from hpo.objective.function import FunctionObjective
+
+    return isinstance(objective, FunctionObjective) and asks_itself(objective.function, named)
 
 
 def _passing(objective: Objective, named: Named) -> Sequence[str]:
@@ -177,6 +185,7 @@ def named_of(sweep: Sweep, travels: bool = True) -> Named:
         command=sweep.command,
         data=sweep.data,
         metric=sweep.metric.name,
+        goal=sweep.metric.goal,
         parameters=tuple(sweep.space.names()),
         folder=folder,
         repeats=sweep.repeats,

@@ -8,17 +8,34 @@ import operator
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from hpo.events import Assignment, Channel, Decision, Diverged, Failed, Finished, Reported, Stopped, TrialSpec
+from hpo.events import (
+    USER_ATTRS,
+    Assignment,
+    Channel,
+    Decision,
+    Diverged,
+    Event,
+    Failed,
+    Finished,
+    Reported,
+    Stopped,
+    TrialSpec,
+)
 from hpo.objective.base import Pruned
-from hpo.objective.failures import RAISED, ending_of
+from hpo.objective.failures import RAISED, ending_of, is_pruning
 from hpo.objective.libraries import libraries_of
+from hpo.objective.optuna_trial import OptunaTrial, value_and_step
+from hpo.objective.returned import beside, value_of
 from hpo.objective.seeds import seed_everything as seed_everything
 from hpo.objective.steps import StepScale
+from hpo.objective.suggestions import AskedParams
 from hpo.objective.surroundings import Surroundings
 from hpo.objective.tracked import TrackedParams
+from hpo.objective.trial_folder import TrialFolder
 from hpo.objective.values import as_number
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
@@ -36,30 +53,51 @@ class DivergedTrial(Pruned):
         self.step = step
 
 
-class Trial:
-    """What an objective function gets.
+class Trial(OptunaTrial):
+    """What an objective function gets. It has the methods of `optuna.Trial`, too (optuna_trial.py).
 
-    params: the active hyperparameters.
+    params: the active hyperparameters; without `parameters` in the sweep file, those that were asked for so far.
     seed: this trial's own; Python's, NumPy's and PyTorch's global generators are seeded with it beforehand.
     number: the trial's number in the study.
     epochs: `budget.epochs`, None if the file has none.
     data: the sweep file's `data` section, a copy of this trial's own.
     """
 
-    def __init__(self, spec: TrialSpec, channel: Channel, metric: str, data: Mapping[str, Any]) -> None:
-        self.params = TrackedParams(copy.deepcopy(dict(spec.params)))
+    def __init__(
+        self,
+        spec: TrialSpec,
+        channel: Channel,
+        metric: str,
+        data: Mapping[str, Any],
+        by_run: bool = False,
+        goal: str = "",
+    ) -> None:
+        kind = AskedParams if by_run else TrackedParams
+        self.params = kind(copy.deepcopy(dict(spec.params)))
+        self.steps = StepScale(metric)
+        super().__init__(spec.number, self.params, channel, self.steps, by_run, goal)
         self.seed = spec.seed
         self.number = spec.number
         self.epochs = spec.epochs
         self.data = copy.deepcopy(dict(data))
         self._channel = channel
+        self._folder = TrialFolder(spec.number, spec.files)
         self._metric = metric
-        self.steps = StepScale(metric)
         self.last_step = 0  # that was recorded
         self.seen: set[str] = set()  # names of metrics reported so far
+        self.diverged: int | None = None  # the last step, if the metric was not finite there
 
-    def report(self, step: int, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+    @overload
+    def report(self, step: int, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None: ...
+
+    @overload
+    def report(self, value: float, step: int, /) -> None: ...
+
+    def report(self, /, *positional: Any, **named: Any) -> None:
         """Record metrics at a step (an epoch, say): `trial.report(epoch, val_accuracy=0.9)`.
+
+        Or as in Optuna, the sweep's metric: `trial.report(0.9, epoch)`. `trial.should_prune()` says then whether the
+        trial should stop; code that never asks for it is stopped by its next report.
 
         What is reported for one step in several calls is one step's; of a metric that comes twice for a step the last
         value counts; steps that go back (folds that count from 0 again) are recorded behind those before, so that the
@@ -69,6 +107,26 @@ class Trial:
         trial should stop; let it pass. Raises TypeError or ValueError for what is no report, names that MLflow could
         not keep (`a//b`) or tell apart (`acc@1` and `acc_1`) among it.
         """
+        if (optunas := value_and_step(positional, named)) is not None:
+            self._report_as_optuna(*optunas)
+            return
+        if not 1 <= len(positional) <= 2:
+            raise TypeError("report takes a step and metrics: trial.report(epoch, val_accuracy=0.9)")
+        step, metrics = (*positional, None)[:2]
+        decision = self._record(step, {**(metrics or {}), **named})
+        if self.diverged is not None:
+            raise DivergedTrial(self.diverged)
+        if decision is Decision.STOP:
+            raise Pruned(f"trial {self.number} stops at step {self.last_step}")
+
+    def _report_as_optuna(self, value: Any, step: Any) -> None:
+        if self.overrun:
+            raise Pruned(f"trial {self.number} stops at step {self.last_step}")
+        decision = self._record(step, {self._metric: value})
+        self.answered(prune=decision is Decision.STOP or self.diverged is not None)
+
+    def _record(self, step: Any, metrics: Mapping[Any, Any]) -> Decision:
+        """Record metrics at a step; return whether the trial goes on."""
         try:
             whole = -1 if isinstance(step, bool) else operator.index(step)  # NumPy's integers count
         except TypeError:
@@ -77,7 +135,7 @@ class Trial:
             raise ValueError(f"step must be a whole number >= 0, but got {step!r}")
         if whole >= MOST_STEPS:
             raise ValueError(f"step must be below 2**63, but got {step!r}")
-        numbers = {name: as_number(name, value) for name, value in _named({**(metrics or {}), **named}).items()}
+        numbers = {name: as_number(name, value) for name, value in _named(metrics).items()}
         if not numbers:
             raise ValueError("report names at least one metric: trial.report(epoch, val_accuracy=0.9)")
         step = self.last_step = self.steps.place({"step": whole}, numbers)
@@ -87,10 +145,36 @@ class Trial:
         if finite:
             event = Reported(self.number, step, finite, time.time())
             decision = self._channel.exchange([event]).get(self.number, Decision.CONTINUE)
-        if self._metric in numbers and self._metric not in finite:
-            raise DivergedTrial(step)
-        if decision is Decision.STOP:
-            raise Pruned(f"trial {self.number} stops at step {step}")
+        self.diverged = step if self._metric in numbers and self._metric not in finite else None
+        return decision
+
+    def add(self, metrics: Mapping[str, float]) -> None:
+        """Record metrics that came when all was over, at the last step."""
+        if metrics:
+            self._channel.exchange([Reported(self.number, self.last_step, metrics, time.time())])
+
+    @property
+    def folder(self) -> Path:
+        """A folder of this trial alone, for its files: empty when the trial begins, also when it is run again, and gone
+        when it has ended. What is in it becomes artefacts of the trial's MLflow run, as the sweep file's `keep.files`
+        says: of the best trial only, by default. The working directory stays what it is."""
+        return self._folder.path
+
+    def hand_over_files(self, end: Event) -> None:
+        """Give the driver what is in the folder, as far as it is wanted of a trial that ends so."""
+        try:
+            self._folder.hand_over(end, self._channel)
+        except OSError as error:
+            self.steps.notes["files"] = f"the files in its folder could not be kept: {error}"
+
+    def remove_folder(self) -> None:
+        """Remove the trial's folder, if there is one."""
+        self._folder.remove()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the trial's records have besides its metrics."""
+        notes, attributes = self.steps.notes, self.user_attrs
+        return ({"notes": notes} if notes else {}) | ({USER_ATTRS: attributes} if attributes else {})
 
 
 def _named(metrics: Mapping[Any, Any]) -> Mapping[str, Any]:
@@ -116,12 +200,22 @@ class FunctionObjective:
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        return libraries_of(self._function)
+        return libraries_of(self.function)
 
-    def __init__(self, function: Callable[[Trial], Any], metric: str, data: Mapping[str, Any]) -> None:
-        self._function = function
+    def __init__(
+        self,
+        function: Callable[[Trial], Any],
+        metric: str,
+        data: Mapping[str, Any],
+        by_run: bool = False,
+        goal: str = "",
+    ) -> None:
+        """by_run: the sweep file has no `parameters`, and the function asks for them. goal: of the metric."""
+        self.function = function
         self._metric = metric
         self._data = data
+        self._by_run = by_run
+        self._goal = goal
         self._surroundings: Surroundings | None = None
 
     def check_data(self) -> list[Fault]:
@@ -141,34 +235,29 @@ class FunctionObjective:
     def _run_one(self, spec: TrialSpec, channel: Channel) -> Finished | Stopped | Diverged | Failed:
         seed_everything(spec.seed)
         surroundings = self._surroundings = self._surroundings or Surroundings()
-        trial = Trial(spec, channel, self._metric, self._data)
+        trial = Trial(spec, channel, self._metric, self._data, self._by_run, self._goal)
         try:
-            ending = self._ending(spec, trial)
+            try:
+                ending = self._ending(spec, trial)
+            finally:
+                trial.steps.notes |= surroundings.put_back()
+            trial.hand_over_files(ending)
         finally:
-            notes = trial.steps.notes | surroundings.put_back()
-        return replace(ending, info={**ending.info, "notes": notes}) if notes else ending
+            trial.remove_folder()
+        return replace(ending, info={**ending.info, **trial.facts()})
 
     def _ending(self, spec: TrialSpec, trial: Trial) -> Finished | Stopped | Diverged | Failed:
         try:
-            value = self._value(self._function(trial), trial)
+            result = self.function(trial)
+            value = value_of(result, self._metric, trial.seen, trial.asks_as_optuna)
         except DivergedTrial as diverged:
             return Diverged(spec.number, diverged.step)
         except RAISED as error:
+            if trial.diverged is not None and is_pruning(error):
+                return Diverged(spec.number, trial.diverged)
             return ending_of(spec.number, error)
         unread = sorted(set(spec.params) - trial.params.read - {"seed"})
         if value is not None and not math.isfinite(value):
             return Diverged(spec.number, trial.last_step)
+        trial.add(beside(result, self._metric, trial.seen, trial.steps.notes))
         return Finished(spec.number, value, {"unread": unread} if unread else {})
-
-    def _value(self, result: Any, trial: Trial) -> float | None:
-        """Return the trial's value from what the function returned; None: its last report of the metric counts."""
-        if isinstance(result, Mapping):
-            if self._metric not in result:
-                raise ValueError(f"the objective returned {sorted(result)}, without the metric {self._metric!r}")
-            result = result[self._metric]
-        if result is not None:
-            return as_number("what the objective returns", result)
-        if self._metric not in trial.seen:
-            said = f"reported only {', '.join(sorted(trial.seen))}" if trial.seen else "reported nothing"
-            raise ValueError(f"the objective returned None and {said}: return or report {self._metric!r}")
-        return None

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from hpo.objective import from_file, live, user_path
+from hpo.objective.import_guard import own_study
 from hpo.objective.user_path import SHARED, SHIPPED, Clash
 from hpo.spec.faults import Fault, SpecError, UserError, did_you_mean
 from hpo.spec.paths import resolve_path
@@ -92,6 +93,7 @@ def _load_file(place: str, folder: Path) -> ModuleType:
             f"there is no file {place}", "" if Path(place).is_absolute() else f"looked in {' and '.join(folders)}"
         )
     path = Path.cwd() / path
+    _refuse_own_study(place, path)
     name = path.stem if _is_importable(path) else from_file.module_name(path)
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
@@ -104,6 +106,14 @@ def _load_file(place: str, folder: Path) -> ModuleType:
         del sys.modules[name]
         raise _import_fault(place, error) from None
     return module
+
+
+def _refuse_own_study(place: str, path: Path) -> None:
+    if (line := own_study(path)) is not None:
+        raise _refuse(
+            f"{place}:{line} runs a study of its own, by optimize(...), when it is imported for its objective",
+            'put that under: if __name__ == "__main__":',
+        )
 
 
 def _is_importable(path: Path) -> bool:
@@ -123,6 +133,9 @@ def _load_module(place: str, clashes: Sequence[Clash]) -> ModuleType:
     for clash in clashes:
         if clash.name == top:
             raise _refuse(f"{top!r} is the name of two modules: {clash}", f"name the file: {clash.path.name}:objective")
+    found = importlib.machinery.PathFinder.find_spec(place) if place == top and top not in sys.modules else None
+    if found is not None and found.origin is not None and found.origin.endswith(".py"):
+        _refuse_own_study(place, Path(found.origin))
     try:
         if top == SHARED:
             _share_package()

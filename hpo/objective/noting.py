@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpo.events import Channel, Decision, Event, ReferenceMeasured, Reported, Returned
+from hpo.events import Answer, AskedParameter, Channel, Decision, Event, ReferenceMeasured, Reported, Returned
 
 
 class Noting:
@@ -22,6 +22,9 @@ class Noting:
     def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
         return self._channel.exchange([self._noted(event) for event in events])
 
+    def ask(self, asked: AskedParameter) -> Answer:
+        return self._channel.ask(asked)
+
     def attach(self, number: int, name: str, path: str) -> None:
         self._channel.attach(number, name, path)
 
@@ -29,6 +32,6 @@ class Noting:
         self._channel.refer(measured)
 
     def _noted(self, event: Event) -> Event:
-        if isinstance(event, Reported | Returned):
+        if isinstance(event, Reported | AskedParameter | Returned):
             return event
         return replace(event, info={**self._facts(), **event.info})

@@ -11,7 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.events import OUTPUTS_FILE, Channel, Decision, Diverged, Event, Finished, ReferenceMeasured
+from hpo.events import (
+    OUTPUTS_FILE,
+    Answer,
+    AskedParameter,
+    Channel,
+    Decision,
+    Diverged,
+    Event,
+    Finished,
+    ReferenceMeasured,
+)
 from hpo.lazy import lazy_import
 from hpo.objective.failures import RAISED, ending_of
 from hpo.training.epochs import Trainee
@@ -56,6 +66,9 @@ class LeavingOutputs:
 
     def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
         return self._channel.exchange([self._left(event) if isinstance(event, Finished) else event for event in events])
+
+    def ask(self, asked: AskedParameter) -> Answer:
+        return self._channel.ask(asked)
 
     def attach(self, number: int, name: str, path: str) -> None:
         self._channel.attach(number, name, path)

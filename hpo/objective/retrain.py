@@ -10,7 +10,18 @@ from pathlib import Path
 
 import torch
 
-from hpo.events import Beside, Decision, Event, Finished, ReferenceMeasured, Reported, Stopped, TrialSpec
+from hpo.events import (
+    Answer,
+    AskedParameter,
+    Beside,
+    Decision,
+    Event,
+    Finished,
+    ReferenceMeasured,
+    Reported,
+    Stopped,
+    TrialSpec,
+)
 from hpo.objective.beginning import Beginning
 from hpo.objective.replay import members, train_beside
 from hpo.objective.stacking import stack_of
@@ -64,6 +75,9 @@ class _Listener:
         if self.until is None:
             return {}
         return {it.number: Decision.STOP for it in events if isinstance(it, Reported) and it.step >= self.until}
+
+    def ask(self, asked: AskedParameter) -> Answer:
+        raise NotImplementedError("a Torch task asks for nothing")
 
     def attach(self, number: int, name: str, path: str) -> None:
         raise NotImplementedError("a Torch task attaches nothing")

@@ -28,7 +28,8 @@ def outline(sweep: Sweep) -> str:
     lines += _some([_parameter_line(parameter, width) for parameter in sweep.space.parameters], "parameters")
     lines += _some([f"never     {_clause(clause)}" for clause in sweep.space.forbid], "clauses of 'forbid'")
     lines += _some([f"first     {params_text(baseline)}" for baseline in sweep.baselines], "baselines")
-    lines.append("")
+    if not sweep.traits.define_by_run:
+        lines.append("")
     lines.append(f"space     {_size(sweep)}")
     lines += _plan_lines(sweep)
     if names := sweep.wanted_references:
@@ -53,6 +54,8 @@ def _some(lines: list[str], what: str) -> list[str]:
 
 
 def _size(sweep: Sweep) -> str:
+    if sweep.traits.define_by_run:
+        return "shows itself: the objective asks for its hyperparameters while it runs (define-by-run)"
     census = census_of(sweep.space)
     if census is None:
         return "not counted: 'when' and 'forbid' tie too many parameters together"

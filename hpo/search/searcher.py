@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from hpo.events import Decision
 from hpo.search.candidates import Candidates
 from hpo.search.samplers import STARTUP_TRIALS, WeightedRandomSampler, bound_of, make_sampler
 from hpo.search.working_copy import WorkingCopy
-from hpo.spec.space import Categorical
+from hpo.spec.space import Categorical, Parameter
 from hpo.spec.sweep import Sweep
 from hpo.stopping.base import Course, StoppingRule
 
@@ -43,6 +43,7 @@ class _Asked:
     copy_number: int  # in the working copy
     baseline: bool  # never stopped: what the winner is judged against must be trained to its end
     epochs: int | None  # its last step; None: only its objective knows
+    given: Mapping[str, Any] = field(default_factory=dict)  # of a define-by-run trial that repeats one: what that had
     course: Course | None = None  # once it has begun
     decided: dict[int, Decision] = field(default_factory=dict)
 
@@ -123,6 +124,8 @@ class Searcher:
         """Return a configuration to train next; None if the space is used up (a grid; any space that is countable, if
         no configuration may be trained twice)."""
         given = self._candidates.given()
+        if self._sweep.traits.define_by_run:
+            return self._hand_out(self._copy.open(), {}, given or {})
         if given is not None:
             return self._hand_out(self._copy.fix(given), given)
         if self._candidates.is_given:
@@ -146,12 +149,21 @@ class Searcher:
         drawn = self._candidates.draw()
         return None if drawn is None else self._hand_out(self._copy.fix(drawn), drawn)
 
-    def _hand_out(self, copy_number: int, params: dict[str, Any]) -> Proposal:
+    def suggest(self, key: int, parameter: Parameter) -> Any:
+        """Return the value of a parameter that a define-by-run trial asks for, which it has not asked for before."""
+        asked, name = self._asked[key], parameter.name
+        if name in asked.given and parameter.domain.holds(asked.given[name]):
+            value = parameter.domain.own(asked.given[name])
+            self._copy.give(asked.copy_number, parameter, value)
+            return value
+        return self._copy.suggest(asked.copy_number, parameter)
+
+    def _hand_out(self, copy_number: int, params: dict[str, Any], given: Mapping[str, Any] | None = None) -> Proposal:
         key = next(self._keys)
         self._known += 1
         self._candidates.note([params])
         epochs = self._sweep.epochs_of(params) if self._sweep.traits.reports_each_epoch else None
-        self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params), epochs)
+        self._asked[key] = _Asked(copy_number, self._sweep.is_baseline(params), epochs, given or {})
         return Proposal(key, params)
 
     def begin(self, key: int, number: int, repeats: int | None) -> None:

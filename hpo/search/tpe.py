@@ -53,22 +53,24 @@ class SharingTPESampler(compat.OpenTPESampler):
 
     def __init__(self, space: Space, seed: int, n_startup_trials: int = STARTUP_TRIALS) -> None:
         """Conditional parameters are modelled by groups that are active together, instead of drawn at random."""
+        # A define-by-run space shows itself, one parameter after the other: that is Optuna's own affair.
+        self._known_beforehand = bool(space.parameters)
         super().__init__(
             seed=seed,
             n_startup_trials=n_startup_trials,
             multivariate=True,
-            group=any(parameter.when for parameter in space.parameters),
+            group=not self._known_beforehand or any(parameter.when for parameter in space.parameters),
             constant_liar=True,
         )
         self._fits: dict[tuple[str, ...], _Fit] = {}
-        self._shares = compat.tested()
+        self._shares = self._known_beforehand and compat.tested()
         self._combinations: set[frozenset[tuple[str, BaseDistribution]]] = set()  # of parameters of ended trials
         self._inferred: dict[str, BaseDistribution] | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the last answer as long as no other combination of parameters has come up: Optuna looks at all trials
         since the oldest that runs, and for groups at all there are."""
-        if self._inferred is None:
+        if self._inferred is None or not self._known_beforehand:
             self._inferred = super().infer_relative_search_space(study, trial)
         return self._inferred
 

@@ -9,13 +9,13 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo.search.distributions import searched_params, suggest
 from hpo.search.keep import Bound, kept
 from hpo.search.memory import Memory
 from hpo.search.resuming import take_up
-from hpo.spec.space import Space
+from hpo.spec.space import Parameter, Space
 from hpo.spec.sweep import Target
 
 _STUDY = 0
@@ -57,6 +57,7 @@ class WorkingCopy:
             pruner=optuna.pruners.NopPruner(),
         )  # fmt: skip
         self._ended = 0  # of the trials in memory
+        self._asking: dict[int, Trial] = {}  # running ones that ask for their parameters one by one
 
     def add(self, finished: Iterable[FrozenTrial]) -> None:
         """Take over trials of the study of record."""
@@ -84,6 +85,25 @@ class WorkingCopy:
         self._memory.settle(trial.number)
         return trial.number, params
 
+    def open(self) -> int:
+        """Begin a trial that asks for its parameters one by one (`suggest`)."""
+        self._study.sampler = self._sampler
+        trial = self._study.ask()
+        self._asking[trial.number] = trial
+        return trial.number
+
+    def suggest(self, number: int, parameter: Parameter) -> Any:
+        """Draw a parameter of an open trial, as Optuna does: together with those that earlier trials asked for as well,
+        or else by itself."""
+        return suggest(self._asking[number], Space((parameter,)))[parameter.name]
+
+    def give(self, number: int, parameter: Parameter, value: Any) -> None:
+        """Let a parameter of an open trial have a given value."""
+        values, distributions = searched_params(Space((parameter,)), {parameter.name: value})
+        found = distributions[parameter.name]
+        internal = found.to_internal_repr(values[parameter.name])
+        self._memory.set_trial_param(number, parameter.name, internal, found)
+
     def fix(self, params: dict[str, Any]) -> int:
         """Begin a trial of a given configuration."""
         values, distributions = searched_params(self._space, params)
@@ -92,6 +112,7 @@ class WorkingCopy:
 
     def reject(self, number: int) -> None:
         """Leave no trace of a trial."""
+        self._asking.pop(number, None)
         self._memory.forget([number])
 
     def end(
@@ -107,6 +128,8 @@ class WorkingCopy:
         if by_rule and self._whole_when_stopped:
             state = TrialState.COMPLETE
         trial = self._memory.get_trial(number)
+        if self._asking.pop(number, None) is not None:
+            self._memory.settle(number)
         if last is not None:
             self._memory.set_trial_intermediate_value(number, *last)
         self._study.sampler = self._sampler

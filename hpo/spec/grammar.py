@@ -195,10 +195,14 @@ class Confirm(Section):
     seeds: int = Field(5, ge=2, le=10_000, description="each with so many fresh seeds")
 
 
-class Keep(Section):
-    """What of a Torch task's trials stays when they have ended."""
+KeptFiles = Literal["best", "all", "none"]  # of which trials
 
-    models: Count = Field(3, description="the weights of so many trials stay on the disk, those of the best")
+
+class Keep(Section):
+    """What of trials stays when they have ended."""
+
+    models: Count = Field(3, description="of a Torch task: the weights of so many trials stay, those of the best")
+    files: KeptFiles = Field("best", description="of a function: whose files in trial.folder become MLflow's artefacts")
 
 
 class Neighbour(Section):
@@ -281,7 +285,7 @@ class PlainKeys(TrialKeys):
 
     confirm: Confirm | None = None
     report: ReportKeys = field(default_factory=ReportKeys)
-    keep: Annotated[Keep | None, says("what of a Torch task's trials stays when they have ended")] = None
+    keep: Annotated[Keep | None, says("what of trials stays when they have ended")] = None
     references: Annotated[
         Literal["auto", "off"] | Annotated[list[ReferenceName], Field(min_length=1)],
         says("scikit-learn's models with their defaults, measured beside the trials of a table task"),
@@ -312,7 +316,9 @@ class FileKeys(Section):
     method: MethodName = Field("tpe", description="how configurations are proposed; bayes is tpe")
     budget: BudgetKeys = BudgetKeys()
     run_cap: Count | None = Field(None, description="W&B's name of budget.trials")
-    parameters: dict[str, ParameterKeys] = Field(description="what is searched, by name")
+    parameters: dict[str, ParameterKeys] = Field(
+        {}, description="the search space; without it, a function asks for its own (trial.suggest_float, as in Optuna)"
+    )
     forbid: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are never proposed")
     baselines: list[dict[str, Any]] = Field([], max_length=1000, description="configurations that are tried first")
 

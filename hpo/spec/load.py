@@ -43,6 +43,7 @@ class Named:
     packed: bytes | None = None  # the objective itself, where a program handed it over as an object (objective/live.py)
     space: Space | None = None  # what its trials get; None: nobody asks whether it reads all of that
     epochs: int | None = None  # of a trial, where the space does not say it
+    goal: str = ""  # of the metric; "": not known yet
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Inspection:
     is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are
     flags: Mapping[str, str] = dataclasses.field(default_factory=dict)  # options without a value: what to write
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)  # its code's and data's files, a digest each
+    define_by_run: bool = False  # it asks for its hyperparameters while it runs
 
 
 class Inspect(Protocol):
@@ -111,6 +113,12 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     inspection = _inspect_objective(keys, path, list(parsed.places), inspect, faults)
     contract = inspection.contract
     notes += inspection.notes
+    if "parameters" not in source.data and inspection.define_by_run:
+        faults += rules.check_define_by_run(_method(keys), source.data)
+        keys["duplicates"] = "replicate"  # what a trial asks for is known when it runs
+    elif "parameters" not in source.data and not inspection.faults:
+        remedy = "add parameters: ..., or have a function ask for them: trial.suggest_float(...), as in Optuna"
+        faults.append(Fault("the key 'parameters' is missing", remedy=remedy))
     sound = not parsed.faults and "parameters" in source.data
     if contract is not None:
         rules.correct_names(parsed, contract)
@@ -150,7 +158,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
     if keys["keep"] is not None and not faults:
-        faults += rules.check_keep(keys["data"], contract)
+        given = source.data["keep"] if isinstance(source.data.get("keep"), Mapping) else {}
+        faults += rules.check_keep(given, keys["data"], contract, keys["program"] is not None)
     if "references" in source.data and not faults and metric is not None:
         faults += rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
     faults += rules.check_health(keys["health"], contract) if not faults else ()
@@ -184,6 +193,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
             libraries=inspection.libraries,
             folds=inspection.folds,
             has_references=rules.has_references(inspection.is_table, keys["data"], metric.name),
+            define_by_run="parameters" not in source.data,
         ),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
     )
@@ -210,7 +220,6 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
                 section, found = validate_section(key, value, (key,))
             faults += found
             keys[key] = section if not found else keys[key]
-    needed = {"parameters": "parameters: ..."}
     if source.data.get("metric") is None and rules.needs_no_metric(keys):
         keys["metric"] = MetricKeys(name=COMPLETED, goal="maximize")
         faults = [fault for fault in faults if fault.path != ("metric",)]  # `metric:` with nothing behind it
@@ -218,11 +227,9 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
             f"the file names no metric: trials are run and recorded, but none is better than another (each has "
             f"{COMPLETED}: 1; add metric: {{name: ..., goal: ...}})"
         )
-    else:
-        needed = {"metric": "metric: {name: val_accuracy, goal: maximize}"} | needed
-    for key, example in needed.items():
-        if key not in source.data:
-            faults.append(Fault(f"the key {key!r} is missing", remedy=f"add {example}"))
+    elif "metric" not in source.data:
+        example = "metric: {name: val_accuracy, goal: maximize}"
+        faults.append(Fault("the key 'metric' is missing", remedy=f"add {example}"))
     return keys, faults
 
 

@@ -15,7 +15,7 @@ from hpo.spec.census import census_of, drawn_where_uncounted
 from hpo.spec.contract import Contract, Goal, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.goals import goal_by_name
-from hpo.spec.grammar import Metric, Stack
+from hpo.spec.grammar import Keep, Metric, Stack
 from hpo.spec.methods import UNGUIDED
 from hpo.spec.parameters import Parsed, ambiguity, possible
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, enumerated, show
@@ -363,11 +363,20 @@ def has_references(is_table: bool, data: Mapping[str, Any], metric: str) -> bool
     return is_table and data.get("resample") != "reshuffle" and metric.startswith("val_")
 
 
-def check_keep(data: Mapping[str, Any], contract: Contract | None) -> Iterator[Fault]:
-    """A trial has weights that can be kept, and they are those of one model."""
+def check_keep(
+    given: Mapping[str, Any], data: Mapping[str, Any], contract: Contract | None, program: bool
+) -> Iterator[Fault]:
+    """A trial has weights that can be kept, and they are those of one model; or files. given: the file's section."""
     why = ""
+    if given.get("files", "best") != "best" and (program or contract is not None):  # the default says nothing
+        what = "a program" if program else "a Torch task"
+        message = f"the files that are kept are those in trial.folder, which functions have, and {what} has not"
+        yield Fault(message, ("keep", "files"), remedy="leave it out")
     if contract is None:
+        if not program and (given.keys() <= {"files"} or given == Keep().plain() | {"files": given.get("files")}):
+            return
         why = "only the weights of a Torch task can be kept: functions and programs save their own"
+        why += "" if program else " (of a function, what is in trial.folder: keep: {files: best})"
     elif data.get("resample") == "kfold":
         why = "there are no weights to keep: a trial trains a model for each fold, and none of these is its own"
     if why:
@@ -400,6 +409,21 @@ def check_references(
         yield Fault(f"there are no references here: {why}", ("references",), remedy="leave 'references' out")
     elif references == "auto":
         notes.append(f"'references' has no effect here: {why}")
+
+
+def check_define_by_run(method: str, data: Mapping[str, Any]) -> Iterator[Fault]:
+    """Of a space that shows itself as trials run, nothing is said that only one known beforehand has. data: the file's
+    own."""
+    why = "the file has no 'parameters': the objective asks for them while it runs"
+    remedy = "add parameters: ..., or leave this out"
+    if method == "grid":
+        yield Fault(f"a grid needs to know the space, but {why}", ("method",), remedy="use method: tpe, or random")
+    for key in ("forbid", "baselines"):
+        if data.get(key):
+            yield Fault(f"{key!r} needs to know the space, but {why}", (key,), remedy=remedy)
+    if data.get("duplicates") == "skip":
+        message = f"no configuration can be known to be new before it is trained: {why}"
+        yield Fault(message, ("duplicates",), remedy=remedy)
 
 
 def complete_baseline(

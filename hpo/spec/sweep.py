@@ -15,6 +15,7 @@ from hpo.spec.faults import Fault
 from hpo.spec.grammar import REFERENCES, At, Budget, Metric, PlainKeys, ReferenceName
 from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
+from hpo.spec.written import entry_in_records
 
 Params = Mapping[str, Any]
 TRAINABLE = "ray.tune trainable"  # stands for the objective where Ray Tune has it, and no sweep file could name it
@@ -88,6 +89,7 @@ class Traits:
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
     folds: int = 1  # of the rows: each trial is trained once on all but each of them
     has_references: bool = False  # models of scikit-learn can be measured by the sweep's metric on its data
+    define_by_run: bool = False  # it asks for its hyperparameters while it runs: the space shows itself
 
 
 @dataclass(frozen=True)
@@ -227,13 +229,10 @@ class Sweep(PlainKeys):
             # as studies have it that know no repeats, and no reports but lines
             **({"repeats": self.repeats} if self.repeats > 1 else {}),
             **({"report": self.report.sources} if self.report.sources else {}),
+            # of a define-by-run objective the code says them, and the study has what has shown itself
             "parameters": {
-                p.name: {
-                    "type": type(p.domain).__name__.lower(),
-                    **{key: _plain(value) for key, value in dataclasses.asdict(p.domain).items() if value is not None},
-                    **({"when": _plain(p.when)} if p.when else {}),
-                }
-                for p in self.space.parameters
+                each.name: entry_in_records(each)
+                for each in (() if self.traits.define_by_run else self.space.parameters)
             },
             "forbid": [_plain(clause) for clause in self.space.forbid],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,23 @@ from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range
 from hpo.spec.yaml_text import in_one_line
 
 
+def entry_in_records(parameter: Parameter) -> dict[str, Any]:
+    """Return a parameter as plain JSON types, without what is None: `parameter_of` makes the same one of it."""
+    domain = parameter.domain
+    facts = {key: _plain(value) for key, value in dataclasses.asdict(domain).items() if value is not None}
+    when = {"when": _plain(parameter.when)} if parameter.when else {}
+    return {"type": type(domain).__name__.lower(), **facts, **when}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
 def parameter_of(name: str, entry: Mapping[str, Any]) -> Parameter:
-    """Return a parameter from its entry in Sweep.identity(), which leaves out what is None."""
+    """Return a parameter from its entry in the records (`entry_in_records`)."""
     facts = {key: value for key, value in entry.items() if key not in ("type", "when")}
     domain: Domain
     if entry["type"] == "constant":

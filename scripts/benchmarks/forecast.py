@@ -59,7 +59,9 @@ class MemoryLedger:
         self.ended: list[TrialRecord] = []
         nothing = mock.Mock(return_value=None)
         self.references = SimpleNamespace(known=lambda fresh=False: None)
-        self.files = SimpleNamespace(checkpoint_of=lambda record: "", weights_of=lambda record: None)
+        self.files = SimpleNamespace(
+            checkpoint_of=lambda record: "", weights_of=lambda record: None, files_of=lambda: None
+        )
         heartbeat = SimpleNamespace(stay_alive=nothing, lost=False)
         self.membership = SimpleNamespace(
             wait_for_database=nothing, heartbeat=heartbeat, stream=0, joined=False, elsewhere=0

@@ -121,7 +121,7 @@ def test_what_a_trial_knows() -> None:
         (np.array(0.25), 0.25),
         (torch.tensor(0.5), 0.5),
         (torch.tensor([0.5], requires_grad=True), 0.5),
-        ({"score": 0.5, "other": "anything"}, 0.5),
+        ({"score": 0.5, "other": 1}, 0.5),
         (Decimal("0.125"), 0.125),
         (Fraction(1, 8), 0.125),
         (np.uint8(3), 3.0),
@@ -503,3 +503,29 @@ def test_seeding() -> None:
 def test_as_number_names_the_metric() -> None:
     with pytest.raises(TypeError, match=r"^val_loss must be a number, but got \{\}$"):
         as_number("val_loss", {})
+
+
+def test_numbers_beside_the_value_are_metrics() -> None:
+    def objective(trial: Trial) -> dict[str, Any]:
+        trial.report(2, score=0.1, loss=1.0)
+        return {"score": 0.5, "loss": np.float64(0.25), "size": 7, "nan": math.nan}
+
+    channel = run(objective)
+    assert channel.end == Finished(7, 0.5, {})
+    assert channel.reports == [(2, {"score": 0.1, "loss": 1.0}), (2, {"loss": 0.25, "size": 7.0})]
+    assert run(lambda trial: {"score": 1, "rows": 3}).reports == [(0, {"rows": 3.0})]
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "words"),
+    [
+        ("note", "good", "'note' of what the objective returned is left out: note must be a number, but got 'good'"),
+        ("a//b", 1, "'a//b' of what the objective returned is left out: a name must not"),
+        (3, 1, "3 of what the objective returned is left out: a metric's name must be text"),
+        ("acc@1", 1, "'acc@1' of what the objective returned is left out: 'acc_1' and 'acc@1' would be one name"),
+    ],
+)
+def test_what_is_no_metric_beside_the_value_is_told(name: Any, entry: Any, words: str) -> None:
+    end = ending(lambda trial: {"score": 1, "acc_1": 1, name: entry})
+    assert isinstance(end, Finished) and end.value == 1
+    assert end.info["notes"]["returned"].startswith(words)

@@ -462,6 +462,26 @@ def test_weights_are_kept_where_a_trial_has_one_model(faults: Faults, load: Load
     assert faults(text.replace("2", "0"), contract=TOY) == ["3: keep.models: must be greater than 0, but got 0"]
 
 
+def test_files_are_kept_of_functions(faults: Faults, load: Load) -> None:
+    text = "metric: {name: score, goal: maximize}\nparameters: {x: {values: [1, 2]}}\nkeep: "
+    sweep = load(text + "{files: all}\n")
+    assert sweep.keep is not None and sweep.keep.files == "all"
+    assert load(text + "{models: 3, files: none}\n").keep  # as `hpo refine` writes it
+    assert load(
+        text.replace("score", "val_accuracy").replace("x: ", "batch_size: ") + "{models: 3, files: best}\n",
+        contract=TOY,
+    )
+    for keep in ("{models: 3}", "{models: 2, files: all}"):
+        (fault,) = faults(text + keep)
+        assert "only the weights of a Torch task can be kept" in fault and "keep: {files: best}" in fault
+    task = text.replace("score", "val_accuracy").replace("x: ", "batch_size: ")
+    assert load(task + "{models: 3, files: best}\n", contract=TOY).keep
+    (fault,) = faults(task + "{files: all}\n", contract=TOY)
+    assert "3: keep.files: the files that are kept are those in trial.folder, which functions have" in fault
+    (fault,) = faults(text + "{files: some}\n")
+    assert "keep.files: must be one of best, all, none, but got 'some'" in fault.replace(" or ", ", ")
+
+
 def test_words_that_people_try_have_their_remedies(faults: Faults) -> None:
     parameters = {
         **TOY.parameters,

@@ -84,6 +84,7 @@ def test_typos_fail(keys: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid({**BASE, **keys})
 
 
-@pytest.mark.parametrize("key", ["metric", "parameters"])
-def test_required(key: str) -> None:
-    assert not VALIDATOR.is_valid({name: value for name, value in BASE.items() if name != key})
+def test_required() -> None:
+    assert not VALIDATOR.is_valid({name: value for name, value in BASE.items() if name != "metric"})
+    # a function may ask for its own
+    assert VALIDATOR.is_valid({name: value for name, value in BASE.items() if name != "parameters"})

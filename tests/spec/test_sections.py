@@ -212,8 +212,8 @@ def test_required_keys(load: Load, tmp_path: Any) -> None:
         load_sweep(path, lambda named: Inspection())
     assert [fault.message for fault in caught.value.faults] == [
         "the key 'metric' is missing",
-        "the key 'parameters' is missing",
         "a sweep names an 'objective' or a 'program', but neither is here",
+        "the key 'parameters' is missing",
     ]
 
 

@@ -114,7 +114,11 @@ def _space(space: Space, what: Confirming) -> Space:
         values = {identity_of(c.params[parameter.name]): c.params[parameter.name]
                   for c in what.contenders if parameter.name in c.params}  # fmt: skip
         if values and parameter.name != "seed":
-            parameters.append(Parameter(parameter.name, _domain(tuple(values.values())), parameter.when))
+            found = tuple(values.values())
+            # Of a define-by-run objective the code alone knows who has a parameter: a constant would be everybody's.
+            shared = parameter.when or all(parameter.name in each.params for each in what.contenders)
+            domain = _domain(found) if shared else Categorical(found)
+            parameters.append(Parameter(parameter.name, domain, parameter.when))
     return Space(tuple(parameters))
 
 

@@ -54,8 +54,13 @@ def refine(home: Home, name: str, path: Path | None = None, trials: int | None =
     recorded = read_study(home, name)
     if (what := confirming(recorded.attributes)) is not None:
         raise UserError(f"the study {name!r} confirms {what.study!r}, and searches nothing: refine that one")
-    if not recorded.sweep.space.searched():
+    if not recorded.sweep.space.searched() and not recorded.sweep.traits.define_by_run:
         raise UserError(f"the study {name!r} searches nothing: each of its parameters has one value only")
+    if recorded.sweep.traits.define_by_run:
+        raise UserError(
+            f"the study {name!r} has its ranges in the code of {recorded.sweep.objective}, which asks for them while "
+            f"it runs: narrow them there (give the sweep another name then), or write 'parameters' into its sweep file"
+        )
     if recorded.sweep.objective == TRAINABLE:
         raise UserError(f"the study {name!r} was made under Ray Tune, whose trainable hpo sweep can't run")
     evidence = gather(recorded)

@@ -33,7 +33,7 @@ from hpo.engines.ray.outbox import Outbox
 from hpo.engines.ray.pool import ActorPool
 from hpo.engines.ray.supervisor import Supervisor
 from hpo.engines.ray.versions import versions
-from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured, Unread
+from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured, Response, Unread
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
@@ -124,7 +124,7 @@ class RayEngine:
             raise RuntimeError("there is no idle worker")
         idle[0].submit(assignment)
 
-    def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
+    def reply(self, assignment: int, decisions: Mapping[int, Response]) -> None:
         for actor in self._pool.running(assignment):
             actor.reply(assignment, decisions)
 

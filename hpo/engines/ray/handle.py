@@ -20,7 +20,7 @@ from hpo.engines.ray.messages import (
     SubmitCommand,
 )
 from hpo.engines.worker import TrialOrder
-from hpo.events import Assignment, Decision, Event, FailureKind, Reported, TrialSpec
+from hpo.events import Assignment, Decision, Event, FailureKind, Response, TrialSpec, is_last
 
 _COLLECT_SECONDS = 5.0  # after which an actor answers even if nothing has happened
 
@@ -100,7 +100,7 @@ class ActorHandle:
         """Whether it has that assignment."""
         return self.assignment is not None and self.assignment.id == assignment
 
-    def reply(self, assignment: int, decisions: Mapping[int, Decision]) -> None:
+    def reply(self, assignment: int, decisions: Mapping[int, Response]) -> None:
         """Answer the reports at which its assignment waits."""
         self.send(ReplyCommand(assignment, decisions))
 
@@ -116,7 +116,7 @@ class ActorHandle:
 
     def end_trials(self, events: Iterable[Event]) -> list[Event]:
         """Take in events of its trials; return the final ones."""
-        final: list[Event] = [event for event in events if not isinstance(event, Reported)]
+        final: list[Event] = [event for event in events if is_last(event)]
         self.unfinished -= {event.number for event in final}
         return final
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from hpo.engines.base import Message
 from hpo.engines.ray.files import Shipment
 from hpo.engines.worker import TrialOrder
-from hpo.events import Assignment, Decision
+from hpo.events import Assignment, Response
 from hpo.spec.load import Named
 
 COMMANDS, COLLECT = "commands", "collect"  # concurrency groups: what goes to the actor keeps its order
@@ -105,7 +105,7 @@ class ReplyCommand:
     """Answer the reports at which an assignment waits."""
 
     assignment: int
-    decisions: Mapping[int, Decision]
+    decisions: Mapping[int, Response]
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,14 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
+from hpo.events import FILES_ARCHIVE
 from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
 from hpo.ledger.mirror.client import (
     Child,
     ClientWriter,
     find_experiment,
+    log_archive,
     parent_of,
     write_files,
     write_parent_files,
@@ -249,7 +251,9 @@ class MlflowBook:
                 self._unsaid[record.number] = self._runs[record.number]
 
     def attach(self, number: int, name: str, path: str) -> list[str]:
-        """Move a file into a trial's artefacts."""
+        """Move a file into a trial's artefacts; of an archive of a trial's files what is in it, below `files`."""
+        if name == FILES_ARCHIVE:
+            return log_archive(self._mlflow.client, self._runs.get(number, ""), number, Path(path))
         source = Path(path)
         named = source.with_name(name)
         if source.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tarfile
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from hpo.files import extract_plain
 from hpo.ledger.mirror.notes import NOTE, same_note
 from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, parent_files, parent_points
 from hpo.ledger.study.home import Home
@@ -45,6 +48,23 @@ def write_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         client.log_artifacts(run_id, folder)
+
+
+def log_archive(client: MlflowClient, run_id: str, number: int, archive: Path) -> list[str]:
+    """Write what is in an archive among a run's artefacts, below `files`, and remove it. Returns notes for the user."""
+    if not archive.exists():  # it was written, and its writer died before it said so
+        return []
+    if not run_id:
+        return [f"the files of trial {number} could not be kept: MLflow has no run of it ({archive} has them)"]
+    with tempfile.TemporaryDirectory(prefix="hpo-files-") as folder:
+        with tarfile.open(archive) as tar:
+            extract_plain(tar, Path(folder))
+        client.log_artifacts(run_id, folder, "files")
+    archive.unlink()
+    with contextlib.suppress(OSError):  # there are others
+        archive.parent.rmdir()
+        archive.parent.parent.rmdir()
+    return []
 
 
 def log_dataset(client: MlflowClient, run_id: str, data: DatasetRows | None) -> None:

@@ -137,6 +137,8 @@ def _telling(sweep: SweepRecord, leading: Sequence[Leading]) -> list[str]:
     """Return the parameters that have columns: in which the best trials differ, as many as a narrow window shows."""
     known = sweep.config.get("parameters", {})
     searched = [name for name, domain in known.items() if domain.get("type") != "constant"]
+    if not known:  # a define-by-run objective's
+        searched = list(dict.fromkeys(name for trial in leading for name in trial.params))
     shown = {name: [show(trial.params[name]) if name in trial.params else "" for trial in leading] for name in searched}
     chosen, room = [], _TABLE_WIDTH - len(sweep.metric)
     for name in [name for name in searched if len(set(shown[name])) > 1] or searched:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hpo.diagnosis.words import in_words, names_of
-from hpo.events import DIVERGED_HEALTH
+from hpo.events import DIVERGED_HEALTH, USER_ATTRS
 from hpo.ledger.mirror.notes import begun_note, ended_note
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.spec.choices import LONGEST_TEXT, text_of
@@ -236,7 +236,8 @@ def _tags(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> dict[str, 
 
 
 def _end_tags(record: TrialRecord) -> dict[str, str]:
-    tags = {f"hpo.{key}": str(record.info[key]) for key in ("worker", "host", "gpu", "cohort") if key in record.info}
+    tags = {mlflow_key(f"attr.{key}"): text_of(value) for key, value in record.info.get(USER_ATTRS, {}).items()}
+    tags |= {f"hpo.{key}": str(record.info[key]) for key in ("worker", "host", "gpu", "cohort") if key in record.info}
     if record.diverged is not None:
         tags["diverged"] = f"epoch {record.diverged}"
     if record.error:

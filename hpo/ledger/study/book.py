@@ -31,6 +31,7 @@ from hpo.ledger.study.space_change import differences
 from hpo.search.distributions import searched_params
 from hpo.spec.choices import quoted_parameters
 from hpo.spec.faults import UserError
+from hpo.spec.space import Parameter, Space
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -174,6 +175,14 @@ class StudyBook:
         if named and record.run_id:
             self._named[number] = record.run_id
         return number
+
+    def suggest(self, number: int, parameter: Parameter, value: Any) -> None:
+        """Add a parameter to a running trial, which asks for it."""
+        params, distributions = searched_params(Space((parameter,)), {parameter.name: value})
+        found = distributions[parameter.name]
+        internal = found.to_internal_repr(params[parameter.name])
+        with self._there():
+            self._storage.set_trial_param(self._ids[number], parameter.name, internal, found)
 
     def add(self, trial: FrozenTrial) -> None:
         """Add a trial that has ended elsewhere, as it is but for its number."""

@@ -80,6 +80,11 @@ class Home:
         return self.path.resolve() / "test_outputs"
 
     @property
+    def trial_files(self) -> Path:
+        """What functions write into their trials' folders, a folder a study."""
+        return self.path.resolve() / "trial_files"
+
+    @property
     def reports(self) -> Path:
         """Pages on studies (`hpo report`)."""
         return self.path / "reports"

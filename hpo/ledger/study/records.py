@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.diagnosis import Diagnosis
 from hpo.diagnosis.words import names_of
+from hpo.events import USER_ATTRS
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
@@ -35,8 +36,13 @@ _FOR_RECORDS = frozenset(
 # The same of a study; of these there are texts too, which are long or say nothing to people.
 _STUDY_FOR_RECORDS = frozenset(
     {"identity", "sweep", "sweep_file", "origin", "id", "quoted", "owners", "extension", "data_notes", "mlflow_run_id"}
-    | {"references", "confirms", "confirmation", "confirmations", "test_looks", "models", "sources"}
+    | {"references", "confirms", "confirmation", "confirmations", "test_looks", "models", "sources", "space"}
 )
+# All that a trial's attributes may be called by the platform.
+_OWN_NAMES = _FOR_RECORDS | {
+    *("seed", "epochs", "retry_of", "seconds", "error", "failure", "diverged", "best_step", "returned", "stopped_by"),
+    *("attempts", "diagnoses"),
+}
 _NO_HISTORY: Mapping[str, Any] = {"steps": [], "times": [], "metrics": {}}
 INTERRUPTED = "the sweep was interrupted"  # the error of a trial that is to be run again as a new one
 
@@ -229,6 +235,9 @@ def end_attributes(record: TrialRecord) -> dict[str, Any]:
         "info": record.info,
     }
     known |= {key: value for key, value in optional.items() if value not in (None, "", {})}
+    # The code's own stand where Optuna has them, but for names that mean something here; `info` has all of them.
+    theirs = {key: value for key, value in record.info.get(USER_ATTRS, {}).items() if key not in _OWN_NAMES}
+    known = theirs | known
     if record.diagnoses is not None:
         known["diagnoses"] = [{"name": each.name, "evidence": each.evidence} for each in record.diagnoses]
     return known | {"outcome": {"state": record.state, "value": record.value, "ended": record.ended}}

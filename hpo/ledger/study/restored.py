@@ -13,11 +13,12 @@ from hpo.ledger.study.dataset import dataset_of
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Origin, SweepRecord
 from hpo.ledger.study.references import REFERENCES
+from hpo.ledger.study.shown_space import shown_space
 from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError, did_you_mean
 from hpo.spec.grammar import ReportKeys
 from hpo.spec.space import Space
-from hpo.spec.sweep import AsWritten, Limits, Sweep, Target
+from hpo.spec.sweep import AsWritten, Limits, Sweep, Target, Traits
 from hpo.spec.written import parameter_of
 
 if TYPE_CHECKING:
@@ -84,13 +85,14 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         raise UserError(f"the study {name!r} was not made by hpo")
     known = {field.name for field in dataclasses.fields(Limits)}
     metric = identity["metric"]
+    by_run = not identity["parameters"]
     parameters = (parameter_of(key, entry) for key, entry in identity["parameters"].items())
     return Sweep(
         name=name,
         source=Path(attributes.get("origin", {}).get("source", "")),
         text=attributes.get("sweep_file", ""),
         metric=Target(metric["name"], metric["goal"], config.get("target")).going_on_from(metric),
-        space=Space(tuple(parameters), tuple(identity["forbid"])),
+        space=shown_space(attributes) if by_run else Space(tuple(parameters), tuple(identity["forbid"])),
         budget=Limits(**{key: value for key, value in config["budget"].items() if key in known}),
         objective=identity["objective"],
         program=identity["program"],
@@ -103,4 +105,5 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
         report=ReportKeys(**identity.get("report", {})),
         baselines=tuple(config["baselines"]),
         confirms=attributes.get(CONFIRMS),
+        traits=Traits(define_by_run=by_run),
     )

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.study.records import INTERRUPTED, Outcome, TrialRecord, record_of
+from hpo.ledger.study.shown_space import shown_space
 from hpo.search.distributions import decode_params
+from hpo.spec.space import Space
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -32,11 +34,15 @@ def settle(book: StudyBook, sweep: Sweep, trial: FrozenTrial, now: float) -> Tri
         book.note_end(record)
     elif record.state == "running":
         record.outcome, record.ended = Outcome("failed", error=INTERRUPTED, interrupted=True), now
-        record.params = decode_params(sweep.space, trial.params)
+        record.params = decode_params(_space(book, sweep), trial.params)
         if record.retry_of is None:  # its driver may have died before it had written the seed
             record.seed = trial_seed(sweep, record.number, record.params)
         book.note_end(record)
     return record
+
+
+def _space(book: StudyBook, sweep: Sweep) -> Space:
+    return shown_space(book.attributes) if sweep.traits.define_by_run else sweep.space
 
 
 def as_told(record: TrialRecord, live: bool) -> TrialRecord:
@@ -69,7 +75,7 @@ def origins(records: Sequence[TrialRecord]) -> dict[int, int]:
 def trial_seed(sweep: Sweep, number: int, params: Mapping[str, Any]) -> int:
     """Return a trial's own seed: its hyperparameter `seed`, else the file's `trial_seed`, else one drawn from the
     sweep's seed and the trial's number."""
-    if "seed" in params:
+    if "seed" in params and not sweep.traits.define_by_run:  # which asks for it when it runs
         return int(params["seed"])
     if sweep.trial_seed is not None:
         return sweep.trial_seed

@@ -85,6 +85,11 @@ def obstacles(theirs: Mapping[str, Any], ours: Mapping[str, Any], old: Space, ne
 
     theirs, ours: Sweep.identity() of the study and of the file; old, new: their spaces.
     """
+    if bool(theirs["parameters"]) != bool(ours["parameters"]):
+        asks = "its objective asks for them while it runs"
+        sides = {True: "some", False: f"none: {asks}"}
+        has = [sides[bool(each["parameters"])] for each in (theirs, ours)]
+        return [f"parameters: the study has {has[0]}; the file has {has[1]}"]
     fixed, now = ({key: each[key] for key in _FIXED if key in each} for each in (theirs, ours))
     lines = list(differences(fixed, now))
     for name in dict.fromkeys([*old.names(), *new.names()]):

@@ -1,0 +1,67 @@
+"""A trial's own folder (`trial.folder`): made when it is asked for, handed over as one archive, and gone then."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+from hpo.events import FILES_ARCHIVE, Channel, Event, Failed, FilesOrder, Finished
+
+
+class TrialFolder:
+    """The folder of one trial on the machine that trains it: fresh and empty each time that the trial is run."""
+
+    def __init__(self, number: int, order: FilesOrder | None) -> None:
+        """order: where it is to be, and what becomes of its files; None: in the folder for temporary files, and nothing
+        is kept."""
+        self._number = number
+        self._order = order
+        self._path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder. Raises OSError if it can't be made."""
+        if self._path is None:
+            root = self._root()
+            if root is None:
+                self._path = Path(tempfile.mkdtemp(prefix=f"hpo-trial-{self._number}-"))
+            else:
+                self._path = root / str(self._number)
+                shutil.rmtree(self._path, ignore_errors=True)  # of the run before, whose worker died
+                with contextlib.suppress(FileNotFoundError):  # the root was empty, and is removed at this moment
+                    self._path.mkdir(parents=True)
+                self._path.mkdir(parents=True, exist_ok=True)
+        return self._path
+
+    def _root(self) -> Path | None:
+        """Return the folder for those of all trials; None where the driver's disk is not this machine's."""
+        root = Path(self._order.root) if self._order is not None else None
+        return root if root is not None and root.parent.parent.is_dir() else None
+
+    def hand_over(self, end: Event, channel: Channel) -> None:
+        """Give the driver the files, before it is told of the trial's end, if they may be wanted. Raises OSError."""
+        order = self._order
+        if order is None or order.keep == "none" or self._path is None or not any(self._path.iterdir()):
+            return
+        if order.keep == "best":
+            if isinstance(end, Failed):
+                return
+            value = end.value if isinstance(end, Finished) else None
+            if value is not None and order.bar is not None and order.sign * value < order.sign * order.bar:
+                return
+        folder = tempfile.mkdtemp(prefix="packed-", dir=self._root())
+        archive = Path(folder, FILES_ARCHIVE)
+        with tarfile.open(archive, "w", dereference=True) as tar:  # what links lead to, not links
+            for path in sorted(self._path.rglob("*")):
+                if path.is_file():  # no sockets and pipes, and nothing that is gone
+                    tar.add(path, arcname=str(path.relative_to(self._path)), recursive=False)
+        channel.attach(self._number, FILES_ARCHIVE, str(archive))
+
+    def remove(self) -> None:
+        """Remove the folder, whatever is in it."""
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._path = None

@@ -1,0 +1,119 @@
+"""`trial.folder`: one trial's own, and what is handed over of it."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.events import FILES_ARCHIVE, Assignment, Decision, Event, Failed, FilesOrder, Finished, TrialSpec
+from hpo.objective.function import FunctionObjective, Trial
+
+
+class Attaching:
+    """Keeps what is attached, and in which order that and the end came."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.names: list[str] = []
+        self.events: list[Event] = []
+
+    def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
+        self.events += events
+        self.order.append("end")
+        return {}
+
+    def attach(self, number: int, name: str, path: str) -> None:
+        assert name == FILES_ARCHIVE and number == 4
+        with tarfile.open(path) as tar:
+            self.names = sorted(tar.getnames())
+        self.order.append("files")
+
+
+def write(trial: Trial) -> float:
+    assert trial.folder == trial.folder and list(trial.folder.iterdir()) == []
+    (trial.folder / "sub").mkdir()
+    (trial.folder / "sub" / "model.pt").write_text("weights")
+    (trial.folder / "link").symlink_to("sub/model.pt")
+    (trial.folder / "dangling").symlink_to("nowhere")
+    os.mkfifo(trial.folder / "pipe")
+    trial.data["folders"].append(trial.folder)
+    return 0.5
+
+
+def run(objective: Callable[[Trial], Any], order: FilesOrder | None) -> Attaching:
+    channel = Attaching()
+    FunctionObjective(objective, "score", {}).run(Assignment(1, (TrialSpec(4, {}, seed=1, files=order),)), channel)
+    return channel
+
+
+def order_in(home: Path, **keys: Any) -> FilesOrder:
+    return FilesOrder(str(home / "trial_files" / "study"), **{"keep": "best", "sign": 1, **keys})
+
+
+def writing(seen: list[Path], end: Any = 0.5) -> Callable[[Trial], Any]:
+    def objective(trial: Trial) -> Any:
+        trial.data["folders"] = seen
+        write(trial)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    return objective
+
+
+def test_files_go_before_the_end_and_the_folder_is_gone_then(tmp_path: Path) -> None:
+    seen: list[Path] = []
+    channel = run(writing(seen), order_in(tmp_path))
+    assert channel.order == ["files", "end"] and isinstance(channel.events[0], Finished)
+    assert channel.names == ["link", "sub/model.pt"]  # no folders, pipes, or links that lead nowhere
+    assert seen == [tmp_path / "trial_files" / "study" / "4"] and not seen[0].exists()
+    left = seen[0]
+    left.mkdir(parents=True, exist_ok=True)  # of a run whose worker was killed
+    (left / "old").write_text("old")
+    assert run(writing(seen), order_in(tmp_path)).names == ["link", "sub/model.pt"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "end", "handed"),
+    [
+        ({}, 0.5, True),
+        ({"bar": 0.4}, 0.5, True),
+        ({"bar": 0.6}, 0.5, False),
+        ({"bar": 0.6, "sign": -1}, 0.5, True),
+        ({"bar": 0.6, "keep": "all"}, 0.5, True),
+        ({"keep": "none"}, 0.5, False),
+        ({}, ValueError("no"), False),
+        ({"keep": "all"}, ValueError("no"), True),
+    ],
+)
+def test_only_what_may_be_wanted_is_handed_over(keys: dict[str, Any], end: Any, handed: bool, tmp_path: Path) -> None:
+    seen: list[Path] = []
+    channel = run(writing(seen, end), order_in(tmp_path, **keys))
+    assert (channel.order == ["files", "end"]) == handed
+    assert isinstance(channel.events[0], Failed) == isinstance(end, Exception)
+    assert not seen[0].exists()
+
+
+def test_on_another_machine_the_folder_is_a_temporary_one(tmp_path: Path) -> None:
+    seen: list[Path] = []
+    channel = run(writing(seen), FilesOrder("/no/such/home/trial_files/study", "best", 1))
+    assert channel.names == ["link", "sub/model.pt"] and not seen[0].exists()
+    assert run(lambda trial: 1.0, order_in(tmp_path)).order == ["end"]
+    assert not (tmp_path / "trial_files").exists()  # who never asks has none
+
+
+def test_files_that_cannot_be_kept_leave_the_trial_its_value(tmp_path: Path) -> None:
+    def objective(trial: Trial) -> float:
+        (trial.folder / "secret").write_text("x")
+        (trial.folder / "secret").unlink()
+        trial.folder.rmdir()
+        return 0.5
+
+    (end,) = run(objective, order_in(tmp_path)).events
+    assert isinstance(end, Finished) and end.value == 0.5
+    assert "could not be kept" in end.info["notes"]["files"]
