@@ -186,10 +186,10 @@ def named_of(sweep: Sweep, travels: bool = True) -> Named:
 
 
 def _resolved(data: Mapping[str, Any], named: Named) -> tuple[dict[str, Any], list[Fault]]:
-    """Return the data section with its `csv` and `root` as they stand from the working directory, and the faults of
+    """Return the data section with its files and folders as they stand from the working directory, and the faults of
     those that no path can be."""
     resolved, faults = dict(data), []
-    for key in ("csv", "root"):
+    for key in ("csv", "test_csv", "root"):
         if isinstance(path := data.get(key), str):
             try:
                 resolved[key] = str(resolve_path(path, named.folder).resolve())

@@ -103,7 +103,7 @@ def test_a_column_of_weights_is_no_feature(weighted: dict[str, Any]) -> None:
         ({"w": -1}, "weight: the weight 'w' must be a number of at least 0 in every row, but line 32 has '-1'"),
         ({"w": ""}, "weight: the weight 'w' must be a number of at least 0 in every row, but line 32 has ''"),
         ({"w": "nan"}, "but line 32 has 'nan'"),
-        ({"split": "groups"}, "split: must be one of stratified, random, but got 'groups'"),
+        ({"split": "groups"}, "split: must be one of stratified, random, time, group, given, but got 'groups'"),
     ],
 )
 def test_faulty_weights(weighted: dict[str, Any], change: dict[str, Any], message: str) -> None:
