@@ -126,15 +126,15 @@ def _inspect(named: Named, closely: bool) -> Inspection:
         # a program's faults name its own keys, all others are about `data`
         top = fault.path[:1] in (("program",), ("command",), ("objective",), ("report",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
-    notes: Sequence[str] = ()
+    described: Sequence[str] = ()
     if closely and not faults:
-        notes, faults = _described(objective, named)
-    notes = (*notes, *_passing(objective, named))
+        described, faults = _described(objective, named)
     return Inspection(
         objective.contract,
         tuple(faults),
         named.data,
-        notes=tuple(notes),
+        notes=(*described, *_passing(objective, named)),
+        described=tuple(described),
         as_text=objective.as_text,
         libraries=objective.libraries,
         folds=objective.folds,

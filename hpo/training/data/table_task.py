@@ -21,7 +21,8 @@ class TableTask(TorchTask):
 
     `data: {csv: path, target: column}` reads a CSV file (see `hpo.load_csv`); any other `data` section holds `options`
     and goes to `load_source`. Both take `validation` and `test` (shares of the rows), `split`, `split_seed`, `scale`,
-    `resample` and `folds`; of a file also `time`, `group`, `split_column` and `test_csv` say how. A class with `splits` of its own takes `cut`, too, and hands it on.
+    `resample` and `folds`; a file's rows are also split by `time`, `group`, `split_column` and `test_csv`. A class with
+    `splits` of its own takes `cut`, too, and hands it on.
     """
 
     options: ClassVar[Mapping[str, Known]] = {}

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.spec.faults import Fault, SpecError, UserError
+from hpo.spec.faults import Fault, SpecError, UserError, series
 from hpo.spec.paths import expanded
 from hpo.training.cuts import Cut, Fold
 from hpo.training.data.column_keys import positive_of, roles_of, unused_columns
@@ -31,8 +31,9 @@ from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.labels import class_labels
 from hpo.training.data.options import fill_options
-from hpo.training.data.splitting import to_split
-from hpo.training.data.suspicions import suspicions
+from hpo.training.data.split_keys import how_split
+from hpo.training.data.splitting import RANDOM, STRATIFIED, to_split
+from hpo.training.data.suspicions import split_hints, suspicions
 from hpo.training.data.table_split import Targets, split_table
 from hpo.training.task import Kind, Splits
 
@@ -134,13 +135,15 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
     fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone], witness)
     column_notes += [f"not used, as the file says: {listed(gone)}"] if gone else []
     if cut is None or (isinstance(cut, Fold) and cut.index == 0):  # whose notes are told
+        if how_split(data) in (STRATIFIED, RANDOM) and not tests:
+            column_notes += split_hints(train_rows, [date.name for date in fitted.dates])
         column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
         column_notes += _shared(table, y, parts)
         for name, part in (("validation", parts[1]), ("test", parts[2])):
             column_notes += [f"warning: {name} rows: {told}" for told in fitted.misfits(table.iloc[part])]
     x = [fitted.apply(table.iloc[rows]) for rows in parts]
     notes += [*target_notes, *split_notes, *column_notes]
-    notes.append(f"{x[0].shape[1]} features in all, fitted on the {sizes[0]} training rows")
+    notes.append(f"{x[0].shape[1]} features in all, {_from(fitted)}, fitted on the {sizes[0]} training rows")
     return _Prepared(x, y, weight, parts, fitted, classes, tuple(notes))
 
 
@@ -199,6 +202,17 @@ def _state(path: str) -> tuple[int, int]:
 _read_once = lru_cache(maxsize=2)(_read)  # what is cut anew for each fold, or for each trial
 
 
+def _from(fitted: FittedColumns) -> str:
+    """Return of how many columns of which kind the features are."""
+    numbers, texts = fitted.plain_columns
+    truths = sum(column.truths for column in numbers)
+    counts = {
+        "numbers": len(numbers) - truths, "true or false": truths, "dates": len(fitted.dates), "text": len(texts)
+    }  # fmt: skip
+    told = series([f"{count} of {kind}" for kind, count in counts.items() if count])
+    return f"from {told}" if sum(counts.values()) > 1 else f"from a column of {told.partition(' of ')[2]}"
+
+
 def _shared(table: pd.DataFrame, y: NDArray[Any], parts: Sequence[NDArray[np.intp]]) -> list[str]:
     """Return a note of rows of which training has the like, in all that a model sees and in their target: a warning,
     unless most training rows repeat each other, too, as rows of a few categories do."""
@@ -226,7 +240,9 @@ def _target(
     """Return the targets as numbers, what was done to them, and the names of the classes, if there are any."""
     if kind == "regression":
         numbers, notes = read_numbers(table, data["target"], rules.spelling)
-        return numbers.to_numpy(dtype=np.float64), notes, ()
+        y = numbers.to_numpy(dtype=np.float64)
+        told = f"from {y.min():.6g} to {y.max():.6g}, on average {y.mean():.6g} (standard deviation {y.std():.3g})"
+        return y, [f"target {data['target']!r}: numbers {told}", *notes], ()
     column = table[data["target"]]
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
@@ -235,7 +251,8 @@ def _target(
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
     named = listed(f"{clip(label)!r} is {code}" for code, label in enumerate(classes))
     shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
-    notes = [f"target {column.name!r}: {named} (shares of the rows: {shares})"]
+    positive = f"; the positive class is {clip(classes[1])!r}" if kind == "binary" else ""
+    notes = [f"target {column.name!r}: {named} (shares of the rows: {shares}){positive}"]
     return codes, notes, tuple(classes)
 
 

@@ -16,7 +16,6 @@ from hpo.objective.build import inspect
 from hpo.spec.faults import SpecError, UserError, render_fault
 from hpo.spec.load import Named
 from hpo.training.cuts import Cut, Fold, Reshuffle
-from hpo.training.data.column_keys import COLUMN_KEYS
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.group_split import deal_groups
 from hpo.training.data.table_split import cut_groups
@@ -311,5 +310,41 @@ def test_a_small_split_is_told(tmp_path: Path) -> None:
     assert "only" not in "\n".join(describe_csv(table(tmp_path), "binary")).replace("only 24", "")
 
 
-def test_no_key_is_unknown_to_a_role() -> None:
-    assert not {"time", "group", "split_column"} & set(COLUMN_KEYS)
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("customer_id", lambda row: f"c{row // 4}", "rows of one 'customer_id' may be in two splits"),
+        ("Patient", lambda row: row // 4, "rows of one 'Patient' may be in two splits"),
+        ("customer_id", lambda row: f"c{row}", ""),
+        ("city", lambda row: f"c{row // 4}", ""),
+        (
+            "when",
+            lambda row: f"2024-{row // 25 + 1:02d}-{row % 25 + 1:02d}",
+            "rows have dates ('when'), but are split at",
+        ),
+    ],
+)
+def test_what_a_random_split_may_miss(tmp_path: Path, name: str, value: Any, told: str) -> None:
+    made = frame()[["x", "y"]].assign(**{name: lambda own: own.x.map(value)})
+    data = {key: given for key, given in table(tmp_path, made).items() if key != "features"}
+
+    def asked(**keys: Any) -> list[str]:
+        return [
+            note for note in describe_csv({**data, **keys}, "binary") if "data.time" in note or "data.group" in note
+        ]
+
+    assert bool(asked()) is bool(told) and told in "".join(asked())
+    if told:
+        assert not asked(**{"time" if name == "when" else "group": name})
+
+
+def test_the_table_as_it_is_used_is_told(tmp_path: Path) -> None:
+    made = frame().assign(flag=lambda own: own.x % 3 > 1)
+    data = {key: given for key, given in table(tmp_path, made, drop=["part"]).items() if key != "features"}
+    notes = describe_csv(data, "binary")
+    assert notes[1].endswith("(shares of the rows: 60.0%, 40.0%); the positive class is 'yes'")
+    assert "from 1 of numbers, 1 of true or false, 1 of dates and 1 of text, fitted on the 72" in notes[-1]
+    made["y"] = made["x"] * 2.0
+    notes = describe_csv(table(tmp_path, made), "regression")
+    assert "target 'y': numbers from 0 to 238, on average 119 (standard deviation 69.3)" in notes
+    assert notes[-1] == "1 features in all, from a column of numbers, fitted on the 72 training rows"
