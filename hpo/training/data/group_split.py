@@ -19,13 +19,11 @@ else:
     np = lazy_import("numpy")
 
 
-def deal_groups(
-    groups: NDArray[Any], labels: NDArray[Any], shares: Sequence[float], fewest: Sequence[int], seed: int
-) -> NDArray[np.intp]:
+def deal_groups(groups: NDArray[Any], labels: NDArray[Any], shares: Sequence[float], seed: int) -> NDArray[np.intp]:
     """Return the part [rows] of each row: 0, 1, ...
 
     groups, labels: [rows]; each class has its share in each part as near as groups allow. For a regression all labels
-    are the same. shares: of the rows, in sum 1. fewest: groups that a part gets at least; there must be as many.
+    are the same. shares: of the rows, in sum 1; each part gets a group at least, so there must be as many groups.
     seed: the order of groups that are alike.
     """
     members, rows = np.unique(groups, return_inverse=True)
@@ -37,15 +35,15 @@ def deal_groups(
     mixed = np.random.default_rng(seed).permutation(len(members))
     order = mixed[np.lexsort((-counts[mixed, :-1].std(1), -counts[mixed, -1]))]
     wanted = np.outer(shares, counts.sum(0))
-    filled, lacking = np.zeros_like(wanted), np.array(fewest)
+    filled = np.zeros_like(wanted)
     part = np.empty(len(members), dtype=np.intp)
     for left, group in zip(range(len(members), 0, -1), order, strict=True):
         own = counts[group]
         cost = (own * (2 * (filled - wanted) + own) / wanted) @ weights
-        if left <= lacking.sum():
-            cost[lacking == 0] = np.inf
+        empty = filled[:, -1] == 0
+        if left <= empty.sum():
+            cost[~empty] = np.inf
         chosen = int(cost.argmin())
         part[group] = chosen
         filled[chosen] += own
-        lacking[chosen] = max(0, lacking[chosen] - 1)
     return part[rows]

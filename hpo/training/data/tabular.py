@@ -32,9 +32,10 @@ from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, cl
 from hpo.training.data.labels import class_labels
 from hpo.training.data.options import fill_options
 from hpo.training.data.split_keys import how_split
+from hpo.training.data.split_words import split_words
 from hpo.training.data.splitting import RANDOM, STRATIFIED, to_split
 from hpo.training.data.suspicions import split_hints, suspicions
-from hpo.training.data.table_split import Targets, split_table
+from hpo.training.data.table_split import TableRows, split_table
 from hpo.training.task import Kind, Splits
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
         numbers, told_of = read_numbers(whole, data["weight"], rules.spelling)
         weight = np.append(numbers.to_numpy(dtype=np.float64), np.ones(tests))  # which nothing reads
         target_notes += told_of
-    parts, split_notes = split_table(table, tests, Targets(kind, y, classes), data, rules, cut)
+    rows = TableRows(table, tests, kind, y, classes, data, rules)
+    parts = split_table(rows, cut)
+    split_notes = split_words(rows, cut, parts)
     besides = list(roles_of(data).values())
     gone = unused_columns(data, table.columns, besides)
     witness = table[data["target"]].iloc[parts[0]] if kind == "regression" else None
@@ -141,7 +144,7 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
         column_notes += _shared(table, y, parts)
         for name, part in (("validation", parts[1]), ("test", parts[2])):
             column_notes += [f"warning: {name} rows: {told}" for told in fitted.misfits(table.iloc[part])]
-    x = [fitted.apply(table.iloc[rows]) for rows in parts]
+    x = [fitted.apply(table.iloc[part]) for part in parts]
     notes += [*target_notes, *split_notes, *column_notes]
     notes.append(f"{x[0].shape[1]} features in all, {_from(fitted)}, fitted on the {sizes[0]} training rows")
     return _Prepared(x, y, weight, parts, fitted, classes, tuple(notes))

@@ -131,10 +131,10 @@ def test_no_group_is_in_two_splits(tmp_path: Path, kind: Kind) -> None:
 )
 def test_shares_are_of_rows_and_classes_alike(sizes: list[int], shares: tuple[float, ...]) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)
-    part = deal_groups(groups, np.zeros(len(groups)), (0.6, 0.2, 0.2), (1, 1, 1), 0)
+    part = deal_groups(groups, np.zeros(len(groups)), (0.6, 0.2, 0.2), 0)
     assert np.bincount(part) / len(groups) == pytest.approx(shares, abs=0.1)
     labels = np.arange(300) % 10 == 0
-    part = deal_groups(np.random.default_rng(1).integers(0, 60, 300), labels, (0.6, 0.2, 0.2), (1, 1, 1), 0)
+    part = deal_groups(np.random.default_rng(1).integers(0, 60, 300), labels, (0.6, 0.2, 0.2), 0)
     assert [labels[part == each].mean() for each in range(3)] == pytest.approx([0.1] * 3, abs=0.03)
 
 
@@ -264,16 +264,19 @@ def test_too_few_groups_or_moments(tmp_path: Path) -> None:
 
 def test_a_class_that_training_lacks(tmp_path: Path) -> None:
     made = frame().assign(y=lambda own: (own.x > 100).map({True: "late", False: "early"}), part="train")
-    with pytest.raises(SpecError, match=r"leaves class 'late' no row to train on .*comes only later"):
+    with pytest.raises(SpecError, match=r"time: no training row is of class 'late' .*comes only later"):
         load_csv(table(tmp_path, made, time="day"), "binary")
     middle = made.assign(y=lambda own: (own.x < 50).map({True: "a", False: "b"}))
     with pytest.raises(SpecError, match="all 24 validation rows are of class 'b', so no metric tells models apart"):
         load_csv(table(tmp_path, middle, time="day"), "binary")
+    with pytest.raises(SpecError, match="validation rows of fold 2 are of class 'b'"):
+        mixed = made.assign(y=lambda own: ((own.x < 40) & (own.x % 2 > 0)).map({True: "a", False: "b"}))
+        load_csv(table(tmp_path, mixed, time="day", resample="kfold", folds=3), "binary", Fold(0, 3))
     three = middle.assign(y=lambda own: own.y.where(own.x % 3 > 0, "c"))
     notes = describe_csv(table(tmp_path, three, time="day"), "multiclass")
     assert "warning: no validation row is of class 'a': nothing is measured of it there" in notes
     made.loc[made.y == "late", "part"] = "test"
-    with pytest.raises(SpecError, match="leaves class 'late' no row to train on"):
+    with pytest.raises(SpecError, match="split_column: no training row is of class 'late'"):
         load_csv(table(tmp_path, made, split_column="part"), "binary")
 
 
@@ -308,6 +311,12 @@ def test_a_small_split_is_told(tmp_path: Path) -> None:
     folds = "\n".join(describe_csv(table(tmp_path, made, resample="kfold", folds=3), "binary", Fold(0, 3)))
     assert "only 24 validation rows" in folds
     assert "only" not in "\n".join(describe_csv(table(tmp_path), "binary")).replace("only 24", "")
+
+
+def test_a_group_that_is_most_of_the_rows_is_told(tmp_path: Path) -> None:
+    made = frame().assign(machine=lambda own: own.x.where(own.x > 100, 0))
+    told = "\n".join(describe_csv(table(tmp_path, made, group="machine"), "binary"))
+    assert "% of the rows are for validation, not 20.0%: rows of one group stay together" in told
 
 
 @pytest.mark.parametrize(
