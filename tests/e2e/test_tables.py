@@ -61,9 +61,7 @@ def test_people_that_are_in_one_split_each(tmp_path: Path) -> None:
         parameters={"learning_rate": {"min": 0.01, "max": 0.1}, "batch_size": {"value": 16}},
     )
     asked = place.run("check", file).stdout
-    assert (
-        "data      read 160 rows and 3 columns from" in asked and "rows of one 'patient' may be in two splits" in asked
-    )
+    assert "data      read 160 rows and 3 columns from" in asked and "has rows of, too: 'patient' (" in asked
     override = ("-o", "data.group=patient")
     checked = place.run("check", file, *override).stdout
     assert "group 'patient': 40 groups, 24 for training, 8 for validation and 8 for test; no feature" in checked

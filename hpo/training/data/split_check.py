@@ -34,7 +34,7 @@ from hpo.training.data.split_keys import (
     shares_of,
 )
 from hpo.training.data.splitting import SPLIT_OPTIONS
-from hpo.training.data.times import ONE_FORM, times_of
+from hpo.training.data.times import ONE_FORM, in_doubt, times_of
 from hpo.training.task import Kind
 
 _Values = list[tuple[int, str]]  # the line and the text of each row that has a target
@@ -103,6 +103,9 @@ def _check_values(values: _Values, data: Mapping[str, Any], how: str) -> list[Fa
     if how == GROUP:
         return _check_count({group_of(text) for _, text in values}, data, how)
     times = times_of((text for _, text in values), SpellingRules.of(data), data.get("dayfirst"))
+    if None in times.values() and (text := in_doubt(times, SpellingRules.of(data), data.get("dayfirst"))):
+        told = f"the dates in {data[key]!r} must have one order, but {clip(text)!r} may be two days"
+        return [Fault(told, (key,), remedy="say data.dayfirst: true or false")]
     for line, text in values:
         if times[text] is None:
             told = f"every row must have a number or a date in {data[key]!r}, but line {line} has {clip(text)!r}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
 from hpo.spec.faults import series
 from hpo.training.cuts import Cut, Fold
-from hpo.training.data.column_keys import names_of
+from hpo.training.data.column_keys import names_of, roles_of
 from hpo.training.data.csv_rows import clip, listed
 from hpo.training.data.split_keys import (
+    GIVEN,
     GROUP,
     STRATIFIED,
     TIME,
@@ -21,6 +22,7 @@ from hpo.training.data.split_keys import (
     tests_given,
 )
 from hpo.training.data.splitting import how_drawn, small_splits, split_note
+from hpo.training.data.suspicions import names_an_owner
 from hpo.training.data.table_split import Parts, TableRows
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_import("numpy")
 
+_BY_CHANCE = 0.1  # of the rows of validation and test may be of a person that training has, before it is told
 _MOST_CLASSES = 5  # whose shares are told
 _FAR = 0.25  # of its share, by which a split may be larger or smaller before it is told
 _WHOLE = {TIME: "rows of one time", GROUP: "rows of one group"}
@@ -53,6 +56,30 @@ def split_words(rows: TableRows, cut: Cut | None, parts: Parts) -> list[str]:
         notes.append("there are no test rows, so none can judge a winner afresh")
     notes += small_splits(measured, sizes[2], rows.kind, cut)
     return [*notes, *_by_column(rows, parts), *_class_words(rows, parts)]
+
+
+def split_hints(rows: TableRows, parts: Parts, dates: Sequence[str]) -> list[str]:
+    """Return what a split that goes by neither time nor groups may miss: rows in the order of time, or of one person.
+
+    dates: columns of dates that are features.
+    """
+    how, notes = how_split(rows.data), []
+    if how in (TIME, GROUP):
+        return []
+    if dates and how != GIVEN and not rows.tests:
+        told = f"rows have dates ({listed(repr(clip(name)) for name in dates)}), but are split at random"
+        notes.append(f"{told}: to predict later rows from earlier ones, say data.time")
+    others, shared = np.concatenate(parts[1:]), []
+    for name in rows.table.columns.difference([*roles_of(rows.data).values(), *dates], sort=False):
+        if names_an_owner(name):
+            column = rows.table[name]
+            known = column.iloc[others].isin(column.iloc[parts[0]].dropna())
+            shared += [f"{clip(name)!r} ({known.sum()} of {len(others)} rows)"] if known.mean() > _BY_CHANCE else []
+    if shared:
+        remedy = "give all rows of one the same split" if how == GIVEN else "say data.group"
+        told = f"validation and test have rows of what training has rows of, too: {listed(shared)}"
+        notes.append(f"{told}; if these are persons or things, {remedy}")
+    return notes
 
 
 def _how(rows: TableRows) -> str:

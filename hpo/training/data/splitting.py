@@ -189,11 +189,11 @@ def small_splits(validating: int, testing: int, kind: Kind, cut: Cut | None = No
 def _small(rows: int, name: str, kind: Kind, remedy: str) -> list[str]:
     if not 0 < rows < _COARSE:
         return []
-    share = 100 / rows
-    worth = f"one row is {share:.2g} points of accuracy, its standard error up to {50 / math.sqrt(rows):.0f}"
+    share = f"{100 / rows:.2g}" if rows > 1 else "100"
+    worth = f"one row is {share} points of accuracy, its standard error up to {50 / math.sqrt(rows):.0f}"
     if kind == "regression":
-        worth = f"one row is {share:.2g}% of each mean"
-    return [f"warning: only {rows} {name} rows: {worth} (remedy: {remedy})"]
+        worth = f"one row is {share}% of each mean"
+    return [f"warning: only {rows} {name} row{'s' if rows > 1 else ''}: {worth} (remedy: {remedy})"]
 
 
 def split_arrays(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
@@ -42,24 +41,8 @@ def named_like_an_identifier(name: str) -> bool:
     return any(_IDENTIFIER.fullmatch(text) for text in (name, name.lower()))
 
 
-def split_hints(train: pd.DataFrame, dates: Sequence[str]) -> list[str]:
-    """Return what to ask of rows that are split at random: whether they are in the order of time, or of one person.
-
-    train: the training rows, cleaned, without their target. dates: which of its columns are dates.
-    """
-    notes = []
-    if dates:
-        told = f"rows have dates ({listed(repr(clip(name)) for name in dates)}), but are split at random"
-        notes.append(f"{told}: to predict later rows from earlier ones, say data.time")
-    owners = [name for name in train.columns if _names_an_owner(name) and name not in dates]
-    repeated = [name for name in owners if 1 < train[name].nunique() <= train[name].count() / 2]
-    if repeated:
-        told = f"rows of one {listed(repr(clip(name)) for name in repeated)} may be in two splits"
-        notes.append(f"{told}: if they are of one person or thing, say data.group")
-    return notes
-
-
-def _names_an_owner(name: str) -> bool:
+def names_an_owner(name: str) -> bool:
+    """Whether a column's name says whose a row is: `customer_id`, `patient`, `machine no`."""
     return named_like_an_identifier(name) or _OWNER.fullmatch(name.lower()) is not None
 
 

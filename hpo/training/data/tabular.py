@@ -31,10 +31,9 @@ from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
 from hpo.training.data.labels import class_labels
 from hpo.training.data.options import fill_options
-from hpo.training.data.split_keys import how_split
-from hpo.training.data.split_words import split_words
-from hpo.training.data.splitting import RANDOM, STRATIFIED, to_split
-from hpo.training.data.suspicions import split_hints, suspicions
+from hpo.training.data.split_words import split_hints, split_words
+from hpo.training.data.splitting import to_split
+from hpo.training.data.suspicions import suspicions
 from hpo.training.data.table_split import TableRows, split_table
 from hpo.training.task import Kind, Splits
 
@@ -138,8 +137,7 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
     fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone], witness)
     column_notes += [f"not used, as the file says: {listed(gone)}"] if gone else []
     if cut is None or (isinstance(cut, Fold) and cut.index == 0):  # whose notes are told
-        if how_split(data) in (STRATIFIED, RANDOM) and not tests:
-            column_notes += split_hints(train_rows, [date.name for date in fitted.dates])
+        column_notes += split_hints(rows, parts, [date.name for date in fitted.dates])
         column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
         column_notes += _shared(table, y, parts)
         for name, part in (("validation", parts[1]), ("test", parts[2])):

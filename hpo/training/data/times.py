@@ -33,6 +33,12 @@ def times_of(texts: Iterable[str], rules: SpellingRules, dayfirst: bool | None) 
     return best
 
 
+def in_doubt(texts: Iterable[str], rules: SpellingRules, dayfirst: bool | None) -> str:
+    """Return a date that may be two days, where all are dates and none of them decides; "" if that is not so."""
+    choice = date_choices({"": seen_dates(dict.fromkeys(texts))}, dayfirst, rules.separator).get("")
+    return choice.example if choice is not None and choice.doubtful else ""
+
+
 def _readings(texts: list[str], rules: SpellingRules, dayfirst: bool | None) -> Iterator[Times]:
     if rules.is_open:
         yield {text: _finite(python_number(text)) for text in texts}

@@ -254,6 +254,14 @@ def test_a_fault_has_its_line(tmp_path: Path, column: str, value: str, keys: dic
     assert told in faults(table(tmp_path, made, **keys))
 
 
+def test_a_date_that_may_be_two_days(tmp_path: Path) -> None:
+    made = frame().assign(day=lambda own: own.x.map(lambda row: f"{row // 12 + 1:02d}/{row % 12 + 1:02d}/2024"))
+    told = faults(table(tmp_path, made, time="day"))
+    assert told.startswith("time: the dates in 'day' must have one order, but ") and "may be two days" in told
+    assert split(table(tmp_path, made, time="day", dayfirst=False))[0] == list(range(72))
+    assert split(table(tmp_path, made, time="day", dayfirst=True))[0] != list(range(72))
+
+
 def test_too_few_groups_or_moments(tmp_path: Path) -> None:
     made = frame().assign(machine=lambda own: own.x % 2, day=lambda own: own.x % 2)
     need = "training and validation and a test need at least 3"
@@ -322,8 +330,8 @@ def test_a_group_that_is_most_of_the_rows_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("customer_id", lambda row: f"c{row // 4}", "rows of one 'customer_id' may be in two splits"),
-        ("Patient", lambda row: row // 4, "rows of one 'Patient' may be in two splits"),
+        ("customer_id", lambda row: f"c{row // 4}", "has rows of, too: 'customer_id' ("),
+        ("Patient", lambda row: row // 4, "has rows of, too: 'Patient' ("),
         ("customer_id", lambda row: f"c{row}", ""),
         ("city", lambda row: f"c{row // 4}", ""),
         (
@@ -345,6 +353,11 @@ def test_what_a_random_split_may_miss(tmp_path: Path, name: str, value: Any, tol
     assert bool(asked()) is bool(told) and told in "".join(asked())
     if told:
         assert not asked(**{"time" if name == "when" else "group": name})
+    if told and name != "when":
+        assert asked(drop=[name])  # whom a model doesn't see, it may know by the rest
+        made["part"] = frame().part
+        notes = describe_csv(table(tmp_path, made, split_column="part"), "binary")
+        assert any("give all rows of one the same split" in note for note in notes)
 
 
 def test_the_table_as_it_is_used_is_told(tmp_path: Path) -> None:
