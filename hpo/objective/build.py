@@ -127,15 +127,15 @@ def _inspect(named: Named, closely: bool) -> Inspection:
         # a program's faults name its own keys, all others are about `data`
         top = fault.path[:1] in (("program",), ("command",), ("objective",), ("report",))
         faults.append(fault if top else dataclasses.replace(fault, path=("data", *fault.path)))
-    notes: Sequence[str] = ()
+    described: Sequence[str] = ()
     if closely and not faults:
-        notes, faults = _described(objective, named)
-    notes = (*notes, *_passing(objective, named))
+        described, faults = _described(objective, named)
     return Inspection(
         objective.contract,
         tuple(faults),
         named.data,
-        notes=tuple(notes),
+        notes=(*described, *_passing(objective, named)),
+        described=tuple(described),
         as_text=objective.as_text,
         libraries=objective.libraries,
         folds=objective.folds,
@@ -195,10 +195,10 @@ def named_of(sweep: Sweep, travels: bool = True) -> Named:
 
 
 def _resolved(data: Mapping[str, Any], named: Named) -> tuple[dict[str, Any], list[Fault]]:
-    """Return the data section with its `csv` and `root` as they stand from the working directory, and the faults of
+    """Return the data section with its files and folders as they stand from the working directory, and the faults of
     those that no path can be."""
     resolved, faults = dict(data), []
-    for key in ("csv", "root"):
+    for key in ("csv", "test_csv", "root"):
         if isinstance(path := data.get(key), str):
             try:
                 resolved[key] = str(resolve_path(path, named.folder).resolve())

@@ -71,11 +71,9 @@ class TaskRows:
 
     @property
     def measured(self) -> int | None:
-        """How many rows a trial's `val_*` metrics are taken over: all folds' together; None while nothing is loaded."""
-        splits = next(iter(self._known.values()), None)
-        if splits is None:
-            return None
-        return len(splits.validation) + (len(splits.train) if self.folds > 1 else 0)
+        """How many rows a trial's `val_*` metrics are taken over: those of the folds that are loaded, as all are
+        once a trial has trained on them; None while nothing is."""
+        return sum(len(splits.validation) for splits in self._known.values()) or None
 
     def test_x(self) -> Tensor:
         """Return the features of the test rows; their targets are loaded with them, and dropped at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from hpo.engines.local import plan_workers
 from hpo.engines.ray.cluster import demand_of
@@ -16,11 +17,12 @@ from hpo.spec.sweep import Sweep
 
 _WIDEST = 40  # letters of a name that others are lined up with
 _DIGITS = 15  # of a number that is shown in full
+_WARNING = "warning: "  # how such a note begins
 _MOST = 100  # parameters, clauses and baselines that are shown
 
 
-def outline(sweep: Sweep) -> str:
-    """Return a sweep in words."""
+def outline(sweep: Sweep, data: Sequence[str] = ()) -> str:
+    """Return a sweep in words. data: those of its notes that say how its data will be used."""
     what = sweep.objective or sweep.program
     best = " at its best report" if sweep.metric.at == "best" else ""
     lines = [f"{sweep.name}: {what}, {sweep.metric.goal} {sweep.metric.name}{best}, by {sweep.method}", ""]
@@ -43,8 +45,16 @@ def outline(sweep: Sweep) -> str:
         lines.append(
             f"reports   lines of JSON, and by {key}: {source if isinstance(source, str) else ', '.join(source)}"
         )
-    lines += [f"note      {note}" for note in sweep.notes]
+    lines += _note_lines(sweep.notes, data)
     return "\n".join(lines)
+
+
+def _note_lines(notes: Sequence[str], data: Sequence[str]) -> list[str]:
+    """Return the data as they will be used, then the other notes, and last what is a warning."""
+    used = [note for note in data if not note.startswith(_WARNING)]
+    lines = ["", *(f"{'' if place else 'data':10}{note}" for place, note in enumerate(used))] if used else []
+    lines += [f"note      {note}" for note in notes if not note.startswith(_WARNING) and note not in used]
+    return lines + [f"warning   {note.removeprefix(_WARNING)}" for note in notes if note.startswith(_WARNING)]
 
 
 def _some(lines: list[str], what: str) -> list[str]:

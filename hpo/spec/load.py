@@ -55,6 +55,7 @@ class Inspection:
     data: Mapping[str, Any] | None = None  # the data section with its paths resolved
     as_text: Callable[[Any], Hashable] | None = None  # how a value reaches the objective, where that is text only
     notes: tuple[str, ...] = ()  # what the user should know
+    described: tuple[str, ...] = ()  # the first of the notes: its data as they will be used, where they were looked at
     libraries: tuple[str, ...] = ()  # the modules of slow libraries that its workers load
     folds: int = 1  # of the rows: each trial is trained once on all but each of them
     is_table: bool = False  # other models than its own can be fitted on its data, and measured as its own are

@@ -34,7 +34,7 @@ def test_decimal_commas_and_dates_from_check_to_predictions(tmp_path: Path) -> N
     ):
         file = place.write("", **keys, name=name, data={"csv": f"{name}.csv", "target": "y", **data})
         checked = place.run("check", file)
-        assert checked.returncode == 0 and f"note      {said}" in checked.stdout
+        assert checked.returncode == 0 and f"\n          {said}" in checked.stdout
         assert place.sweep(file)["best"]["value"] > 0.9
         done = place.run("model", name, "--output", place.folder / f"{name}.model")
         assert done.returncode == 0, done.stderr
@@ -43,3 +43,33 @@ def test_decimal_commas_and_dates_from_check_to_predictions(tmp_path: Path) -> N
         found = pd.read_csv(io.StringIO(done.stdout))["prediction"]
         truth = pd.read_csv(place.folder / f"{name}.csv", sep=data.get("separator", ","))["y"]
         assert (found == truth).mean() > 0.9
+
+
+def test_people_that_are_in_one_split_each(tmp_path: Path) -> None:
+    """A search, its confirmation, and a model that asks for no group; the second file is another data set."""
+    place, draw = Place(tmp_path, torch=True), random.Random(1)
+    people = [(f"p{index}", draw.random()) for index in range(40)]
+    rows = [f"{name},{share + draw.gauss(0, 0.1):.3f},{'ill' if share > 0.5 else 'well'}" for name, share in people * 4]
+    (place.folder / "visits.csv").write_text("patient,pressure,state\n" + "\n".join(rows) + "\n")
+    file = place.write(
+        "",
+        name="visits",
+        objective="objectives.binary",
+        data={"csv": "visits.csv", "target": "state"},
+        metric={"name": "val_accuracy"},
+        budget={"trials": 2, "epochs": 5},
+        parameters={"learning_rate": {"min": 0.01, "max": 0.1}, "batch_size": {"value": 16}},
+    )
+    asked = place.run("check", file).stdout
+    assert "data      read 160 rows and 3 columns from" in asked and "has rows of, too: 'patient' (" in asked
+    override = ("-o", "data.group=patient")
+    checked = place.run("check", file, *override).stdout
+    assert "group 'patient': 40 groups, 24 for training, 8 for validation and 8 for test; no feature" in checked
+    assert "'ill' is 0, 'well' is 1 (shares of the rows: " in checked and "; the positive class is 'well'" in checked
+    assert place.sweep(file, *override)["best"]["value"] > 0.5
+    done = place.run("confirm", "visits", "--seeds", "2")
+    assert done.returncode == 0 and "test_accuracy on the 32 test rows" in done.stdout, done.stderr
+    assert place.run("model", "visits", "--output", place.folder / "visits.model").returncode == 0
+    (place.folder / "new.csv").write_text("pressure\n0.9\n0.1\n")
+    done = place.run("predict", place.folder / "visits.model", place.folder / "new.csv")
+    assert done.returncode == 0 and not done.stderr

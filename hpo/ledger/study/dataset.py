@@ -21,9 +21,10 @@ _LONGEST = 2_000  # characters of what says where data comes from
 def dataset_of(data: Mapping[str, Any], objective: str, now: float, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the study keeps of the data: plain JSON types; {} where the sweep file says nothing of them.
 
-    A CSV file's digest is its content's, SHA-256; that of other data, and of a very large file, is of what the sweep
-    file says of them, and nobody knows their rows. data: the section, its paths absolute. earlier: what the study has
-    so far; `since` says from when on trials are known to have had this data, in seconds since the Unix epoch.
+    A CSV file's digest is its content's, SHA-256; with a `test_csv` it is of both. That of other data, and of a very
+    large file, is of what the sweep file says of them, and nobody knows their rows. data: the section, its paths
+    absolute. earlier: what the study has so far; `since` says from when on trials are known to have had this data, in
+    seconds since the Unix epoch.
     """
     if not data:
         return {}
@@ -36,25 +37,39 @@ def _csv_file(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what there is to say of a CSV file; None if there is none that can be read here."""
     if not isinstance(data.get("csv"), str):
         return None
-    path = Path(data["csv"]).expanduser()
+    path, test = Path(data["csv"]).expanduser(), data.get("test_csv")
     try:
-        if path.stat().st_size > _MOST:
-            return None
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
-        form = FileForm.of(data)
-        with open_table(path, form.encoding) as file:
-            lines = sum(1 for row in csv.reader(file, delimiter=str(form.separator)) if row)
+        digest, rows = _content(path, FileForm.of(data))
+        if isinstance(test, str):
+            own, more = _content(Path(test).expanduser(), FileForm.of({**data, "csv": test}))
+            digest, rows = hashlib.sha256(f"{digest} {own}".encode()).hexdigest(), rows + more
+    except _TooLarge:
+        return None
     except (OSError, EOFError, ValueError, csv.Error, zlib.error, TypeError, LookupError, ImportError):
         # checked elsewhere, where it can be read
         return None
     return {
         "name": path.name,
-        "digest": digest,
-        "rows": max(lines - 1, 0),
+        "digest": digest[:_DIGEST],
+        "rows": rows,
         "type": "local",
         "source": {"uri": str(path)},
     }
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _content(path: Path, form: FileForm) -> tuple[str, int]:
+    """Return the digest of a file, and how many rows it has below its header. Raises what opening and reading raise."""
+    if path.stat().st_size > _MOST:
+        raise _TooLarge
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with open_table(path, form.encoding) as text:
+        lines = sum(1 for row in csv.reader(text, delimiter=str(form.separator)) if row)
+    return digest, max(lines - 1, 0)
 
 
 def _described(data: Mapping[str, Any], objective: str) -> dict[str, Any]:

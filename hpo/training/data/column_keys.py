@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from hpo.spec.faults import Fault, did_you_mean
+from hpo.spec.faults import Fault, did_you_mean, series
 from hpo.training.data.csv_rows import no_column
+from hpo.training.data.split_keys import SPLIT_COLUMNS
 from hpo.training.task import Kind
 
 LISTS = ("drop", "features", "categorical", "numeric")
 COLUMN_KEYS = (*LISTS, "positive")
+ROLES = ("target", "weight", *SPLIT_COLUMNS)
+"""Keys that name a column which is no feature: what is to be predicted, how much a row counts, which split it is in."""
 
 
 def names_of(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -22,9 +25,35 @@ def names_of(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 def unused_columns(data: Mapping[str, Any], header: Iterable[str], besides: Iterable[str]) -> list[str]:
     """Return the columns that no model is to see, by `drop` or `features`. besides: those that are no features anyway,
-    target and weight."""
+    see `roles_of`."""
     drop, features, kept = names_of(data, "drop"), names_of(data, "features"), set(besides)
     return [name for name in header if name not in kept and (name in drop or (features and name not in features))]
+
+
+def roles_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the columns that are no features, by the keys that name them. The time is one if `features` names it."""
+    named = {key: data[key] for key in ROLES if isinstance(data.get(key), str)}
+    features = names_of(data, "features")
+    return {key: column for key, column in named.items() if not (key == "time" and column in features)}
+
+
+def check_roles(data: Mapping[str, Any], header: list[str]) -> list[Fault]:
+    """Return what is wrong with the columns that the keys for weights and splits name. header: it has the target."""
+    faults, known = [], {data["target"]: "target"}
+    for key in ROLES[1:]:
+        name = data.get(key)
+        if not isinstance(name, str):
+            continue
+        if name not in header:
+            faults.append(no_column(name, header, key))
+        elif name in known:
+            faults.append(Fault(f"{name!r} can't be both {known[name]} and {key}", (key,)))
+        known.setdefault(name, key)
+    others = [f"{key} ({name!r})" for key, name in roles_of(data).items() if key != "target"]
+    if not faults and others and len(others) + 1 >= len(header):
+        told = f"there must be a column besides target and {series(others)} to learn from"
+        faults.append(Fault(told, (next(reversed(roles_of(data))),)))
+    return faults
 
 
 def check_column_keys(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
@@ -51,7 +80,7 @@ def check_column_keys(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
 
 def check_columns(data: Mapping[str, Any], header: list[str]) -> list[Fault]:
     """Return what these keys name that isn't among the columns of the file, or is none of the features."""
-    faults, besides = [], {key: data[key] for key in ("target", "weight") if isinstance(data.get(key), str)}
+    faults, besides = [], roles_of(data)
     gone = set(unused_columns(data, header, besides.values()))
     for key in LISTS:
         for name in names_of(data, key):
@@ -59,7 +88,9 @@ def check_columns(data: Mapping[str, Any], header: list[str]) -> list[Fault]:
             if name not in header:
                 faults.append(no_column(name, header, key))
             elif role is not None:
-                faults.append(Fault(f"{name!r} is the {role}, and no feature anyway", (key,), remedy="leave it out"))
+                also = ", or name it in `features`, too" if role == "time" and key != "drop" else ""
+                told = f"{name!r} is the {role}, and no feature anyway"
+                faults.append(Fault(told, (key,), remedy=f"leave it out{also}"))
             elif key in ("categorical", "numeric") and name in gone:
                 faults.append(Fault(f"{name!r} is not used, by `drop` or `features`", (key,), remedy="leave it out"))
     if not faults and len(gone) + len(besides) >= len(header):

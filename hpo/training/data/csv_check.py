@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,12 +17,15 @@ from hpo.training.data.column_keys import (
     check_column_keys,
     check_columns,
     check_positive,
+    check_roles,
     names_of,
+    roles_of,
     unused_columns,
 )
 from hpo.training.data.csv_rows import MISSING, FileForm, Rows, clip, is_parquet, listed, look, no_column, ragged
 from hpo.training.data.csv_rows import header as header_row
 from hpo.training.data.dates import COMPACT, DATE_OPTIONS, seen_dates
+from hpo.training.data.labels import class_labels, finite_number, number
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.spelling import (
     NUMBER_OPTIONS,
@@ -34,12 +36,23 @@ from hpo.training.data.spelling import (
     looks_like_a_number,
     python_number,
 )
+from hpo.training.data.split_check import check_split_rows, check_test_table
+from hpo.training.data.split_keys import (
+    SPLIT_COLUMNS,
+    SPLIT_KEYS,
+    TABLE_SPLIT,
+    check_split_keys,
+    cuts_by,
+    shares_of,
+    tests_given,
+)
 from hpo.training.data.splitting import (
     MINIMUM_ROWS,
     MINIMUM_ROWS_PER_CLASS,
     RANDOM,
     SCALE_OPTIONS,
     SPLIT_OPTIONS,
+    STRATIFIED,
     check_shares,
     shared_out,
 )
@@ -51,7 +64,7 @@ READING_OPTIONS: dict[str, Known] = {
     **NUMBER_OPTIONS,
     **DATE_OPTIONS,
 }
-CSV_OPTIONS: dict[str, Known] = {**SPLIT_OPTIONS, **SCALE_OPTIONS, **READING_OPTIONS}
+CSV_OPTIONS: dict[str, Known] = {**SPLIT_OPTIONS, "split": TABLE_SPLIT, **SCALE_OPTIONS, **READING_OPTIONS}
 LARGEST = 1e37  # float32, in which models compute, ends at 3.4e38
 _EXPONENT = re.compile(r"[eE]\+?0*[1-9]\d")  # of 10 or more; a smaller one makes LARGEST of many digits only
 _MANY = 27
@@ -69,31 +82,6 @@ class _TargetColumn:
     large: dict[int, str] = field(default_factory=dict)  # by column, a number beyond LARGEST
 
 
-def number(text: str) -> float | None:
-    """Return the finite number that `text` says, or None. `1_000` and `1,000` are no numbers."""
-    value = python_number(text)
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _finite(text: str, spelling: NumberSpelling | None) -> float | None:
-    """Return the finite number that `text` says in this spelling (None: as Python reads it), or None."""
-    value = python_number(text) if spelling is None else spelling.number(text)
-    return value if value is not None and math.isfinite(value) else None
-
-
-def class_labels(values: Iterable[str]) -> dict[str, str]:
-    """Return each value's class: the value itself, but one class for `1` and `1.0` if all values are numbers.
-
-    The keys come sorted (by size if all are numbers, else by letters): the first class is 0, the second 1.
-    """
-    distinct = sorted(set(values))
-    numbers = {text: number(text) for text in distinct}
-    sizes = {text: size for text, size in numbers.items() if size is not None}
-    if len(sizes) < len(distinct):
-        return {text: text for text in distinct}
-    return {text: repr(sizes[text]).removesuffix(".0") for text in sorted(distinct, key=sizes.__getitem__)}
-
-
 def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     """Return what is wrong with `data: {csv: path, target: column}` for a task of this kind.
 
@@ -103,7 +91,7 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     """
     faults = _check_keys(data) + check_column_keys(data, kind)
     if not isinstance(data.get("csv"), str) or any(
-        fault.path[0] in ("encoding", *READING_OPTIONS, *COLUMN_KEYS) for fault in faults
+        fault.path[0] in ("encoding", *READING_OPTIONS, *COLUMN_KEYS, "split", *SPLIT_KEYS) for fault in faults
     ):
         return faults
     path = expanded(data["csv"])
@@ -155,7 +143,7 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
         faults.append(Fault(f"must be the name of a column, but got {data['weight']!r}", ("weight",)))
     known = {
         **CSV_OPTIONS,
-        **{key: Known("choice", "") for key in ("csv", "target", "weight", "encoding", *COLUMN_KEYS)},
+        **{key: Known("choice", "") for key in ("csv", "target", "weight", "encoding", *COLUMN_KEYS, *SPLIT_KEYS)},
     }
     strays = [key for key in data if key not in known and key != "source"]
     faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]
@@ -168,7 +156,7 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
     if data.get("decimal") in (",", ".") and data["decimal"] == data.get("thousands"):
         told = f"the mark between thousands can't be the decimal mark, {data['decimal']!r}"
         faults.append(Fault(told, ("thousands",), remedy="leave it out, or say thousands: none"))
-    return faults + check_shares(own)
+    return faults + check_shares({**own, "test": 0} if tests_given(data) else own) + check_split_keys(data)
 
 
 def _check_encoding(encoding: Any) -> list[Fault]:
@@ -188,7 +176,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
         return [Fault(f"must have a header and rows, but {data['csv']!r} is empty", ("csv",))]
     weight = data["weight"] if isinstance(data.get("weight"), str) else None
     faults = _check_header(header, separator, target)
-    faults += _check_weight_name(header, target, weight) if not faults else []
+    faults += check_roles(data, header) if not faults and target is not None else []
     faults += check_columns(data, header) if not faults and target is not None else []
     if faults or target is None:
         return faults
@@ -204,7 +192,10 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
     spelling = _spelling(file, data, header, target) if kind == "regression" and _is_odd(found, data) else None
     faults = _check_target(found, target, kind, spelling)
     faults += check_positive(data, class_labels(found.values).values()) if not faults and kind == "binary" else []
-    faults += _check_folds(found, target, kind, fill_options(data, SPLIT_OPTIONS)) if not faults else []
+    faults += _check_folds(found, target, kind, data) if not faults else []
+    faults += check_split_rows(file, data, header) if not faults else []
+    if "test_csv" in data and not faults:
+        faults += check_test_table(data, header, found.values, kind, spelling)
     column = header.index(target)
     if weight is not None and not faults:
         faults += _check_weight(file, data, header, weight, target)
@@ -214,6 +205,7 @@ def _check_table(file: TextIO, data: Mapping[str, Any], target: str | None, kind
         file.seek(0)
         words = _columns_of_words(Rows(file, separator), set(found.large))
         words |= {header.index(name) for name in unused_columns(data, header, [target])} & set(found.large)
+        words |= {header.index(name) for key, name in roles_of(data).items() if key in SPLIT_COLUMNS}
         large = {header[index]: text for index, text in found.large.items() if index not in words}
         path = "target" if set(large) == {target} else "csv"
         named = listed(f"{name!r} has {clip(text)}" for name, text in large.items())
@@ -250,18 +242,6 @@ def _check_header(
     elif target is not None and len(header) == 1:
         faults.append(Fault(f"there must be a column besides the target {target!r} to learn from", ("csv",)))
     return faults
-
-
-def _check_weight_name(header: list[str], target: str | None, weight: str | None) -> list[Fault]:
-    if weight is None:
-        return []
-    if weight not in header:
-        return [no_column(weight, header, "weight")]
-    if weight == target:
-        return [Fault(f"{weight!r} can't be both target and weight", ("weight",))]
-    if len(header) == 2:
-        return [Fault(f"there must be a column besides target and weight ({weight!r}) to learn from", ("csv",))]
-    return []
 
 
 def _is_odd(found: _TargetColumn, data: Mapping[str, Any]) -> bool:
@@ -312,7 +292,7 @@ def _check_weights(reader: Rows, column: int, target: int, name: str, spelling: 
     for row in reader:
         if row[target].strip() in MISSING:
             continue
-        value = _finite(row[column].strip(), spelling)
+        value = finite_number(row[column].strip(), spelling)
         if value is None or value < 0:
             told = f"must be a number of at least 0 in every row, but line {reader.line} has {clip(row[column])!r}"
             remedy = "fill the column: 1 counts as usual, 0 not in the loss"
@@ -360,7 +340,7 @@ def _check_target(found: _TargetColumn, target: str, kind: Kind, spelling: Numbe
     rows = found.rows - found.missing
     if rows == 0:
         return [Fault(f"the target {target!r} must have values, but it is empty in all {found.rows} rows", ("target",))]
-    numeric = all(_finite(text, spelling) is not None for text in found.values)  # asked first, as of features
+    numeric = all(finite_number(text, spelling) is not None for text in found.values)  # asked first, as of features
     seen = seen_dates(() if numeric else found.values)
     if seen.fits and any(written[0] != COMPACT for written in seen.written):
         told = f"no task predicts dates, but the target {target!r} has some: {listed(found.values)}"
@@ -385,7 +365,7 @@ def _check_target(found: _TargetColumn, target: str, kind: Kind, spelling: Numbe
 
 
 def _check_numbers(found: _TargetColumn, target: str, spelling: NumberSpelling | None) -> list[Fault]:
-    words = sorted(text for text in found.values if _finite(text, spelling) is None)
+    words = sorted(text for text in found.values if finite_number(text, spelling) is None)
     if not words and spelling is not None:
         large = [text for text in found.values if abs(spelling.number(text) or 0.0) > LARGEST]
         told = f"numbers must be within ±{LARGEST:g}, for models compute in float32, but {target!r} has {listed(large)}"
@@ -416,18 +396,16 @@ def _check_classes(counts: Counter[str], target: str, kind: Kind) -> list[Fault]
     return [Fault(told, ("target",), remedy="add rows, or merge or remove the class")]
 
 
-def _check_folds(found: _TargetColumn, target: str, kind: Kind, options: Mapping[str, Any]) -> list[Fault]:
+def _check_folds(found: _TargetColumn, target: str, kind: Kind, data: Mapping[str, Any]) -> list[Fault]:
     """Return a fault if there are more folds than rows for them, of a class or in all."""
-    if options["resample"] != "kfold":
-        return []
-    whole = kind == "regression" or options["split"] == RANDOM
+    options, how = fill_options(data, SPLIT_OPTIONS), cuts_by(data)
+    if options["resample"] != "kfold" or how not in (STRATIFIED, RANDOM) or "split_column" in data:
+        return []  # of others it is not the rows that count
+    whole = kind == "regression" or how == RANDOM
     counts: Counter[str] = Counter()
     for text, label in class_labels(found.values).items():
         counts["the rows" if whole else label] += found.values[text]
-    rest = {
-        label: rows - shared_out(rows, options["validation"], options["test"], options["split"])[1]
-        for label, rows in counts.items()
-    }
+    rest = {label: rows - shared_out(rows, *shares_of(data), how)[1] for label, rows in counts.items()}
     few = {label: rows for label, rows in rest.items() if rows < options["folds"]}
     if not few:
         return []

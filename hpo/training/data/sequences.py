@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +20,22 @@ from hpo.spec.paths import expanded
 from hpo.training.data.column_keys import unused_columns
 from hpo.training.data.csv_check import READING_OPTIONS, check_csv
 from hpo.training.data.csv_rows import FileForm, header_of, listed, no_column
-from hpo.training.data.date_columns import moments
-from hpo.training.data.dates import ISO, DateChoice, DateSpelling, date_choices, days_since, seen_dates
 from hpo.training.data.kinds import TableRules, read_numbers
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.splitting import (
     MINIMUM_ROWS,
     SCALE_OPTIONS,
     SPLIT_OPTIONS,
+    STRATIFIED,
     check_shares,
+    how_drawn,
+    small_splits,
     split_indices,
     split_note,
     to_split,
 )
 from hpo.training.data.tabular import fit_features, read_table
+from hpo.training.data.times import ONE_FORM, times_of
 from hpo.training.data.windows import FittedWindows
 from hpo.training.task import Splits
 
@@ -59,6 +60,7 @@ SERIES_OPTIONS: dict[str, Known] = {
     "length": Known("int", 10, "how many rows up to now a prediction is made from", within="[1, 10000]"),
     "horizon": Known("int", 1, "how many rows ahead the target lies", within="[1, 10000]"),
 }
+_NOT_OF_SERIES = ("split", "split_seed", "resample", "folds", "weight", "group", "split_column", "test_csv")
 ARRAYS_OPTIONS: dict[str, Known] = {**_SHARES, **_SEED}
 
 
@@ -110,13 +112,15 @@ def _split(x: NDArray[Any], y: NDArray[Any], options: Mapping[str, Any], note: s
     train, validation, test = (to_split(x[rows], y[rows], "regression") for rows in parts)
     sizes = len(train), len(validation), len(test)
     shape = f"{x.shape[1]} steps of {x.shape[2]} numbers, as they are"
-    return Splits(train, validation, test, 1, (note, shape, split_note(sizes, "regression", options["split_seed"])))
+    told = split_note(sizes, how_drawn(STRATIFIED, "regression", options["split_seed"]))
+    notes = (note, shape, told, *small_splits(sizes[1], sizes[2], "regression"))
+    return Splits(train, validation, test, 1, notes)
 
 
 def _check_series(data: Mapping[str, Any]) -> list[Fault]:
     own = {key: value for key, value in data.items() if key in SERIES_OPTIONS}
     faults = check_options(own, SERIES_OPTIONS)
-    foreign = [key for key in ("split", "split_seed", "resample", "folds", "weight") if key in data]
+    foreign = [key for key in _NOT_OF_SERIES if key in data]
     why = "a series is split in the order of time, so that no trial sees what comes later"
     faults += [Fault(f"{key!r} means nothing here: {why}", (key,), remedy=f"leave {key} out") for key in foreign]
     rest = {key: value for key, value in data.items() if key not in (*SERIES_OPTIONS, *foreign, "time")}
@@ -168,6 +172,7 @@ def _load_series(data: Mapping[str, Any]) -> Splits:
         f"then {testing} for the test",
         *(note for note in told if note not in column_notes),
         *column_notes,
+        *small_splits(validating, testing, "regression"),
         *(f"warning: validation and test rows: {odd}" for odd in columns.misfits(table[len(before) :])),
         *([f"not used, as the file says: {listed(gone)}"] if gone else []),
         f"{x.shape[2]} features in all, fitted on the rows before the first target of validation",
@@ -181,30 +186,17 @@ def _in_order(table: pd.DataFrame, target: str, time: str, rules: TableRules) ->
     kept = table.dropna(subset=[target])
     if len(kept) < len(table):
         notes.append(f"dropped {len(table) - len(kept)} rows whose target {target!r} is missing: time has a gap there")
-    when, _ = read_numbers(kept, time, rules.spelling)
-    if when.isna().any():
-        when = _days(kept[time].astype(str), rules)
+    texts = kept[time].astype(str)
+    when = texts.map(times_of(texts.unique().tolist(), rules.spelling, rules.dayfirst)).astype(float)
     if when.isna().any():
         odd = kept[time][when.isna()].iloc[0]
         raise UserError(
-            f"data.time: every row must have a number or a date in {time!r}, but one has {odd!r} "
-            "(all in one form, such as 2024-02-13 or 2024-02-13 09:30; of 02/03/2024 say data.dayfirst)"
+            f"data.time: every row must have a number or a date in {time!r}, but one has {odd!r} ({ONE_FORM})"
         )
     if twice := int(when.duplicated().sum()):
         notes.append(f"{twice} rows have the same {time!r} as another: they stay in the order of the file")
     order = np.argsort(when.to_numpy(), kind="stable")
     return kept.iloc[order].drop(columns=time).reset_index(drop=True), notes
-
-
-def _days(column: pd.Series[Any], rules: TableRules) -> pd.Series[Any]:
-    """Return dates as numbers that order them; NaN for what is none, and for all where day and month are in doubt: a
-    wrong order would show what comes later."""
-    choice = date_choices({"": seen_dates(column.unique())}, rules.dayfirst, rules.spelling.separator).get("")
-    if choice is None or choice.doubtful:
-        choice = DateChoice(DateSpelling(ISO))
-    epoch = datetime(1970, 1, 1)
-    found = {text: moment and days_since(epoch, moment) for text, moment in moments(column, choice.spelling).items()}
-    return column.map(found).astype(float)
 
 
 def _check_arrays(data: Mapping[str, Any]) -> list[Fault]:

@@ -27,6 +27,7 @@ else:
 MINIMUM_ROWS = 10  # two in each split at the default shares
 MINIMUM_ROWS_PER_CLASS = 3  # one in each split
 STRATIFIED, RANDOM = "stratified", "random"
+_COARSE = 30  # rows of a split, see `small_splits`
 
 SPLIT_OPTIONS: dict[str, Known] = {
     "validation": Known("float", 0.2, "share of the rows to validate on", within="(0, 1)"),
@@ -156,17 +157,43 @@ def to_split(x: NDArray[Any], y: NDArray[Any], kind: Kind, weight: NDArray[Any] 
     return Split(torch.from_numpy(np.array(x, dtype=np.float32)), torch.from_numpy(np.array(target)), weights)
 
 
-def split_note(
-    sizes: tuple[int, int, int], kind: Kind, seed: int, cut: Cut | None = None, split: str = STRATIFIED
-) -> str:
-    """Return the sentence that tells how rows were split."""
+def how_drawn(split: str, kind: Kind, seed: int) -> str:
+    """Return how rows are drawn, as it stands in a sentence. split: `stratified` or `random`."""
     how = "at random" if kind == "regression" else "at random within each class"
     how = "as scikit-learn's train_test_split draws them" if split == RANDOM else how
+    return f"{how} (seed {seed})"
+
+
+def split_note(sizes: tuple[int, int, int], how: str, cut: Cut | None = None) -> str:
+    """Return the sentence that tells how rows were split. how: as of `how_drawn`."""
     if isinstance(cut, Fold):
         rows = sizes[0] + sizes[1]
         text = f"{rows} rows in {cut.of} folds, on all but each of which a trial trains, and {sizes[2]} test rows"
-        return f"{text}, {how} (seed {seed}); what follows is of fold {cut.index + 1}"
-    return "split {} for training, {} validation and {} test rows {} (seed {})".format(*sizes, how, seed)
+        return f"{text}, {how}; what follows is of fold {cut.index + 1}"
+    return "split {} for training, {} validation and {} test rows {}".format(*sizes, how)
+
+
+def small_splits(validating: int, testing: int, kind: Kind, cut: Cut | None = None) -> list[str]:
+    """Return warnings of splits with so few rows that what is measured on them is coarse.
+
+    validating: the rows that a trial is measured on, of all folds together. testing: 0, if there are none. Fewer than
+    30 are told: there one standard error of an accuracy p, the root of p (1 - p) / rows, may be 9 points and more.
+    """
+    remedy = "more rows, a larger share of them, or resample: kfold" if cut is None else "more rows"
+    return [
+        *_small(validating, "validation", kind, remedy),
+        *_small(testing, "test", kind, "more rows, or a larger share"),
+    ]
+
+
+def _small(rows: int, name: str, kind: Kind, remedy: str) -> list[str]:
+    if not 0 < rows < _COARSE:
+        return []
+    share = f"{100 / rows:.2g}" if rows > 1 else "100"
+    worth = f"one row is {share} points of accuracy, its standard error up to {50 / math.sqrt(rows):.0f}"
+    if kind == "regression":
+        worth = f"one row is {share}% of each mean"
+    return [f"warning: only {rows} {name} row{'s' if rows > 1 else ''}: {worth} (remedy: {remedy})"]
 
 
 def split_arrays(
@@ -190,9 +217,12 @@ def split_arrays(
     parts = split_indices(y, kind, validation, test, seed, cut, split)
     fitted = FittedScale.fit(x[parts[0]]) if scale else FittedScale.none(x.shape[1])
     train, validate, final = (to_split(fitted.apply(x[rows]), y[rows], kind) for rows in parts)
+    sizes = len(train), len(validate), len(final)
+    measured = sizes[1] + (sizes[0] if isinstance(cut, Fold) else 0)
     notes = (
-        split_note((len(train), len(validate), len(final)), kind, seed, cut, split),
+        split_note(sizes, how_drawn(split, kind, seed), cut),
         f"{x.shape[1]} features, {'standardised by the training rows' if scale else 'as they are'}",
+        *small_splits(measured, sizes[2], kind, cut),
     )
     outputs = len(np.unique(y)) if kind == "multiclass" else 1
     return Splits(train, validate, final, outputs, notes, preprocessing=fitted)

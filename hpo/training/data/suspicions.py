@@ -30,10 +30,20 @@ _IDENTIFIER = re.compile(
     r"(?:.*[_\W])?(?:id|uuid|guid|key)|.*[a-z](?:Id|ID)|(?:row|record|serial)[_\W]?(?:nr|no|num|number)", re.DOTALL
 )
 
+_OWNER = re.compile(
+    r"(?:.*[_\W])?(?:person|patient|subject|participant|speaker|user|customer|client|member|student|driver|machine|device)"
+    r"(?:[_\W]?(?:nr|no|num|number|name|code))?"
+)
+
 
 def named_like_an_identifier(name: str) -> bool:
     """Whether a column's name says that it tells rows apart: `id`, `customer_id`, `PassengerId`, `row number`."""
     return any(_IDENTIFIER.fullmatch(text) for text in (name, name.lower()))
+
+
+def names_an_owner(name: str) -> bool:
+    """Whether a column's name says whose a row is: `customer_id`, `patient`, `machine no`."""
+    return named_like_an_identifier(name) or _OWNER.fullmatch(name.lower()) is not None
 
 
 def suspicions(train: pd.DataFrame, y: NDArray[Any], kind: Kind, fitted: FittedColumns, rows: int) -> list[str]:

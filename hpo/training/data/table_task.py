@@ -12,6 +12,7 @@ from hpo.spec.faults import Fault
 from hpo.training.cuts import Cut, Fold
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.options import check_options, fill_options
+from hpo.training.data.split_keys import SPLIT_KEYS
 from hpo.training.data.splitting import SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
 from hpo.training.task import Splits, TorchTask
 
@@ -21,7 +22,8 @@ class TableTask(TorchTask):
 
     `data: {csv: path, target: column}` reads a CSV file (see `hpo.load_csv`); any other `data` section holds `options`
     and goes to `load_source`. Both take `validation` and `test` (shares of the rows), `split`, `split_seed`, `scale`,
-    `resample` and `folds`. A class with `splits` of its own takes `cut`, too, and hands it on.
+    `resample` and `folds`; a file's rows are also split by `time`, `group`, `split_column` and `test_csv`. A class with
+    `splits` of its own takes `cut`, too, and hands it on.
     """
 
     options: ClassVar[Mapping[str, Known]] = {}
@@ -43,7 +45,12 @@ class TableTask(TorchTask):
             return check_csv(data, self.kind)
         if not self.options:
             return [Fault("there is no table", (), remedy="e.g. data: {csv: churn.csv, target: left}")]
-        return check_options(data, {**self.options, **SPLIT_OPTIONS, **SCALE_OPTIONS}) + check_shares(data)
+        known = {**self.options, **SPLIT_OPTIONS, **SCALE_OPTIONS}
+        foreign = [key for key in SPLIT_KEYS if key in data and key not in known]
+        told = "is of a table in a file, but there is no `csv`"
+        faults = [Fault(f"{key!r} {told}", (key,), remedy=f"leave {key} out") for key in foreign]
+        rest = {key: value for key, value in data.items() if key not in foreign}
+        return faults + check_options(rest, known) + check_shares(data)
 
     def describe_data(self, data: Mapping[str, Any]) -> Sequence[str]:
         if "csv" not in data:

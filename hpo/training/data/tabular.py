@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
-from hpo.spec.faults import Fault, SpecError, UserError
+from hpo.spec.faults import Fault, SpecError, UserError, series
 from hpo.spec.paths import expanded
 from hpo.training.cuts import Cut, Fold
-from hpo.training.data.column_keys import positive_of, unused_columns
+from hpo.training.data.column_keys import positive_of, roles_of, unused_columns
 from hpo.training.data.columns import (
     FittedColumns,
     NumberColumn,
@@ -25,13 +25,16 @@ from hpo.training.data.columns import (
     text_values,
     with_dates,
 )
-from hpo.training.data.csv_check import CSV_OPTIONS, check_csv, class_labels
+from hpo.training.data.csv_check import CSV_OPTIONS, check_csv
 from hpo.training.data.csv_rows import FileForm, clip, codec, is_gzipped, is_parquet, listed, open_table
 from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
+from hpo.training.data.labels import class_labels
 from hpo.training.data.options import fill_options
-from hpo.training.data.splitting import split_indices, split_note, to_split
+from hpo.training.data.split_words import split_hints, split_words
+from hpo.training.data.splitting import to_split
 from hpo.training.data.suspicions import suspicions
+from hpo.training.data.table_split import TableRows, split_table
 from hpo.training.task import Kind, Splits
 
 if TYPE_CHECKING:
@@ -54,7 +57,8 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
     """Read a table, split it, and turn its columns into numbers.
 
     data: `csv` (path), `target` (column), and optionally `weight` (a column) and CSV_OPTIONS: `validation` and `test`
-        (shares, default 0.2 each), `split`, `split_seed` (default 0), `scale`, `separator` (default a comma), `decimal`
+        (shares, default 0.2 each), `split`, with `time`, `group`, `split_column` (columns) or `test_csv` (a path), see
+        hpo.training.data.split_keys, `split_seed` (default 0), `scale`, `separator` (default a comma), `decimal`
         and `thousands` (the marks in numbers, default: as each column shows, see hpo.training.data.spelling),
         `dayfirst` (likewise), `drop` or `features`, `categorical`, `numeric` (lists of columns), `positive` (of two
         classes the one that is 1).
@@ -64,7 +68,8 @@ def load_csv(data: Mapping[str, Any], kind: Kind, cut: Cut | None = None) -> Spl
     the year, hour) and weekdays. Text: one column a category, "missing" being one; beyond MAX_CATEGORIES the rarest
     share one. Dropped: columns that are empty or constant, text that differs in every row, row numbers. The notes say
     in sentences which column went where.
-    Raises SpecError with everything that `check_csv` finds, UserError if a feature or target is beyond float32.
+    Raises SpecError with everything that `check_csv` finds, and as `split_table`; UserError if a feature or target is
+    beyond float32.
     """
     prepared = _prepare(data, kind, cut)
     train, validation, test = (
@@ -99,42 +104,47 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
         raise SpecError(faults, "data")
     options = fill_options(data, CSV_OPTIONS)
     read = _read if cut is None else _read_once
-    state = expanded(data["csv"]).stat()
     form = FileForm.of(data)
-    whole, read_notes = read(data["csv"], data["target"], form, (state.st_mtime_ns, state.st_size))
-    table, notes, rules = (
-        whole.copy(deep=False),
-        list(read_notes),
-        TableRules.of({**data, **options, "separator": form.separator}),
-    )
+    whole, read_notes = read(data["csv"], data["target"], form, _state(data["csv"]))
+    table, notes, tests = whole, list(read_notes), 0
+    rules = TableRules.of({**data, **options, "separator": form.separator})
+    if "test_csv" in data:
+        own = FileForm.of({**data, "csv": data["test_csv"]})
+        other, told = read(data["test_csv"], data["target"], own, _state(data["test_csv"]))
+        table, tests = pd.concat([whole, other.reindex(columns=whole.columns)], ignore_index=True), len(other)
+        notes += told
+        extra = [name for name in other.columns if name not in whole.columns]
+        notes += [f"not used, as only {data['test_csv']} has it: {listed(extra)}"] if extra else []
     y, target_notes, classes = _target(table, data, kind, rules)
     weight = None
     if "weight" in data:
-        numbers, told = read_numbers(table, data["weight"], rules.spelling)
-        weight = numbers.to_numpy(dtype=np.float64)
-        target_notes += told
-    besides = [data[key] for key in ("target", "weight") if key in data]
+        numbers, told_of = read_numbers(whole, data["weight"], rules.spelling)
+        weight = np.append(numbers.to_numpy(dtype=np.float64), np.ones(tests))  # which nothing reads
+        target_notes += told_of
+    rows = TableRows(table, tests, kind, y, classes, data, rules)
+    parts = split_table(rows, cut)
+    split_notes = split_words(rows, cut, parts)
+    besides = list(roles_of(data).values())
     gone = unused_columns(data, table.columns, besides)
+    witness = table[data["target"]].iloc[parts[0]] if kind == "regression" else None
     table = table.drop(columns=[*besides, *gone])
-    shares = options["validation"], options["test"]
-    parts = split_indices(y, kind, *shares, options["split_seed"], cut, options["split"])
     if weight is not None:
         if not weight[parts[0]].any():
             raise UserError(f"every training row has the weight 0 (column {data['weight']!r}); another split_seed?")
         target_notes.append(f"weight {data['weight']!r}: how much a row counts in training, and no feature")
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
     train_rows = table.iloc[parts[0]]
-    witness = whole[data["target"]].iloc[parts[0]] if kind == "regression" else None
     fitted, column_notes = fit_features(train_rows, data["target"], rules, [*besides[1:], *gone], witness)
     column_notes += [f"not used, as the file says: {listed(gone)}"] if gone else []
     if cut is None or (isinstance(cut, Fold) and cut.index == 0):  # whose notes are told
+        column_notes += split_hints(rows, parts, [date.name for date in fitted.dates])
         column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
         column_notes += _shared(table, y, parts)
         for name, part in (("validation", parts[1]), ("test", parts[2])):
             column_notes += [f"warning: {name} rows: {told}" for told in fitted.misfits(table.iloc[part])]
-    x = [fitted.apply(table.iloc[rows]) for rows in parts]
-    notes += [*target_notes, split_note(sizes, kind, options["split_seed"], cut, options["split"]), *column_notes]
-    notes.append(f"{x[0].shape[1]} features in all, fitted on the {sizes[0]} training rows")
+    x = [fitted.apply(table.iloc[part]) for part in parts]
+    notes += [*target_notes, *split_notes, *column_notes]
+    notes.append(f"{x[0].shape[1]} features in all, {_from(fitted)}, fitted on the {sizes[0]} training rows")
     return _Prepared(x, y, weight, parts, fitted, classes, tuple(notes))
 
 
@@ -185,7 +195,23 @@ def _read(csv: str, target: str, form: FileForm, state: tuple[int, int]) -> tupl
     return table, tuple(notes)
 
 
-_read_once = lru_cache(maxsize=1)(_read)  # what is cut anew for each fold, or for each trial
+def _state(path: str) -> tuple[int, int]:
+    state = expanded(path).stat()
+    return state.st_mtime_ns, state.st_size
+
+
+_read_once = lru_cache(maxsize=2)(_read)  # what is cut anew for each fold, or for each trial
+
+
+def _from(fitted: FittedColumns) -> str:
+    """Return of how many columns of which kind the features are."""
+    numbers, texts = fitted.plain_columns
+    truths = sum(column.truths for column in numbers)
+    counts = {
+        "numbers": len(numbers) - truths, "true or false": truths, "dates": len(fitted.dates), "text": len(texts)
+    }  # fmt: skip
+    told = series([f"{count} of {kind}" for kind, count in counts.items() if count])
+    return f"from {told}" if sum(counts.values()) > 1 else f"from a column of {told.partition(' of ')[2]}"
 
 
 def _shared(table: pd.DataFrame, y: NDArray[Any], parts: Sequence[NDArray[np.intp]]) -> list[str]:
@@ -215,7 +241,9 @@ def _target(
     """Return the targets as numbers, what was done to them, and the names of the classes, if there are any."""
     if kind == "regression":
         numbers, notes = read_numbers(table, data["target"], rules.spelling)
-        return numbers.to_numpy(dtype=np.float64), notes, ()
+        y = numbers.to_numpy(dtype=np.float64)
+        told = f"from {y.min():.6g} to {y.max():.6g}, on average {y.mean():.6g} (standard deviation {y.std():.3g})"
+        return y, [f"target {data['target']!r}: numbers {told}", *notes], ()
     column = table[data["target"]]
     labels = class_labels(column)
     classes = list(dict.fromkeys(labels.values()))
@@ -224,7 +252,8 @@ def _target(
     codes = column.map(labels).map({label: code for code, label in enumerate(classes)}).to_numpy(dtype=np.int64)
     named = listed(f"{clip(label)!r} is {code}" for code, label in enumerate(classes))
     shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
-    notes = [f"target {column.name!r}: {named} (shares of the rows: {shares})"]
+    positive = f"; the positive class is {clip(classes[1])!r}" if kind == "binary" else ""
+    notes = [f"target {column.name!r}: {named} (shares of the rows: {shares}){positive}"]
     return codes, notes, tuple(classes)
 
 

@@ -20,7 +20,7 @@ def warnings(folder: Path, columns: dict[str, Any], kind: Any = "binary") -> str
     file = folder / "t.csv"
     pd.DataFrame(columns).to_csv(file, index=False)
     notes = describe_csv({"csv": str(file), "target": "y"}, kind)
-    return "\n".join(note for note in notes if note.startswith("warning:"))
+    return "\n".join(note for note in notes if note.startswith("warning:") and " rows: one row is " not in note)
 
 
 @pytest.mark.parametrize(

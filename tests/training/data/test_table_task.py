@@ -52,6 +52,7 @@ def test_a_file(task: type[hpo.TableTask], tmp_path: Path) -> None:
     [
         (Numbers, {"rows": 3}, "rows: must be a whole number in [10, inf), but got 3"),
         (Numbers, {"row": 30}, "row: unknown key 'row' (did you mean 'rows'?)"),
+        (Numbers, {"group": "b"}, "group: 'group' is of a table in a file, but there is no `csv` (leave group out)"),
         (Numbers, {"validation": 0.5, "test": 0.5}, "validation: validation + test must be below 1"),
         (Numbers, {"target": "b"}, "target: `target` needs `csv` beside it"),
         (Numbers, {"csv": "nowhere.csv", "target": "b"}, "csv: must name a CSV file, but 'nowhere.csv' does not exist"),
@@ -103,7 +104,7 @@ def test_a_column_of_weights_is_no_feature(weighted: dict[str, Any]) -> None:
         ({"w": -1}, "weight: the weight 'w' must be a number of at least 0 in every row, but line 32 has '-1'"),
         ({"w": ""}, "weight: the weight 'w' must be a number of at least 0 in every row, but line 32 has ''"),
         ({"w": "nan"}, "but line 32 has 'nan'"),
-        ({"split": "groups"}, "split: must be one of stratified, random, but got 'groups'"),
+        ({"split": "groups"}, "split: must be one of stratified, random, time, group, given, but got 'groups'"),
     ],
 )
 def test_faulty_weights(weighted: dict[str, Any], change: dict[str, Any], message: str) -> None:
