@@ -166,3 +166,4 @@ class Contract:
     metrics: Mapping[str, KnownMetric]
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {"activation": {"swish": "silu"}}
     default_epochs: int = 20
+    default_metric: str = ""  # what is optimized where a sweep file names no metric; "": it has to
