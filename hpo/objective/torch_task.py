@@ -9,6 +9,7 @@ import copy
 import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class TorchObjective:
         self.task = task = task.for_data(copy.deepcopy(dict(data)))
         self.data = data
         checked_kind(getattr(task, "kind", None), type(task).__name__)
-        self._contract = contract_of(task)
+        self._contract = replace(contract_of(task), kind_said=task.kind_said)
         self.rows = TaskRows(task, data)
         self.beginning = Beginning(task, self.rows.of, repeats * self.rows.folds)
         # Runs in a stack that pay and fit here, by structure, as measured. (What follows for the whole sweep, by shape,

@@ -113,6 +113,9 @@ class TorchTask:
     default_metric: ClassVar[str] = ""
     """What is optimized where a sweep file names no metric. "": the file has to name one."""
 
+    kind_said = ""
+    """Of a task that `for_data` chose: which kind it is, and why, in a sentence."""
+
     def for_data(self, data: Mapping[str, Any]) -> TorchTask:
         """Return the task that `data` sets: this one, but where the data decides what kind of task it is.
 

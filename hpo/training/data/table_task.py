@@ -31,8 +31,6 @@ class TableTask(TorchTask):
 
     kinds: ClassVar[tuple[type[TableTask], ...]] = ()
     """A task for each kind that the target may ask for: this task is then one of them, see `target_kind`."""
-    kind_said = ""
-    """Of a task that was chosen by its target: why."""
 
     def for_data(self, data: Mapping[str, Any]) -> TorchTask:
         if not self.kinds or ("csv" not in data and "target" not in data):
