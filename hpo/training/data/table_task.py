@@ -30,7 +30,8 @@ class TableTask(TorchTask):
     """The keys of `data` that say which rows `load_source` loads. Empty: the task reads CSV files only."""
 
     kinds: ClassVar[tuple[type[TableTask], ...]] = ()
-    """A task for each kind that the target may ask for: this task is then one of them, see `target_kind`."""
+    """A task for each kind that the target of a CSV file may ask for: this task is then one of them, by `target_kind`,
+    and says nothing else itself. Without a file it is the first."""
 
     def for_data(self, data: Mapping[str, Any]) -> TorchTask:
         if not self.kinds or ("csv" not in data and "target" not in data):
