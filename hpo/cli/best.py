@@ -50,7 +50,7 @@ def command(study: str, form: str, home_folder: str, storage: str | None) -> Non
         facts |= {"seed": trial.seed, "state": trial.state, "best_step": trial.best_step}
         facts |= {"diagnoses": None if found is None else [asdict(each) for each in found]}
         facts |= {"certainty": certainty_of(recorded).plain()}
-        facts |= {"references": references_json(recorded.references, rows)}
+        facts |= {"references": references_json(recorded.references, rows, trial.value)}
         click.echo(json.dumps(facts))
     else:
         click.echo(f"{study}: best {target.name} {show(trial.value)} ({trial.in_words})")

@@ -5,9 +5,11 @@ The members of a trial (hpo/training/members.py) are in the same stack as far as
 
 from __future__ import annotations
 
+import copy
 import sys
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -47,11 +49,11 @@ class TorchObjective:
     flags: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, task: TorchTask, data: Mapping[str, Any], repeats: int = 1) -> None:
-        """repeats: seeds that each trial is trained with."""
-        self.task = task
+        """repeats: seeds that each trial is trained with. Raises SpecError if the data can't tell what task it sets."""
+        self.task = task = task.for_data(copy.deepcopy(dict(data)))
         self.data = data
         checked_kind(getattr(task, "kind", None), type(task).__name__)
-        self._contract = contract_of(task)
+        self._contract = replace(contract_of(task), kind_said=task.kind_said)
         self.rows = TaskRows(task, data)
         self.beginning = Beginning(task, self.rows.of, repeats * self.rows.folds)
         # Runs in a stack that pay and fit here, by structure, as measured. (What follows for the whole sweep, by shape,

@@ -25,7 +25,8 @@ from hpo.standing import Standing
 def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
     """Return the object that `hpo sweep --json` prints (README, "For scripts")."""
     best = standing.best
-    rows = compared(standing.references, standing.metric, standing.goal, best.value if best else None)
+    value = best.value if best else None
+    rows = compared(standing.references, standing.metric, standing.goal, value)
     rate = standing.counts.ended_here / standing.seconds if standing.seconds else 0.0
     return {
         "study": standing.study,
@@ -39,7 +40,7 @@ def summary_json(standing: Standing, home: Home) -> dict[str, Any]:
             "best": None if best is None or best.diagnoses is None else [asdict(each) for each in best.diagnoses],
             "trials": dict(standing.counts.diagnoses),
         },
-        "references": references_json(standing.references, rows),
+        "references": references_json(standing.references, rows, value),
         "seconds": round(standing.seconds, 3),
         "trials_per_second": round(rate, 3),
         "home": str(home.path.resolve()),

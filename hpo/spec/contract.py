@@ -166,3 +166,5 @@ class Contract:
     metrics: Mapping[str, KnownMetric]
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {"activation": {"swish": "silu"}}
     default_epochs: int = 20
+    kind_said: str = ""  # of a task whose data decided what kind it is: which, and why
+    default_metric: str = ""  # what is optimized where a sweep file names no metric; "": it has to

@@ -120,6 +120,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     elif "parameters" not in source.data and not inspection.faults:
         remedy = "add parameters: ..., or have a function ask for them: trial.suggest_float(...), as in Optuna"
         faults.append(Fault("the key 'parameters' is missing", remedy=remedy))
+    if source.data.get("metric") is None:
+        faults = _default_metric(keys, inspection, faults, notes)
     sound = not parsed.faults and "parameters" in source.data
     if contract is not None:
         rules.correct_names(parsed, contract)
@@ -232,6 +234,23 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
         example = "metric: {name: val_accuracy, goal: maximize}"
         faults.append(Fault("the key 'metric' is missing", remedy=f"add {example}"))
     return keys, faults
+
+
+_NO_METRIC = "the key 'metric' is missing"
+
+
+def _default_metric(keys: dict[str, Any], inspection: Inspection, faults: list[Fault], notes: list[str]) -> list[Fault]:
+    """Give a file that names no metric the objective's own, if it has one; return the faults that are left."""
+    contract = inspection.contract
+    if contract is None:  # which metric it is follows from its data, if these are at fault
+        needless = any(fault.path[:1] == ("data",) for fault in inspection.faults)
+    elif needless := bool(contract.default_metric):
+        metric = contract.default_metric
+        keys["metric"] = MetricKeys(name=metric)
+        notes.append(f"the file names no metric: {contract.metrics[metric].goal} {metric} (metric.name says another)")
+    return (
+        [fault for fault in faults if fault.path != ("metric",) and fault.message != _NO_METRIC] if needless else faults
+    )
 
 
 def _method(keys: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ def correct_names(parsed: Parsed, contract: Contract) -> None:
     for name in [name for name in parsed.places if name not in contract.parameters]:
         other = next((each for each, known in contract.parameters.items() if name in known.also), None)
         remedy = f"it is called {other!r} here" if other else did_you_mean(name, contract.parameters)
-        message = f"the objective knows no hyperparameter {name!r}"
+        message = f"the objective knows no hyperparameter {name!r}{_as_it_is(contract)}"
         parsed.faults.append(Fault(message, parsed.places[name], remedy=remedy))
         meant = other or closest(name, contract.parameters)
         if meant is not None and meant not in parsed.places:
@@ -71,7 +71,13 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
             place: ConfigPath = ("value",) if isinstance(domain, Constant) else ("values", index)
             hint = did_you_mean(str(value), names) if known.kind == "choice" else ""
             remedy = known.hints.get(_key(value), hint if hint.startswith("did you mean") else "")
-            yield Fault(f"{parameter.name} {reason}", (*where, *place), remedy=remedy)
+            kind = _as_it_is(contract) if known.kind == "choice" else ""
+            yield Fault(f"{parameter.name} {reason}{kind}", (*where, *place), remedy=remedy)
+
+
+def _as_it_is(contract: Contract) -> str:
+    """Return what to add where a task lacks something that one of another kind may have."""
+    return f": {contract.kind_said}" if contract.kind_said else ""
 
 
 def _canonical(name: str, value: Any, contract: Contract) -> Any:
@@ -234,7 +240,10 @@ def check_metric(name: str, goal: str | None, space: Space, contract: Contract) 
     known = contract.metrics.get(name)
     if known is None:
         remedy = did_you_mean(name, contract.metrics)
-        yield Fault(f"the objective reports no metric {name!r}", ("metric", "name"), remedy=remedy)
+        if contract.default_metric:
+            remedy = f"metric: {{name: {contract.default_metric}}}, or leave metric out"
+        message = f"the objective reports no metric {name!r}{_as_it_is(contract)}"
+        yield Fault(message, ("metric", "name"), remedy=remedy)
         return
     if goal is not None and goal != known.goal:
         better = "higher" if known.goal == "maximize" else "lower"

@@ -22,9 +22,13 @@ def json_schema() -> dict[str, Any]:
     several["items"] = {"anyOf": [several["items"], {"enum": words}]}
     said = rules["description"]
     properties["early_terminate"] = {"anyOf": [one, {"enum": [*words, None]}, several], "description": said}
-    schema["required"].remove("metric")  # but for W&B's searches that look at no values
+    schema["required"].remove("metric")  # but for searches that look at no values, and tasks with a metric of their own
     unguided = {"program": {"type": "string"}, "method": {"enum": list(UNGUIDED)}}
-    schema["if"] = {"required": ["program", "method"], "properties": unguided}
+    of_its_own = {"objective": {"const": "objectives.table"}}  # other tasks' default_metric no schema knows
+    schema["if"] = {"anyOf": [
+        {"required": ["program", "method"], "properties": unguided},
+        {"required": ["objective"], "properties": of_its_own},
+    ]}  # fmt: skip
     schema["else"] = {"required": ["metric"]}
     properties["report"] = {"anyOf": [properties["report"], {"type": "boolean"}]}
     for key in SERVICE_KEYS:

@@ -83,7 +83,8 @@ def contract_of(task: TorchTask) -> Contract:
     """Return what the task understands: the vocabulary, overridden and extended by `task.parameters`.
 
     Raises:
-        ValueError: `task.parameters` drops (None) a hyperparameter that the vocabulary does not have.
+        ValueError: `task.parameters` drops (None) a hyperparameter that the vocabulary does not have, or
+            `task.default_metric` is no metric of its kind.
     """
     # Each trial asks, and putting it together takes longer than building a small model.
     known = _known.setdefault(type(task), {})
@@ -115,17 +116,22 @@ def _contract_of(task: TorchTask) -> Contract:
     for registry in registries:
         vocabulary |= {name: replace(known, mixes=True) for name, known in registry.known().items()}
     parameters = _with_own(vocabulary | MODEL_PARAMETERS, task)
+    metrics = known_metrics(
+        task.kind,
+        loss_parameters=frozenset(losses.known()) - {"output_activation"},  # one scale, whatever it is taken of
+        target_parameters=frozenset(name for registry in targets for name in registry.known()),
+        without_scale=tuple(choice.name for choice in losses if not choice.scaled),
+        improbable=improbable(task.kind),
+    )
+    if task.default_metric and task.default_metric not in metrics:
+        hint = did_you_mean(task.default_metric, metrics)
+        raise ValueError(f"{type(task).__name__}.default_metric is {task.default_metric!r} ({hint})")
     return Contract(
         parameters=parameters,
-        metrics=known_metrics(
-            task.kind,
-            loss_parameters=frozenset(losses.known()) - {"output_activation"},  # one scale, whatever it is taken of
-            target_parameters=frozenset(name for registry in targets for name in registry.known()),
-            without_scale=tuple(choice.name for choice in losses if not choice.scaled),
-            improbable=improbable(task.kind),
-        ),
+        metrics=metrics,
         aliases={registry.kind: registry.aliases for registry in registries if registry.aliases},
         default_epochs=int(parameters["epochs"].default) if "epochs" in parameters else Contract.default_epochs,
+        default_metric=task.default_metric,
     )
 
 

@@ -110,6 +110,19 @@ class TorchTask:
     that names it is then refused, instead of searching what has no effect. What is in the contract `model` or `batch`
     has to read: before a study's first trial, a file that names anything else is refused (hpo/objective/unread.py)."""
 
+    default_metric: ClassVar[str] = ""
+    """What is optimized where a sweep file names no metric. "": the file has to name one."""
+
+    kind_said = ""
+    """Of a task that `for_data` chose: which kind it is, and why, in a sentence."""
+
+    def for_data(self, data: Mapping[str, Any]) -> TorchTask:
+        """Return the task that `data` sets: this one, but where the data decides what kind of task it is.
+
+        Asked first, for checking and for training. Must not need Torch. Raises SpecError if `data` can't tell.
+        """
+        return self
+
     def check_data(self, data: Mapping[str, Any]) -> list[Fault]:
         """Return what is wrong with the sweep file's `data` section, before anything is trained or recorded.
 

@@ -74,6 +74,8 @@ def test_the_end_of_the_sweep_tells_of_them(finished: tuple[Place, str, str]) ->
     assert list(references["models"]) == NAMES
     assert references["models"]["constant"]["val_accuracy"] == pytest.approx(0.8, abs=0.03)
     assert "constant" in references["not_beaten"]  # a network that learned nothing
+    assert references["says"][0].endswith("is no better than always saying 'no'")
+    assert set(references["says"]) < set(err.splitlines())
     assert "references: val_accuracy of scikit-learn's models, with their defaults, on the same split" in err
     assert "no better than always saying 'no'" in err
     assert kept(place) is not None
@@ -100,6 +102,8 @@ def test_both_records_have_them(finished: tuple[Place, str, str]) -> None:
     assert mirrored == {
         f"hpo/reference/{name}/{metric}": value for name, metrics in models.items() for metric, value in metrics.items()
     }
+    for sentence in json.loads(out)["references"]["says"]:
+        assert sentence in parent.data.tags["mlflow.note.content"].split("\n\n")
     assert "references.json" in {file.path for file in place.client().list_artifacts(parent.info.run_id)}
     doctor = place.run("doctor", "churn")
     assert (doctor.returncode, "agree" in doctor.stdout) == (0, True), doctor.stdout

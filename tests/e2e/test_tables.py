@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from benchmarks.tables import TABLES
 
 from e2e.support import Place
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_decimal_commas_and_dates_from_check_to_predictions(tmp_path: Path) -> None:
@@ -73,3 +76,26 @@ def test_people_that_are_in_one_split_each(tmp_path: Path) -> None:
     (place.folder / "new.csv").write_text("pressure\n0.9\n0.1\n")
     done = place.run("predict", place.folder / "visits.model", place.folder / "new.csv")
     assert done.returncode == 0 and not done.stderr
+
+
+def test_public_tables_train_as_they_are(tmp_path: Path) -> None:
+    """Texts, dates and gaps of three public tables, with nothing said but which column is predicted."""
+    place = Place(tmp_path, torch=True)
+    for name, metric, said in (
+        (
+            "titanic",
+            "val_accuracy",
+            ["has 2 values: binary", "gaps filled with the median", "text, "],
+        ),
+        ("cpus", "val_rmse", ["has 59 numbers: regression", "dates, as days", "only the 19 most frequent"]),
+        ("breaches", "val_accuracy", ["has 4 classes: multiclass", "true or false, as 1 or 0", "dates, as days"]),
+    ):
+        table = TABLES[name]
+        table.load().to_csv(tmp_path / f"{name}.csv", index=False)
+        data = {"csv": str(tmp_path / f"{name}.csv"), "target": table.target}
+        keys = [f"data={data}", f"name={name}", "budget.trials=2", "parameters.epochs.value=2", "references=off"]
+        given = [word for key in [*keys, "engine.workers=0"] for word in ("-o", key)]
+        done = place.run("sweep", ROOT / "search_spaces" / "table.yaml", *given, "--no-confirm")
+        assert done.returncode == 0, done.stderr
+        assert f"best {metric} " in done.stdout and all(words in done.stdout for words in said), done.stdout
+        assert [trial.state.name for trial in place.trials(name)] == ["COMPLETE"] * 2

@@ -28,7 +28,18 @@ def test_a_table_with_the_best_first_and_nothing_more_where_all_are_beaten() -> 
 def test_one_that_is_not_beaten_is_said_aloud() -> None:
     said = lines(found(constant=0.6, linear=0.94, random_forest=0.95), 0.94)
     assert [line.endswith("not beaten") for line in said[1:4]] == [True, True, False]  # a tie beats nothing
-    assert said[4:] == ["a random forest with its defaults reaches 0.95: the best trial, 0.94, does not beat it"]
+    assert said[4:] == [
+        "a linear model is as good: logistic regression with its defaults reaches 0.94, the best trial 0.94",
+        "a random forest with its defaults reaches 0.95: the best trial, 0.94, does not beat it",
+    ]
+
+
+def test_a_better_linear_model_is_said_whatever_else_is_better() -> None:
+    said = lines(found(constant=0.6, linear=0.97, gradient_boosting=0.98), 0.9)
+    assert said[4:] == [
+        "a linear model is better: logistic regression with its defaults reaches 0.97, the best trial 0.9",
+        "gradient boosting with its defaults reaches 0.98: the best trial, 0.9, does not beat it",
+    ]
 
 
 def test_no_better_than_a_constant() -> None:
@@ -46,7 +57,7 @@ def test_lower_may_be_better() -> None:
     assert said[1:] == [
         "  ridge regression  4.5   not beaten",
         "  mean              9",
-        "a ridge regression with its defaults reaches 4.5: the best trial, 5, does not beat it",
+        "a linear model is better: ridge regression with its defaults reaches 4.5, the best trial 5",
     ]
 
 
@@ -59,11 +70,12 @@ def test_nothing_to_compare() -> None:
 def test_for_scripts() -> None:
     references = found(constant=0.6, linear=0.95)
     rows = compared(references, "val_accuracy", "maximize", 0.9)
-    assert references_json(references, rows) == {
+    assert references_json(references, rows, 0.9) == {
         "models": {"constant": {"val_accuracy": 0.6}, "linear": {"val_accuracy": 0.95}},
         "not_beaten": ["linear"],
+        "says": ["a linear model is better: logistic regression with its defaults reaches 0.95, the best trial 0.9"],
     }
-    assert references_json(None, []) is None
+    assert references_json(None, [], 0.9) is None
 
 
 def test_what_the_study_keeps_is_what_was_found() -> None:

@@ -30,7 +30,7 @@ def test_shipped_files_fit(path: Path) -> None:
 
 
 def test_the_files_that_ship() -> None:
-    assert [path.stem for path in SHIPPED] == ["binary", "cifar10", "multiclass", "regression", "sequence"]
+    assert [path.stem for path in SHIPPED] == ["binary", "cifar10", "multiclass", "regression", "sequence", "table"]
 
 
 @pytest.mark.parametrize(

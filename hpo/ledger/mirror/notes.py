@@ -16,6 +16,7 @@ from hpo.ledger.mirror.links import link_to, run_page, runs_page
 from hpo.ledger.mirror.markdown import escaped, table
 from hpo.ledger.study.confirmations import CONFIRMATION
 from hpo.ledger.study.records import SweepRecord, TrialRecord
+from hpo.ledger.study.references import REFERENCES, compared, references_of, sanity_lines
 from hpo.ledger.study.words import result_of
 from hpo.spec.space import show
 
@@ -62,6 +63,10 @@ def parent_note(
     first. runs: the ids of trials' runs, by trial."""
     lines = [f"{sweep.goal} **{escaped(sweep.metric)}** of {escaped(sweep.objective)} ({escaped(sweep.origin.source)})"]
     lines += [escaped(outcome)] if outcome else []
+    if leading:
+        beside = references_of({REFERENCES: sweep.references})
+        rows = compared(beside, sweep.metric, sweep.goal, leading[0].value)
+        lines += [escaped(line) for line in sanity_lines(rows, leading[0].value)]
     lines += _verdict(sweep)
     lines.append(_links(sweep))
     if leading:

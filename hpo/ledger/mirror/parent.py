@@ -84,7 +84,8 @@ def close_parent(
 ) -> None:
     """End a parent run with what came out. runs: the ids of trials' runs, by trial."""
     if references := summary.get("references"):
-        write_parent_files(client, parent, replace(sweep, references=references))
+        sweep = replace(sweep, references=references)
+        write_parent_files(client, parent, sweep)
     moment = milliseconds(time.time())
     metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
     tags = {f"hpo.{key}": value for key, value in summary.items() if isinstance(value, str) and key != "outcome"}

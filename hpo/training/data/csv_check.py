@@ -90,6 +90,9 @@ def check_csv(data: Mapping[str, Any], kind: Kind) -> list[Fault]:
     Each fault's path is relative to `data`: ("csv",) or ("target",).
     """
     faults = _check_keys(data) + check_column_keys(data, kind)
+    if data.get("kind", kind) != kind:
+        told = f"the task is a {kind} task, but got {data['kind']!r}"
+        faults.append(Fault(told, ("kind",), remedy="objective: objectives.table has all three kinds"))
     if not isinstance(data.get("csv"), str) or any(
         fault.path[0] in ("encoding", *READING_OPTIONS, *COLUMN_KEYS, "split", *SPLIT_KEYS) for fault in faults
     ):
@@ -143,7 +146,10 @@ def _check_keys(data: Mapping[str, Any]) -> list[Fault]:
         faults.append(Fault(f"must be the name of a column, but got {data['weight']!r}", ("weight",)))
     known = {
         **CSV_OPTIONS,
-        **{key: Known("choice", "") for key in ("csv", "target", "weight", "encoding", *COLUMN_KEYS, *SPLIT_KEYS)},
+        **{
+            key: Known("choice", "")
+            for key in ("csv", "target", "weight", "encoding", "kind", *COLUMN_KEYS, *SPLIT_KEYS)
+        },
     }
     strays = [key for key in data if key not in known and key != "source"]
     faults += [Fault(f"unknown key {key!r}", (str(key),), remedy=did_you_mean(str(key), known)) for key in strays]

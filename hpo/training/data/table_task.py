@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
 from hpo.spec.contract import Known
-from hpo.spec.faults import Fault
+from hpo.spec.faults import Fault, SpecError
 from hpo.training.cuts import Cut, Fold
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.split_keys import SPLIT_KEYS
 from hpo.training.data.splitting import SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
+from hpo.training.data.target_kind import target_kind
 from hpo.training.task import Splits, TorchTask
 
 
@@ -28,6 +30,21 @@ class TableTask(TorchTask):
 
     options: ClassVar[Mapping[str, Known]] = {}
     """The keys of `data` that say which rows `load_source` loads. Empty: the task reads CSV files only."""
+
+    kinds: ClassVar[tuple[type[TableTask], ...]] = ()
+    """A task for each kind that the target of a CSV file may ask for: this task is then one of them, by `target_kind`,
+    and says nothing else itself. Without a file it is the first."""
+
+    def for_data(self, data: Mapping[str, Any]) -> TorchTask:
+        if not self.kinds or ("csv" not in data and "target" not in data):
+            return self.kinds[0]() if self.kinds else self
+        found = target_kind(data)
+        task = next((each() for each in self.kinds if each.kind == found.kind), None)
+        if task is None:
+            told = f"{type(self).__name__} has no {found.kind} task, but {found.said or 'data.kind says so'}"
+            raise SpecError([Fault(told, ("data", "target"))])
+        task.kind_said = found.said
+        return task
 
     def load_source(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return NumPy arrays x [rows, features] and y [rows], see `hpo.split_arrays`.
@@ -58,14 +75,20 @@ class TableTask(TorchTask):
         from hpo.training.data.tabular import describe_csv
 
         folds = fill_options(data, SPLIT_OPTIONS)["folds"]
-        return describe_csv(data, self.kind, Fold(0, folds) if data.get("resample") == "kfold" else None)
+        notes = describe_csv(data, self.kind, Fold(0, folds) if data.get("resample") == "kfold" else None)
+        return (*self._notes, *notes)
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        return (self.kind_said,) if self.kind_said else ()
 
     def splits(self, data: Mapping[str, Any], cut: Cut | None = None) -> Splits:
         """Load the table that `data` names, split as it says, or by `cut` where the trials have rows of their own."""
         if "csv" in data:
             from hpo.training.data.tabular import load_csv
 
-            return load_csv(data, self.kind, cut)
+            splits = load_csv(data, self.kind, cut)
+            return replace(splits, notes=(*self._notes, *splits.notes))
         options = fill_options(data, self.options)
         x, y = self.load_source(options) if cut is None else _loaded_once(self, json.dumps(options))
         how = fill_options(data, {**SPLIT_OPTIONS, **SCALE_OPTIONS})
