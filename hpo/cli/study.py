@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -11,7 +12,58 @@ from hpo.cli.options import home_options
 
 @click.group("study")
 def command() -> None:
-    """Take a study to another machine."""
+    """Look at a study, remove or rename it, take it to another machine."""
+
+
+@command.command("show")
+@click.argument("study")
+@click.option("--json", "as_json", is_flag=True, help="one line of JSON")
+@home_options
+def show(study: str, as_json: bool, home_folder: str, storage: str | None) -> None:
+    """Show what a study is and how it stands.
+
+    That is its file, space and budget, its best trial, who runs it, where its records are and how large its files.
+    """
+    from hpo.ledger.study.home import make_home
+    from hpo.review.overview import overview_of
+
+    found = overview_of(make_home(home_folder, storage), study)
+    click.echo(json.dumps(found.plain()) if as_json else "\n".join(found.lines()))
+
+
+@command.command("rm")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
+@click.option("--yes", is_flag=True, help="don't ask")
+@home_options
+def remove(studies: tuple[str, ...], yes: bool, home_folder: str, storage: str | None) -> int:
+    """Remove studies for good: their trials, their runs in MLflow, and their files.
+
+    Says what goes, and asks. A study that somebody runs is refused, and so is one on which another rests (a
+    confirmation, a study that goes on from it), unless that is named, too. Killed in between, the same command finishes
+    it. The storage's own file is not smaller then: a journal only grows.
+    """
+    import sys
+
+    from hpo.ledger.mirror.process import restrain_mlflow
+    from hpo.ledger.removal import plan_removal, remove
+    from hpo.ledger.study.home import make_home
+    from hpo.review.overview import removal_lines
+    from hpo.spec.faults import UserError
+
+    restrain_mlflow()
+    home = make_home(home_folder, storage)
+    plan = plan_removal(home, studies)
+    for line in removal_lines(plan):
+        click.echo(line)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError("nothing was removed: there is no terminal to ask at (--yes removes without asking)")
+        if not click.confirm("remove them?" if len(plan) > 1 else "remove it?"):
+            click.echo("nothing was removed")
+            return 1
+    for line in remove(home, [each.study for each in plan]):
+        click.echo(line)
+    return 0
 
 
 @command.command("export")

@@ -36,6 +36,7 @@ _FOR_RECORDS = frozenset(
 _STUDY_FOR_RECORDS = frozenset(
     {"identity", "sweep", "sweep_file", "origin", "id", "quoted", "owners", "extension", "data_notes", "mlflow_run_id"}
     | {"references", "confirms", "confirmation", "confirmations", "test_looks", "models", "sources"}
+    | {"removing", "renaming", "former_names"}
 )
 _NO_HISTORY: Mapping[str, Any] = {"steps": [], "times": [], "metrics": {}}
 INTERRUPTED = "the sweep was interrupted"  # the error of a trial that is to be run again as a new one
