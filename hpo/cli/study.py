@@ -66,6 +66,31 @@ def remove(studies: tuple[str, ...], yes: bool, home_folder: str, storage: str |
     return 0
 
 
+@command.command("mv")
+@click.argument("study")
+@click.argument("name")
+@home_options
+def rename(study: str, name: str, home_folder: str, storage: str | None) -> int:
+    """Rename a study.
+
+    Its trials, its runs in MLflow and its files are the same by the new name, and other studies that name it do so. The
+    sweep file stays as it is: -o name=NAME, or `name: NAME` in it, goes on. Cut off in between, the same command
+    finishes it. Exit code 3 if MLflow could not be told.
+    """
+    from hpo.ledger.mirror.process import restrain_mlflow
+    from hpo.ledger.renaming import rename_study
+    from hpo.ledger.study.home import make_home
+    from hpo.ledger.study.unfinished import Renaming
+    from hpo.review.overview import to_go_on
+
+    restrain_mlflow()
+    home = make_home(home_folder, storage)
+    said, told = rename_study(home, Renaming(study, name))
+    for line in [*said, *to_go_on(home, name)]:
+        click.echo(line)
+    return 0 if told else 3
+
+
 @command.command("export")
 @click.argument("study")
 @click.argument("file", metavar="FILE.tar.gz")

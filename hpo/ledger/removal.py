@@ -6,6 +6,7 @@ finds all that is left of it; so a process that is killed leaves nothing that no
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _refuse_half_renamed(name: str, studies: Studies) -> None:
     if renaming := renaming_of(studies[name]):
         raise UserError(
             f"renaming {renaming.old!r} to {renaming.new!r} was begun, and not finished "
-            f"(hpo study mv {renaming.old} {renaming.new} finishes it)"
+            f"({renaming.command} finishes it)"
         )
 
 
@@ -112,7 +113,7 @@ def _refuse_needed(names: Sequence[str], studies: Studies) -> None:
             what = f"{enumerated(others, ' and ')} {'confirms it or goes' if len(others) == 1 else 'confirm it or go'}"
             raise UserError(
                 f"the study {name!r} is not removed alone: {what} on from it (name all of them: "
-                f"hpo study rm {' '.join([*names, *others])})"
+                f"hpo study rm {shlex.join([*names, *others])})"
             )
 
 

@@ -22,7 +22,7 @@ from hpo.ledger.study.unfinished import FORMER, REMOVING, refuse_half_copied, re
 from hpo.ledger.study.urls import masked
 from hpo.review.display import duration, params_text
 from hpo.review.outline import size_text, space_lines
-from hpo.review.studies import RecordedStudy, StudyLine, line_of
+from hpo.review.studies import RecordedStudy, StudyLine, line_of, words_to_go_on
 from hpo.review.summary import home_options, hpo_command
 from hpo.spec.census import size_of
 from hpo.spec.space import counted, show
@@ -201,6 +201,13 @@ def _mlflow_place(home: Home, attributes: Mapping[str, Any]) -> MlflowPlace:
         return MlflowPlace(uri, reader.name_of(experiment[0]) if experiment else "", run_id)
     except SQLAlchemyError as error:
         return MlflowPlace(uri, "", run_id, masked(" ".join(str(getattr(error, "orig", error)).split()))[:200])
+
+
+def to_go_on(home: Home, name: str) -> list[str]:
+    """Return the line with the command that goes on with a study; none where it is not known."""
+    found = find_study(home, name)[1]
+    words = words_to_go_on(name, found.user_attrs)
+    return [f"to go on with it: {hpo_command()} {' '.join(words)}{home_options(home)}"] if words else []
 
 
 def removal_lines(plan: Sequence[Removal]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from hpo.ledger.study.models import models_of
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.study.restored import sweep_of, sweep_record_of
 from hpo.ledger.study.settling import origins, to_be_repeated
-from hpo.ledger.study.unfinished import REMOVING
+from hpo.ledger.study.unfinished import REMOVING, renaming_of
 from hpo.model.folder import abandoned
 from hpo.spec.sweep import Sweep
 
@@ -75,6 +75,9 @@ def audit(home: Home, name: str, storage: BaseStorage) -> Audit:
     if study.user_attrs.get(REMOVING):
         found.findings.add("study.removal", "its removal was begun, and not finished: part of it may be gone")
         return found
+    if renaming := renaming_of(study.user_attrs):
+        what = f"renaming {renaming.old!r} to {renaming.new!r} was begun, and not finished"
+        found.findings.add("study.renaming", what)
     foreign = audit_study(found.sweep, trials, found.findings)
     _look_into_mlflow(home, found, foreign)
     _look_at_the_disk(home, found)

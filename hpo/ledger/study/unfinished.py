@@ -3,6 +3,7 @@ is still to be done, and what the study was called."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +21,11 @@ class Renaming(NamedTuple):
 
     old: str
     new: str
+
+    @property
+    def command(self) -> str:
+        """The command that carries it out."""
+        return f"hpo study mv {shlex.quote(self.old)} {shlex.quote(self.new)}"
 
 
 def renaming_of(attributes: Mapping[str, Any]) -> Renaming | None:
@@ -54,8 +60,7 @@ def refuse_half_copied(name: str, studies: Studies) -> None:
     """Raise UserError if a study is what a renaming left that was cut off."""
     if renaming := half_copied_from(name, studies):
         raise UserError(
-            f"{name!r} is no whole study yet: renaming {renaming.old!r} was cut off "
-            f"(hpo study mv {renaming.old} {renaming.new} finishes it)"
+            f"{name!r} is no whole study yet: renaming {renaming.old!r} was cut off ({renaming.command} finishes it)"
         )
 
 
