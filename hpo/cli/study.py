@@ -106,8 +106,9 @@ def export(study: str, file: str, home_folder: str, storage: str | None) -> None
 
 @command.command("import")
 @click.argument("file", metavar="FILE.tar.gz")
+@click.option("--name", default="", metavar="NAME", help="as a copy by this name, beside the study itself")
 @home_options
-def take_over(file: str, home_folder: str, storage: str | None) -> int:
+def take_over(file: str, name: str, home_folder: str, storage: str | None) -> int:
     """Take a study over from such a file, and write its MLflow.
 
     Exit code 0 if study, MLflow and files agree then, 1 if something does not, 2 for bad input.
@@ -119,7 +120,7 @@ def take_over(file: str, home_folder: str, storage: str | None) -> int:
 
     home = make_home(home_folder, storage)
     refuse_unusable(home)
-    name = import_study(home, Path(file))
+    name = import_study(home, Path(file), name)
     diagnosis = diagnose(home, name, fix=True)
     click.echo(lines_of(diagnosis, home)[-1])
     return 1 if len(diagnosis.after) else 0

@@ -27,6 +27,7 @@ def by_name(home: Home, name: str) -> dict[str, Path]:
     return {
         "models": home.models / name,
         "report": home.reports / f"{name}.html",
+        "plots of the report": home.reports / f"{name}-plots",
         "logs": home.logs / name,
     }
 
