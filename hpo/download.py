@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 def download_cifar10(
     root: str | Path | None = None, archive: str | Path | None = None, progress: Progress | None = None
 ) -> Path:
-    """Put CIFAR-10's binary version (170 MB archive, Krizhevsky 2009) under `root`; return its folder.
+    """Put CIFAR-10's binary version (Krizhevsky 2009, `CIFAR10_SIZE`) under `root`; return its folder.
 
     root: default `default_root()`. archive: the official archive if it is on this machine already.
     Returns at once if the files are there. Raises UserError; see `fetch`.

@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
+CIFAR10_SIZE = "170 MB to download, 184 MB on the disk"  # 170,052,171 bytes; six files of 30,730,000
 CIFAR10_FOLDER = "cifar-10-batches-bin"
 CIFAR10_TRAINING_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 CIFAR10_TEST_FILE = "test_batch.bin"

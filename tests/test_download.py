@@ -17,9 +17,12 @@ from typing import Any
 
 import pytest
 
+import hpo
 from hpo import download
 from hpo.download import CIFAR10_DIGEST, CIFAR10_URL, default_root, download_cifar10, fetch
+from hpo.places import CIFAR10_FILES, CIFAR10_SIZE
 from hpo.spec.faults import UserError
+from hpo.training.data.cifar import RECORD
 
 Edit = Callable[[tarfile.TarFile], None]
 
@@ -283,3 +286,10 @@ def test_cifar10s_official_address_and_default_place(tmp_path: Path, monkeypatch
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not the official one")
     with pytest.raises(UserError, match=r"cifar-10-binary\.tar\.gz: the archive's md5 must be c32a1d4ab5"):
         download_cifar10()
+
+
+def test_one_size_of_cifar10_is_said() -> None:
+    """What is on the disk is reckoned; what is downloaded is the published archive's, 170,052,171 bytes."""
+    on_disk = len(CIFAR10_FILES) * 10_000 * RECORD
+    assert f"{170_052_171 / 1e6:.0f} MB to download, {on_disk / 1e6:.0f} MB on the disk" == CIFAR10_SIZE
+    assert CIFAR10_SIZE in (Path(hpo.__file__).parents[1] / "search_spaces" / "cifar10.yaml").read_text()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import click
 
+from hpo.places import CIFAR10_SIZE
+
 
 @click.group("data")
 def command() -> None:
     """Download a data set. Nothing else of the platform downloads anything."""
 
 
-@command.command("cifar10")
+@command.command("cifar10", help=f"Download CIFAR-10 (binary version, {CIFAR10_SIZE}), check its digest, extract it.")
 @click.option("--root", metavar="DIR", help="where to put it  [default: $HPO_DATA, or data]")
 @click.option("--archive", metavar="FILE", help="use this archive, downloaded before, instead of downloading")
 def cifar10(root: str | None, archive: str | None) -> None:
-    """Download CIFAR-10 (binary version, 162 MB), check its digest, extract it."""
+    """Do what `help` says above, which has the sizes."""
     from rich.console import Console
     from rich.progress import Progress
 

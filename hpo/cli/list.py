@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,10 @@ def command(context: click.Context, as_json: bool, home_folder: str, storage: st
         return
     _show(list(map(_row, studies)))
     for study in studies:
-        if study.open and study.go_on:
+        if study.half_removed and not study.live:
+            finish = f"{hpo_command()} study rm {shlex.quote(study.name)}{home_options(home)}"
+            click.echo(f"note: the removal of {study.name} was begun, and not finished; to finish it: {finish}")
+        elif study.open and study.go_on:
             command = f"{hpo_command()} {' '.join(study.go_on)}{home_options(home)}"
             again = f"{counted(study.counts.interrupted, 'trial')} to be run again"
             click.echo(f"note: {study.name} was interrupted, with {again}; to go on: {command}")

@@ -1,52 +1,72 @@
-"""A study in one file, for another machine: its journal, and the files of its MLflow runs.
+"""A study in one file, for another machine: its journal, the files of its MLflow runs, and what its models need.
 
 MLflow itself is rebuilt from the study where it arrives.
 """
 
 from __future__ import annotations
 
+import copy
+import logging
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from hpo.files import extract_plain
+from hpo.ledger.belongings import artifacts_folder, by_id, of_runs
+from hpo.ledger.mirror.rows import DATA_NOTES, RESOLVED
 from hpo.ledger.sharing.ownership import own_study
-from hpo.ledger.study.compat import study_id_of
+from hpo.ledger.study.compat import FrozenStudy, JournalStudies, study_id_of
 from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.models import MODELS
 from hpo.ledger.study.restored import find_study, sweep_of
+from hpo.ledger.study.unfinished import FORMER, refuse_half_removed, renaming_of
 from hpo.spec.faults import UserError
+from hpo.spec.names import study_name_fault
+from hpo.spec.space import counted
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 _JOURNAL = "studies.journal"
 _FILES = "artifacts"
+_ALONG = ("kept weights", "outputs of test rows")  # of belongings.by_id
 
 
 def export_study(home: Home, name: str, file: Path) -> list[str]:
     """Write a study into a file (.tar.gz); return what there is to say.
 
-    Raises UserError if there is no such study, if somebody runs it, or if the file exists or can't be written.
+    What it says of paths is as its sweep file has it: nothing of this machine's folders is in it, but for what trials
+    and reports said of them. Raises UserError if there is no such study, if somebody runs it, if it is being removed or
+    renamed, or if the file exists or can't be written.
     """
     if file.exists():
         raise UserError(f"{file} exists already; choose another name")
     storage, study = find_study(home, name)
+    refuse_half_removed(name, study.user_attrs)
+    if renaming := renaming_of(study.user_attrs):
+        raise UserError(f"renaming {renaming.old!r} was begun, and not finished ({renaming.command} finishes it)")
     ownership, storage_of_owner = own_study(sweep_of(name, study.user_attrs), home, storage=storage, to_look=True)
     draft = file.with_name(f"{file.name}.part")
     try:
         with tempfile.TemporaryDirectory() as folder:
             whole = Home(Path(folder))
-            _copy(storage_of_owner or storage, name, open_storage(whole))
-            runs = [path for path in _run_folders(home, storage, name) if path.is_dir()]
+            source = storage_of_owner or storage
+            _copy(source, name, open_storage(whole), _portable)
+            attributes = source.get_study_user_attrs(source.get_study_id_from_name(name))
+            runs = of_runs(home, _run_ids(source, name))
             with tarfile.open(draft, "w:gz") as archive:
                 archive.add(whole.journal, _JOURNAL)
                 for path in runs:
-                    archive.add(path, f"{_FILES}/{path.name}")
+                    archive.add(path, f"{_FILES}/{path.name}", filter=_as_is_written_anew)
+                for path in filter(Path.is_dir, _kept(home, str(attributes["id"]))):
+                    archive.add(path, path.relative_to(home.path.resolve()).as_posix())
         draft.rename(file)
     except OSError as error:
         raise UserError(f"{file} can't be written: {error.strerror or error}") from None
@@ -54,48 +74,134 @@ def export_study(home: Home, name: str, file: Path) -> list[str]:
         draft.unlink(missing_ok=True)
         ownership.give_up()
     without = "" if home.artifacts else "; the files of its runs are with the MLflow server, and not in it"
-    return [f"study {name!r} is in {file}, with the files of {len(runs)} runs{without}"]
+    return [f"study {name!r} is in {file}, with the files of {counted(len(runs), 'run')}{without}"]
 
 
-def import_study(home: Home, file: Path) -> str:
+def import_study(home: Home, file: Path, name: str = "") -> str:
     """Take a study over from a file that `export_study` wrote; return its name. MLflow has nothing of it then.
 
+    name: under which it is taken over, as a copy with an identity of its own; "": its own.
     Raises UserError if the file is none of that kind, or if there is a study of the same name.
     """
+    if name and (fault := study_name_fault(name)):
+        raise UserError(f"--name {name[:40]!r}: it {fault}")
     home.prepare()
     with _unpacked(file) as folder:
         theirs = open_storage(Home(folder))
-        names = [study.study_name for study in theirs.get_all_studies()]
-        if len(names) != 1:
-            raise UserError(f"{file} holds {len(names)} studies, not one: hpo study export did not write it")
+        studies = theirs.get_all_studies()
+        if len(studies) != 1:
+            raise UserError(f"{file} holds {len(studies)} studies, not one: hpo study export did not write it")
+        (study,) = studies
+        new = name or study.study_name
         ours = open_storage(home)
-        if names[0] in {study.study_name for study in ours.get_all_studies()}:
-            raise UserError(f"there is a study {names[0]!r} already (choose another home with --home DIR)")
-        (study,) = theirs.get_all_studies()
-        sweep_of(names[0], study.user_attrs)  # was it made by hpo?
-        files = folder / _FILES
-        if home.artifacts and files.is_dir():
-            place = Path(unquote(urlsplit(home.artifacts).path))
-            shutil.copytree(files, place, dirs_exist_ok=True)
-        _copy(theirs, names[0], ours)
-    return names[0]
+        _refuse_taken(new, study.user_attrs, ours.get_all_studies(), bool(name))
+        sweep_of(study.study_name, study.user_attrs)  # was it made by hpo?
+        ids = _other_ids(theirs, study.study_name) if name else {}
+        study_id = str(study.user_attrs["id"])
+        if (place := artifacts_folder(home)) is not None and (folder / _FILES).is_dir():
+            for path in (folder / _FILES).iterdir():
+                shutil.copytree(path, place / ids.get(path.name, path.name), dirs_exist_ok=True)
+        targets = _kept(home, ids.get(study_id, study_id))
+        for source, target in zip(_kept(Home(folder), study_id), targets, strict=True):
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+        _copy(theirs, study.study_name, ours, partial(_of_its_own, name, ids), new, ids)
+    return new
 
 
-def _copy(source: BaseStorage, name: str, target: BaseStorage) -> None:
-    import optuna
+def _refuse_taken(name: str, attributes: Mapping[str, Any], studies: Sequence[FrozenStudy], renamed: bool) -> None:
+    if name in {study.study_name for study in studies}:
+        raise UserError(f"there is a study {name!r} already (choose another name with --name, or another home)")
+    twin = next((s.study_name for s in studies if s.user_attrs.get("id", "") == attributes.get("id")), "")
+    if twin and not renamed:
+        raise UserError(
+            f"{name!r} is here already, and is called {twin!r} by now (--name takes it over as another study)"
+        )
 
-    optuna.copy_study(from_study_name=name, from_storage=source, to_storage=target)
+
+def _kept(home: Home, study_id: str) -> list[Path]:
+    """Return the folders of a study that go along besides the files of its runs, there or not."""
+    folders = by_id(home, study_id)
+    return [folders[what] for what in _ALONG if what in folders]
 
 
-def _run_folders(home: Home, storage: BaseStorage, name: str) -> Iterator[Path]:
-    """Yield where the files of a study's runs lie, if that is in the home."""
-    if not home.artifacts:
-        return
-    place = Path(unquote(urlsplit(home.artifacts).path))
+def _as_is_written_anew(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leave a file out that has absolute paths in it: whoever takes the study over writes it anew."""
+    return None if Path(member.name).name in (RESOLVED, DATA_NOTES) else member
+
+
+def _portable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a study as they are in a file for another machine: paths as its sweep file has them, and
+    no driver that runs it."""
+    identity, origin = attributes["identity"], attributes.get("origin", {})
+    written = {key: identity[key] for key in ("objective", "program", "data")}
+    changed: dict[str, Any] = {"sweep": {**attributes["sweep"], **written}}
+    if origin:
+        data = origin.get("data", {})
+        if data.get("type") == "local":
+            origin = {**origin, "data": {**data, "source": {"uri": str(identity["data"].get("csv", ""))}}}
+        changed["origin"] = {**origin, "source": Path(str(origin.get("source", ""))).name}
+    if notes := attributes.get("data_notes"):
+        changed["data_notes"] = [_as_written(note, attributes["sweep"]["data"], identity["data"]) for note in notes]
+    if owners := attributes.get("owners"):
+        changed["owners"] = {**owners, "drivers": []}
+    return changed
+
+
+def _as_written(text: str, data: Mapping[str, Any], written: Mapping[str, Any]) -> str:
+    """Return a text in which the paths of a `data` section are as they were written."""
+    for key, value in data.items():
+        if isinstance(value, str) and value.startswith("/"):
+            text = text.replace(value, str(written.get(key, value)))
+    return text
+
+
+def _other_ids(storage: BaseStorage, name: str) -> dict[str, str]:
+    """Return new ids in place of a study's own and of its runs'."""
+    study_id = str(storage.get_study_user_attrs(storage.get_study_id_from_name(name))["id"])
+    return {each: uuid.uuid4().hex for each in (study_id, *_run_ids(storage, name))}
+
+
+def _of_its_own(name: str, ids: Mapping[str, str], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a copy by another name that differ from the first study's."""
+    if not name:
+        return {}
+    changed = {"id": ids[attributes["id"]], "sweep": {**attributes["sweep"], "name": name}, FORMER: []}
+    if run_id := attributes.get("mlflow_run_id"):
+        changed["mlflow_run_id"] = ids[run_id]
+    return changed | ({MODELS: []} if MODELS in attributes else {})  # these are registered for the first one's trials
+
+
+def _copy(
+    source: BaseStorage,
+    name: str,
+    target: BaseStorage,
+    changed: Callable[[Mapping[str, Any]], dict[str, Any]],
+    new: str = "",
+    ids: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Copy a study. changed: returns the attributes that differ then. new: its name there. ids: its runs' new ones."""
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    (study,) = (study for study in source.get_all_studies() if study.study_name == name)
+    with target.journal.together() if isinstance(target, JournalStudies) else nullcontext():
+        study_id = target.create_new_study(study.directions, new or name)
+        for key, value in study.system_attrs.items():
+            target.set_study_system_attr(study_id, key, value)
+        for key, value in (study.user_attrs | changed(study.user_attrs)).items():
+            target.set_study_user_attr(study_id, key, value)
+        for trial in source.get_all_trials(study_id_of(study), deepcopy=False):
+            if (run_id := str(trial.user_attrs.get("mlflow_run_id", ""))) in ids:
+                trial = copy.copy(trial)
+                trial.user_attrs = {**trial.user_attrs, "mlflow_run_id": ids[run_id]}
+            target.create_new_trial(study_id, template_trial=trial)
+
+
+def _run_ids(storage: BaseStorage, name: str) -> list[str]:
+    """Return the ids of a study's runs in MLflow, as far as it knows them."""
     (study,) = (study for study in storage.get_all_studies() if study.study_name == name)
     ids = [study.user_attrs.get("mlflow_run_id")]
     ids += [t.user_attrs.get("mlflow_run_id") for t in storage.get_all_trials(study_id_of(study), deepcopy=False)]
-    yield from (place / str(run_id) for run_id in dict.fromkeys(ids) if run_id)
+    return [str(each) for each in dict.fromkeys(ids) if each]
 
 
 @contextmanager

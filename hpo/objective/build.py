@@ -19,7 +19,7 @@ from hpo.objective.user_path import Clash
 from hpo.spawning import path_lock
 from hpo.spec.faults import Fault, SpecError, UserError
 from hpo.spec.load import Inspection, Named
-from hpo.spec.paths import program_path, resolve_path
+from hpo.spec.paths import program_path, resolve_path, with_paths
 from hpo.spec.sweep import Sweep
 from hpo.training.task import TorchTask
 
@@ -195,9 +195,9 @@ def named_of(sweep: Sweep, travels: bool = True) -> Named:
 
 
 def _resolved(data: Mapping[str, Any], named: Named) -> tuple[dict[str, Any], list[Fault]]:
-    """Return the data section with its files and folders as they stand from the working directory, and the faults of
-    those that no path can be."""
-    resolved, faults = dict(data), []
+    """Return the data section with absolute paths, and the faults of those that no path can be: its `csv`, `test_csv`
+    and `root` are paths whatever they are."""
+    resolved, faults = with_paths(data, named.folder), []
     for key in ("csv", "test_csv", "root"):
         if isinstance(path := data.get(key), str):
             try:

@@ -64,25 +64,31 @@ class OptunaTrial:
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
+        """Ask for a number from low to high, both ends in; step: counted from low; log: by order of magnitude."""
         from optuna.distributions import FloatDistribution
 
         return float(self._suggestions.number(name, FloatDistribution(low, high, log=bool(log), step=step)))
 
     def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        """Ask for a number: Optuna's older word for suggest_float."""
         return self.suggest_float(name, low, high)
 
     def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        """Ask for a number by order of magnitude: Optuna's older word."""
         return self.suggest_float(name, low, high, log=True)
 
     def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        """Ask for a number in steps of q: Optuna's older word."""
         return self.suggest_float(name, low, high, step=q)
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Ask for a whole number from low to high, both ends in."""
         from optuna.distributions import IntDistribution
 
         return int(self._suggestions.number(name, IntDistribution(low, high, log=bool(log), step=step)))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Ask for one of these choices: plain values, or lists of them."""
         return self._suggestions.choice(name, choices)
 
     def answered(self, prune: bool) -> None:
@@ -118,14 +124,17 @@ class OptunaTrial:
 
     @property
     def user_attrs(self) -> dict[str, Any]:
+        """A copy of what set_user_attr was given."""
         return copy.deepcopy(self._user_attrs)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
+        """What was asked for so far, as Optuna has it."""
         return self._suggestions.distributions
 
     @property
     def constraints(self) -> dict[str, float]:
+        """Always empty: no search method here knows constraints."""
         return {}
 
     def set_constraint(self, key: str, value: float) -> None:

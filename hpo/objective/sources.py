@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 import stat
 import sys
 import sysconfig
@@ -21,7 +20,7 @@ from hpo.objective.live import is_nowhere
 from hpo.objective.locate import parts_of, user_folders
 from hpo.objective.user_path import SHIPPED
 from hpo.spec.faults import UserError
-from hpo.spec.paths import program_path, resolve_path
+from hpo.spec.paths import looks_like_a_file, program_path, resolve_path
 
 if TYPE_CHECKING:
     from hpo.spec.load import Named
@@ -32,7 +31,6 @@ _MOST_FILES = 500  # of code
 _WHOLE = 64 * 2**20  # bytes up to which a data file is read whole
 _BLOCKS, _BLOCK = 256, 2**16  # of a larger one: evenly chosen, the last one among them
 _DIGITS = 16
-_LIKE_A_FILE = re.compile(r"[/\\]|\.\w{1,8}$")
 
 
 def sources_of(named: Named) -> dict[str, str]:
@@ -127,7 +125,7 @@ def _data(data: Any, folder: Path) -> Iterator[tuple[str, str]]:
     if isinstance(data, Mapping | list | tuple):
         for value in data.values() if isinstance(data, Mapping) else data:
             yield from _data(value, folder)
-    elif isinstance(data, str) and _LIKE_A_FILE.search(data):
+    elif isinstance(data, str) and looks_like_a_file(data):
         try:
             path = resolve_path(data, folder)
             if stat.S_ISREG(path.stat().st_mode):

@@ -13,6 +13,7 @@ from hpo.ledger.study.confirmations import CONFIRMS
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord
 from hpo.ledger.study.restored import find_study, sweep_of
+from hpo.ledger.study.unfinished import refuse_half_copied
 from hpo.review.summary import home_options, hpo_command
 from hpo.spec.space import counted
 from hpo.spec.sweep import Sweep
@@ -37,10 +38,12 @@ def diagnose(home: Home, name: str, fix: bool) -> Checkup:
     somebody runs it."""
     restrain_mlflow()
     storage, study = find_study(home, name)
+    refuse_half_copied(name, {each.study_name: each.user_attrs for each in storage.get_all_studies()})
     sweep = sweep_of(name, study.user_attrs)
 
     from hpo.ledger.doctor.audit import audit
     from hpo.ledger.doctor.repair import mend_store, repair
+    from hpo.ledger.renaming import settle_renaming
     from hpo.ledger.sharing.ownership import owned
 
     with owned(home, sweep, storage, to_look=not fix) as ownership:
@@ -48,6 +51,7 @@ def diagnose(home: Home, name: str, fix: bool) -> Checkup:
         done: list[str] | None = None
         if fix and found.findings.repairable:
             done = mend_store(home, found)
+            done += settle_renaming(home, storage, name, ownership.renew)
             found = audit(home, name, storage) if done else found
             done += repair(home, found, ownership.renew, _summary)
             found = audit(home, name, storage)

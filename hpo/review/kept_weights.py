@@ -8,6 +8,7 @@ from pathlib import Path
 from hpo.ledger.kept import is_own, kept_file
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import TrialRecord
+from hpo.ledger.study.unfinished import name_now
 from hpo.review.studies import RecordedStudy
 
 
@@ -29,9 +30,9 @@ def _names(study: RecordedStudy, number: int) -> Iterator[tuple[str, int]]:
     yield str(study.attributes["id"]), number
     attributes = next(trial.user_attrs for trial in study.trials if trial.number == number)
     while origin := attributes.get("copied_from"):
-        found = {each.study_name: each for each in study.storage.get_all_studies()}
-        if origin["study"] not in found:
+        found = {each.study_name: each.user_attrs for each in study.storage.get_all_studies()}
+        if (name := name_now(origin["study"], found)) not in found:
             return
-        yield str(found[origin["study"]].user_attrs["id"]), origin["number"]
-        study_id = study.storage.get_study_id_from_name(origin["study"])
+        yield str(found[name]["id"]), origin["number"]
+        study_id = study.storage.get_study_id_from_name(name)
         attributes = study.storage.get_all_trials(study_id, deepcopy=False)[origin["number"]].user_attrs

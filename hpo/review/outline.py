@@ -26,13 +26,10 @@ def outline(sweep: Sweep, data: Sequence[str] = ()) -> str:
     what = sweep.objective or sweep.program
     best = " at its best report" if sweep.metric.at == "best" else ""
     lines = [f"{sweep.name}: {what}, {sweep.metric.goal} {sweep.metric.name}{best}, by {sweep.method}", ""]
-    width = max((len(name) for name in sweep.space.names() if len(name) <= _WIDEST), default=0)
-    lines += _some([_parameter_line(parameter, width) for parameter in sweep.space.parameters], "parameters")
-    lines += _some([f"never     {_clause(clause)}" for clause in sweep.space.forbid], "clauses of 'forbid'")
-    lines += _some([f"first     {params_text(baseline)}" for baseline in sweep.baselines], "baselines")
+    lines += space_lines(sweep)
     if not sweep.traits.define_by_run:
         lines.append("")
-    lines.append(f"space     {_size(sweep)}")
+    lines.append(f"space     {size_text(sweep)}")
     lines += _plan_lines(sweep)
     if names := sweep.wanted_references:
         lines.append(f"beside    scikit-learn's models with their defaults (references): {', '.join(names)}")
@@ -57,13 +54,22 @@ def _note_lines(notes: Sequence[str], data: Sequence[str]) -> list[str]:
     return lines + [f"warning   {note.removeprefix(_WARNING)}" for note in notes if note.startswith(_WARNING)]
 
 
+def space_lines(sweep: Sweep) -> list[str]:
+    """Return a sweep's parameters, what is never tried, and what is tried first, a line each."""
+    width = max((len(name) for name in sweep.space.names() if len(name) <= _WIDEST), default=0)
+    lines = _some([_parameter_line(parameter, width) for parameter in sweep.space.parameters], "parameters")
+    lines += _some([f"never     {_clause(clause)}" for clause in sweep.space.forbid], "clauses of 'forbid'")
+    return lines + _some([f"first     {params_text(baseline)}" for baseline in sweep.baselines], "baselines")
+
+
 def _some(lines: list[str], what: str) -> list[str]:
     """Return the first lines, and how many more there are."""
     more = [f"          ... and {len(lines) - _MOST:,} more {what}"] if len(lines) > _MOST else []
     return lines[:_MOST] + more
 
 
-def _size(sweep: Sweep) -> str:
+def size_text(sweep: Sweep) -> str:
+    """Return in words how many configurations there are."""
     if sweep.traits.define_by_run:
         return "shows itself: the objective asks for its hyperparameters while it runs (define-by-run)"
     census = census_of(sweep.space)

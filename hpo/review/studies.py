@@ -21,6 +21,7 @@ from hpo.ledger.study.records import OPTUNA_NAMES, TrialRecord, best_first, is_o
 from hpo.ledger.study.references import References, references_of
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.ledger.study.settling import as_told, to_be_repeated
+from hpo.ledger.study.unfinished import REMOVING
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
 
@@ -63,6 +64,7 @@ class StudyLine:
     budget: int | None = None  # trials; None: it has no such limit, or is not hpo's
     live: bool = False  # whether a driver runs it now; of another's study: whether it has running trials
     go_on: tuple[str, ...] = ()  # the words of the command that goes on with it; (): they are not known
+    half_removed: bool = False  # its removal was begun, and not finished
 
     @property
     def open(self) -> bool:
@@ -72,6 +74,8 @@ class StudyLine:
     @property
     def state(self) -> str:
         """How the study stands, in words."""
+        if self.half_removed:
+            return "being removed"
         done = self.counts.complete + self.counts.pruned
         so_far = f", {done:,} of {self.budget:,} done" if self.budget else ""
         if self.live and self.counts.running:
@@ -203,11 +207,12 @@ def lines_of(home: Home, storage: BaseStorage) -> list[StudyLine]:
     found = []
     for study in storage.get_all_studies():
         live = is_run(home, study.study_name, study.user_attrs, storage)  # first, as in `read_study`
-        found.append(_line(study, storage.get_all_trials(study_id_of(study), deepcopy=False), live))
+        found.append(line_of(study, storage.get_all_trials(study_id_of(study), deepcopy=False), live))
     return _in_order(found)
 
 
-def _line(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> StudyLine:
+def line_of(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> StudyLine:
+    """Return how one study stands. trials: all of it. live: whether a driver runs it."""
     trials = [trial for trial in trials if not is_surplus(trial)]
     ours = is_ours(study.user_attrs)
     attributes = study.user_attrs if ours else {}  # another's may mean something else by the same names
@@ -236,6 +241,7 @@ def _line(study: FrozenStudy, trials: Sequence[FrozenTrial], live: bool) -> Stud
         budget=budget,
         live=live,
         go_on=words_to_go_on(study.study_name, attributes),
+        half_removed=bool(attributes.get(REMOVING)),
     )
 
 

@@ -23,7 +23,7 @@ from pydantic import (
 from hpo.section import Count, Gigabytes, Natural, Positive, Processes, Seconds, Section, Workers, section_of
 from hpo.spec.contract import Goal
 from hpo.spec.methods import MethodName
-from hpo.spec.names import LONGEST_STUDY_NAME, name_fault
+from hpo.spec.names import STUDY_NAME, name_fault, study_name_fault
 from hpo.stopping.none import NoStopKeys
 from hpo.stopping.rules import EarlyTerminate
 
@@ -221,16 +221,13 @@ class Stack(Section):
     others: list[Neighbour] = Field(min_length=1, description="they train again beside it; nothing of them is recorded")
 
 
-def _short(name: str) -> str:
-    if (size := len(name.encode())) > LONGEST_STUDY_NAME:
-        raise ValueError(
-            f"must be at most {LONGEST_STUDY_NAME} bytes long, since files are named after it, but got {name[:20]}... "
-            f"with {size}"
-        )
+def _study_name(name: str) -> str:
+    if fault := study_name_fault(name):
+        raise ValueError(fault)
     return name
 
 
-Name = Annotated[str, Field(pattern=r"^[\w][\w .+-]*$"), AfterValidator(_short)]
+Name = Annotated[str, Field(pattern=STUDY_NAME), AfterValidator(_study_name)]
 Distribution = Literal[
     "constant", "categorical", "categorical_w_probabilities", "uniform", "int_uniform", "q_uniform",
     "log_uniform_values", "q_log_uniform_values", "inv_log_uniform_values", "log_uniform", "q_log_uniform",

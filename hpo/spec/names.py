@@ -11,9 +11,23 @@ LONGEST_NAME = 250  # characters
 LONGEST_STUDY_NAME = 200  # bytes: a file's name has at most 255, and a study's files have more in theirs
 MOST_STEPS = 2**63  # what a database's integers hold: steps are below it
 
+STUDY_NAME = r"^[\w][\w .+-]*$"
+
 COMPLETED = "hpo_completed"  # the metric of a sweep that names none: 1 for each trial that came to its end
 
 _UNRECORDED = re.compile(r"[^\w\-./: ]")  # characters that MLflow has no place for
+
+
+def study_name_fault(name: str) -> str:
+    """Return what is wrong with the name of a study, in words that stand behind it; "" if nothing is."""
+    if not re.fullmatch(STUDY_NAME, name) or name.endswith("\n"):
+        return "must begin with a letter, a digit or _, and have only these, blanks and .+- in it"
+    if (size := len(name.encode())) > LONGEST_STUDY_NAME:
+        return (
+            f"must be at most {LONGEST_STUDY_NAME} bytes long, since files are named after it, but got {name[:20]}... "
+            f"with {size}"
+        )
+    return ""
 
 
 def name_fault(name: str) -> str:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hpo.spec.faults import UserError, shortened
+
+_LIKE_A_FILE = re.compile(r"[/\\]|\.\w{1,8}$")
+# What the last word of such a key is.
+_OF_A_PATH = re.compile(r"(^|[^a-zA-Z])(csv|root|file|filename|path|folder|dir|directory)s?$", re.IGNORECASE)
 
 
 def expanded(path: str | Path) -> Path:
@@ -34,6 +41,35 @@ def resolve_path(path: str | Path, folder: Path) -> Path:
     if is_there(here) or here.is_absolute() or not is_there(folder / here):
         return here
     return folder / here
+
+
+def looks_like_a_file(text: str) -> bool:
+    """Whether a text of a sweep file may name a file: it has a suffix, or a folder before it."""
+    return bool(_LIKE_A_FILE.search(text))
+
+
+def with_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a `data` section in which every path, of whatever depth, is absolute, so that it holds in any working
+    directory and process.
+
+    A text is a path if it looks like one (`looks_like_a_file`), or if its key does: `file`, `train_file`, in the plural
+    with a list. It is looked up as in `resolve_path`; what is not there, and all other texts, stay as they are written.
+    """
+    return {key: _with_paths(value, folder, str(key)) for key, value in data.items()}
+
+
+def _with_paths(value: Any, folder: Path, key: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _with_paths(entry, folder, str(name)) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_paths(entry, folder, key) for entry in value]
+    if not isinstance(value, str) or not value or not (looks_like_a_file(value) or _OF_A_PATH.search(key)):
+        return value
+    try:
+        path = resolve_path(value, folder)
+        return str(path.absolute()) if is_there(path) else value
+    except UserError:  # what can be no path is none
+        return value
 
 
 def program_path(program: str, folder: Path) -> str:

@@ -65,6 +65,8 @@ def test_no_password_is_shown_or_logged(tmp_path: Path):
             ("doctor", ("small",)), ("doctor", ("none",)),
             ("study export", ("small", tmp_path / "small.tar.gz")), ("study export", ("none", tmp_path / "none.gz")),
             ("study import", (tmp_path / "small.tar.gz",)),  # there is such a study
+            ("study show", ("small",)), ("study show", ("none",)), ("study rm", ("small",)), ("study rm", ("none",)),
+            ("study mv", ("none", "x")), ("study mv", ("small", "small")),
         ):  # fmt: skip
             run(command, *arguments)
         run("study import", tmp_path / "small.tar.gz", home=other, storage=None)

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from e2e.support import Place, assert_records_agree
 
+from hpo.ledger.removal import remove
+from hpo.ledger.renaming import rename_study
 from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.restored import find_study
+from hpo.ledger.study.unfinished import Renaming
 from hpo.ledger.transfer import export_study, import_study
+from hpo.review.doctor import diagnose
 from hpo.spec.faults import UserError
 
 from .doctor.test_doctor import load, run_sweep
@@ -28,6 +33,7 @@ def test_there_all_is_as_it_was_here(tmp_path: Path) -> None:
     assert "study, MLflow and disk agree (7 trials)" in done.stdout
     assert "Traceback" not in done.stderr
     before = open_storage(Home(tmp_path / "gone")).get_all_trials(0)
+    assert "A new study" not in done.stderr
     assert [(t.number, t.state, t.values, t.user_attrs) for t in there.trials()] == [
         (t.number, t.state, t.values, t.user_attrs) for t in before
     ]
@@ -38,6 +44,40 @@ def test_there_all_is_as_it_was_here(tmp_path: Path) -> None:
     again = there.run("study", "import", str(file))
     assert again.returncode == 2
     assert "there is a study 'small' already" in again.stderr
+
+
+@pytest.mark.slow
+def test_no_path_of_this_machine_is_in_it_and_models_are(tmp_path: Path) -> None:
+    here, there = Place(tmp_path / "from-here"), Place(tmp_path / "there")
+    path = here.write("parabola", data={"csv": "./my_objectives.py", "file": "my_objectives.py"}, budget={"trials": 2})
+    here.sweep(path)
+    study_id = find_study(here.home, "small")[1].user_attrs["id"]
+    (here.home.kept / study_id).mkdir(parents=True)
+    (here.home.kept / study_id / "0_1.0.pt").write_text("weights")
+    file = tmp_path / "study.tar.gz"
+    export_study(here.home, "small", file)
+    with tarfile.open(file) as archive:
+        files = [archive.extractfile(member) for member in archive.getmembers() if member.isfile()]
+        contents = [file.read() for file in files if file is not None]
+    assert len(contents) > 3 and not any(b"from-here" in content for content in contents)
+    assert import_study(there.home, file) == "small"
+    assert (there.home.kept / study_id / "0_1.0.pt").read_text() == "weights"
+    with pytest.raises(UserError, match="there is a study 'small' already"):
+        import_study(there.home, file)
+    with pytest.raises(UserError, match="--name 'a/b': it must"):
+        import_study(there.home, file, "a/b")
+    assert import_study(there.home, file, "second") == "second"
+    first, second = (find_study(there.home, name)[1].user_attrs for name in ("small", "second"))
+    assert second["id"] != first["id"] and second["mlflow_run_id"] != first["mlflow_run_id"]
+    assert second["sweep"]["name"] == "second" and second["identity"] == first["identity"]
+    assert (there.home.kept / second["id"] / "0_1.0.pt").exists()
+    for name in ("small", "second"):
+        assert not len(diagnose(there.home, name, fix=True).after)
+    list(remove(there.home, ["second"]))  # nothing of the first one goes with it
+    assert not len(diagnose(there.home, "small", fix=False).after)
+    rename_study(there.home, Renaming("small", "other"))
+    with pytest.raises(UserError, match="'small' is here already, and is called 'other' by now"):
+        import_study(there.home, file)
 
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from hpo.ledger.study.restored import origin_of
+from hpo.objective.build import inspect
 from hpo.objective.code_text import Counting
 from hpo.objective.sources import sources_of
-from hpo.spec.load import Named
+from hpo.spec.load import Named, load_sweep
 
 
 @pytest.fixture
@@ -152,3 +154,26 @@ def test_the_text_of_code_is_the_same_in_each_release_of_python() -> None:
     )
     digest = hashlib.sha256(Counting("A", False).text(module).encode()).hexdigest()
     assert digest[:8] == "539d4db2"
+
+
+def test_data_beside_the_sweep_file_wherever_it_is_run_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The objective gets its path whole; the study's identity and digests know it as it is written."""
+    (tmp_path / "rows").write_text("1 2 3")
+    (tmp_path / "reads.py").write_text(
+        "def objective(trial):\n    return float(open(trial.data['train_file']).read()[0])\n"
+    )
+    (tmp_path / "sweep.yaml").write_text(
+        "objective: reads.py\nmetric: {name: y, goal: maximize}\nparameters: {x: {min: 0.0, max: 1.0}}\n"
+        "data: {train_file: rows, source: rows}\nbudget: {trials: 1}\n"
+    )
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        sweep = load_sweep(tmp_path / "sweep.yaml", inspect, ())
+        assert dict(sweep.data) == {"train_file": str(tmp_path / "rows"), "source": "rows"}
+        found.append((sweep.identity(), dict(sweep.written.sources), origin_of(sweep)["data"]))
+    assert found[0] == found[1]
+    assert found[0][0]["data"] == {"train_file": "rows", "source": "rows"}
+    assert found[0][1].keys() == {"reads.py", "rows"}
+    assert str(tmp_path) not in str(found[0])

@@ -160,7 +160,7 @@ def _data_of(named: Named, files: Iterable[str], here: Path) -> tuple[dict[str, 
         with contextlib.suppress(OSError, UserError):  # a text that no path can be
             path = resolve_path(text, named.folder)
             if text and path.exists():
-                whole = str(path.resolve())
+                whole = str(path.absolute())  # a link's own name may say what it is: data.csv
                 if not Path(text).is_absolute() and ".." not in Path(text).parts and (here / text).exists():
                     links[text] = whole
                 data[whole] = _measure(Path(whole))

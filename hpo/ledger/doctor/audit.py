@@ -26,6 +26,7 @@ from hpo.ledger.study.models import models_of
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.study.restored import sweep_of, sweep_record_of
 from hpo.ledger.study.settling import origins, to_be_repeated
+from hpo.ledger.study.unfinished import REMOVING, renaming_of
 from hpo.model.folder import abandoned
 from hpo.spec.sweep import Sweep
 
@@ -71,6 +72,12 @@ def audit(home: Home, name: str, storage: BaseStorage) -> Audit:
     found = Audit(sweep_of(name, study.user_attrs), sweep_record, dict(study.user_attrs), trials, records)
     if isinstance(storage, JournalStudies) and storage.journal.mended:
         found.notes.append("the journal ended in half a line, which was cut off")
+    if study.user_attrs.get(REMOVING):
+        found.findings.add("study.removal", "its removal was begun, and not finished: part of it may be gone")
+        return found
+    if renaming := renaming_of(study.user_attrs):
+        what = f"renaming {renaming.old!r} to {renaming.new!r} was begun, and not finished"
+        found.findings.add("study.renaming", what)
     foreign = audit_study(found.sweep, trials, found.findings)
     _look_into_mlflow(home, found, foreign)
     _look_at_the_disk(home, found)
@@ -85,7 +92,7 @@ def _look_into_mlflow(home: Home, found: Audit, foreign: Sequence[int]) -> None:
         known = [record for record in found.records if record.number not in set(foreign)]
         parent = str(found.attributes.get("mlflow_run_id", ""))
         try:
-            reader = _reader(home)
+            reader = reader_of(home)
             found.mlflow = audit_mlflow(
                 reader, found.sweep_record, parent, known, lambda n: record_of(by_number[n]), foreign, findings
             )
@@ -105,7 +112,8 @@ def _look_into_mlflow(home: Home, found: Audit, foreign: Sequence[int]) -> None:
         found.findings.add(f"mlflow.{kind if replaceable else 'elsewhere'}", text)
 
 
-def _reader(home: Home) -> Reader:
+def reader_of(home: Home) -> Reader:
+    """Return what reads the MLflow of a home."""
     if is_database(home.tracking_uri):
         from hpo.ledger.doctor.tables import TablesReader
         from hpo.ledger.mirror.bulk import untested

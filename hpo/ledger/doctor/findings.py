@@ -13,6 +13,7 @@ BEYOND_REPAIR = {
     "study.contradiction": "Optuna lets nobody change a trial that has ended",
     "study.attributes": "what the study lacks, nothing else holds",
     "study.budget": "no trial is deleted; hpo sweep with -o budget.trials=N says that N are wanted",
+    "study.removal": "hpo study rm STUDY finishes it",
     "disk.lost_outputs": "nothing else holds it; hpo confirm begins anew, with other seeds",
     "mlflow.unreachable": "start or correct MLflow (MLFLOW_TRACKING_URI), then run this command again",
     "mlflow.elsewhere": "only the home's own database is replaced; move this one away, then run this command again",

@@ -52,6 +52,11 @@ class TablesReader:
         )
         return next(((str(row.experiment_id), row.lifecycle_stage == "active") for row in self._rows(query)), None)
 
+    def name_of(self, experiment: str) -> str:
+        """Return what an experiment is called; "" if there is none."""
+        query = select(_EXPERIMENTS.c.name).where(_EXPERIMENTS.c.experiment_id == int(experiment))
+        return next((str(name) for (name,) in self._rows(query)), "")
+
     def runs(self, experiment: str) -> list[FoundRun]:
         runs = select(_RUNS.c.run_uuid, _RUNS.c.status, _RUNS.c.lifecycle_stage)
         tags = select(_TAGS).join(_RUNS, _RUNS.c.run_uuid == _TAGS.c.run_uuid).where(_TAGS.c.key.in_(_FACTS))

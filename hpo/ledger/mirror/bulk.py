@@ -252,6 +252,15 @@ class BulkWriter:
             connection.execute(update(_RUNS).where(_RUNS.c.run_uuid.in_(found)).values(alive))
         return found
 
+    def rename(self, names: Mapping[str, tuple[str, str]]) -> None:
+        """Give runs other names: those that have the first one get the second. names: by run id."""
+        own = (_RUNS.c.run_uuid == bindparam("id"), _RUNS.c.name == bindparam("old"))
+        with self._store.ManagedSessionMaker(read_only=False) as session:
+            session.connection().execute(
+                update(_RUNS).where(*own).values(name=bindparam("new")),
+                [{"id": run_id, "old": old, "new": new} for run_id, (old, new) in names.items()],
+            )
+
     def replace_points(self, run_id: str, key: str, points: Sequence[Point]) -> None:
         """Let a metric of a run have these values and no others."""
         with self._store.ManagedSessionMaker(read_only=False) as session:

@@ -180,6 +180,12 @@ class ClientWriter:
         """Return which of these runs are there after all: none, since MLflow gives the ids."""
         return []
 
+    def rename(self, names: Mapping[str, tuple[str, str]]) -> None:
+        """Give runs other names: those that have the first one get the second. names: by run id."""
+        for run_id, (old, new) in names.items():
+            if self._client.get_run(run_id).info.run_name == old:
+                self._client.update_run(run_id, name=new)
+
     def replace_points(self, run_id: str, key: str, points: Sequence[Point]) -> None:
         """Let a metric of a run have these values; a client can't take others back."""
         self.add_points(run_id, points)

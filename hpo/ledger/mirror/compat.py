@@ -78,3 +78,19 @@ def known_versions(uri: str) -> set[str]:
 
     script = ScriptDirectory.from_config(_utils()._get_alembic_config(uri))
     return {revision.revision for revision in script.walk_revisions()}
+
+
+def erase_run(store: Any, run_id: str) -> None:
+    """Remove a run's rows from a database for good, as `mlflow gc` does; its files stay. Raises MlflowException if
+    there is no such run."""
+    store._hard_delete_run(run_id)
+
+
+def erase_experiment(store: Any, experiment: str) -> None:
+    """Remove an experiment that is marked as deleted from a database for good, with all that is in it."""
+    store._hard_delete_experiment(experiment)
+
+
+def erase_logged_model(store: Any, model_id: str) -> None:
+    """Remove a logged model from a database for good; its files stay. Raises MlflowException if there is none."""
+    store._hard_delete_logged_model(model_id)

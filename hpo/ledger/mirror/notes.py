@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from hpo.ledger.mirror.links import link_to, run_page, runs_page
 from hpo.ledger.mirror.markdown import escaped, table
@@ -88,6 +89,12 @@ def note_with_verdict(note: str, sweep: SweepRecord) -> str:
     if before[-1:] and before[-1].startswith(_CONFIRMED):
         before.pop()
     return _fitting("\n\n".join([*before, *_verdict(sweep), *parts[place:]]))
+
+
+def renamed_note(note: str, old: str, new: str) -> str:
+    """Return a description whose links lead to a study by its new name."""
+    before, after = (urlencode({"study": name}) for name in (old, new))
+    return re.sub(rf"{re.escape(before)}(?=[&)])", lambda found: after, note)
 
 
 def same_note(one: str, other: str) -> bool:

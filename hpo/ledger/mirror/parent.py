@@ -24,6 +24,7 @@ from hpo.ledger.mirror.notes import (
     is_of_the_sweep,
     note_with_verdict,
     parent_note,
+    renamed_note,
 )
 from hpo.ledger.mirror.rows import confirmation_tags, dataset_rows, milliseconds, own_key
 from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
@@ -39,8 +40,7 @@ def open_parent(client: MlflowClient, sweep: SweepRecord, experiment: str) -> st
         tags["hpo.study_id"] = sweep.study_id
         tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
         start = milliseconds(sweep.began)
-        kind = "confirmation" if sweep.decision.get("confirms") else "sweep"
-        parent = str(client.create_run(experiment, start, tags, f"{sweep.study} ({kind})").info.run_id)
+        parent = str(client.create_run(experiment, start, tags, _parent_name(sweep)).info.run_id)
     _set_view(client, experiment, sweep)
     tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
     tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
@@ -72,6 +72,23 @@ def describe_parent(
         _set_view(client, experiment, sweep)
         tags |= _description(client, parent, _closing_note(sweep, summary, runs))
     client.log_batch(parent, tags=_listed(tags))
+
+
+def rename_parent(client: MlflowClient, parent: str, sweep: SweepRecord, old: str) -> None:
+    """Let a parent run say what its sweep is called by now, in its name, unless somebody has given it another one, in
+    its tags, and in its description's links."""
+    run = client.get_run(parent)
+    if run.info.run_name == _parent_name(replace(sweep, study=old)):
+        client.update_run(parent, name=_parent_name(sweep))
+    tags = {"hpo.study": sweep.study, **confirmation_tags(sweep)}
+    if (known := run.data.tags.get(NOTE)) is not None:
+        note = note_with_verdict(renamed_note(known, old, sweep.study), sweep)
+        tags |= {NOTE: note} | ({WRITTEN: digest_of_note(note)} if is_of_the_sweep(run.data.tags) else {})
+    client.log_batch(parent, tags=_listed(tags))
+
+
+def _parent_name(sweep: SweepRecord) -> str:
+    return f"{sweep.study} ({'confirmation' if sweep.decision.get('confirms') else 'sweep'})"
 
 
 def close_parent(

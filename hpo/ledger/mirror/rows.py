@@ -62,6 +62,10 @@ class RunRows:
     notes: tuple[str, ...] = ()  # the descriptions that a sweep writes one after the other, the latest last
 
 
+DATA_NOTES = "data.txt"  # the parent run's file with what was done to the data
+RESOLVED = "resolved.yaml"  # the parent run's file with the whole sweep, in which paths are absolute
+
+
 @dataclass
 class RunOrder:
     """A run that is to be made, or brought to this state."""
@@ -76,13 +80,13 @@ def parent_files(sweep: SweepRecord) -> dict[str, str]:
     """Return the files of the parent run, by name."""
     files = {
         "sweep.yaml": sweep.text,
-        "resolved.yaml": dump_source(sweep.config),
+        RESOLVED: dump_source(sweep.config),
         "versions.json": json.dumps(dict(sweep.origin.versions), indent=2),
     }
     files |= {"references.json": json.dumps(sweep.references, indent=2, ensure_ascii=False)} if sweep.references else {}
     if found := sweep.decision.get("confirmation"):
         files["confirmation.json"] = json.dumps(found, indent=2, ensure_ascii=False)
-    return files | ({"data.txt": "\n".join(sweep.origin.notes) + "\n"} if sweep.origin.notes else {})
+    return files | ({DATA_NOTES: "\n".join(sweep.origin.notes) + "\n"} if sweep.origin.notes else {})
 
 
 def reference_points(sweep: SweepRecord) -> list[Point]:

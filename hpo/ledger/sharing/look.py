@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.sharing import rows
-from hpo.ledger.sharing.owner_file import is_locked
-from hpo.ledger.sharing.owners import owners_in
+from hpo.ledger.sharing.owner_file import holder_of, is_locked
+from hpo.ledger.sharing.owners import Owner, owners_in
 from hpo.ledger.study.home import Home, open_database
 from hpo.ledger.study.patience import DatabaseAway
 from hpo.ledger.study.records import is_ours
@@ -26,22 +26,35 @@ def is_run(home: Home, study: str, attributes: Mapping[str, Any], storage: BaseS
         return True
     if home.database is None:
         return is_locked(home.owner_file(study))
+    try:
+        return bool(_living(home.database, attributes, storage))
+    except DatabaseAway:
+        return True
+
+
+def who_runs(home: Home, study: str, attributes: Mapping[str, Any], storage: BaseStorage | None = None) -> list[str]:
+    """Return the drivers that run a study, in words, each with its process, its machine and since when. attributes: the
+    study's. storage: the home's, if it is open. Raises DatabaseAway, an OSError."""
+    if home.database is None:
+        return list(filter(None, [holder_of(home.owner_file(study))]))
+    return [str(driver) for driver in _living(home.database, attributes, storage)]
+
+
+def _living(url: str, attributes: Mapping[str, Any], storage: BaseStorage | None) -> list[Owner]:
+    """Return the drivers in a study's attributes that are not dead."""
     drivers = owners_in(attributes.get("owners"))
     if not drivers:
-        return False
+        return []
     from hpo.ledger.study.database import PatientStorage
 
-    database = storage if isinstance(storage, PatientStorage) else open_database(home.database)
+    database = storage if isinstance(storage, PatientStorage) else open_database(url)
 
     def ask(again: bool) -> float:
         with database.engine.connect() as connection:
             return rows.now(connection)
 
-    try:
-        now = database.patience.carry_out(ask)
-    except DatabaseAway:
-        return True
-    return any(not driver.dead(now) for driver in drivers)
+    now = database.patience.carry_out(ask)
+    return [driver for driver in drivers if not driver.dead(now)]
 
 
 def runs_now(home: Home) -> Callable[[str], bool]:

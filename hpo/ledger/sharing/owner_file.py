@@ -99,14 +99,24 @@ class FileOwnership:
 def is_locked(path: Path) -> bool:
     """Return whether a driver holds this lock file. It is only read; where even that is not allowed, somebody else's
     driver may hold it, and True is returned."""
+    return _look(path, lambda descriptor: "a driver") != ""
+
+
+def holder_of(path: Path) -> str:
+    """Return which driver holds this lock file, in words, as far as it may be read; "" if none does."""
+    return _look(path, _owner)
+
+
+def _look(path: Path, name: Callable[[int], str]) -> str:
+    """Return what `name` makes of a lock file that a driver holds; "" if none does."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return ""
     except PermissionError:
-        return True
-    try:
-        return not _locked(descriptor, fcntl.LOCK_SH)  # shared: those who look don't take each other for drivers
+        return "a driver of somebody else's"
+    try:  # shared: those who look don't take each other for drivers
+        return "" if _locked(descriptor, fcntl.LOCK_SH) else name(descriptor)
     finally:
         os.close(descriptor)
 

@@ -79,6 +79,14 @@ def remove(connection: Connection, study_id: int) -> None:
         connection.execute(delete(rows).where(rows.c.study_id == study_id))
 
 
+def rename(connection: Connection, study_id: int, name: str) -> None:
+    """Let a study be called otherwise. Raises sqlalchemy.exc.IntegrityError if another one is called so."""
+    from sqlalchemy import column, table, update
+
+    studies = table("studies", column("study_id"), column("study_name"))
+    connection.execute(update(studies).where(studies.c.study_id == study_id).values(study_name=name))
+
+
 def now(connection: Connection) -> float:
     """Return the time by a clock that all the study's drivers share."""
     clocks = {

@@ -28,6 +28,7 @@ from hpo.ledger.study.records import (
 )
 from hpo.ledger.study.sources import sources_mark
 from hpo.ledger.study.space_change import differences
+from hpo.ledger.study.unfinished import refuse_half_removed
 from hpo.search.distributions import searched_params
 from hpo.spec.choices import quoted_parameters
 from hpo.spec.faults import UserError
@@ -75,6 +76,7 @@ class StudyBook:
         name = self._sweep.name
         if theirs is None:  # nor an empty one that somebody else made (owners.py)
             raise UserError(f"the study {name!r} was not made by hpo; choose another name with -o name=...")
+        refuse_half_removed(name, self.attributes)
         if lines := list(differences(theirs, ours)):
             raise another_definition(self._sweep, name, lines)
 

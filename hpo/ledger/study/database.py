@@ -95,6 +95,16 @@ class PatientStorage(RDBStorage):
         trials = self.patience.carry_out(lambda again: RDBStorage._get_trials(self, *args, **kwargs))
         return [_without_token(trial) for trial in trials]
 
+    def delete_study(self, study_id: int) -> None:
+        def delete(again: bool) -> None:
+            try:
+                RDBStorage.delete_study(self, study_id)
+            except KeyError:
+                if not again:
+                    raise
+
+        self.patience.carry_out(delete)
+
     def create_new_study(self, directions: Sequence[Any], study_name: str | None = None) -> int:
         def create(again: bool) -> int:
             try:

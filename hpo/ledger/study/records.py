@@ -37,6 +37,7 @@ _FOR_RECORDS = frozenset(
 _STUDY_FOR_RECORDS = frozenset(
     {"identity", "sweep", "sweep_file", "origin", "id", "quoted", "owners", "extension", "data_notes", "mlflow_run_id"}
     | {"references", "confirms", "confirmation", "confirmations", "test_looks", "models", "sources", "space"}
+    | {"removing", "renaming", "former_names"}
 )
 # All that a trial's attributes may be called by the platform.
 _OWN_NAMES = _FOR_RECORDS | {

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from hpo.ledger.study.compat import FrozenStudy
 
 
+_ABSOLUTE = ("csv", "root")  # of the data section, in what is recorded of a data set; other paths are as written
+
+
 def find_study(home: Home, name: str, storage: BaseStorage | None = None) -> tuple[BaseStorage, FrozenStudy]:
     """Open the storage of a study, unless it is given. Raises UserError if there is no such study."""
     storage = storage or (open_storage(home) if home.exists() else None)
@@ -43,7 +46,8 @@ def origin_of(sweep: Sweep, now: float = 0.0, earlier: Mapping[str, Any] | None 
     now: seconds since the Unix epoch. earlier: what the study has of it so far.
     """
     known, overrides = (earlier or {}).get("data", {}), sweep.written.overrides
-    data = dataset_of(sweep.data, sweep.objective or sweep.program or "", now, known)
+    as_written = {key: value for key, value in sweep.written.data.items() if key not in _ABSOLUTE}
+    data = dataset_of({**sweep.data, **as_written}, sweep.objective or sweep.program or "", now, known)
     return {
         "source": str(sweep.source),
         "description": sweep.description,

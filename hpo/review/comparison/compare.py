@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.ledger.study.records import record_of
+from hpo.ledger.study.unfinished import FORMER
 from hpo.review.comparison.blocks import parts_of_choice
 from hpo.review.comparison.courses import TrialCourse, courses_of, is_comparable
 from hpo.review.comparison.differences import differences_of
@@ -41,7 +42,7 @@ def compare(
     """
     metric = _checked(studies, by, bins)
     sign = 1.0 if metric.goal == "maximize" else -1.0
-    names = [study.name for study in studies]
+    names = [name for study in studies for name in (study.name, *study.attributes.get(FORMER, ()))]
     remarks: list[str] = []
     courses: list[TrialCourse] = []
     for place, study in enumerate(studies):

@@ -1,0 +1,144 @@
+"""A study is removed from the storage, from MLflow and from the disk; what is not its own stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from e2e.support import Place
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from postgresql import postgresql_server
+
+from hpo.ledger.doctor.audit import reader_of
+from hpo.ledger.mirror.erasing import Eraser
+from hpo.ledger.removal import plan_removal, remove
+from hpo.ledger.sharing.ownership import own_study
+from hpo.ledger.study.book import StudyBook
+from hpo.ledger.study.home import Home, open_storage
+from hpo.ledger.study.restored import find_study
+from hpo.ledger.study.unfinished import REMOVING
+from hpo.review.doctor import diagnose
+from hpo.review.overview import overview_of, removal_lines
+from hpo.review.studies import list_studies
+from hpo.spec.faults import UserError
+
+from .doctor.test_doctor import SWEEP, load, run_sweep
+
+
+def runs_of(home: Home) -> list[str]:
+    client = MlflowClient(home.tracking_uri)
+    experiments = client.search_experiments(ViewType.ALL)
+    found = client.search_runs([each.experiment_id for each in experiments], run_view_type=ViewType.ALL)
+    return sorted(f"{client.get_experiment(run.info.experiment_id).name}: {run.info.run_name}" for run in found)
+
+
+def files_of(home: Home) -> set[Path]:
+    """Return the files beside the stores and the locks."""
+    stores = ("mlflow.db", "studies.journal", "locks")
+    files = (path.relative_to(home.path) for path in home.path.rglob("*") if path.is_file())
+    return {path for path in files if not path.parts[0].startswith(stores)}
+
+
+def with_files(home: Home, name: str) -> None:
+    """Leave what a sweep and commands leave beside MLflow."""
+    study_id = find_study(home, name)[1].user_attrs["id"]
+    in_folders = {home.checkpoints: "1.pt", home.kept: "1_0.5.pt", home.outputs: "1.npz"}
+    paths = [folder / study_id / file for folder, file in in_folders.items()]
+    paths += [home.models / name / "trial-1" / "weights.bin", home.reports / f"{name}.html", home.logs / name / "w.log"]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x" * 1000)
+
+
+@pytest.mark.slow
+def test_all_of_it_goes_and_nothing_else(tmp_path: Path) -> None:
+    home = Place(tmp_path).home
+    other = load(tmp_path, SWEEP.replace("name: small", "name: small.confirm it"))
+    run_sweep(home, other)
+    with_files(home, "small.confirm it")
+    before, files = runs_of(home), files_of(home)
+    run_sweep(home, load(tmp_path), dies=True)
+    with_files(home, "small")
+    shown = overview_of(home, "small")
+    assert shown.bytes["kept weights"] == 1000 and shown.bytes["models"] == 1000
+    assert shown.mlflow.experiment == "small" and shown.line.counts.complete == 4
+    assert "run by     nobody now" in shown.lines()
+    (said,) = removal_lines(plan_removal(home, ["small"]))
+    assert "runs in MLflow, for good" in said and "kept weights 1.0 kB" in said
+    assert len(list_studies(home)) == 2
+    assert list(remove(home, ["small"])) == ["study 'small' was removed"]
+    assert [line.name for line in list_studies(home)] == ["small.confirm it"]
+    assert runs_of(home) == before
+    assert files_of(home) == files
+    assert MlflowClient(home.tracking_uri).get_experiment_by_name("small") is None
+    assert dict(diagnose(home, "small.confirm it", fix=False).after.counts) == {
+        "disk.checkpoint": 1,
+        "disk.kept": 1,
+        "disk.outputs": 1,
+    }
+    again = run_sweep(home, load(tmp_path))  # the name is free
+    assert not len(diagnose(again, "small", fix=False).after)
+
+
+@pytest.mark.slow
+def test_a_removal_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
+    home, sweep = Place(tmp_path).home, load(tmp_path)
+    run_sweep(home, sweep)
+    storage, study = find_study(home, "small")
+    storage.set_study_user_attr(study._study_id, REMOVING, True)
+    runs = reader_of(home).runs(reader_of(home).experiment("small")[0])  # type: ignore[index]
+    Eraser(home).erase_runs([run.run_id for run in runs][:4])
+    with pytest.raises(UserError, match="the removal of study 'small' was begun, and not finished"):
+        StudyBook(sweep, home)
+    found = diagnose(home, "small", fix=True)
+    assert dict(found.after.counts) == {"study.removal": 1}
+    assert list_studies(home)[0].state == "being removed"
+    assert len(plan_removal(home, ["small"])[0].mlflow.runs) == len(runs) - 4
+    list(remove(home, ["small"]))
+    assert (runs_of(home), list_studies(home)) == ([], [])
+
+
+def test_who_needs_it_is_named(tmp_path: Path) -> None:
+    home, sweep = Home(tmp_path / "home"), load(tmp_path)
+    run_sweep(home, sweep)
+    storage, study = find_study(home, "small")
+
+    for name, key, value in (
+        ("small.2", "predecessor", "small"),
+        ("small.confirm", "confirms", {"study": "small", "study_id": study.user_attrs["id"]}),
+    ):
+        optuna.copy_study(from_study_name="small", from_storage=storage, to_storage=storage, to_study_name=name)
+        new = storage.get_study_id_from_name(name)
+        storage.set_study_user_attr(new, "id", name.replace(".", ""))
+        storage.set_study_user_attr(new, key, value)
+    storage.set_study_user_attr(study._study_id, "successor", "small.2")
+    with pytest.raises(UserError, match=r"hpo study rm small small\.2 small\.confirm"):
+        plan_removal(home, ["small"])
+    assert [each.study for each in plan_removal(home, ["small", "small.2", "small.confirm", "small"])][-1] == "small"
+    list(remove(home, ["small.2"]))
+    assert find_study(home, "small")[1].user_attrs["successor"] == ""
+    with pytest.raises(UserError, match="there is no study 'smal'"):
+        plan_removal(home, ["small", "smal"])
+
+
+def test_one_that_somebody_runs_stays(tmp_path: Path) -> None:
+    home, sweep = Home(tmp_path / "home"), load(tmp_path)
+    run_sweep(home, sweep)
+    ownership, _ = own_study(sweep, home)
+    with pytest.raises(UserError, match="the study 'small' is being run by process"):
+        plan_removal(home, ["small"])
+    ownership.give_up()
+    assert plan_removal(home, ["small"])
+
+
+@pytest.mark.slow
+def test_in_postgresql(tmp_path: Path) -> None:
+    with postgresql_server() as server:
+        home = Home(tmp_path / "home", storage=server.get_uri())
+        run_sweep(home, load(tmp_path))
+        assert overview_of(home, "small").line.counts.complete == 4
+        list(remove(home, [each.study for each in plan_removal(home, ["small"])]))
+        assert open_storage(home).get_all_studies() == []
+        assert runs_of(home) == []
