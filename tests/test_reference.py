@@ -54,7 +54,9 @@ def test_each_option_and_each_name_says_what_it_is() -> None:
 def test_nothing_is_listed_that_is_never_written(names: Mapping[str, str]) -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "hpo").rglob("*.py"))
     for name in names:
-        part = re.sub("(METRIC|MODEL|LIBRARY).*", "", name.removeprefix("hpo/").removeprefix("hpo.")).split("/")[-1]
+        part = re.sub("(METRIC|MODEL|LIBRARY|NAME).*", "", name.removeprefix("hpo/").removeprefix("hpo.")).split("/")[
+            -1
+        ]
         word = part.rstrip(".") or name.split("/")[1]
         assert re.search(rf"[\"'/.{{]{word}[\"'/._{{=]|\b{word}=", code), name
 
@@ -65,7 +67,7 @@ def kept(place: Place, folder: str) -> set[str]:
 
 def named(pattern: Iterable[str]) -> re.Pattern[str]:
     """Return what matches any of the names, METRIC and the like standing for whatever there is."""
-    words = {"METRIC": r"\w+", "MODEL": r"\w+", "LIBRARY": r"[\w-]+"}
+    words = {"METRIC": r"\w+", "MODEL": r"\w+", "LIBRARY": r"[\w-]+", "NAME": ".+"}
     each = [re.sub("|".join(words), lambda m: words[m.group()], re.escape(name)) for name in pattern]
     return re.compile("|".join(each))
 

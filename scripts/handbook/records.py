@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from handbook.markdown import code, table
 
-# `METRIC` is the sweep's metric, `MODEL` one of the references, `LIBRARY` an installed package.
+# `METRIC` is the sweep's metric, `MODEL` one of the references, `LIBRARY` an installed package, `NAME` one of yours.
 TRIAL_ATTRIBUTES = {
     "seed": "what the trial's generators were seeded with",
     "epochs": "how many it was to train, where the sweep says so",
@@ -49,6 +49,7 @@ TRIAL_INFO = {
     "health": "figures of its layers in the epoch in which it diverged",
     "batch_parts": "into how many parts its batches were cut, for lack of memory",
     "notes": "what was remarkable in a program's reports",
+    "user_attrs": "what the objective gave to `trial.set_user_attr`",
     "tune_trial": "the id of Ray Tune's trial",
 }
 STUDY_ATTRIBUTES = {
@@ -78,6 +79,10 @@ STUDY_ATTRIBUTES = {
     "copied": "how many of its trials are copies of the predecessor's",
     "uncounted": "how many of them its budget does not count",
     "went_back": "a file with an earlier space runs it again",
+    "space": "of an objective that asks for its hyperparameters itself: what it has asked for so far",
+    "former_names": "what it was called before, the first name first",
+    "renaming": "the old and the new name, while it is renamed",
+    "removing": "its removal was begun",
 }
 RUN_TAGS = {
     "hpo.kind": "`sweep` (the parent run) or `trial`",
@@ -105,6 +110,7 @@ RUN_TAGS = {
     "hpo.gpu": "on which GPU",
     "hpo.cohort": "how many trials trained in its stack",
     "diverged": "the epoch in which a value was not finite",
+    "attr.NAME": "what the objective gave to `trial.set_user_attr`",
     "version.LIBRARY": "of the libraries that it ran with (parent run)",
 }
 RUN_METRICS = {
