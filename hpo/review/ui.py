@@ -9,6 +9,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from hpo.ledger.study.home import Home, open_storage
@@ -17,10 +18,12 @@ from hpo.ledger.study.urls import masked
 from hpo.review.ui_plans import Plan, addresses, dashboard_plan, mlflow_plan, unheeded
 from hpo.review.ui_ports import LOOPBACK, PortLease
 from hpo.review.ui_process import Server, ServerGroup
+from hpo.review.ui_unwritable import ShownHome, shown_home
 from hpo.review.ui_web import answers, mlflow_page, why_silent, without_credentials
 from hpo.spec.faults import UserError
 
 _START_PATIENCE = 180.0  # seconds; MLflow takes about 9, on a busy machine far longer, and a new database 5 more
+_READ_ONLY = "nothing can be changed here, and MLflow's UI shows a copy of its database, as it is now"
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -52,8 +55,14 @@ def serve(home: Home, wanted: UiRequest) -> int:
     Raises UserError if there is no (such) study, or nothing to serve.
     """
     studies = _studies(home, wanted.study)
-    home.prepare()
-    home.logs.mkdir(exist_ok=True)
+    with shown_home(home, wanted.mlflow_port is not None) as shown:
+        if shown.why:
+            print(f"note: {home.path} can't be written ({shown.why}): {_READ_ONLY}", file=sys.stderr)
+        return _serve(shown, wanted, studies)
+
+
+def _serve(shown: ShownHome, wanted: UiRequest, studies: list[str]) -> int:
+    home = shown.home
     remote = masked(without_credentials(home.tracking or "")) if _is_web(home.tracking) else ""
     plans = []
     if wanted.mlflow_port is not None and not remote:
@@ -61,7 +70,7 @@ def serve(home: Home, wanted: UiRequest) -> int:
         for name in unheeded():
             print(f"note: {name} has no effect: this server is for this machine only", file=sys.stderr)
     if wanted.dashboard_port is not None:
-        plans.append(dashboard_plan(home, wanted.dashboard_port))
+        plans.append(dashboard_plan(home, wanted.dashboard_port, shown.why))
     show_remote = bool(remote) and wanted.mlflow_port is not None
     if not plans:
         raise UserError(
@@ -72,7 +81,7 @@ def serve(home: Home, wanted: UiRequest) -> int:
         group = stack.enter_context(ServerGroup())
         at = {plan.slug: f"http://{LOOPBACK}:{lease.port}" for plan, lease in leases}
         ways = addresses(at.get("mlflow", remote if show_remote else ""), at.get("dashboard", ""), show_remote)
-        running = [_start(home, plan, lease.port, group, ways) for plan, lease in leases]
+        running = [_start(shown.logs, plan, lease.port, group, ways) for plan, lease in leases]
         if show_remote:
             _announce_remote(remote, studies)
         failure = _announce(running, studies, stopped)
@@ -107,10 +116,10 @@ def _is_web(tracking: str | None) -> bool:
     return tracking is not None and tracking.startswith(("http://", "https://"))
 
 
-def _start(home: Home, plan: Plan, port: int, group: ServerGroup, ways: Mapping[str, str]) -> _RunningServer:
+def _start(logs: Path, plan: Plan, port: int, group: ServerGroup, ways: Mapping[str, str]) -> _RunningServer:
     if port != plan.port and plan.port != 0:
         _say(f"port {plan.port} is in use: the {plan.name} takes {port}")
-    log = home.logs / f"ui-{plan.slug}-{port}.log"  # with the port: two `hpo ui` on one home never share it
+    log = logs / f"ui-{plan.slug}-{port}.log"  # with the port: two `hpo ui` on one home never share it
     server = group.start(plan.name, plan.argv(port), {**plan.env, **ways}, log)
     return _RunningServer(plan, f"http://{LOOPBACK}:{port}", server)
 

@@ -24,9 +24,11 @@ from hpo.review.ui_links import Pages
 from hpo.review.ui_notes import AllNotes
 from hpo.review.ui_origin import local_wsgi
 from hpo.review.ui_ports import LOOPBACK
+from hpo.review.ui_unwritable import read_only
 from hpo.spec.faults import UserError
 
 STORAGE_VARIABLE, COMMAND_VARIABLE = "HPO_UI_STORAGE", "HPO_UI_COMMAND"
+READ_ONLY_VARIABLE = "HPO_UI_READ_ONLY"  # why the home can't be written; "": it can
 MLFLOW_VARIABLE, REMOTE_VARIABLE = "HPO_UI_MLFLOW", "HPO_UI_MLFLOW_IS_REMOTE"
 
 
@@ -57,6 +59,8 @@ def main(port: int) -> None:
     notes = AllNotes(home, storage, command)
     pages = Pages(storage, os.environ[MLFLOW_VARIABLE], remote=bool(os.environ[REMOTE_VARIABLE]))
     dashboard = dashboard_application(storage, notes.of)
+    if why := os.environ.get(READ_ONLY_VARIABLE):
+        dashboard = read_only(dashboard, f"this home can't be written: {why}")
     where = masked(os.environ[STORAGE_VARIABLE])
     application = local_wsgi(
         compressed(with_landing(dashboard, lambda: lines_of(home, storage), pages, where, command))

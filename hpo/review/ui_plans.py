@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from hpo.ledger.study.home import Home
 from hpo.review.summary import home_options, hpo_command
-from hpo.review.ui_dashboard import COMMAND_VARIABLE, MLFLOW_VARIABLE, REMOTE_VARIABLE, STORAGE_VARIABLE
+from hpo.review.ui_dashboard import (
+    COMMAND_VARIABLE,
+    MLFLOW_VARIABLE,
+    READ_ONLY_VARIABLE,
+    REMOTE_VARIABLE,
+    STORAGE_VARIABLE,
+)
 from hpo.review.ui_mlflow import ARTIFACTS_VARIABLE, DASHBOARD_VARIABLE, TRACKING_VARIABLE
 from hpo.review.ui_web import dashboard_page, mlflow_page
 
@@ -63,9 +69,11 @@ def mlflow_plan(home: Home, port: int) -> Plan:
     return Plan("MLflow UI", "mlflow", port, "/health", lambda port: [*argv, str(port)], env, mlflow_page)
 
 
-def dashboard_plan(home: Home, port: int) -> Plan:
-    """Return the plan of an Optuna dashboard over the home's studies, with the first page before it."""
+def dashboard_plan(home: Home, port: int, read_only: str = "") -> Plan:
+    """Return the plan of an Optuna dashboard over the home's studies, with the first page before it. read_only: why the
+    home can't be written; "": it can."""
     env = {**os.environ, STORAGE_VARIABLE: home.storage_url, "PYTHONSAFEPATH": "1"}
+    env[READ_ONLY_VARIABLE] = read_only
     env[COMMAND_VARIABLE] = json.dumps([hpo_command(), home_options(home)])
     argv = [sys.executable, "-m", "hpo.review.ui_dashboard"]
     name, health = "Optuna dashboard", "/api/meta"

@@ -10,7 +10,7 @@ import pytest
 from hpo.cli import main as entry
 
 
-@pytest.mark.parametrize("place", ["hpo.spec.load._limits", "hpo.review.outline._size"])
+@pytest.mark.parametrize("place", ["hpo.spec.load._limits", "hpo.review.outline.size_text"])
 def test_no_traceback_is_shown_and_none_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:

@@ -211,7 +211,7 @@ def test_paths_of_data_are_resolved_once(folders: tuple[Path, Path]) -> None:
     (folder / "a.csv").write_text("")
     data = {"csv": "a.csv", "root": 3, "other": "a.csv"}
     inspection = inspect(named("locate_data.py", folder, data=data))
-    assert inspection.data == {"csv": str(folder / "a.csv"), "root": 3, "other": "a.csv"}
+    assert inspection.data == {"csv": str(folder / "a.csv"), "root": 3, "other": str(folder / "a.csv")}
     (work / "a.csv").write_text("")
     assert resolve_path("a.csv", folder) == Path("a.csv")
     assert resolve_path("b.csv", folder) == Path("b.csv")

@@ -114,7 +114,7 @@ def test_what_can_not_be_packed_says_what_to_do(tmp_path: Path) -> None:
         named_of(sweep)
     assert named_of(sweep, travels=False).packed is None
     objective = build(named_of(sweep, travels=False))
-    assert isinstance(objective, FunctionObjective) and objective._function is given
+    assert isinstance(objective, FunctionObjective) and objective.function is given
 
 
 def test_a_worker_gets_the_function_with_what_it_uses(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_worker_gets_the_function_with_what_it_uses(tmp_path: Path) -> None:
     named = named_of(sweep_of(tmp_path, {"x": {"values": [1, 2]}}, objective=name))
     del objective
     found = build(named)  # as a worker does, where nothing is known by this name
-    assert isinstance(found, FunctionObjective) and found._function(2.0) == 6.0  # type: ignore[arg-type]
+    assert isinstance(found, FunctionObjective) and found.function(2.0) == 6.0  # type: ignore[arg-type]
 
 
 def test_an_objective_must_be_something_to_call(tmp_path: Path) -> None:

@@ -31,9 +31,10 @@ class OldLocation(NamedTuple):
     runs: int  # that are noted to lie there
 
 
-def old_locations(home: Home) -> list[OldLocation]:
-    """Return the experiments whose files are noted at a place that this home has left. Raises sqlite3.Error."""
-    database = home.mlflow_database
+def old_locations(home: Home, copy: Path | None = None) -> list[OldLocation]:
+    """Return the experiments whose files are noted at a place that this home has left. copy: of the home's database, in
+    its place. Raises sqlite3.Error."""
+    database = copy or home.mlflow_database
     if database is None or not database.exists():
         return []
     here = str(home.artifacts)
@@ -55,9 +56,10 @@ def old_locations(home: Home) -> list[OldLocation]:
     return [OldLocation(*key, runs) for key, runs in sorted(found.items()) if key[2] not in kept]
 
 
-def correct_locations(home: Home, old: list[OldLocation]) -> list[str]:
-    """Note that these files lie in the home; return what was done. Raises sqlite3.Error."""
-    database, here = home.mlflow_database, str(home.artifacts)
+def correct_locations(home: Home, old: list[OldLocation], copy: Path | None = None) -> list[str]:
+    """Note that these files lie in the home; return what was done. copy: of the home's database, in its place. Raises
+    sqlite3.Error."""
+    database, here = copy or home.mlflow_database, str(home.artifacts)
     if database is None or not old:
         return []
     with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
