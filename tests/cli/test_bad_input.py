@@ -296,7 +296,7 @@ def test_a_home_that_cannot_be_written(hpo: Hpo, tmp_path: Path) -> None:
 
 def test_no_such_sweep_file(hpo: Hpo, tmp_path: Path) -> None:
     [line] = assert_refused(hpo, tmp_path, "nowhere.yaml")
-    shipped = "(shipped: binary, cifar10, multiclass, regression, sequence, and "
+    shipped = "(shipped: binary, cifar10, multiclass, regression, sequence, table, and "
     assert line.startswith(f"hpo: nowhere.yaml: there is no such file {shipped}")
     [fault] = assert_refused(hpo, tmp_path, str(tmp_path))
     assert fault == f"hpo: {tmp_path}: this is a folder, not a sweep file"
