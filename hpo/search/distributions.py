@@ -115,6 +115,13 @@ def _suggest_number(trial: Trial, name: str, domain: Range) -> float:
     return domain.snap(trial.suggest_float(name, low, high, log=domain.log, step=step))
 
 
+def recorded_param(parameter: Parameter, value: Any) -> tuple[float, BaseDistribution]:
+    """Return the value of a searched parameter as Optuna's storages hold it, with its distribution."""
+    values, distributions = searched_params(Space((parameter,)), {parameter.name: value})
+    found = distributions[parameter.name]
+    return found.to_internal_repr(values[parameter.name]), found
+
+
 def searched_params(space: Space, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     """Return an active configuration as an Optuna trial has it: encoded, without constants, with distributions."""
     values, distributions = {}, {}

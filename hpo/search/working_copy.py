@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from hpo.search.distributions import searched_params, suggest
+from hpo.search.distributions import recorded_param, searched_params, suggest
 from hpo.search.keep import Bound, kept
 from hpo.search.memory import Memory
 from hpo.search.resuming import take_up
@@ -99,10 +99,7 @@ class WorkingCopy:
 
     def give(self, number: int, parameter: Parameter, value: Any) -> None:
         """Let a parameter of an open trial have a given value."""
-        values, distributions = searched_params(Space((parameter,)), {parameter.name: value})
-        found = distributions[parameter.name]
-        internal = found.to_internal_repr(values[parameter.name])
-        self._memory.set_trial_param(number, parameter.name, internal, found)
+        self._memory.set_trial_param(number, parameter.name, *recorded_param(parameter, value))
 
     def fix(self, params: dict[str, Any]) -> int:
         """Begin a trial of a given configuration."""

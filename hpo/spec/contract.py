@@ -168,3 +168,7 @@ class Contract:
     default_epochs: int = 20
     kind_said: str = ""  # of a task whose data decided what kind it is: which, and why
     default_metric: str = ""  # what is optimized where a sweep file names no metric; "": it has to
+
+    def canonical(self, name: str, value: Any) -> Any:
+        """Return a value of a hyperparameter by the name that the objective has for it: silu for swish."""
+        return self.aliases.get(name, {}).get(value, value) if isinstance(value, str) else value

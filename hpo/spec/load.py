@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hpo.spec import rules
+from hpo.spec import key_rules, rules
+from hpo.spec.baselines import complete_baseline
 from hpo.spec.census import size_of
 from hpo.spec.contract import Contract
 from hpo.spec.faults import Bug, Fault, Misread, SpecError, did_you_mean, reading, shortened
@@ -115,7 +116,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     contract = inspection.contract
     notes += inspection.notes
     if "parameters" not in source.data and inspection.define_by_run:
-        faults += rules.check_define_by_run(_method(keys), source.data)
+        faults += key_rules.check_define_by_run(_method(keys), source.data)
         keys["duplicates"] = "replicate"  # what a trial asks for is known when it runs
     elif "parameters" not in source.data and not inspection.faults:
         remedy = "add parameters: ..., or have a function ask for them: trial.suggest_float(...), as in Optuna"
@@ -140,8 +141,8 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     if inspection.as_text is not None:
         faults += rules.check_told_apart(space, inspection.as_text, parsed.places)
     if keys["engine"].workers != 1:
-        notes += rules.shared_files(keys["report"].sources)
-    notes += rules.flags_given_values(space, inspection.flags)
+        notes += key_rules.shared_files(keys["report"].sources)
+    notes += key_rules.flags_given_values(space, inspection.flags)
     metric = keys["metric"]
     if contract is not None:
         with reading(("parameters",)):
@@ -151,22 +152,22 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
     baselines = []
     for index, baseline in enumerate(keys["baselines"] if sound else ()):
         with reading(("baselines", index)):
-            params, found = rules.complete_baseline(baseline, index, space, contract, parsed.places)
+            params, found = complete_baseline(baseline, index, space, contract, parsed.places)
         baselines.append(params)
         faults += found
 
     if keys["stack"] is not None and sound:
-        faults += rules.check_stack(keys["stack"], space, contract)
+        faults += key_rules.check_stack(keys["stack"], space, contract)
     if contract is None and isinstance(keys["engine"].cohort, int) and keys["engine"].cohort > 1 and not faults:
         message = f"a cohort of {keys['engine'].cohort} needs a Torch task: functions and programs train one by one"
         faults.append(Fault(message, ("engine", "cohort"), remedy="cohort: auto"))
     if keys["keep"] is not None and not faults:
         given = source.data["keep"] if isinstance(source.data.get("keep"), Mapping) else {}
-        faults += rules.check_keep(given, keys["data"], contract, keys["program"] is not None)
+        faults += key_rules.check_keep(given, keys["data"], contract, keys["program"] is not None)
     if "references" in source.data and not faults and metric is not None:
-        faults += rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
-    faults += rules.check_health(keys["health"], contract) if not faults else ()
-    faults += rules.check_repeats(keys["repeats"], space, contract) if not faults else ()
+        faults += key_rules.check_references(keys["references"], inspection.is_table, keys["data"], metric.name, notes)
+    faults += key_rules.check_health(keys["health"], contract) if not faults else ()
+    faults += key_rules.check_repeats(keys["repeats"], space, contract) if not faults else ()
     name, found = (keys["name"], []) if keys["name"] else validate_section("name", path.stem, ("name",))
     faults += [dataclasses.replace(fault, remedy="give the sweep a name: ...") for fault in found]
     limits = _limits(keys, space, contract, faults, notes)
@@ -195,7 +196,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
             shape_parameters=shape_parameters(space, contract),
             libraries=inspection.libraries,
             folds=inspection.folds,
-            has_references=rules.has_references(inspection.is_table, keys["data"], metric.name),
+            has_references=key_rules.has_references(inspection.is_table, keys["data"], metric.name),
             define_by_run="parameters" not in source.data,
         ),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},
@@ -223,7 +224,7 @@ def _sections(source: Source, notes: list[str]) -> tuple[dict[str, Any], list[Fa
                 section, found = validate_section(key, value, (key,))
             faults += found
             keys[key] = section if not found else keys[key]
-    if source.data.get("metric") is None and rules.needs_no_metric(keys):
+    if source.data.get("metric") is None and key_rules.needs_no_metric(keys):
         keys["metric"] = MetricKeys(name=COMPLETED, goal="maximize")
         faults = [fault for fault in faults if fault.path != ("metric",)]  # `metric:` with nothing behind it
         notes.append(

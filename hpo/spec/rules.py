@@ -15,8 +15,7 @@ from hpo.spec.census import census_of, drawn_where_uncounted
 from hpo.spec.contract import Contract, Goal, Known
 from hpo.spec.faults import ConfigPath, Fault, closest, did_you_mean
 from hpo.spec.goals import goal_by_name
-from hpo.spec.grammar import Keep, Metric, Stack
-from hpo.spec.methods import UNGUIDED
+from hpo.spec.grammar import Metric
 from hpo.spec.parameters import Parsed, ambiguity, possible
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Range, Space, enumerated, show
 
@@ -67,7 +66,7 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
         return
     names = [*known.choices, *contract.aliases.get(parameter.name, {})]
     for index, value in enumerate(domain.choices() or []):
-        if reason := known.objection(_canonical(parameter.name, value, contract)):
+        if reason := known.objection(contract.canonical(parameter.name, value)):
             place: ConfigPath = ("value",) if isinstance(domain, Constant) else ("values", index)
             hint = did_you_mean(str(value), names) if known.kind == "choice" else ""
             remedy = known.hints.get(_key(value), hint if hint.startswith("did you mean") else "")
@@ -78,11 +77,6 @@ def _check_values(parameter: Parameter, known: Known, contract: Contract, where:
 def _as_it_is(contract: Contract) -> str:
     """Return what to add where a task lacks something that one of another kind may have."""
     return f": {contract.kind_said}" if contract.kind_said else ""
-
-
-def _canonical(name: str, value: Any, contract: Contract) -> Any:
-    """Return a value by the name that the objective has for it."""
-    return contract.aliases.get(name, {}).get(value, value) if isinstance(value, str) else value
 
 
 def _is_whole(domain: Range) -> bool:
@@ -98,9 +92,8 @@ def _check_relevance(
     for other, allowed in known.requires.items():
         if other in places and other not in space:
             continue  # it is faulty itself: what it can be is not known
-        aliases = contract.aliases.get(other, {})
         reachable = _values_while_active(parameter, other, space, contract)
-        useless = [value for value in reachable if aliases.get(_key(value), value) not in allowed]
+        useless = [value for value in reachable if contract.canonical(other, value) not in allowed]
         if not useless:
             continue
         useful = [value for value in reachable if value not in useless]
@@ -205,36 +198,6 @@ def check_told_apart(space: Space, as_text: Callable[[Any], Hashable], places: P
             first[text] = value
 
 
-def flags_given_values(space: Space, flags: Mapping[str, str]) -> Iterator[str]:
-    """Yield a note for each boolean parameter that its program takes as a flag. flags: those, with what to write."""
-    for parameter in space.parameters:
-        choices = () if isinstance(parameter.domain, Range) else parameter.domain.choices() or ()
-        if parameter.name in flags and any(isinstance(value, bool) for value in choices):
-            name = parameter.name
-            yield (
-                f"the program takes --{name} as a flag, without a value, and so refuses --{name}=True: write "
-                f"{flags[name]}"
-            )
-
-
-def shared_files(sources: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a note for each file that all trials of a program would write their reports into. sources: by their keys of
-    `report`."""
-    for key in ("csv", "tensorboard"):
-        if key in sources and "${HPO_FOLDER}" not in sources[key] and "${HPO_TRIAL}" not in sources[key]:
-            yield (
-                f"report.{key} names one place for all trials, so those that run at the same time would mix: give each "
-                f"its own, as in ${{HPO_FOLDER}}/..., or set engine.workers: 1"
-            )
-
-
-def needs_no_metric(keys: Mapping[str, Any]) -> bool:
-    """Whether a file without a metric can be run, as W&B runs it: of a program, by a method that looks at no values,
-    and without a stopping rule, which looks at them. keys: its valid keys."""
-    unguided = keys["method"] in UNGUIDED
-    return keys["program"] is not None and unguided and keys["early_terminate"].type == "none"
-
-
 def check_metric(name: str, goal: str | None, space: Space, contract: Contract) -> Iterator[Fault]:
     """The metric exists, its goal is its own, and its values can be compared across trials."""
     known = contract.metrics.get(name)
@@ -329,163 +292,3 @@ def check_forbid(space: Space, places: Places) -> Iterator[Fault]:
         yield Fault("no configuration is left: 'forbid' excludes them all", ("forbid",), remedy=remedy)
     if census is None and drawn_where_uncounted(space, random.Random(0)) is None:
         yield Fault("no configuration that 'forbid' allows was found by thousands of draws", ("forbid",), remedy=remedy)
-
-
-def check_stack(stack: Stack, space: Space, contract: Contract | None) -> Iterator[Fault]:
-    """A stack belongs to one configuration of a Torch task; its other trials have hyperparameters that are known."""
-    where: ConfigPath = ("stack",)
-    if contract is None:
-        yield Fault("'stack' needs a Torch task: functions and programs train one by one", where, remedy="drop it")
-        return
-    if varied := [parameter.name for parameter in space.parameters if not isinstance(parameter.domain, Constant)]:
-        message = f"'stack' trains one configuration again, but {', '.join(varied)} would be searched"
-        yield Fault(message, where, remedy="write 'value' for each parameter, or drop 'stack'")
-    if stack.place > len(stack.others):
-        yield Fault(f"must be at most {len(stack.others)}, the number of others", (*where, "place"))
-    for index, other in enumerate(stack.others):
-        for name, value in other.params.items():
-            place, known = (*where, "others", index, "params", name), contract.parameters.get(name)
-            if known is None:
-                remedy = did_you_mean(name, contract.parameters)
-                yield Fault(f"the objective knows no hyperparameter {name!r}", place, remedy=remedy)
-            elif reason := known.objection(_canonical(name, value, contract)):
-                yield Fault(f"{name} {reason}", place)
-
-
-def check_repeats(repeats: int, space: Space, contract: Contract | None) -> Iterator[Fault]:
-    """Repeats belong to a Torch task, and a trial's seed is not searched beside them."""
-    if repeats == 1:
-        return
-    if contract is None:
-        message = (
-            "'repeats' needs a Torch task: a function or a program reports the steps of one training after another"
-        )
-        remedy = "train with several seeds in it, and report their mean; or drop 'repeats'"
-        yield Fault(message, ("repeats",), remedy=remedy)
-    elif "seed" in space:
-        message = f"'repeats' trains each trial with {repeats} seeds, but the hyperparameter 'seed' gives it one"
-        yield Fault(message, ("repeats",), remedy="drop one of them")
-
-
-def has_references(is_table: bool, data: Mapping[str, Any], metric: str) -> bool:
-    """Whether other models can be measured on the very rows that all trials are measured on, by the same metric."""
-    return is_table and data.get("resample") != "reshuffle" and metric.startswith("val_")
-
-
-def check_keep(
-    given: Mapping[str, Any], data: Mapping[str, Any], contract: Contract | None, program: bool
-) -> Iterator[Fault]:
-    """A trial has weights that can be kept, and they are those of one model; or files. given: the file's section."""
-    why = ""
-    if given.get("files", "best") != "best" and (program or contract is not None):  # the default says nothing
-        what = "a program" if program else "a Torch task"
-        message = f"the files that are kept are those in trial.folder, which functions have, and {what} has not"
-        yield Fault(message, ("keep", "files"), remedy="leave it out")
-    if contract is None:
-        if not program and (given.keys() <= {"files"} or given == Keep().plain() | {"files": given.get("files")}):
-            return
-        why = "only the weights of a Torch task can be kept: functions and programs save their own"
-        why += "" if program else " (of a function, what is in trial.folder: keep: {files: best})"
-    elif data.get("resample") == "kfold":
-        why = "there are no weights to keep: a trial trains a model for each fold, and none of these is its own"
-    if why:
-        yield Fault(why, ("keep",), remedy="leave 'keep' out")
-
-
-def check_health(health: bool, contract: Contract | None) -> Iterator[Fault]:
-    """A trial has layers that can be looked at while it trains."""
-    if health and contract is None:
-        message = "'health' needs a Torch task: nobody else can look into the model of a function or a program"
-        remedy = (
-            "leave 'health' out: what curves show is diagnosed without it; or report health/LAYER/gradient_norm "
-            "and the like yourself"
-        )
-        yield Fault(message, ("health",), remedy=remedy)
-
-
-def check_references(
-    references: Any, is_table: bool, data: Mapping[str, Any], metric: str, notes: list[str]
-) -> Iterator[Fault]:
-    """References that are asked for by name can be had. Where `auto` finds none, a note is added that says so."""
-    if has_references(is_table, data, metric):
-        return
-    why = f"they are measured on the validation split, but the metric is {metric}"
-    if data.get("resample") == "reshuffle":
-        why = "resample: reshuffle gives each trial other validation rows"
-    if not is_table:
-        why = "they need a table task (hpo.TableTask): of other objectives nobody knows what to fit a model on"
-    if isinstance(references, list):
-        yield Fault(f"there are no references here: {why}", ("references",), remedy="leave 'references' out")
-    elif references == "auto":
-        notes.append(f"'references' has no effect here: {why}")
-
-
-def check_define_by_run(method: str, data: Mapping[str, Any]) -> Iterator[Fault]:
-    """Of a space that shows itself as trials run, nothing is said that only one known beforehand has. data: the file's
-    own."""
-    why = "the file has no 'parameters': the objective asks for them while it runs"
-    remedy = "add parameters: ..., or leave this out"
-    if method == "grid":
-        yield Fault(f"a grid needs to know the space, but {why}", ("method",), remedy="use method: tpe, or random")
-    for key in ("forbid", "baselines"):
-        if data.get(key):
-            yield Fault(f"{key!r} needs to know the space, but {why}", (key,), remedy=remedy)
-    if data.get("duplicates") == "skip":
-        message = f"no configuration can be known to be new before it is trained: {why}"
-        yield Fault(message, ("duplicates",), remedy=remedy)
-
-
-def complete_baseline(
-    baseline: Mapping[str, Any], index: int, space: Space, contract: Contract | None, places: Places
-) -> tuple[dict[str, Any], list[Fault]]:
-    """Return a baseline with every active parameter, and what is wrong with it.
-
-    A parameter that it leaves out takes its constant, or the objective's default if the space holds that.
-    """
-    faults: list[Fault] = []
-    params: dict[str, Any] = {}
-    for name in baseline:
-        if name not in places:
-            remedy = did_you_mean(name, places)
-            faults.append(Fault(f"unknown parameter {name!r}", ("baselines", index, name), remedy=remedy))
-    for parameter in space.parameters:
-        name, where = parameter.name, ("baselines", index, parameter.name)
-        if not space.active(parameter, params):
-            if name in baseline:
-                faults.append(Fault(f"{name} is inactive here: it needs {show(dict(parameter.when))}", where))
-            continue
-        known = contract.parameters.get(name) if contract else None
-        if name in baseline:
-            value = baseline[name]
-        elif isinstance(parameter.domain, Constant):
-            value = parameter.domain.value
-        elif contract and known and parameter.domain.holds(default := default_beside(name, baseline, space, contract)):
-            value = default
-        else:
-            faults.append(
-                Fault(f"{name} is active here and has no value", ("baselines", index), remedy=f"add {name}: ...")
-            )
-            continue
-        if not parameter.domain.holds(value):
-            faults.append(
-                Fault(f"{name} must be one of the space's values ({parameter.domain}), but got {show(value)}", where)
-            )
-            continue
-        params[name] = parameter.domain.own(value)  # 32.0 is 32, and the objective gets that
-    if not faults and not space.allowed(params):
-        faults.append(Fault("this configuration is forbidden by 'forbid'", ("baselines", index)))
-    return params, faults
-
-
-def default_beside(name: str, baseline: Mapping[str, Any], space: Space, contract: Contract) -> Any:
-    """Return a hyperparameter's default beside what a baseline, the space's constants and the contract say."""
-    known = contract.parameters[name]
-    others: dict[str, Any] = {}
-    for other in known.default_where:
-        value = contract.parameters[other].default if other in contract.parameters else None
-        if other in baseline:
-            value = baseline[other]
-        elif other in space and isinstance(constant := space[other].domain, Constant):
-            value = constant.value
-        others[other] = contract.aliases.get(other, {}).get(_key(value), value)
-    return known.default_beside(others)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from grids import grid_of
 
-from hpo.spec.contract import Interval, Known, KnownMetric
-from hpo.spec.sweep import Sweep
+from hpo.spec.contract import Known, KnownMetric
 
+from .support import METRIC, Faults, Load, entry_faults
 from .toy import TOY
-
-Load = Callable[..., Sweep]
-Faults = Callable[..., list[str]]
-METRIC = "metric: {name: val_accuracy}\n"
-
-
-def entry_faults(faults: Faults, *entries: str) -> list[str]:
-    """The faults of a `parameters` section with these entries, from line 3 on, without `parameters.`."""
-    text = METRIC + "parameters:\n" + "".join(f"  {entry}\n" for entry in entries)
-    return [fault.replace(" parameters.", " ") for fault in faults(text, contract=TOY)]
 
 
 @pytest.mark.parametrize(
@@ -298,131 +287,6 @@ def test_forbid(load: Load) -> None:
     assert space.allowed({"a": 2, "b": "x"}) and not space.allowed({"a": 1, "b": "x"})
 
 
-BASELINES = """
-    metric: {name: val_accuracy}
-    parameters:
-      optimizer: {values: [sgd, adam]}
-      momentum: {min: 0.5, max: 0.9, when: {optimizer: sgd}}
-      learning_rate: {distribution: log_uniform_values, min: 1e-5, max: 1e-1}
-      batch_size: {values: [16, 64]}
-      epochs: {value: 5}
-    forbid: [{optimizer: adam, batch_size: 64}]
-"""
-
-
-def test_baselines_are_completed(load: Load) -> None:
-    """Left out: constants, and what the objective's default fills in if the space has it."""
-    baselines = load(
-        BASELINES,
-        "baselines=[{batch_size: 16}, {optimizer: sgd, momentum: 0.6, learning_rate: 0.1, batch_size: 64, epochs: 5}]",
-        contract=TOY,
-    ).baselines
-    assert baselines == (
-        {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 16, "epochs": 5},
-        {"optimizer": "sgd", "momentum": 0.6, "learning_rate": 0.1, "batch_size": 64, "epochs": 5},
-    )
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "baseline", "expected"),
-    [
-        ("{values: [adam, sgd]}", "{optimizer: sgd}", 0.01),
-        ("{values: [adam, sgd]}", "{optimizer: adam}", 1e-3),
-        ("{values: [adam, descent]}", "{optimizer: descent}", 0.01),
-        ("{value: sgd}", "{}", 0.01),
-        ("{values: [adam, sgd]}", "{}", 1e-3),  # adam is the default
-        (None, "{}", 1e-3),
-    ],
-)
-def test_a_baseline_is_completed_by_its_own_optimizers_defaults(
-    load: Load, optimizer: str | None, baseline: str, expected: float
-) -> None:
-    rate = replace(TOY.parameters["learning_rate"], default_where={"optimizer": {"sgd": 0.01}})
-    contract = replace(
-        TOY,
-        parameters={**TOY.parameters, "learning_rate": rate},
-        aliases={**TOY.aliases, "optimizer": {"descent": "sgd"}},
-    )
-    entry = "" if optimizer is None else f"  optimizer: {optimizer}\n"
-    text = f"{METRIC}parameters:\n  learning_rate: {{min: 1.0e-5, max: 0.1}}\n{entry}"
-    (completed,) = load(text, f"baselines=[{baseline}]", contract=contract).baselines
-    assert completed["learning_rate"] == expected
-
-
-@pytest.mark.parametrize(
-    ("baseline", "message"),
-    [
-        ("{}", "baselines[0]: batch_size is active here and has no value (add batch_size: ...)"),
-        ("{batch_size: 16, optimizer: sgd}", "momentum is active here and has no value"),
-        (
-            "{batch_size: 16, momentum: 0.6}",
-            "baselines[0].momentum: momentum is inactive here: it needs {'optimizer': 's",
-        ),
-        (
-            "{batch_size: 32}",
-            "baselines[0].batch_size: batch_size must be one of the space's values (16, 64), but got 32",
-        ),
-        (
-            "{batch_size: 16, learning_rate: 1}",
-            "must be one of the space's values (1e-05 to 0.1, log scale), but got 1",
-        ),
-        ("{batch_size: 16, epochs: 6}", "epochs must be one of the space's values (5), but got 6"),
-        (
-            "{batch_size: 16, learning_rat: 1}",
-            "baselines[0].learning_rat: unknown parameter 'learning_rat' (did you me",
-        ),
-        ("{batch_size: 64}", "baselines[0]: this configuration is forbidden by 'forbid'"),
-    ],
-)
-def test_baselines_refused(faults: Faults, baseline: str, message: str) -> None:
-    [found] = faults(BASELINES, f"baselines=[{baseline}]", contract=TOY)
-    assert message in found
-
-
-def test_a_baseline_is_written_as_the_space_has_it(load: Load) -> None:
-    """What the objective gets does not depend on how a number is written there."""
-    sweep = load("""
-        parameters:
-          a: {values: [1, 32]}
-          b: {values: [[64], '[64]']}
-          c: {min: 1, max: 9}
-          d: {min: 0.0, max: 9.0}
-          e: {value: 3}
-        baselines: [{a: 32.0, b: [64.0], c: 4.0, d: 4, e: 3.0}]
-    """)
-    [baseline] = sweep.baselines
-    assert repr(baseline) == "{'a': 32, 'b': [64], 'c': 4, 'd': 4.0, 'e': 3}"
-
-
-def test_without_a_contract_baselines_name_all(faults: Faults) -> None:
-    [fault] = faults("parameters: {a: {min: 0, max: 3}}\nbaselines: [{}]")
-    assert fault == "2: baselines[0]: a is active here and has no value (add a: ...)"
-
-
-@pytest.mark.parametrize(
-    ("text", "inside", "outside"),
-    [
-        ("[0, 1)", [0, 0.5], [1, -0.1]),
-        ("(0, inf)", [1e-9, 1e9], [0, -1]),
-        ("(-inf, inf)", [-1e9, 0], [float("nan")]),
-        ("[1, 1]", [1], [0, 2]),
-    ],
-)
-def test_intervals(text: str, inside: list[float], outside: list[float]) -> None:
-    assert all(number in Interval(text) for number in inside)
-    assert not any(number in Interval(text) for number in outside)
-
-
-def test_an_interval_that_is_none() -> None:
-    with pytest.raises(ValueError, match="is written like"):
-        assert 1 in Interval("0 to 1")
-
-
-def test_null_is_a_value_only_where_it_means_off() -> None:
-    assert Known("float", None, nullable=True).objection(None) == ""
-    assert Known("float", 1.0).objection(None) == "must be a number in (-inf, inf), but got None"
-
-
 @pytest.mark.parametrize("odd", ["[sgd]", "{a: 1}", "[[sgd]]"])
 def test_a_list_or_a_mapping_where_a_word_belongs(faults: Faults, odd: str) -> None:
     """Also where defaults depend on it: it is a fault, whatever looks at it."""
@@ -436,50 +300,6 @@ def test_a_list_or_a_mapping_where_a_word_belongs(faults: Faults, odd: str) -> N
         contract=replace(TOY, parameters=parameters),
     )
     assert any("optimizer must be one of sgd, adam, but got" in fault for fault in found)
-
-
-def test_repeats_belong_to_torch_tasks_whose_seed_is_not_searched(load: Load, faults: Faults) -> None:
-    seeded = replace(TOY, parameters={**TOY.parameters, "seed": Known("int", 0)})
-    file = METRIC + "repeats: 3\nparameters:\n  optimizer: {values: [sgd, adam]}\n"
-    sweep = load(file, contract=seeded)
-    assert sweep.repeats == sweep.members == sweep.identity()["repeats"] == sweep.config()["repeats"] == 3
-    once = load(file, "repeats=1", contract=seeded)  # as in studies that know no repeats
-    assert "repeats" not in once.identity() and once.members == 1
-    (fault,) = faults(file + "  seed: {values: [1, 2]}\n", contract=seeded)
-    assert "2: repeats: 'repeats' trains each trial with 3 seeds, but the hyperparameter 'seed' gives it one" in fault
-    (fault,) = faults(file)
-    assert "2: repeats: 'repeats' needs a Torch task" in fault and "report their mean" in fault
-    (fault,) = faults(METRIC + "repeats: 0\nparameters:\n  optimizer: {values: [sgd, adam]}\n", contract=seeded)
-    assert "repeats: must be at least 1, but got 0" in fault
-
-
-def test_weights_are_kept_where_a_trial_has_one_model(faults: Faults, load: Load) -> None:
-    text = "metric: {name: val_accuracy}\nparameters: {batch_size: {value: 8}}\nkeep: {models: 2}\n"
-    sweep = load(text, contract=TOY)
-    assert sweep.keep is not None and sweep.keep.models == 2
-    (fault,) = faults(text + "data: {resample: kfold}", contract=TOY)
-    assert "keep: there are no weights to keep: a trial trains a model for each fold" in fault
-    assert faults(text.replace("2", "0"), contract=TOY) == ["3: keep.models: must be greater than 0, but got 0"]
-
-
-def test_files_are_kept_of_functions(faults: Faults, load: Load) -> None:
-    text = "metric: {name: score, goal: maximize}\nparameters: {x: {values: [1, 2]}}\nkeep: "
-    sweep = load(text + "{files: all}\n")
-    assert sweep.keep is not None and sweep.keep.files == "all"
-    assert load(text + "{models: 3, files: none}\n").keep  # as `hpo refine` writes it
-    assert load(
-        text.replace("score", "val_accuracy").replace("x: ", "batch_size: ") + "{models: 3, files: best}\n",
-        contract=TOY,
-    )
-    for keep in ("{models: 3}", "{models: 2, files: all}"):
-        (fault,) = faults(text + keep)
-        assert "only the weights of a Torch task can be kept" in fault and "keep: {files: best}" in fault
-    task = text.replace("score", "val_accuracy").replace("x: ", "batch_size: ")
-    assert load(task + "{models: 3, files: best}\n", contract=TOY).keep
-    (fault,) = faults(task + "{files: all}\n", contract=TOY)
-    assert "3: keep.files: the files that are kept are those in trial.folder, which functions have" in fault
-    (fault,) = faults(text + "{files: some}\n")
-    assert "keep.files: must be one of best, all, none, but got 'some'" in fault.replace(" or ", ", ")
 
 
 def test_words_that_people_try_have_their_remedies(faults: Faults) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from hpo.ledger.study.confirmations import Contender
 from hpo.review.studies import RecordedStudy, best_of
+from hpo.spec.baselines import default_beside
 from hpo.spec.conditions import identity_of
 from hpo.spec.contract import Contract
 from hpo.spec.faults import UserError
-from hpo.spec.rules import default_beside
 from hpo.spec.space import Constant, Space
 
 

@@ -29,10 +29,10 @@ from hpo.ledger.study.records import (
 from hpo.ledger.study.sources import sources_mark
 from hpo.ledger.study.space_change import differences
 from hpo.ledger.study.unfinished import refuse_half_removed
-from hpo.search.distributions import searched_params
+from hpo.search.distributions import recorded_param, searched_params
 from hpo.spec.choices import quoted_parameters
 from hpo.spec.faults import UserError
-from hpo.spec.space import Parameter, Space
+from hpo.spec.space import Parameter
 from hpo.spec.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -180,11 +180,8 @@ class StudyBook:
 
     def suggest(self, number: int, parameter: Parameter, value: Any) -> None:
         """Add a parameter to a running trial, which asks for it."""
-        params, distributions = searched_params(Space((parameter,)), {parameter.name: value})
-        found = distributions[parameter.name]
-        internal = found.to_internal_repr(params[parameter.name])
         with self._there():
-            self._storage.set_trial_param(self._ids[number], parameter.name, internal, found)
+            self._storage.set_trial_param(self._ids[number], parameter.name, *recorded_param(parameter, value))
 
     def add(self, trial: FrozenTrial) -> None:
         """Add a trial that has ended elsewhere, as it is but for its number."""
