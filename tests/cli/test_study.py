@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 from e2e.support import Place
-from ledger.doctor.test_doctor import load, run_sweep
+from ledger.doctor.support import load, run_sweep
 
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.restored import find_study

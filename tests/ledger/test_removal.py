@@ -24,7 +24,7 @@ from hpo.review.overview import overview_of, removal_lines
 from hpo.review.studies import list_studies
 from hpo.spec.faults import UserError
 
-from .doctor.test_doctor import SWEEP, load, run_sweep
+from .doctor.support import SWEEP, load, run_sweep
 
 
 def runs_of(home: Home) -> list[str]:

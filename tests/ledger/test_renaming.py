@@ -20,7 +20,7 @@ from hpo.ledger.study.unfinished import FORMER, RENAMING, Renaming
 from hpo.review.doctor import diagnose
 from hpo.spec.faults import UserError
 
-from .doctor.test_doctor import SWEEP, load, run_sweep
+from .doctor.support import SWEEP, load, run_sweep
 from .test_removal import runs_of, with_files
 
 RENAMED = Renaming("small", "größe 2")

@@ -17,7 +17,7 @@ from hpo.ledger.transfer import export_study, import_study
 from hpo.review.doctor import diagnose
 from hpo.spec.faults import UserError
 
-from .doctor.test_doctor import load, run_sweep
+from .doctor.support import load, run_sweep
 
 
 @pytest.mark.slow

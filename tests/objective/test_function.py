@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import math
-import pickle
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from fractions import Fraction
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,68 +16,17 @@ import torch
 import hpo
 from hpo.events import (
     Assignment,
-    Decision,
     Diverged,
-    Event,
     Failed,
-    FailureKind,
     Finished,
-    Reported,
     Stopped,
     TrialSpec,
 )
 from hpo.objective.failures import one_line
-from hpo.objective.function import FunctionObjective, TrackedParams, Trial
+from hpo.objective.function import FunctionObjective, Trial
 from hpo.objective.values import as_number
 
-
-class RecordingChannel:
-    """Keeps what it is told; stops trials that report at `stop_at`."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.events: list[Event] = []
-        self.stop_at = stop_at
-
-    def exchange(self, events: Sequence[Event]) -> Mapping[int, Decision]:
-        self.events += events
-        return {
-            event.number: Decision.STOP if event.step == self.stop_at else Decision.CONTINUE
-            for event in events
-            if isinstance(event, Reported)
-        }
-
-    def attach(self, number: int, name: str, path: str) -> None:
-        raise AssertionError("functions attach nothing")
-
-    @property
-    def reports(self) -> list[tuple[int, Mapping[str, float]]]:
-        return [(event.step, event.metrics) for event in self.events if isinstance(event, Reported)]
-
-    @property
-    def end(self) -> Event:
-        """The one event that ends the trial, which is the last."""
-        endings = [event for event in self.events if not isinstance(event, Reported)]
-        assert endings == self.events[-1:]
-        return endings[0]
-
-
-def run(function: Callable[[Trial], Any], stop_at: int | None = None, **params: Any) -> RecordingChannel:
-    channel = RecordingChannel(stop_at)
-    spec = TrialSpec(7, params, seed=123, epochs=4)
-    FunctionObjective(function, "score", {"csv": "a.csv"}).run(Assignment(1, (spec,)), channel)
-    return channel
-
-
-def ending(function: Callable[[Trial], Any], **params: Any) -> Event:
-    return run(function, **params).end
-
-
-def failure(function: Callable[[Trial], Any]) -> str:
-    event = ending(function)
-    assert isinstance(event, Failed) and event.number == 7
-    assert event.error in " ".join(event.traceback.split()) or "..." in event.error
-    assert event.kind is FailureKind.ERROR
-    return event.error
+from .function_support import RecordingChannel, ending, failure, run
 
 
 def test_reports() -> None:
@@ -109,101 +53,6 @@ def test_what_a_trial_knows() -> None:
         return float(trial.params["a"] + trial.params["b"][1])
 
     assert ending(objective, a=1, b=[1, 2]) == Finished(7, 3.0, {})
-
-
-@pytest.mark.parametrize(
-    ("returned", "value"),
-    [
-        (0.5, 0.5),
-        (3, 3.0),
-        (np.float64(0.25), 0.25),
-        (np.array([0.25]), 0.25),
-        (np.array(0.25), 0.25),
-        (torch.tensor(0.5), 0.5),
-        (torch.tensor([0.5], requires_grad=True), 0.5),
-        ({"score": 0.5, "other": 1}, 0.5),
-        (Decimal("0.125"), 0.125),
-        (Fraction(1, 8), 0.125),
-        (np.uint8(3), 3.0),
-        (np.ma.array([0.5], mask=[False]), 0.5),
-        (np.array(Decimal("0.5"), dtype=object), 0.5),
-        (torch.tensor(0.5, dtype=torch.bfloat16), 0.5),
-    ],
-)
-def test_returned_values(returned: Any, value: float) -> None:
-    event = ending(lambda trial: returned)
-    assert event == Finished(7, value, {})
-    assert isinstance(event, Finished) and type(event.value) is float
-
-
-@pytest.mark.parametrize(
-    ("returned", "error"),
-    [
-        (None, "ValueError: the objective returned None and reported nothing: return or report 'score'"),
-        ("0.5", "TypeError: what the objective returns must be a number, but got '0.5'"),
-        (True, "TypeError: what the objective returns must be a number, but got True"),
-        ([0.5], "TypeError: what the objective returns must be a number, but got [0.5]"),
-        ((0.5, 1), "TypeError: what the objective returns must be a number"),
-        (np.bool_(True), "TypeError: what the objective returns must be a number, but got "),
-        (np.array([True]), "TypeError: what the objective returns must be a number, but got array"),
-        (torch.tensor(False), "TypeError: what the objective returns must be a number, but got tensor(False)"),
-        (np.ma.masked, "TypeError: what the objective returns must be a number, but got masked"),
-        (np.ma.array([0.5], mask=[True]), "TypeError: what the objective returns must be a number"),
-        (np.str_("0.5"), "TypeError: what the objective returns must be a number, but got "),
-        (np.array("0.5"), "TypeError: what the objective returns must be a number, but got array"),
-        (b"0.5", "TypeError: what the objective returns must be a number, but got b'0.5'"),
-        (bytearray(b"1"), "TypeError: what the objective returns must be a number"),
-        (np.complex64(1), "TypeError: what the objective returns must be a number"),
-        (torch.tensor(1j), "TypeError: what the objective returns must be a number"),
-        (np.timedelta64(5, "ns"), "TypeError: what the objective returns must be a number"),
-        (np.datetime64("2026-01-01", "ns"), "TypeError: what the objective returns must be a number"),
-        (Decimal("sNaN"), "TypeError: what the objective returns must be a number, but got Decimal('sNaN')"),
-        (1j, "TypeError: what the objective returns must be a number, but got 1j"),
-        (np.zeros(2), "TypeError: what the objective returns must be a number, but got array([0., 0.])"),
-        (torch.zeros(2), "TypeError: what the objective returns must be a number, but got tensor([0., 0.])"),
-        ({"other": 1, "acc": 2}, "ValueError: the objective returned ['acc', 'other'], without the metric 'score'"),
-        ({"score": "high"}, "TypeError: what the objective returns must be a number, but got 'high'"),
-        ({}, "ValueError: the objective returned [], without the metric 'score'"),
-    ],
-)
-def test_what_is_no_value(returned: Any, error: str) -> None:
-    assert failure(lambda trial: returned).startswith(error)
-
-
-def test_none_without_the_metric_says_what_was_reported() -> None:
-    def objective(trial: Trial) -> None:
-        trial.report(1, acc=0.5, loss=1)
-
-    assert failure(objective) == (
-        "ValueError: the objective returned None and reported only acc, loss: return or report 'score'"
-    )
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_not_finite_diverged(value: float) -> None:
-    assert ending(lambda trial: value) == Diverged(7, 0)
-    assert ending(lambda trial: {"score": np.float32(value)}) == Diverged(7, 0)
-
-    def after_reports(trial: Trial) -> float:
-        trial.report(4, score=1)
-        return value
-
-    assert ending(after_reports) == Diverged(7, 4)
-
-
-@pytest.mark.parametrize("value", [10**400, -(10**4000), Decimal("1e400"), Fraction(-(10**400), 3)])
-def test_a_number_beyond_any_float_is_not_finite(value: Any) -> None:
-    """As one that a program prints."""
-    assert ending(lambda trial: value) == Diverged(7, 0)
-
-
-def test_a_value_that_cannot_be_shown() -> None:
-    class Mute:
-        def __repr__(self) -> str:
-            raise RuntimeError("no")
-
-    said = "TypeError: what the objective returns must be a number, but got a Mute that can't be shown"
-    assert failure(lambda trial: Mute()) == said
 
 
 def test_a_metric_that_is_not_finite_ends_the_trial() -> None:
@@ -419,69 +268,6 @@ def test_one_failure_does_not_touch_the_others() -> None:
     assert [event.number for event in channel.events] == [0, 1, 2]
 
 
-READERS: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
-    "[]": (lambda params: params["a"], {"a"}),
-    "get": (lambda params: (params.get("a"), params.get("zz")), {"a"}),
-    "pop": (lambda params: (params.pop("a"), params.pop("zz", 1)), {"a"}),
-    "setdefault": (lambda params: params.setdefault("a", 5), {"a"}),
-    "nothing": (lambda params: None, set()),
-    "in": (lambda params: "a" in params, {"a"}),  # what follows from it may be an effect
-    "len": (lambda params: len(params), set()),
-    "keys": (lambda params: sorted(params.keys()), {"a", "b", "c"}),  # as `**` begins
-    "**": (lambda params: (lambda **named: named)(**params), {"a", "b", "c"}),
-    "{**}": (lambda params: {**params}, {"a", "b", "c"}),
-    "dict": (lambda params: dict(params), {"a", "b", "c"}),
-    "|": (lambda params: params | {"d": 4}, {"a", "b", "c"}),
-    "copy": (lambda params: params.copy(), {"a", "b", "c"}),
-    "deepcopy": (copy.deepcopy, {"a", "b", "c"}),
-    "pickle": (lambda params: pickle.loads(pickle.dumps(params)), {"a", "b", "c"}),
-    "items": (lambda params: list(params.items()), {"a", "b", "c"}),
-    "values": (lambda params: list(params.values()), {"a", "b", "c"}),
-    "for": (lambda params: [params[name] for name in params], {"a", "b", "c"}),
-    "update": (lambda params: {}.update(params), {"a", "b", "c"}),
-    "json": (json.dumps, {"a", "b", "c"}),
-    "json, sorted": (lambda params: json.dumps(params, sort_keys=True, indent=1), {"a", "b", "c"}),
-    "match": (lambda params: _match(params), {"a"}),
-}
-
-
-def _match(params: Any) -> Any:
-    match params:
-        case {"a": value}:
-            return value
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_parameters_that_nobody_read(reader: str) -> None:
-    read, names = READERS[reader]
-
-    def objective(trial: Trial) -> float:
-        found = read(trial.params)
-        if reader in ("{**}", "dict", "copy", "deepcopy", "pickle"):
-            assert found == {"a": 1, "b": 2, "c": 3}
-        if reader.startswith("json"):
-            assert json.loads(found) == {"a": 1, "b": 2, "c": 3}
-        return 1.0
-
-    unread = sorted({"a", "b", "c"} - names)
-    assert ending(objective, a=1, b=2, c=3) == Finished(7, 1.0, {"unread": unread} if unread else {})
-
-
-def test_the_seed_need_not_be_read() -> None:
-    assert ending(lambda trial: 1.0, seed=3) == Finished(7, 1.0, {})
-
-
-def test_tracked_params_are_a_dict() -> None:
-    params = TrackedParams({"a": 1})
-    assert isinstance(params, dict)
-    params["b"] = 2
-    assert params.read == set()
-    assert params == {"a": 1, "b": 2}
-    assert params.read == {"a", "b"}
-    with pytest.raises(KeyError):
-        params["c"]
-
-
 def test_seeding() -> None:
     """The same seed gives the same numbers, whatever ran before; another gives others."""
 
@@ -503,29 +289,3 @@ def test_seeding() -> None:
 def test_as_number_names_the_metric() -> None:
     with pytest.raises(TypeError, match=r"^val_loss must be a number, but got \{\}$"):
         as_number("val_loss", {})
-
-
-def test_numbers_beside_the_value_are_metrics() -> None:
-    def objective(trial: Trial) -> dict[str, Any]:
-        trial.report(2, score=0.1, loss=1.0)
-        return {"score": 0.5, "loss": np.float64(0.25), "size": 7, "nan": math.nan}
-
-    channel = run(objective)
-    assert channel.end == Finished(7, 0.5, {})
-    assert channel.reports == [(2, {"score": 0.1, "loss": 1.0}), (2, {"loss": 0.25, "size": 7.0})]
-    assert run(lambda trial: {"score": 1, "rows": 3}).reports == [(0, {"rows": 3.0})]
-
-
-@pytest.mark.parametrize(
-    ("name", "entry", "words"),
-    [
-        ("note", "good", "'note' of what the objective returned is left out: note must be a number, but got 'good'"),
-        ("a//b", 1, "'a//b' of what the objective returned is left out: a name must not"),
-        (3, 1, "3 of what the objective returned is left out: a metric's name must be text"),
-        ("acc@1", 1, "'acc@1' of what the objective returned is left out: 'acc_1' and 'acc@1' would be one name"),
-    ],
-)
-def test_what_is_no_metric_beside_the_value_is_told(name: Any, entry: Any, words: str) -> None:
-    end = ending(lambda trial: {"score": 1, "acc_1": 1, name: entry})
-    assert isinstance(end, Finished) and end.value == 1
-    assert end.info["notes"]["returned"].startswith(words)

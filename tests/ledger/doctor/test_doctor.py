@@ -6,151 +6,22 @@ import json
 import os
 import re
 import shutil
-import socket
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from e2e.support import Place, assert_records_agree, empty_mlflow
+from e2e.support import Place, assert_records_agree
 from mlflow import MlflowClient
-from mlflow_server import mlflow_server
 from waiting import wait_for
 
 from hpo.ledger.ledger import Ledger
-from hpo.ledger.mirror.moved import correct_locations, old_locations
 from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
-from hpo.review.doctor import Checkup, diagnose, json_of, lines_of
+from hpo.review.doctor import diagnose, json_of
 from hpo.spec.faults import UserError
-from hpo.spec.load import Inspection, load_sweep
-from hpo.spec.sweep import Sweep
 
-SWEEP = """
-name: small
-objective: thing
-metric: {name: score, goal: maximize}
-method: random
-budget: {trials: 5}
-parameters:
-  x: {min: 0.0, max: 9.0}
-  layers: {values: [[64, 32], 3, null]}
-  mode: {values: [true, false]}
-  fixed: {value: 1e-5}
-"""
-AGREED = "small: study, MLflow and disk agree (7 trials); 1 interrupted trial will be run again by the next hpo sweep"
-
-
-def load(folder: Path, text: str = SWEEP) -> Sweep:
-    path = folder / "small.yaml"
-    path.write_text(text)
-    return load_sweep(path, lambda named: Inspection(None), ())
-
-
-def params(number: int) -> dict[str, Any]:
-    return {"x": float(number), "layers": [[64, 32], 3, None][number % 3], "mode": number % 2 == 0, "fixed": 1e-5}
-
-
-def run_sweep(home: Home, sweep: Sweep, dies: bool = False) -> Home:
-    """Run a sweep of 7 trials, as a driver does: 4 complete, one pruned, one that failed, one interrupted.
-
-    dies: the driver is gone before it has ended two more trials.
-    """
-    home.prepare()
-    ledger = Ledger(sweep, home)
-    ledger.start()
-    best = -1.0
-    for number in range(7):
-        record = ledger.begin(params(number))
-        for step in range(1, 4):
-            ledger.report(number, step, {"score": number / 7 + step, "loss": 1 / (step + number)}, time.time())
-        if number == 4:
-            record.info |= {"worker": "w-0", "host": "here"}
-            ledger.end(number, Outcome("pruned"))
-        elif number == 5:
-            ledger.end(number, Outcome("failed", error="ValueError: no", traceback="Traceback: no\n", failure="error"))
-        elif number == 6:
-            ledger.end(number, Outcome("failed", error="the sweep was interrupted", interrupted=True))
-        else:
-            value = record.last("score") or 0.0
-            record.info |= {"worker": "w-1"}
-            ledger.end(number, Outcome("complete", value=value))
-            if value > best:
-                best = value
-                ledger.best(record)
-    if dies:
-        ledger.begin(params(7))
-        ledger.report(7, 1, {"score": 0.5}, time.time())
-
-        def written() -> bool:
-            ledger.pump()
-            return not ledger._mirror._unwritten
-
-        wait_for(written, "an MLflow that has all")
-        ledger.abandon()
-    else:
-        ledger.close("FINISHED", {"outcome": "done", "trials_complete": 4}, lambda: False)
-    return home
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    folder = tmp_path_factory.mktemp("made")
-    return run_sweep(Place(folder).home, load(folder))
-
-
-@pytest.fixture
-def home(made: Home, tmp_path: Path) -> Home:
-    """A copy of a home in which all agree."""
-    shutil.copytree(made.path, tmp_path / "home")
-    home = Home(tmp_path / "home")
-    correct_locations(home, old_locations(home))
-    return home
-
-
-def look(home: Home, fix: bool = False) -> tuple[str, Checkup]:
-    diagnosis = diagnose(home, "small", fix)
-    return "\n".join(lines_of(diagnosis, home)), diagnosis
-
-
-def assert_found_and_repaired(home: Home, *patterns: str) -> str:
-    """What is damaged is found and named, nothing else is; it is repaired; then there is nothing to do."""
-    before = home.journal.read_bytes()
-    said, found = look(home)
-    for pattern in patterns:
-        assert re.search(pattern, said), said
-    assert len(found.before) == len(patterns), said
-    assert "doctor small --fix --home" in said.splitlines()[-1]
-    assert home.journal.read_bytes() == before
-    repaired, fixed = look(home, fix=True)
-    assert not len(fixed.after), repaired
-    assert_silent(home)
-    return repaired
-
-
-def assert_silent(home: Home) -> None:
-    said, found = look(home)
-    assert said.count("\n") == 0, said
-    assert "small: study, MLflow and disk agree" in said
-    assert look(home, fix=True)[1].done is None
-    assert not len(found.before)
-
-
-def sql(home: Home, statement: str) -> list[Any]:
-    assert home.mlflow_database is not None
-    with closing(sqlite3.connect(home.mlflow_database)) as connection, connection:
-        changed = connection.execute(statement)
-        assert changed.rowcount != 0 or statement.startswith("select"), statement
-        return changed.fetchall()
-
-
-def run_of(home: Home, number: int) -> str:
-    study = open_storage(home)
-    return str(study.get_all_trials(study.get_all_studies()[0]._study_id)[number].user_attrs["mlflow_run_id"])
+from .support import AGREED, SWEEP, assert_found_and_repaired, assert_silent, load, look, params, run_of, run_sweep, sql
 
 
 def test_all_agree(home: Home):
@@ -275,73 +146,6 @@ def test_a_deleted_experiment(home: Home):
     assert "somebody deleted the experiment 'small'" in said
     look(home, fix=True)
     assert_silent(home)
-
-
-def metrics_of_trials(home: Home) -> list[Any]:
-    parents = "select run_uuid from tags where key = 'hpo.kind' and value = 'sweep'"
-    rows = sql(home, f"select key, value, step, run_uuid from metrics where run_uuid not in ({parents})")
-    return sorted((key, round(value, 3), *rest) for key, value, *rest in rows)
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def overwrite(path: Path) -> None:
-    path.write_bytes(b"no database, not at all\n" * 5000)
-
-
-def spoil(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(4096 * 10)
-        file.write(b"\xff\xee" * 4096 * 20)
-
-
-def empty(path: Path) -> None:
-    os.truncate(path, 0)
-
-
-def half_made(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("drop table latest_metrics")
-
-
-def old_schema(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("update alembic_version set version_num = '451aebb31d03'")
-
-
-@pytest.mark.parametrize("damage", [remove, truncate, overwrite, spoil, empty, half_made, old_schema])
-def test_a_database_that_is_of_no_use(home: Home, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch):
-    if damage is not remove:  # once is enough: MLflow takes seconds for it
-        monkeypatch.setattr("hpo.ledger.mirror.mending.make_database", lambda path: shutil.copy(empty_mlflow(), path))
-    before = metrics_of_trials(home)
-    database = home.mlflow_database
-    assert database is not None
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for suffix in ("-wal", "-shm"):
-        database.with_name(database.name + suffix).unlink(missing_ok=True)
-    damage(database)
-    repaired = assert_found_and_repaired(home, r"mlflow: (there is no database|the (schema of the )?database) ")
-    assert metrics_of_trials(home) == before  # run ids, too
-    assert database.with_name("mlflow.db.broken-1").exists() == (damage is not remove)
-    assert ("was moved to" in repaired) == (damage is not remove)
-
-
-def test_a_log_of_a_database_that_is_gone_is_not_applied_to_the_next(home: Home):
-    database = home.mlflow_database
-    assert database is not None
-    with closing(sqlite3.connect(database)) as connection:  # open: so its log is still there
-        connection.execute("update tags set value = 'x'")
-        connection.commit()
-        database.unlink()
-        assert database.with_name("mlflow.db-wal").exists()
-        assert_found_and_repaired(home, "there is no database")
 
 
 def test_trials_that_a_dead_driver_left(tmp_path: Path):
@@ -510,56 +314,6 @@ def test_what_others_wrote_is_no_disagreement(home: Home):
     assert_silent(home)
 
 
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
-
-@contextmanager
-def closed_port() -> Iterator[str]:
-    with socket.socket() as closed:  # bound, but nobody listens
-        closed.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{closed.getsockname()[1]}"
-
-
-@pytest.mark.usefixtures("no_waiting")
-def test_a_server_that_is_down(home: Home):
-    with closed_port() as address:
-        elsewhere = Home(home.path, tracking=address)
-        for fix in (False, True):
-            said, found = look(elsewhere, fix)
-            assert f"mlflow: MLflow ({address}) can't be read: " in said
-            assert "start or correct MLflow (MLFLOW_TRACKING_URI)" in said.splitlines()[-1]
-            assert found.after.counts == {"mlflow.unreachable": 1}
-
-
-@pytest.mark.slow
-def test_a_server(tmp_path: Path):
-    (tmp_path / "server").mkdir()
-    with mlflow_server(Place(tmp_path / "server").home.tracking_uri, tmp_path / "server") as address:
-        home = run_sweep(Home(tmp_path / "driver", tracking=address), load(tmp_path))
-        assert_silent(home)
-        client = MlflowClient(address)
-        client.log_metric(run_of(home, 0), "loss", 99.0, step=2)
-        client.set_tag(run_of(home, 1), "hpo.seed", "0")
-        client.delete_run(run_of(home, 2))
-        client.update_run(run_of(home, 3), status="RUNNING")
-        own = client.get_run(run_of(home, 4))
-        client.create_run(own.info.experiment_id, tags=own.data.tags)
-        said, found = look(home)
-        assert re.search(r"trial 0: metric loss at step 2: the study has 0\.5, MLflow has 0\.5 and 99\.0", said), said
-        assert re.search("trial 1: tag hpo.seed: the study has '[0-9]+', MLflow has '0'", said)
-        assert "trial 2: somebody deleted its run" in said
-        assert "trial 3: the status is FINISHED by the study, RUNNING in MLflow" in said
-        assert "trial 4: it has another run in MLflow" in said
-        assert len(found.before) == 5, said
-        repaired, fixed = look(home, fix=True)
-        assert not len(fixed.after), repaired
-        again, _ = look(home, fix=True)
-        assert again.startswith(f"{AGREED}; note: runs that were written anew have other ids than the study says")
-        assert len(again.splitlines()) == 1
-
-
 @pytest.mark.slow
 def test_the_command(home: Home, tmp_path: Path):
     place = Place(tmp_path, fresh=True)
@@ -574,49 +328,3 @@ def test_the_command(home: Home, tmp_path: Path):
     wrong = place.run("doctor", "smalll")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "did you mean 'small'?" in wrong.stderr
-
-
-def test_a_database_from_before_own_metrics_had_names_of_their_own_is_brought_level(home: Home):
-    """Then they were called `value` and `best_score`; the user may have reported such metrics, too."""
-    for table in ("metrics", "latest_metrics"):
-        sql(home, f"update {table} set key = substr(key, 5) where key like 'hpo/%'")
-    sql(
-        home,
-        "insert into metrics (key, value, timestamp, step, is_nan, run_uuid) "
-        "select 'loss', 7, timestamp, 0, 0, run_uuid from metrics where key = 'value'",
-    )
-    said, _ = look(home)
-    assert re.search(r"trial 0: metric hpo/value at step 0: the study has 3\.0, MLflow has none", said), said
-    assert re.search(r"trial 1: metric loss at step 0: the study has none, MLflow has 7\.0", said), said
-    assert not len(look(home, fix=True)[1].after)
-    assert_silent(home)
-
-
-@pytest.mark.parametrize("way", ["moved", "copied"])
-def test_a_home_that_went_elsewhere_has_its_files_there(home: Home, tmp_path: Path, way: str):
-    there = Home(tmp_path / "else where#2")
-    before = {run.info.run_id: run for run in MlflowClient(home.tracking_uri).search_runs(["1"])}
-    (home.path.rename if way == "moved" else lambda to: shutil.copytree(home.path, to))(there.path)
-    said, _ = look(there)
-    assert re.search(
-        r"the home was moved or copied, but 8 runs of experiment 'small', at file://\S+, are noted", said
-    ), said
-    assert not len(look(there, fix=True)[1].after)
-    assert_silent(there)
-    client = MlflowClient(there.tracking_uri)
-    for run_id in before:
-        assert client.get_run(run_id).info.artifact_uri == f"{there.artifacts}/{run_id}/artifacts"
-    (parent,) = client.search_runs(["1"], "tags.`hpo.kind` = 'sweep'")
-    assert "sweep.yaml" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
-    assert client.get_experiment("1").artifact_location == there.artifacts
-    if way == "copied":  # what was copied has lost nothing
-        assert_silent(home)
-
-
-def test_files_that_were_put_elsewhere_on_purpose_stay_there(home: Home, tmp_path: Path):
-    elsewhere = tmp_path / "big disk" / "artifacts"
-    elsewhere.parent.mkdir()
-    Path(home.path, "artifacts").rename(elsewhere)
-    sql(home, f"update runs set artifact_uri = replace(artifact_uri, '{home.artifacts}', '{elsewhere.as_uri()}')")
-    sql(home, f"update experiments set artifact_location = '{elsewhere.as_uri()}' where experiment_id = 1")
-    assert_silent(home)

@@ -16,7 +16,7 @@ from running_ui import HPO, Ui, get
 
 from hpo.ledger.study.home import Home
 
-from .test_doctor import load, look, run_sweep
+from .support import load, look, run_sweep
 
 
 @pytest.mark.slow
