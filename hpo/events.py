@@ -158,10 +158,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The trial obeyed `Decision.STOP`, or pruned itself."""
+    """The trial obeyed `Decision.STOP`, or pruned itself.
+
+    by_itself: nobody told it to. What its code calls no good is not the best, whatever it had reported.
+    """
 
     number: int
     info: Mapping[str, Any] = field(default_factory=dict)
+    by_itself: bool = False
 
 
 @dataclass(frozen=True)

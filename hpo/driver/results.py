@@ -48,6 +48,8 @@ def judge(event: End, record: TrialRecord, sweep: Sweep, circumstances: Circumst
     if isinstance(event, Stopped) and stopped_by == TRIAL_TIME_IS_UP:
         error = f"TrialTimeout: longer than budget.trial_seconds={sweep.budget.trial_seconds:g}"
         return _judge_failure(Failed(event.number, error, kind=FailureKind.TIMEOUT), record, sweep, circumstances)
+    if isinstance(event, Stopped) and event.by_itself and not stopped_by:
+        return Outcome("pruned")
     if isinstance(event, Stopped):
         return ended(record, metric, stopped_by=stopped_by)
     if isinstance(event, Diverged):

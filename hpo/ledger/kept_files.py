@@ -79,6 +79,10 @@ class TrialArchives:
         shutil.move(path, self._of(number))
         shutil.rmtree(Path(path).parent, ignore_errors=True)  # its own temporary folder
 
+    def forget(self, number: int) -> None:
+        """Remove what a trial's run has left that failed: it is run again."""
+        self._of(number).unlink(missing_ok=True)
+
     def settle(self) -> None:
         """Keep, hand over or remove what trials left that have ended. Call it when that is in the study."""
         if not self._ended:

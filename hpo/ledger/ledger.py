@@ -280,6 +280,7 @@ class Ledger:
         record.attempts += 1
         record.steps.clear()  # it may report fewer this time
         record.times.clear()
+        self.files.again(number)
         return record
 
     def report(self, number: int, step: int, metrics: Mapping[str, float], moment: float) -> None:

@@ -56,6 +56,10 @@ class TrialFiles:
         """Take the archive of a trial's files from a worker."""
         self._archives.attach(number, path)
 
+    def again(self, number: int) -> None:
+        """Take in that a trial's run has failed, and that it is run again."""
+        self._archives.forget(number)
+
     def finish(self) -> None:
         """Hand over what is kept for the end of the sweep."""
         self._archives.finish()

@@ -68,7 +68,7 @@ def _attempt(
         except RAISED as error:
             if not is_pruning(error):
                 return _failure(trial, error, parts)
-            event = Stopped(trial.number)
+            event = Stopped(trial.number, by_itself=True)  # one that is told to stop raises nothing
         if isinstance(event, Finished) and parts > 1:
             event = replace(event, info={**event.info, "batch_parts": parts})
         decision = channel.exchange([event]).get(trial.number, Decision.CONTINUE)

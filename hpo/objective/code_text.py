@@ -138,13 +138,6 @@ def _names_given(statement: ast.stmt) -> Iterator[str]:
                 yield from (each.id for each in ast.walk(node.value) if isinstance(each, ast.Name))
 
 
-def at_import(module: ast.Module) -> Iterator[ast.AST]:
-    """Yield the nodes that importing a file runs: none inside of functions and classes, or of `if __name__ == ...`."""
-    for statement in module.body:
-        if not isinstance(statement, _DEFINES) and not _is_main_guard(statement):
-            yield from _inside(statement)
-
-
 def _inside(statement: ast.stmt) -> Iterator[ast.AST]:
     """Yield a statement's nodes, but for those inside of functions and classes that it defines."""
     waiting: list[ast.AST] = [statement]

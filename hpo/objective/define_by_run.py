@@ -40,16 +40,24 @@ def _is_optunas(annotation: Any) -> bool:
 
 
 def _names_in(thing: Any, seen: set[int]) -> Iterator[str]:
-    """Yield the names that code uses, and that of functions which it calls by names of its own module."""
+    """Yield the names and texts that code uses, and that of functions which it calls by names of its own module; of
+    an object's method that of all its class's."""
     while isinstance(thing, functools.partial):
         thing = thing.func
+    owner = getattr(thing, "__self__", None if isinstance(thing, FunctionType) else thing)
+    for kind in type(owner).__mro__ if owner is not None else ():
+        if kind.__module__ not in ("builtins", "abc"):
+            for method in vars(kind).values():
+                yield from _names_in(getattr(method, "__func__", method), seen) if callable(method) else ()
     if not isinstance(thing, FunctionType):
         thing = getattr(thing, "__func__", None) or vars(type(thing)).get("__call__")
     if not isinstance(thing, FunctionType) or id(thing) in seen:
         return
     seen.add(id(thing))
-    names = {name for code in _codes(thing.__code__) for name in code.co_names}
+    codes = list(_codes(thing.__code__))
+    names = {name for code in codes for name in code.co_names}
     yield from names
+    yield from (text for code in codes for text in code.co_consts if isinstance(text, str))  # for getattr
     for name in sorted(names & thing.__globals__.keys()):
         if isinstance(other := thing.__globals__[name], FunctionType) and other.__module__ == thing.__module__:
             yield from _names_in(other, seen)

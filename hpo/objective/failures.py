@@ -19,8 +19,8 @@ _PRUNED = (f"{Pruned.__module__}.{Pruned.__qualname__}", "optuna.exceptions.Tria
 
 
 def ending_of(number: int, error: BaseException) -> Stopped | Failed:
-    """Return the event for a trial that raised: it pruned itself, or it failed."""
-    return Stopped(number) if is_pruning(error) else failed(number, error)
+    """Return the event for a trial that raised, untold: it pruned itself, or it failed."""
+    return Stopped(number, by_itself=True) if is_pruning(error) else failed(number, error)
 
 
 def is_pruning(error: BaseException) -> bool:

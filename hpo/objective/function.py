@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import operator
@@ -86,6 +87,8 @@ class Trial(OptunaTrial):
         self.last_step = 0  # that was recorded
         self.seen: set[str] = set()  # names of metrics reported so far
         self.diverged: int | None = None  # the last step, if the metric was not finite there
+        self.told = False  # to stop
+        self._optunas: set[int] = set()  # steps that were reported as in Optuna
 
     @overload
     def report(self, step: int, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None: ...
@@ -122,6 +125,16 @@ class Trial(OptunaTrial):
     def _report_as_optuna(self, value: Any, step: Any) -> None:
         if self.overrun:
             raise Pruned(f"trial {self.number} stops at step {self.last_step}")
+        if isinstance(value, str):  # which Optuna reads
+            with contextlib.suppress(ValueError):
+                value = float(value)
+        if isinstance(step, float) and step.is_integer():
+            step = int(step)
+        if step in self._optunas:
+            told = "of a step that is reported twice as in Optuna, the first value counts, as there"
+            self.steps.notes.setdefault("report twice", told)
+            return
+        self._optunas.add(step)
         decision = self._record(step, {self._metric: value})
         self.answered(prune=decision is Decision.STOP or self.diverged is not None)
 
@@ -146,6 +159,7 @@ class Trial(OptunaTrial):
             event = Reported(self.number, step, finite, time.time())
             decision = self._channel.exchange([event]).get(self.number, Decision.CONTINUE)
         self.diverged = step if self._metric in numbers and self._metric not in finite else None
+        self.told = self.told or decision is Decision.STOP
         return decision
 
     def add(self, metrics: Mapping[str, float]) -> None:
@@ -255,7 +269,7 @@ class FunctionObjective:
         except RAISED as error:
             if trial.diverged is not None and is_pruning(error):
                 return Diverged(spec.number, trial.diverged)
-            return ending_of(spec.number, error)
+            return Stopped(spec.number) if trial.told and is_pruning(error) else ending_of(spec.number, error)
         unread = sorted(set(spec.params) - trial.params.read - {"seed"})
         if value is not None and not math.isfinite(value):
             return Diverged(spec.number, trial.last_step)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from hpo.objective import from_file, live, user_path
-from hpo.objective.import_guard import own_study
+from hpo.objective.import_guard import being_imported
 from hpo.objective.user_path import SHARED, SHIPPED, Clash
-from hpo.spec.faults import Fault, SpecError, UserError, did_you_mean
+from hpo.spec.faults import Fault, SpecError, did_you_mean
 from hpo.spec.paths import resolve_path
 
 DEFAULT_ATTRIBUTE = "objective"
-_imported: ContextVar[str] = ContextVar("imported", default="")  # the place that is being imported
 
 
 def locate(reference: str, folder: Path) -> Any:
@@ -41,31 +38,12 @@ def locate(reference: str, folder: Path) -> Any:
     place, attribute = parts_of(reference)
     folders = user_folders(reference, folder)
     clashes = user_path.enter(folders)
-    with _being_imported(place):
+    with being_imported(place):
         module = _load_file(place, folder) if place.endswith(".py") else _load_module(place, clashes)
     if not hasattr(module, attribute):
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise _refuse(f"{place} has no attribute {attribute!r}", did_you_mean(attribute, public) or "define it there")
     return getattr(module, attribute)
-
-
-@contextlib.contextmanager
-def _being_imported(place: str) -> Iterator[None]:
-    token = _imported.set(place)
-    try:
-        yield
-    finally:
-        _imported.reset(token)
-
-
-def refuse_while_imported(call: str) -> None:
-    """Raise UserError if a call is made by the objective's own module while that is imported: it would run anew in each
-    process that needs the objective."""
-    if place := _imported.get():
-        raise UserError(
-            f"{call} was called while {place} was imported for its objective "
-            f'(put the call under: if __name__ == "__main__":)'
-        )
 
 
 def user_folders(reference: str, folder: Path) -> list[str]:
@@ -93,7 +71,6 @@ def _load_file(place: str, folder: Path) -> ModuleType:
             f"there is no file {place}", "" if Path(place).is_absolute() else f"looked in {' and '.join(folders)}"
         )
     path = Path.cwd() / path
-    _refuse_own_study(place, path)
     name = path.stem if _is_importable(path) else from_file.module_name(path)
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
@@ -106,14 +83,6 @@ def _load_file(place: str, folder: Path) -> ModuleType:
         del sys.modules[name]
         raise _import_fault(place, error) from None
     return module
-
-
-def _refuse_own_study(place: str, path: Path) -> None:
-    if (line := own_study(path)) is not None:
-        raise _refuse(
-            f"{place}:{line} runs a study of its own, by optimize(...), when it is imported for its objective",
-            'put that under: if __name__ == "__main__":',
-        )
 
 
 def _is_importable(path: Path) -> bool:
@@ -133,9 +102,6 @@ def _load_module(place: str, clashes: Sequence[Clash]) -> ModuleType:
     for clash in clashes:
         if clash.name == top:
             raise _refuse(f"{top!r} is the name of two modules: {clash}", f"name the file: {clash.path.name}:objective")
-    found = importlib.machinery.PathFinder.find_spec(place) if place == top and top not in sys.modules else None
-    if found is not None and found.origin is not None and found.origin.endswith(".py"):
-        _refuse_own_study(place, Path(found.origin))
     try:
         if top == SHARED:
             _share_package()

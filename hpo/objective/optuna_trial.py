@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
-import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ from hpo.events import Channel
 from hpo.objective.steps import StepScale
 from hpo.objective.suggestions import Suggestions, as_optunas
 from hpo.objective.tracked import TrackedParams
-from hpo.spec.plain import shown
+from hpo.spec.faults import Fault
+from hpo.spec.plain import plain, shown
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -59,7 +60,7 @@ class OptunaTrial:
         self._looked = False  # whether the code asked for that
         self.datetime_start = datetime.datetime.now()
         self.study = StudyInSight(goal)
-        as_optunas([OptunaTrial])
+        as_optunas(OptunaTrial)
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -107,15 +108,16 @@ class OptunaTrial:
         return self._prune
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Record a fact of the trial, at its end. Raises TypeError if JSON can't hold it."""
+        """Record a fact of the trial, at its end. Numbers of NumPy and Torch are plain ones, and what is not finite is
+        text (`"nan"`), which every reader of JSON takes. Raises TypeError for what is neither number, text, list nor
+        mapping."""
         if not isinstance(key, str):
             raise TypeError(f"a user attribute's name must be text, but got {shown(key)}")
-        try:
-            self._user_attrs[key] = json.loads(json.dumps(value, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"the user attribute {key!r} can't be recorded: {error} (give numbers, text, lists, mappings)"
-            ) from None
+        faults: list[Fault] = []
+        recorded = _finite(plain(value, (), faults))
+        for fault in faults:
+            raise TypeError(f"the user attribute {key!r} can't be recorded: it {fault.message}")
+        self._user_attrs[key] = recorded
 
     @property
     def asks_as_optuna(self) -> bool:
@@ -143,6 +145,14 @@ class OptunaTrial:
             "constraints are not searched by here: raise optuna.TrialPruned for what is not feasible, or add a penalty "
             "to the value"
         )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list) else value
 
 
 def value_and_step(positional: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, Any] | None:

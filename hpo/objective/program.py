@@ -272,7 +272,7 @@ class _ProgramRun:
             text = f"the program was killed by {_signal_name(-code)}{self._last()}"
             return Failed(number, text, self._log.tail, FailureKind.DIED)
         if code > 0 and says_pruned(self._log.last_line):
-            return Stopped(number)
+            return Stopped(number, by_itself=True)  # one that is told to stop is ended there
         if code > 0:
             kind = FailureKind.OUT_OF_MEMORY if says_memory(self._log.last_line) else FailureKind.ERROR
             text = f"the program exited with code {code}{self._last()}{_remedy(self._log.last_line)}"

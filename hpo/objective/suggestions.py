@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import AskedParameter, Channel
+from hpo.lazy import when_loaded
 from hpo.objective.steps import StepScale
 from hpo.objective.tracked import TrackedParams
 from hpo.spec.conditions import identity_of, same
@@ -145,8 +145,12 @@ def _categorical(choices: Sequence[Any]) -> BaseDistribution:
         return CategoricalDistribution(choices)
 
 
-def as_optunas(kinds: Iterable[type]) -> None:
-    """Have objects of these classes pass for Optuna's trials, where code asks whether they are."""
-    if (optuna := sys.modules.get("optuna.trial")) is not None:
-        for kind in kinds:
-            optuna.Trial.register(kind)
+def as_optunas(kind: type) -> None:
+    """Have objects of a class pass for Optuna's trials, where code asks whether they are, once it has loaded Optuna."""
+
+    def register() -> None:
+        from optuna.trial import Trial
+
+        Trial.register(kind)
+
+    when_loaded("optuna", "trials", register)

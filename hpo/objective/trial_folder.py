@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from hpo.events import FILES_ARCHIVE, Channel, Event, Failed, FilesOrder, Finished
+from hpo.events import FILES_ARCHIVE, Channel, Diverged, Event, Failed, FilesOrder, Finished, Stopped
 
 
 class TrialFolder:
@@ -47,17 +49,20 @@ class TrialFolder:
         if order is None or order.keep == "none" or self._path is None or not any(self._path.iterdir()):
             return
         if order.keep == "best":
-            if isinstance(end, Failed):
+            if isinstance(end, Failed | Diverged) or (isinstance(end, Stopped) and end.by_itself):
                 return
             value = end.value if isinstance(end, Finished) else None
             if value is not None and order.bar is not None and order.sign * value < order.sign * order.bar:
                 return
         folder = tempfile.mkdtemp(prefix="packed-", dir=self._root())
         archive = Path(folder, FILES_ARCHIVE)
-        with tarfile.open(archive, "w", dereference=True) as tar:  # what links lead to, not links
-            for path in sorted(self._path.rglob("*")):
-                if path.is_file():  # no sockets and pipes, and nothing that is gone
+        try:
+            with tarfile.open(archive, "w", dereference=True) as tar:  # what links lead to, not links
+                for path in _files_below(self._path):
                     tar.add(path, arcname=str(path.relative_to(self._path)), recursive=False)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # on a full disk, say
+            raise
         channel.attach(self._number, FILES_ARCHIVE, str(archive))
 
     def remove(self) -> None:
@@ -65,3 +70,17 @@ class TrialFolder:
         if self._path is not None:
             shutil.rmtree(self._path, ignore_errors=True)
             self._path = None
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield the files in a folder and below, in order, also behind links to folders, each folder once: no sockets and
+    pipes, and nothing that is gone."""
+    seen = set()
+    for place, folders, names in os.walk(root, followlinks=True):
+        state = Path(place).stat()
+        if (state.st_dev, state.st_ino) in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders.sort()
+        yield from (path for name in sorted(names) if (path := Path(place, name)).is_file())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpo.objective.locate import refuse_while_imported
+from hpo.objective.import_guard import refuse_while_imported
 from hpo.review.display import make_display, states_text
 from hpo.review.studies import read_study
 from hpo.review.summary import outcome_lines

@@ -120,6 +120,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
         keys["duplicates"] = "replicate"  # what a trial asks for is known when it runs
     elif "parameters" not in source.data and not inspection.faults:
         remedy = "add parameters: ..., or have a function ask for them: trial.suggest_float(...), as in Optuna"
+        remedy += "; where its code doesn't show that, say so: def objective(trial: optuna.Trial)"
         faults.append(Fault("the key 'parameters' is missing", remedy=remedy))
     if source.data.get("metric") is None:
         faults = _default_metric(keys, inspection, faults, notes)
@@ -348,5 +349,6 @@ def _remarks(sweep: Sweep) -> list[str]:
     elif sweep.data.get("resample") == "reshuffle" and sweep.trial_seed is not None and sweep.budget.trials > 1:
         remarks.append("'trial_seed' gives all trials one seed, so 'reshuffle' gives them all the same split")
     if sweep.confirm is not None and not sweep.baselines and not sweep.traits.reports_each_epoch:
-        remarks.append("'confirm' has nothing to judge the winner against: give the file 'baselines'")
+        both = "'parameters' and 'baselines'" if sweep.traits.define_by_run else "'baselines'"
+        remarks.append(f"'confirm' has nothing to judge the winner against: give the file {both}")
     return remarks

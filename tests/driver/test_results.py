@@ -45,6 +45,7 @@ CASES: dict[str, tuple[End, dict[str, Any], Outcome | RunAgain]] = {
     "finished, though told to stop": (Finished(0), {"stopped_by": TOO_LONG}, Outcome("complete", value=0.5)),
     "finished, though interrupted": (Finished(0), {"interrupted": True}, Outcome("complete", value=0.5)),
     "by the stopping rule": (Stopped(0), {}, Outcome("pruned", value=0.5)),
+    "by itself": (Stopped(0, by_itself=True), {}, Outcome("pruned")),  # what its code calls no good can't be the best
     "by the sweep's time": (Stopped(0), {"stopped_by": TIME_IS_UP}, Outcome("pruned", 0.5, stopped_by=TIME_IS_UP)),
     "diverged": (Diverged(0, 3), {}, Outcome("pruned", diverged=3)),
     "diverged, though told to stop": (Diverged(0, 3), {"stopped_by": TIME_IS_UP}, Outcome("pruned", diverged=3)),

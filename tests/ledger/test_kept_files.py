@@ -118,3 +118,11 @@ def test_what_a_worker_is_told(tmp_path: Path) -> None:
     best_counts = Kept(tmp_path / "other", at="best")
     best_counts.archives.learn(record(0, 0.5))
     assert best_counts.archives.order().bar is None
+
+
+def test_what_a_failed_run_left_is_not_the_next_ones(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, keep="all")
+    kept.leave(0)
+    kept.archives.forget(0)  # it is run again, and writes nothing
+    kept.end(record(0, 1.0), wrote=False)
+    assert kept.there == [] and kept.handed == []

@@ -204,7 +204,7 @@ def test_an_objective_may_prune_itself_and_clean_up() -> None:
         finally:
             cleaned.append(trial.number)
 
-    assert ending(objective) == Stopped(7)
+    assert ending(objective) == Stopped(7, by_itself=True)
     assert cleaned == [7]
 
 
@@ -217,7 +217,7 @@ def test_optunas_own_exception_prunes() -> None:
         raise trial.params["kind"]("not worth it")
 
     for kind in (optuna.TrialPruned, optuna.exceptions.TrialPruned, Mine):
-        assert ending(objective, kind=kind) == Stopped(7)
+        assert ending(objective, kind=kind) == Stopped(7, by_itself=True)
 
 
 def test_a_trial_has_data_and_parameters_of_its_own() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,9 @@ from hpo.events import (
     Stopped,
     TrialSpec,
 )
+from hpo.objective.define_by_run import asks_itself
 from hpo.objective.function import FunctionObjective
+from hpo.spec.load import Named
 from hpo.spec.space import Categorical, Range
 from hpo.spec.written import parameter_of
 
@@ -209,3 +214,82 @@ def test_our_own_reports_go_on_beside_them() -> None:
     _, channel = run(objective)
     reports = [(event.step, event.metrics) for event in channel.events if isinstance(event, Reported)]
     assert reports == [(1, {"score": 1.0, "loss": 0.5}), (2, {"loss": 0.4}), (3, {"score": 0.9})]
+
+
+def test_values_and_steps_are_read_as_optuna_reads_them() -> None:
+    def objective(trial: Any) -> float:
+        trial.report("0.5", 1.0)
+        trial.report(0.75, 1)  # Optuna ignores the second value of a step
+        return 0.25
+
+    end, channel = run(objective)
+    assert [(each.step, each.metrics) for each in channel.events if isinstance(each, Reported)] == [(1, {"score": 0.5})]
+    assert isinstance(end, Finished) and "the first value counts" in end.info["notes"]["report twice"]
+
+
+def test_user_attributes_are_what_json_takes() -> None:
+    def objective(trial: Any) -> float:
+        trial.set_user_attr("epoch", np.argmax([1, 3, 2]))
+        trial.set_user_attr("p", [float("nan"), {"low": -math.inf}])
+        return 0.25
+
+    end, _ = run(objective)
+    assert isinstance(end, Finished) and end.info["user_attrs"] == {"epoch": 1, "p": ["nan", {"low": "-inf"}]}
+    assert "'x' can't be recorded: it must be" in failure(lambda trial: trial.set_user_attr("x", object()))
+
+
+def test_who_prunes_untold_does_so_by_itself() -> None:
+    def objective(trial: Any) -> float:
+        trial.report(0.5, 1)
+        raise optuna.TrialPruned
+
+    assert run(objective)[0] == Stopped(3, by_itself=True)
+    assert run(objective, AnsweringChannel(stop_at=1))[0] == Stopped(3)
+
+
+FIRST = """
+import sys
+from hpo.events import Assignment, TrialSpec
+from hpo.objective.function import FunctionObjective
+
+class Channel:
+    def exchange(self, events):
+        print(events)
+        return {}
+
+def objective(trial):
+    import optuna
+    return float(isinstance(trial, optuna.Trial) and isinstance(trial, optuna.trial.Trial))
+
+assert "optuna.trial" not in sys.modules
+FunctionObjective(objective, "score", {}).run(Assignment(1, (TrialSpec(0, {}, seed=1),)), Channel())
+"""
+
+
+def test_the_first_trial_of_a_worker_passes_for_optunas_where_the_objective_itself_loads_it() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, timeout=60)
+    assert "Finished(number=0, value=1.0" in done.stdout, done.stdout + done.stderr
+
+
+class Deep:
+    """Asks in a method that its own code calls."""
+
+    def __call__(self, trial: Any) -> float:
+        return self._ask(trial)
+
+    def _ask(self, trial: Any) -> float:
+        return float(trial.suggest_float("x", 0.0, 1.0))
+
+
+def by_word(trial: Any) -> float:
+    return float(getattr(trial, "suggest_" + "float")("x", 0.0, 1.0))
+
+
+def plainly(trial: Any) -> float:
+    return float(trial.params["x"])
+
+
+@pytest.mark.parametrize(("objective", "asks"), [(Deep(), True), (by_word, True), (plainly, False)])
+def test_who_asks_is_seen_in_the_code(objective: Callable[[Any], float], asks: bool, tmp_path: Path) -> None:
+    named = Named("live:objective (code 0)", None, (), {}, "score", (), tmp_path)
+    assert asks_itself(objective, named) is asks

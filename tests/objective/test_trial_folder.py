@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from hpo.events import FILES_ARCHIVE, Assignment, Decision, Event, Failed, FilesOrder, Finished, TrialSpec
+from hpo.objective.base import Pruned
 from hpo.objective.function import FunctionObjective, Trial
 
 
@@ -78,6 +80,29 @@ def test_files_go_before_the_end_and_the_folder_is_gone_then(tmp_path: Path) -> 
     assert run(writing(seen), order_in(tmp_path)).names == ["link", "sub/model.pt"]
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "model.pt").write_text("weights")
+
+    def objective(trial: Trial) -> float:
+        (trial.folder / "latest").symlink_to(outside)
+        (trial.folder / "itself").symlink_to(trial.folder)
+        return 0.5
+
+    assert run(objective, order_in(tmp_path)).names == ["latest/model.pt"]
+
+
+def test_what_cannot_be_packed_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **named: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "add", full)
+    channel = run(writing([]), order_in(tmp_path))
+    assert channel.order == ["end"] and "No space left" in channel.events[0].info["notes"]["files"]  # type: ignore[union-attr]
+    assert not list((tmp_path / "trial_files" / "study").iterdir())
+
+
 @pytest.mark.parametrize(
     ("keys", "end", "handed"),
     [
@@ -88,6 +113,8 @@ def test_files_go_before_the_end_and_the_folder_is_gone_then(tmp_path: Path) -> 
         ({"bar": 0.6, "keep": "all"}, 0.5, True),
         ({"keep": "none"}, 0.5, False),
         ({}, ValueError("no"), False),
+        ({}, Pruned("no good"), False),
+        ({}, math.inf, False),
         ({"keep": "all"}, ValueError("no"), True),
     ],
 )
@@ -95,7 +122,8 @@ def test_only_what_may_be_wanted_is_handed_over(keys: dict[str, Any], end: Any, 
     seen: list[Path] = []
     channel = run(writing(seen, end), order_in(tmp_path, **keys))
     assert (channel.order == ["files", "end"]) == handed
-    assert isinstance(channel.events[0], Failed) == isinstance(end, Exception)
+    failed = isinstance(end, Exception) and not isinstance(end, Pruned)
+    assert isinstance(channel.events[0], Failed) == failed
     assert not seen[0].exists()
 
 

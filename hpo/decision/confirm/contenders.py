@@ -50,6 +50,11 @@ def _baseline(study: RecordedStudy, against: int | None, contract: Contract | No
         return _named("baseline", without_seed(study.sweep.baselines[0]), study)
     if contract is not None:
         return _named("the defaults", defaults_in(study.sweep.space, contract), study)
+    if study.sweep.traits.define_by_run:
+        raise UserError(
+            f"there is nothing to judge the winner against: {study.sweep.objective} asks for its hyperparameters "
+            "itself, so its file has no 'baselines' (name a trial with --against N)"
+        )
     raise UserError(
         f"there is nothing to judge the winner against: the sweep file has no 'baselines', and {study.sweep.objective} "
         "has no defaults that are known here (name a trial with --against N; or give the file baselines: [{...}], run "
