@@ -53,7 +53,9 @@ class TorchObjective:
         self.task = task = task.for_data(copy.deepcopy(dict(data)))
         self.data = data
         checked_kind(getattr(task, "kind", None), type(task).__name__)
-        self._contract = replace(contract_of(task), kind_said=task.kind_said)
+        self._contract = replace(
+            contract_of(task), kind_said=task.kind_said, kind_found=task.kind if task.kind_said else ""
+        )
         self.rows = TaskRows(task, data)
         self.beginning = Beginning(task, self.rows.of, repeats * self.rows.folds)
         # Runs in a stack that pay and fit here, by structure, as measured. (What follows for the whole sweep, by shape,

@@ -167,6 +167,7 @@ class Contract:
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {"activation": {"swish": "silu"}}
     default_epochs: int = 20
     kind_said: str = ""  # of a task whose data decided what kind it is: which, and why
+    kind_found: str = ""  # that kind, as data.kind says it
     default_metric: str = ""  # what is optimized where a sweep file names no metric; "": it has to
 
     def canonical(self, name: str, value: Any) -> Any:

@@ -198,6 +198,7 @@ def _make_sweep(source: Source, path: Path, inspect: Inspect, faults: list[Fault
             libraries=inspection.libraries,
             folds=inspection.folds,
             has_references=key_rules.has_references(inspection.is_table, keys["data"], metric.name),
+            kind_found=contract.kind_found if contract is not None else "",
             define_by_run="parameters" not in source.data,
         ),
         **{key.name: keys[key.name] for key in dataclasses.fields(PlainKeys)},

@@ -90,6 +90,7 @@ class Traits:
     folds: int = 1  # of the rows: each trial is trained once on all but each of them
     has_references: bool = False  # models of scikit-learn can be measured by the sweep's metric on its data
     define_by_run: bool = False  # it asks for its hyperparameters while it runs: the space shows itself
+    kind_found: str = ""  # what task its data asks for, where they decide it; a study is of one kind
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ class Sweep(PlainKeys):
             "objective": self.objective,
             "program": self.program,
             "command": list(self.command),
-            "data": dict(self.written.data),
+            "data": self._with_kind(self.written.data),
             "metric": self.metric.identity(),
             "epochs": self.budget.epochs,
             # as studies have it that know no repeats, and no reports but lines
@@ -237,6 +238,10 @@ class Sweep(PlainKeys):
             "forbid": [_plain(clause) for clause in self.space.forbid],
         }
 
+    def _with_kind(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a `data` section with the kind that the data decided: one row more may decide otherwise."""
+        return {**data, "kind": self.traits.kind_found} if self.traits.kind_found else dict(data)
+
     def config(self) -> dict[str, Any]:
         """Return the whole resolved sweep as plain JSON types, as it is kept in both records. Paths are absolute."""
         folder = self.source.resolve().parent
@@ -248,7 +253,7 @@ class Sweep(PlainKeys):
             "metric": {**_said(self.metric), **self.metric.identity()},
             "objective": self.objective and absolute_reference(self.objective, folder),
             "program": self.program and absolute_program(self.program, folder),
-            "data": dict(self.data),
+            "data": self._with_kind(self.data),
             "method": self.method,
             "budget": {k: v for k, v in dataclasses.asdict(self.budget).items() if v is not None},
             "target": self.metric.target,

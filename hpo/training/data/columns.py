@@ -186,6 +186,14 @@ class FittedColumns:
         for column in self.plain_columns[0]:
             yield from _no_number(column, table[column.name], np.isnan(column.values(table)))
 
+    def unreadable(self, table: pd.DataFrame) -> list[str]:
+        """Return the columns of numbers and dates that have values in a table that `cleaned` has seen, none of which is
+        one as training's are."""
+        odd = [(date.name, date.odd(table).to_numpy(dtype=bool)) for date in self.dates]
+        odd += [(column.name, np.isnan(column.values(table))) for column in self.plain_columns[0]]
+        there = [(name, gaps[table[name].notna().to_numpy()]) for name, gaps in odd]
+        return [name for name, gaps in there if len(gaps) and gaps.all()]
+
     def _oddities(self, table: pd.DataFrame) -> Iterator[str]:
         numbers, texts = self.plain_columns
         for date in self.dates:

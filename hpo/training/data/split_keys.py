@@ -26,7 +26,7 @@ _USUAL = {
 _PART_OF = {word: part for part, words in _USUAL.items() for word in words}
 UNDERSTOOD = "understood are " + ", ".join(_PART_OF)
 _BY_TIME = "rows are split in the order of time"
-_WHOLE = re.compile(r"([0-9]+)\.0+")
+_WHOLE = re.compile(r"(-?[0-9]+)\.0+")
 
 TABLE_SPLIT = Known(
     "choice",

@@ -97,6 +97,8 @@ def split_table(rows: TableRows, cut: Cut | None) -> Parts:
     """
     parts = _parts(rows, cut)
     _check_classes(rows, parts, cut)
+    if isinstance(cut, Reshuffle) and cuts_by(rows.data) == GROUP:
+        _check_groups_of_classes(rows, np.concatenate(parts[:2]))
     if isinstance(cut, Fold) and cut.index == 0 and how_split(rows.data) in COLUMN_OF:
         for index in range(1, cut.of):  # so that `hpo check`, which looks at the first alone, knows of all
             other = Fold(index, cut.of)
@@ -152,6 +154,17 @@ def cut_groups(
         )
     part = deal_groups(groups[rest], labels[rest], (1 / cut.of,) * cut.of, seed)
     return rest[part != cut.index], rest[part == cut.index], kept
+
+
+def _check_groups_of_classes(rows: TableRows, pool: NDArray[np.intp]) -> None:
+    """Raise SpecError if a class stands in one group only of those that are shared out anew for each trial: some trials
+    would have none of it to train on."""
+    for number, name in enumerate(rows.classes if rows.kind != "regression" else ()):
+        own = np.unique(rows.groups[pool][rows.y[pool] == number])
+        if len(own) == 1:
+            told = f"besides the test rows, class {clip(name)!r} stands in one group only, {clip(str(own[0]))!r}"
+            message = f"{told}: with resample: reshuffle some trials have none of it to train on"
+            raise SpecError([Fault(message, ("resample",), remedy="leave resample out; or merge classes")], "data")
 
 
 _CURES = {

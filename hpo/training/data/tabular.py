@@ -140,12 +140,22 @@ def _prepare(data: Mapping[str, Any], kind: Kind, cut: Cut | None) -> _Prepared:
         column_notes += split_hints(rows, parts, [date.name for date in fitted.dates])
         column_notes += suspicions(train_rows, y[parts[0]], kind, fitted, len(table))
         column_notes += _shared(table, y, parts)
+        if tests:
+            _check_readable(table.iloc[len(whole) :], fitted, data["test_csv"])
         for name, part in (("validation", parts[1]), ("test", parts[2])):
             column_notes += [f"warning: {name} rows: {told}" for told in fitted.misfits(table.iloc[part])]
     x = [fitted.apply(table.iloc[part]) for part in parts]
     notes += [*target_notes, *split_notes, *column_notes]
     notes.append(f"{x[0].shape[1]} features in all, {_from(fitted)}, fitted on the {sizes[0]} training rows")
     return _Prepared(x, y, weight, parts, fitted, classes, tuple(notes))
+
+
+def _check_readable(rows: pd.DataFrame, fitted: FittedColumns, path: str) -> None:
+    """Raise SpecError if a column of the test rows' own file has values, and none of them is what training's are."""
+    for name in fitted.unreadable(rows):
+        example = clip(str(rows[name].dropna().iloc[0]))
+        message = f"{path}: no value of {name!r} can be read as those of `csv` are, such as {example!r}"
+        raise SpecError([Fault(message, ("test_csv",), remedy="write numbers and dates as there; or drop it")], "data")
 
 
 def fit_features(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -14,6 +15,16 @@ _FORMS = (DateSpelling(ISO), DateSpelling(NUMERIC), DateSpelling(NUMERIC, dayfir
 ONE_FORM = "all in one form, such as 2024-02-13 or 2024-02-13 09:30; of 02/03/2024 say data.dayfirst"
 
 Times = dict[str, float | None]
+
+_MONTH, _DAY, _YEAR = "(0?[1-9]|1[0-2])", "(0?[1-9]|[12][0-9]|3[01])", "(19|20)[0-9]{2}"
+# Dates without a form of their own that are numbers as well, in another order: 01.2019, 13022024, 13.02
+_DATES_AS_NUMBERS = (
+    re.compile(rf"{_MONTH}\.{_YEAR}"),
+    re.compile(rf"(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2]){_YEAR}"),
+    re.compile(rf"{_DAY}\.(0[1-9]|1[0-2])\.?"),
+)
+_MONTHS_OF_YEARS = re.compile(rf"{_YEAR}\.{_MONTH}")  # out of order only where 2022.1 and 2022.10 are both there
+_FEW = 3  # different texts, of which nothing can be said
 
 
 def times_of(texts: Iterable[str], rules: SpellingRules, dayfirst: bool | None) -> Times:
@@ -40,10 +51,11 @@ def in_doubt(texts: Iterable[str], rules: SpellingRules, dayfirst: bool | None) 
 
 
 def _readings(texts: list[str], rules: SpellingRules, dayfirst: bool | None) -> Iterator[Times]:
-    if rules.is_open:
+    ordered = not _are_dates_as_numbers(texts)
+    if rules.is_open and ordered:
         yield {text: _finite(python_number(text)) for text in texts}
     seen = seen_numbers(texts, rules, counts=True)
-    if seen.fits:
+    if seen.fits and ordered:
         spelling = choices({"": seen}, rules.separator)[""].spelling
         yield {text: _finite(spelling.number(text)) for text in texts}
     dates = seen_dates(texts)
@@ -57,6 +69,17 @@ def _readings(texts: list[str], rules: SpellingRules, dayfirst: bool | None) -> 
             found = _days(texts, form)
             if form.form == ISO or None in found.values():  # seasons, 2001-02, are in order as months
                 yield found
+
+
+def _are_dates_as_numbers(texts: list[str]) -> bool:
+    """Whether numbers look like dates, which they would bring into another order: 01.2020 before 02.2019."""
+    if len(texts) < _FEW:
+        return False
+    compact = all(date_choices({"": seen_dates([text])}, None, ",") for text in texts)  # 20240213 is in order
+    if any(all(form.fullmatch(text) for text in texts) for form in _DATES_AS_NUMBERS) and not compact:
+        return True
+    months = [found[2] for text in texts if (found := _MONTHS_OF_YEARS.fullmatch(text))]
+    return len(months) == len(texts) and any(len(month) == 1 for month in months) and any(int(m) > 9 for m in months)
 
 
 def _days(texts: list[str], spelling: DateSpelling) -> Times:

@@ -370,3 +370,55 @@ def test_the_table_as_it_is_used_is_told(tmp_path: Path) -> None:
     notes = describe_csv(table(tmp_path, made), "regression")
     assert "target 'y': numbers from 0 to 238, on average 119 (standard deviation 69.3)" in notes
     assert notes[-1] == "1 features in all, from a column of numbers, fitted on the 72 training rows"
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        lambda row: f"{row % 12 + 1:02d}.{2019 + row // 12}",  # months before their years
+        lambda row: f"{row % 28 + 1:02d}{row % 12 + 1:02d}{2019 + row // 28}",  # days first, without marks
+        lambda row: f"{row % 28 + 1}.{row // 28 + 1:02d}",  # days and months
+    ],
+)
+def test_numbers_that_are_dates_in_another_order_are_refused(tmp_path: Path, when: Any) -> None:
+    made = frame()
+    made["day"] = made["x"].map(when)
+    said = faults(table(tmp_path, made, time="day"))
+    assert "'day'" in said and "2024-02-13" in said
+
+
+@pytest.mark.parametrize(
+    "when",
+    [lambda row: 20200101 + row // 4, lambda row: 2000 + row / 4, lambda row: f"{2014 + row // 12}.{row % 12 + 1:02d}"],
+)
+def test_numbers_that_are_in_order_are_taken(tmp_path: Path, when: Any) -> None:
+    made = frame()
+    made["day"] = made["x"].map(when)
+    train, validation, test = split(table(tmp_path, made, time="day"))
+    assert max(train) < min(validation) and max(validation) < min(test)
+
+
+def test_a_class_of_one_group_cannot_be_shared_out_anew(tmp_path: Path) -> None:
+    made = frame()
+    made["y"] = made["machine"].map(lambda name: "rare" if name == "m3" else f"c{int(name[1:]) % 2}")
+    data = table(tmp_path, made, group="machine")
+    kept = set(split(data, "multiclass")[2])
+    assert not kept & set(made.x[made.machine == "m3"])
+    with pytest.raises(SpecError, match="class 'rare' stands in one group only, 'm3': with resample: reshuffle"):
+        load_csv({**data, "resample": "reshuffle"}, "multiclass", Reshuffle(1))
+
+
+def test_groups_are_the_same_however_a_number_is_written(tmp_path: Path) -> None:
+    made = frame()
+    made["machine"] = [f"-{row % 20 + 1}" + (".0" if row % 3 else "") for row in made["x"]]
+    assert any("20 groups" in note for note in describe_csv(table(tmp_path, made, group="machine"), "binary"))
+
+
+def test_a_second_file_in_another_spelling_is_refused(tmp_path: Path) -> None:
+    made = frame().assign(z=lambda own: [f"{value / 7:.2f}" for value in own.x])
+    data = table(tmp_path, made, features=["x", "z"], test_csv=str(tmp_path / "b.csv"))
+    made.assign(z=[text.replace(".", ",") for text in made.z]).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(SpecError, match=r"no value of 'z' can be read as those of `csv` are, such as '\d+,\d\d'"):
+        load_csv(data, "binary")
+    made.assign(z=[text if place else "?" for place, text in enumerate(made.z)]).to_csv(tmp_path / "b.csv", index=False)
+    assert load_csv(data, "binary").test.x.shape == (ROWS, 3 - 1)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import hpo
+from hpo.ledger.study.space_change import differences
 from hpo.objective.build import inspect, inspect_closely
 from hpo.spec.faults import SpecError, render_fault
 from hpo.spec.load import Inspection, Named, load_sweep
@@ -206,3 +207,17 @@ def test_a_metric_that_its_kind_has_not_is_a_mistake_of_the_task(write: Write) -
 
     with pytest.raises(ValueError, match=r"Wrong\.default_metric is 'val_rmse'"):
         contract_of(Wrong())
+
+
+def test_a_study_is_of_one_kind(write: Write, tmp_path: Path) -> None:
+    """A row more may make numbers of classes: that is another study, whatever else is the same."""
+    (tmp_path / "own.yaml").write_text(SWEEP)
+    write(n % 5 for n in range(60))
+    before = load_sweep(tmp_path / "own.yaml", inspect)
+    assert before.identity()["data"]["kind"] == before.config()["data"]["kind"] == "multiclass"
+    assert "kind" not in before.data  # workers find it, and say why
+    assert load_sweep(tmp_path / "own.yaml", inspect, ["data.kind=multiclass"]).identity() == before.identity()
+    write([*(n % 5 for n in range(60)), 9])
+    after = load_sweep(tmp_path / "own.yaml", inspect, ["metric={name: val_loss}"])
+    lines = list(differences(before.identity(), after.identity()))
+    assert "data.kind: the study has multiclass, the file has regression" in lines
