@@ -167,11 +167,9 @@ class Ledger:
         """Look at what other drivers do, and settle what dead ones left. For a shared study; call it every few seconds,
         after `start`."""
         news = self.membership.news(self._settle)
-        for record in news.again:
-            self.files.take(record)
-        for _, record in news.ended:
-            self.files.learn(record)
-        self._done += sum(record.state in ("complete", "pruned") for _, record in news.ended)
+        ended = [record for _, record in news.ended]
+        self.files.learn(news.again, ended)
+        self._done += sum(record.state in ("complete", "pruned") for record in ended)
         return news
 
     def _settle(self, left: Sequence[FrozenTrial]) -> list[TrialRecord]:

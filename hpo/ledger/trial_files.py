@@ -71,10 +71,13 @@ class TrialFiles:
         if not record.interrupted:
             self._checkpoints.end(record.number)
 
-    def learn(self, record: TrialRecord) -> None:
-        """Take in how a trial of another driver has ended."""
-        self._kept.learn(record)
-        self._archives.learn(record)
+    def learn(self, again: Iterable[TrialRecord], ended: Iterable[TrialRecord]) -> None:
+        """Take in what other drivers left to be run again here, and how their trials have ended."""
+        for record in again:
+            self.take(record)
+        for record in ended:
+            self._kept.learn(record)
+            self._archives.learn(record)
 
     def settle(self) -> None:
         """Remove what is of no more use. Call it when the ends of trials are in the study."""
