@@ -6,7 +6,7 @@ data: {source: synthetic}            1,000 rows of 20 numbers, two classes (the 
       {source: xor}                  two classes in opposite corners, which no straight line can tell apart
       {source: breast_cancer}        scikit-learn's copy of the Wisconsin data: 569 rows of 30 numbers
       {csv: churn.csv, target: left} your own table; `weight: column` says how much a row counts in training;
-                                     `time`, `group`, `split_column` and `test_csv`: docs/sweep-files.md
+                                     `time`, `group`, `split_column` and `test_csv`: docs/your-table.md
 
 The sources that are made take `rows`, most of them `features` and `imbalance` (the share of class 1). All sources take
 `label_noise`, the share of the *training* labels that are turned round; validation and test stay true.

@@ -5,7 +5,7 @@ data: {csv: houses.csv, target: price}             your own table; the kind of t
 
 Two values: binary. Texts: multiclass. Numbers with fractions: regression. Whole numbers: multiclass if there are at
 most 20, each in three rows or more, else regression. A note says what was found. Besides, all that
-docs/sweep-files.md has of tables: `validation` and `test` (shares of the rows, default 0.2), `split`, `split_seed`
+docs/your-table.md has of tables: `validation` and `test` (shares of the rows, default 0.2), `split`, `split_seed`
 (default 0), `scale`, `resample`, `folds`, `weight`, ...
 A sweep file needs no metric: it is val_accuracy for classes, val_rmse for numbers.
 """

@@ -11,7 +11,9 @@ _HEAD = """# Reference
 
 Every command, key, name and record. Written by `scripts/reference`, from the code. The hyperparameters and metrics of a
 Torch task are in [vocabulary.md](vocabulary.md), the keys of `data` for a table in
-[sweep-files.md](sweep-files.md#data-of-a-table). [README.md](README.md) lists the pages by what you want to do.
+[your-table.md](your-table.md#all-keys-of-data). [README.md](README.md) lists the pages by what you want to do,
+and explains words such as [study](README.md#words), [home](README.md#words), [cohort](README.md#words) and
+[rung](README.md#words).
 """
 
 

@@ -14,7 +14,8 @@ from hpo.spec.grammar import SERVICE_KEYS, SERVICE_KEYS_OF_METRIC
 from hpo.spec.schema import json_schema
 from hpo.spec.sweep import Sweep
 
-DOCS = Path(__file__).parents[2] / "docs" / "sweep-files.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("sweep-files.md", "your-table.md", "your-code.md", "your-script.md")
 SCHEMA = json_schema()
 # `repeats` (tests/spec/test_rules.py), `keep` (tests/e2e/test_kept_models.py) and `health` (tests/e2e/test_health.py)
 # have tests of their own, as have `parameters` and `stack` (tests/e2e/test_replay.py).
@@ -109,4 +110,11 @@ def sweep_of(load: Callable[..., Sweep], data: str) -> Sweep:
 @pytest.mark.parametrize("path", sorted({path for path, _, _ in KEYS}))
 def test_it_is_in_the_docs(path: str) -> None:
     word = path.rpartition(".")[2]
-    assert re.search(rf"\b{word}\b", DOCS.read_text(encoding="utf-8")), f"docs/sweep-files.md does not name {path}"
+    texts = [(DOCS / page).read_text(encoding="utf-8") for page in PAGES]
+    assert any(re.search(rf"\b{word}\b", text) for text in texts), f"none of {PAGES} names {path}"
+
+
+@pytest.mark.parametrize("key", sorted({path.partition(".")[0] for path, _, _ in KEYS}))
+def test_the_page_on_sweep_files_names_each_section(key: str) -> None:
+    """With its meaning, or with the page that has it."""
+    assert re.search(rf"^{key}:|`{key}`", (DOCS / PAGES[0]).read_text(encoding="utf-8"), re.MULTILINE)
