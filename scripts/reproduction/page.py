@@ -22,7 +22,7 @@ is, from any folder, by its name. This page shows what came out, beside what the
     hpo ui activations
 
 `scripts/reproduce` runs all of them (those on CIFAR-10 with `--cifar10 FOLDER`) and writes this page with its tables and plots;
-`hpo ui --home mlruns/course` then shows every study in both UIs. """
+`hpo ui --home mlruns/course` then shows every [study](README.md#words) in both UIs. """
 
 STEPS = """## The seven steps of a systematic approach
 
