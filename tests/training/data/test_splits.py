@@ -288,6 +288,29 @@ def test_a_class_that_training_lacks(tmp_path: Path) -> None:
         load_csv(table(tmp_path, made, split_column="part"), "binary")
 
 
+def test_a_class_too_rare_is_told_by_its_name(tmp_path: Path) -> None:
+    """As it stands in the file, not as a code."""
+    made = frame().assign(y=lambda own: own.x.map(lambda row: ("no", "yes", "rare")[2 if row < 4 else row % 2]))
+    made["part"] = ["test" if row in (0, 1) else "train" for row in made.x]
+    data = table(tmp_path, made, split_column="part")
+    few = (
+        r"'part' has no validation rows, so they are cut from the training rows: training and validation need at least "
+    )
+    with pytest.raises(SpecError, match=rf"{few}3 rows, but class 'rare' has 2 \(say validation in some rows"):
+        load_csv(data, "multiclass")
+    made.loc[made.x == 1, "part"] = "train"
+    data = table(tmp_path, made, split_column="part", resample="kfold")
+    with pytest.raises(SpecError, match=r"split_column: .* but class 'rare' has 3 \(fewer folds: data.folds\) \(merge"):
+        load_csv(data, "multiclass", Fold(0, 5))
+    refused = []
+    for seed in range(9):  # some of which leave the class out
+        try:
+            load_csv(table(tmp_path, made, split="random", split_seed=seed), "multiclass")
+        except UserError as error:
+            refused.append(str(error))
+    assert refused and all("the random split leaves class 'rare' no row to " in told for told in refused)
+
+
 def test_faults_of_the_second_file(tmp_path: Path) -> None:
     made = frame()
     data = table(tmp_path, made[made.x < 90], test_csv=str(tmp_path / "b.csv"))
