@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,20 @@ def test_a_date_that_may_be_two_days(tmp_path: Path) -> None:
     assert told.startswith("time: the dates in 'day' must have one order, but ") and "may be two days" in told
     assert split(table(tmp_path, made, time="day", dayfirst=False))[0] == list(range(72))
     assert split(table(tmp_path, made, time="day", dayfirst=True))[0] != list(range(72))
+
+
+@pytest.mark.parametrize("zone", ["Z", "+02:00", " UTC", "-05"])
+def test_times_with_and_without_a_zone_are_told(tmp_path: Path, zone: str) -> None:
+    def told(name: Callable[[int], str]) -> str:
+        made = frame().assign(day=lambda own: own.x.map(lambda row: f"2024-02-{row // 24 + 1:02d} {row % 24:02d}:30"))
+        made["day"] += made.x.map(name)
+        notes = [note for note in describe_csv(table(tmp_path, made, time="day"), "binary") if "zone" in note]
+        return "".join(notes)
+
+    assert told(lambda row: zone if row % 2 else "").startswith(
+        "warning: some times in 'day' name their zone (2024-02-0"
+    )
+    assert told(lambda row: zone) == told(lambda row: "") == ""
 
 
 def test_too_few_groups_or_moments(tmp_path: Path) -> None:
