@@ -14,6 +14,7 @@ WEIGHTS_DIGEST = "weights_digest"  # in a trial's `info`: of the file with its w
 USER_ATTRS = "user_attrs"  # in a trial's `info`: what its code has set by Optuna's `trial.set_user_attr`
 DIVERGED_HEALTH = "health"  # in a trial's `info`: figures of health of the epoch in which it diverged
 FILES_ARCHIVE = "files.tar"  # what a trial's code has written into its folder, where it is attached
+AFTER_NUMBER = "-"  # in the name of a folder that a trial's code writes into, such as 12-k3jx9d
 OUTPUTS_FILE = "test-outputs.npz"  # what a trial's model says of the test rows, where it is attached
 
 
@@ -69,7 +70,7 @@ class BestStep:
 
 @dataclass(frozen=True)
 class FilesOrder:
-    """What becomes of the files that a function writes into its trial's folder.
+    """What becomes of the files that a function or a program writes into its trial's folder.
 
     root: the folder with those of all trials, on the driver's disk. keep: of which trials they are wanted. sign, bar:
     as for weights; what is worse than `bar` is not the best.

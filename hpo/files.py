@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,18 @@ def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_all(folder: Path) -> None:
+    """Remove a folder as far as this user may, also where folders in it are read-only."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for place, folders, _ in os.walk(folder):
+            for path in (Path(place), *(Path(place, name) for name in folders)):
+                if not path.is_symlink():
+                    with contextlib.suppress(OSError):  # another user's, or gone
+                        path.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def extract_plain(archive: tarfile.TarFile, folder: Path) -> None:

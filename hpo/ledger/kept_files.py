@@ -1,8 +1,8 @@
-"""The files that functions write into `trial.folder`: archives on this disk, until MLflow has them as artefacts.
+"""The files that functions and programs write into their trials' folders: archives on this disk, until MLflow has them.
 
-`keep.files` says of which trials: `best`, of the best one when the sweep ends, and no other's stay on the disk; `all`,
-of each; `none`. A worker hands over an archive before it tells of a trial's end. Once that is in the study, the archive
-is kept as `NUMBER.tar`, given to MLflow, or removed. The mirror removes what it has written.
+`keep.files` says whose they become artefacts: `best`, the best trial's when the sweep ends, and no other's stay on the
+disk; `all`, each trial's; `none`. A worker hands over an archive before it tells of a trial's end. Once that is in the
+study, the archive is kept as `NUMBER.tar`, given to MLflow, or removed. The mirror removes what it has written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hpo.events import FILES_ARCHIVE, FilesOrder
+from hpo.events import AFTER_NUMBER, FILES_ARCHIVE, FilesOrder
+from hpo.files import remove_all
 from hpo.ledger.study.records import TrialRecord
 from hpo.spec.grammar import KeptFiles
 from hpo.spec.sweep import Target
@@ -51,7 +52,7 @@ class TrialArchives:
             return
         for path in self._folder.iterdir():
             if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+                remove_all(path)
         self._ended = [record.number for record in listed if record.state != "running" and not record.interrupted]
         known = set(self._ended)
         for path in self._folder.glob(f"*{_KEPT}"):
@@ -82,6 +83,7 @@ class TrialArchives:
     def forget(self, number: int) -> None:
         """Remove what a trial's run has left that failed: it is run again."""
         self._of(number).unlink(missing_ok=True)
+        self._remove_folders({number})
 
     def settle(self) -> None:
         """Keep, hand over or remove what trials left that have ended. Call it when that is in the study."""
@@ -91,8 +93,8 @@ class TrialArchives:
         self._over.update(ended)
         if not self._folder.exists():
             return
+        self._remove_folders(set(ended))
         for number in ended:
-            shutil.rmtree(self._folder / str(number), ignore_errors=True)  # its worker died, or is another machine's
             if self._keep == "all" and self._of(number).exists():
                 self._attach(number, FILES_ARCHIVE, str(self._of(number)))
         best = self._best[1] if self._best is not None and self._keep == "best" else None
@@ -107,6 +109,13 @@ class TrialArchives:
             self._folder.parent.rmdir()
         if self._keep == "best" and self._best is not None and self._of(self._best[1]).exists():
             self._attach(self._best[1], FILES_ARCHIVE, str(self._of(self._best[1])))
+
+    def _remove_folders(self, numbers: set[int]) -> None:
+        """Remove the folders that are left of runs whose worker died."""
+        for path in self._folder.glob(f"*{AFTER_NUMBER}*"):
+            number = path.name.partition(AFTER_NUMBER)[0]
+            if number.isdigit() and int(number) in numbers:
+                remove_all(path)
 
     def _of(self, number: int) -> Path:
         return self._folder / f"{number}{_KEPT}"

@@ -24,7 +24,7 @@ class TrialFiles:
         self._checkpoints = TrialCheckpoints(home.checkpoints / study_id, wanted=bool(sweep.checkpoint_seconds))
         files = sweep.keep.files if sweep.keep is not None else Keep().files
         self._archives = TrialArchives(home.trial_files / study_id, files, sweep.metric, attach)
-        self._has_folders = not is_torch and sweep.program is None
+        self._has_folders = not is_torch
         self._kept = KeptWeights(home.kept / study_id, sweep.metric.name, sweep.metric.goal, most)
 
     def open(self, records: Iterable[TrialRecord], again: Iterable[TrialRecord] | None) -> None:

@@ -85,6 +85,7 @@ class Trial(OptunaTrial):
         self._folder = TrialFolder(spec.number, spec.files)
         self._metric = metric
         self.last_step = 0  # that was recorded
+        self._last: float | None = None  # report of the metric
         self.seen: set[str] = set()  # names of metrics reported so far
         self.diverged: int | None = None  # the last step, if the metric was not finite there
         self.told = False  # to stop
@@ -154,6 +155,7 @@ class Trial(OptunaTrial):
         step = self.last_step = self.steps.place({"step": whole}, numbers)
         self.seen.update(numbers)
         finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
+        self._last = finite.get(self._metric, self._last)
         decision = Decision.CONTINUE
         if finite:
             event = Reported(self.number, step, finite, time.time())
@@ -176,10 +178,8 @@ class Trial(OptunaTrial):
 
     def hand_over_files(self, end: Event) -> None:
         """Give the driver what is in the folder, as far as it is wanted of a trial that ends so."""
-        try:
-            self._folder.hand_over(end, self._channel)
-        except OSError as error:
-            self.steps.notes["files"] = f"the files in its folder could not be kept: {error}"
+        if lost := self._folder.hand_over(end, self._channel, self._last):
+            self.steps.notes["files"] = lost
 
     def remove_folder(self) -> None:
         """Remove the trial's folder, if there is one."""

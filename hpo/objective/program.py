@@ -36,6 +36,7 @@ from hpo.objective.program_patterns import PatternReader
 from hpo.objective.program_process import Line, ProgramProcess
 from hpo.objective.program_reports import Report, ReportReader
 from hpo.objective.steps import StepScale
+from hpo.objective.trial_folder import TrialFolder
 from hpo.output import PROGRAM_LOG
 from hpo.spec.faults import Fault, did_you_mean
 from hpo.spec.names import COMPLETED
@@ -56,7 +57,7 @@ class ProgramObjective:
     a report (program_reports.py: what is taken; steps.py: as which step); all output is kept as the trial's
     `output.log`. What looks like a report and isn't taken, and a number whose name can't be recorded (`a//b`), are
     pointed out there once, and in the trial's `info["notes"]`. The program's environment says the rest
-    (program_environment.py).
+    (program_environment.py). What it leaves in its HPO_FOLDER is kept as a function's files are (trial_folder.py).
 
     A program that ends with an uncaught hpo.Pruned or optuna.TrialPruned (so says the last line of its standard error)
     has pruned itself.
@@ -141,7 +142,9 @@ class ProgramObjective:
     def _run_trial(self, trial: TrialSpec, channel: Channel, log: OutputLog) -> Ending:
         with contextlib.ExitStack() as stack:
             try:
-                files = stack.enter_context(own_files(log.path, trial.params))
+                folder = TrialFolder(trial.number, trial.files, log.path.with_name("own"))
+                stack.callback(folder.remove)
+                files = stack.enter_context(own_files(log.path, folder.path, trial.params))
                 argv = self._command.argv(trial.params, files.params)
                 environment = files.environment(trial, self._data, self._command.python_path)
                 reported = ReportFiles(self._reports, environment, self._folder, self._metric)
@@ -152,7 +155,11 @@ class ProgramObjective:
                 patterns = PatternReader(self._reports.get("regex", ()), self._metric)
                 run = _ProgramRun(trial, self._metric, self._clock, channel, log, process, patterns, reported)
                 ending = run.follow()
-                return replace(ending, info={**ending.info, "notes": run.notes}) if run.notes else ending
+            notes = run.notes
+            if lost := folder.hand_over(ending, channel, run.last):  # now that no process of it writes any more
+                notes["files"] = lost
+                log.note(lost)
+            return replace(ending, info={**ending.info, "notes": notes}) if notes else ending
 
 
 class _ProgramRun:
@@ -179,6 +186,7 @@ class _ProgramRun:
         self._patterns = patterns
         self._files = files
         self._steps = StepScale(metric)
+        self.last: float | None = None  # report of the sweep's metric
         self._noted: set[str] = set()  # kinds of notes that are in the log
         self._seen: set[str] = set()
         self._refused: dict[str, str] = {}  # names that are no metric's, and why
@@ -263,6 +271,7 @@ class _ProgramRun:
         metrics = {name: value for name, value in report.metrics.items() if math.isfinite(value)}
         if self._metric in metrics or len(self._seen) < _MOST_NAMES:
             self._seen.update(metrics)
+        self.last = metrics.get(self._metric, self.last)
         decisions = self._channel.exchange([Reported(number, step, metrics, self._clock())])
         return Stopped(number) if decisions.get(number) is Decision.STOP else None
 

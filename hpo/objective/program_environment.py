@@ -1,10 +1,10 @@
-"""What a program finds when it is started for a trial: its environment, and a folder of the trial's own.
+"""What a program finds when it is started for a trial: its environment, and a file with its hyperparameters.
 
 The environment is the worker's, and
 
 - HPO_TRIAL: the trial's number in its study; HPO_SEED: its seed
 - HPO_EPOCHS: the epochs that the sweep gives each trial, if it does
-- HPO_FOLDER: an empty folder of the trial's own, which is removed when the program has ended
+- HPO_FOLDER: an empty folder of the trial's own, gone when the program has ended; its files are kept by `keep.files`
 - HPO_PARAMS_FILE: a JSON file with the hyperparameters by their (dotted) names, removed then as well
 - HPO_DATA_JSON: the sweep file's `data` section, if there is one
 - PYTHONUNBUFFERED: 1, so that reports arrive when they are printed
@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ _STAND_IN = Path(__file__).with_name("stand_in")
 
 @dataclass(frozen=True)
 class OwnFiles:
-    """What lies in the temporary folder of a trial beside its log, while its program runs."""
+    """What is there of a trial while its program runs: the trial's folder, and a file beside its log."""
 
     folder: Path
     params: Path
@@ -77,24 +76,12 @@ def setting_faults() -> list[Fault]:
 
 
 @contextlib.contextmanager
-def own_files(log: Path, params: Mapping[str, Any]) -> Iterator[OwnFiles]:
-    """Make a trial's files beside its log, and remove them in the end. Raises OSError if they can't be written."""
-    files = OwnFiles(log.with_name("own"), log.with_name("params.json"))
+def own_files(log: Path, folder: Path, params: Mapping[str, Any]) -> Iterator[OwnFiles]:
+    """Make the file with a trial's hyperparameters beside its log, and remove it in the end. Raises OSError if it can't
+    be written."""
+    files = OwnFiles(folder, log.with_name("params.json"))
     try:
-        files.folder.mkdir()
         files.params.write_text(args_json(params), encoding="utf-8")
         yield files
     finally:
-        _remove(files.folder)
         files.params.unlink(missing_ok=True)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, also where its program has made folders in it read-only."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for place, folders, _ in os.walk(folder):
-            for name in folders:
-                with contextlib.suppress(OSError):  # another user's
-                    Path(place, name).chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)

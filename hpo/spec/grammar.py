@@ -202,7 +202,7 @@ class Keep(Section):
     """What of trials stays when they have ended."""
 
     models: Count = Field(3, description="of a Torch task: the weights of so many trials stay, those of the best")
-    files: KeptFiles = Field("best", description="of a function: whose files in trial.folder become MLflow's artefacts")
+    files: KeptFiles = Field("best", description="of functions and programs: whose files become MLflow's artefacts")
 
 
 class Neighbour(Section):

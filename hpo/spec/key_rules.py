@@ -91,15 +91,17 @@ def check_keep(
 ) -> Iterator[Fault]:
     """A trial has weights that can be kept, and they are those of one model; or files. given: the file's section."""
     why = ""
-    if given.get("files", "best") != "best" and (program or contract is not None):  # the default says nothing
-        what = "a program" if program else "a Torch task"
-        message = f"the files that are kept are those in trial.folder, which functions have, and {what} has not"
-        yield Fault(message, ("keep", "files"), remedy="leave it out")
+    if contract is not None and "files" in given and (given["files"] != Keep().files or "models" not in given):
+        # with models, the default says nothing: `hpo refine` writes both
+        message = "a trial of a Torch task has no folder of files, since many may train at once in one process"
+        remedy = "leave it out: keep: {models: 3} keeps the weights of the best trials"
+        yield Fault(message, ("keep", "files"), remedy=remedy)
     if contract is None:
-        if not program and (given.keys() <= {"files"} or given == Keep().plain() | {"files": given.get("files")}):
+        if given.keys() <= {"files"} or given == Keep().plain() | {"files": given.get("files")}:
             return
+        place = "HPO_FOLDER" if program else "trial.folder"
         why = "only the weights of a Torch task can be kept: functions and programs save their own"
-        why += "" if program else " (of a function, what is in trial.folder: keep: {files: best})"
+        why += f" (what they leave in {place} is kept by keep: {{files: best}})"
     elif data.get("resample") == "kfold":
         why = "there are no weights to keep: a trial trains a model for each fold, and none of these is its own"
     if why:

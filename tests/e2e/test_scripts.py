@@ -107,3 +107,59 @@ def test_plain_lines_and_no_metric(tmp_path: Path) -> None:
     assert other.returncode == 2 and "report.regex" in other.stderr
     refined = place.run("doctor", "grid")
     assert refined.returncode == 0, refined.stdout
+
+
+SAVES = """
+import argparse, json, os, signal
+from pathlib import Path
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+args = parser.parse_args()
+folder, died = Path(os.environ["HPO_FOLDER"]), Path("died")
+assert not list(folder.iterdir())
+(folder / "sub").mkdir()
+(folder / "sub" / "model.pt").write_text(os.environ["HPO_TRIAL"])
+if os.environ["HPO_TRIAL"] == "1" and not died.exists():
+    died.touch()
+    (folder / "half").write_text("")
+    os.kill(WHO, signal.SIGKILL)
+print(json.dumps({"score": args.x}))
+"""
+SAVED = """
+program: saves.py
+name: saved
+method: random
+metric: {name: score, goal: maximize}
+budget: {trials: 4}
+seed: 1
+parameters: {x: {min: -5.0, max: 5.0}}
+"""
+
+
+@pytest.mark.parametrize("who", ["os.getpid()", "os.getppid()"])
+def test_the_best_trials_files_become_artefacts(tmp_path: Path, who: str) -> None:
+    """Who dies in between, the program or its worker, leaves nothing for the trial's next run."""
+    place = Place(tmp_path)
+    (tmp_path / "saves.py").write_text(SAVES.replace("WHO", who))
+    (tmp_path / "sweep.yaml").write_text(SAVED)
+    best = place.sweep(tmp_path / "sweep.yaml", "--workers", "2")["best"]["number"]
+    trials = place.trials("saved")
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4 and trials[1].user_attrs["attempts"] == 2
+    kept = {trial.number: _files(place, trial.number) for trial in trials}
+    assert kept == {number: {"sub", "sub/model.pt"} if number == best else set() for number in range(4)}
+    place.sweep(tmp_path / "sweep.yaml", "--extend", "1", "-o", "keep.files=all")
+    assert _files(place, 4) == {"sub", "sub/model.pt"}
+    assert not list(place.home.path.rglob("*.tar")) and not (place.home.path / "trial_files").exists()
+    assert place.run("doctor", "saved").returncode == 0
+
+
+def _files(place: Place, number: int) -> set[str]:
+    """Return what a trial's run has below its folder of files."""
+    _, runs = place.runs("saved")
+    client, run_id = place.client(), runs[number].info.run_id
+    above = {each.path for each in client.list_artifacts(run_id, "files")}
+    return {path.removeprefix("files/") for path in above | _below(place, run_id, above)}
+
+
+def _below(place: Place, run_id: str, folders: set[str]) -> set[str]:
+    return {each.path for folder in folders for each in place.client().list_artifacts(run_id, folder)}

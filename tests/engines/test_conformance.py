@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,14 @@ from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note,
 from hpo.engines.local import LocalEngine
 from hpo.engines.ray.engine import RayEngine
 from hpo.events import (
+    FILES_ARCHIVE,
     Assignment,
     Decision,
     DecisionSteps,
     Event,
     Failed,
     FailureKind,
+    FilesOrder,
     Finished,
     Paused,
     Reported,
@@ -32,6 +35,11 @@ from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
 
 pytestmark = pytest.mark.slow
+SAVES = """
+import json, os
+open(os.environ["HPO_FOLDER"] + "/model.pt", "w").close()
+print(json.dumps({"score": 3}))
+"""
 OBJECTIVES = """
 import os, time
 import helper_of_mine
@@ -115,6 +123,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (project / "my_objectives.py").write_text(OBJECTIVES)
     (project / "my_task.py").write_text("from objectives.binary import Binary as task\n")
     (project / "train.py").write_text("import json\nprint('hello')\nprint(json.dumps({'score': 3}))\n")
+    (project / "saves.py").write_text(SAVES)
     (project / "helper_of_mine.py").write_text("")
     (project / "beside").mkdir()
     (project / "beside" / "numbers.txt").write_text("2")
@@ -265,6 +274,20 @@ def test_a_programs_output_is_an_artifact(start: Start, project: Path):
     (artifact,) = [message for message in run.messages if isinstance(message, Artifact)]
     assert artifact.name == "output.log"
     assert "hello" in Path(artifact.path).read_text()
+
+
+@pytest.mark.parametrize("home", ["", "/no/such/home"])
+def test_a_programs_files_are_an_artifact(start: Start, project: Path, home: str, tmp_path: Path):
+    """Wherever the driver's home is, or whether the worker has the same disk."""
+    run = start(Named(None, "saves.py", (), {}, "score", ("x",), project), workers=1)
+    run.idle()
+    root = Path(home or tmp_path, "trial_files", "study")
+    run.engine.submit(Assignment(1, (TrialSpec(1, {"x": 1}, seed=1, files=FilesOrder(str(root), "best", 1)),)))
+    run.done(1)
+    assert run.events(Finished), run.messages
+    files = next(each for each in run.messages if isinstance(each, Artifact) and each.name == FILES_ARCHIVE)
+    with tarfile.open(files.path) as archive:
+        assert archive.getnames() == ["model.pt"]
 
 
 def test_an_objective_that_cannot_run_is_an_error(start: Start, project: Path):

@@ -88,12 +88,13 @@ def test_what_a_crash_leaves_is_seen_to(tmp_path: Path) -> None:
     before = Kept(tmp_path)
     before.end(record(0, 0.5))
     before.leave(1)  # its end was never recorded
-    (tmp_path / "files" / "study" / "2").mkdir()
-    (tmp_path / "files" / "study" / "2" / "model.pt").write_text("half")
+    left = tmp_path / "files" / "study" / "2-abc"
+    left.mkdir()
+    (left / "model.pt").write_text("half")
     after = Kept(tmp_path)
     interrupted = record(1, None, interrupted=True)
     after.archives.open([record(0, 0.5), interrupted], alone=True)
-    assert after.there == [0] and not (tmp_path / "files" / "study" / "2").exists()
+    assert after.there == [0] and not left.exists()
     after.end(record(3, 0.4))
     after.archives.finish()
     assert after.handed == [0]
@@ -126,3 +127,14 @@ def test_what_a_failed_run_left_is_not_the_next_ones(tmp_path: Path) -> None:
     kept.archives.forget(0)  # it is run again, and writes nothing
     kept.end(record(0, 1.0), wrote=False)
     assert kept.there == [] and kept.handed == []
+
+
+def test_folders_of_killed_workers_go_when_their_trials_end_or_are_run_again(tmp_path: Path) -> None:
+    kept, study = Kept(tmp_path), tmp_path / "files" / "study"
+    folders = [study / name for name in ("1-abc", "1-x_y", "12-abc", "packed-abc")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    kept.end(record(1, None), wrote=False)
+    assert [folder.exists() for folder in folders] == [False, False, True, True]
+    kept.archives.forget(12)
+    assert [folder.exists() for folder in folders] == [False, False, False, True]

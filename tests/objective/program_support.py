@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tarfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 from waiting import wait_for
 
 import hpo
-from hpo.events import Assignment, Decision, Event, Failed, Finished, Reported, TrialSpec
+from hpo.events import FILES_ARCHIVE, Assignment, Decision, Event, Failed, FilesOrder, Finished, Reported, TrialSpec
 from hpo.objective.program import ProgramObjective
 
 HPO = str(Path(hpo.__file__).parents[1])
@@ -24,6 +26,7 @@ class RecordingChannel:
         self.events: list[Event] = []
         self.logs: dict[int, str] = {}
         self.paths: list[Path] = []
+        self.files: list[str] = []  # names in the archive of the trial's folder
         self.stop_at = stop_at
         self.break_at = break_at
 
@@ -39,8 +42,13 @@ class RecordingChannel:
         return decisions
 
     def attach(self, number: int, name: str, path: str) -> None:
-        assert name == "output.log"
         assert not any(isinstance(event, Finished | Failed) and event.number == number for event in self.events)
+        if name == FILES_ARCHIVE:
+            with tarfile.open(path) as tar:
+                self.files = tar.getnames()
+            shutil.rmtree(Path(path).parent)
+            return
+        assert name == "output.log"
         self.paths.append(Path(path))
         self.logs[number] = Path(path).read_text(encoding="utf-8", errors="replace")
         Path(path).unlink()
@@ -74,6 +82,7 @@ def run(
     command: Sequence[str] | str | None = None,
     channel: RecordingChannel | None = None,
     epochs: int | None = None,
+    files: FilesOrder | None = None,
     **options: Any,
 ) -> RecordingChannel:
     channel = channel or RecordingChannel()
@@ -81,7 +90,7 @@ def run(
     objective = ProgramObjective(script(folder, body), command, "acc", data, folder=folder, **options)
     assert objective.contract is None
     assert objective.prepare() == []
-    objective.run(Assignment(1, (TrialSpec(7, params or {}, 42, epochs),)), channel)
+    objective.run(Assignment(1, (TrialSpec(7, params or {}, 42, epochs, files=files),)), channel)
     assert list((folder / "temporary").iterdir()) == []
     return channel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tarfile
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from hpo.events import FILES_ARCHIVE, Assignment, Decision, Event, Failed, FilesOrder, Finished, TrialSpec
 from hpo.objective.base import Pruned
 from hpo.objective.function import FunctionObjective, Trial
+from hpo.objective.program_leftovers import sweep_up
 
 
 class Attaching:
@@ -73,11 +75,12 @@ def test_files_go_before_the_end_and_the_folder_is_gone_then(tmp_path: Path) -> 
     channel = run(writing(seen), order_in(tmp_path))
     assert channel.order == ["files", "end"] and isinstance(channel.events[0], Finished)
     assert channel.names == ["link", "sub/model.pt"]  # no folders, pipes, or links that lead nowhere
-    assert seen == [tmp_path / "trial_files" / "study" / "4"] and not seen[0].exists()
-    left = seen[0]
+    (left,) = seen
+    assert left.parent == tmp_path / "trial_files" / "study" and left.name.startswith("4-") and not left.exists()
     left.mkdir(parents=True, exist_ok=True)  # of a run whose worker was killed
     (left / "old").write_text("old")
     assert run(writing(seen), order_in(tmp_path)).names == ["link", "sub/model.pt"]
+    assert seen[1] != left  # what that run has started may still write there
 
 
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
@@ -133,6 +136,29 @@ def test_on_another_machine_the_folder_is_a_temporary_one(tmp_path: Path) -> Non
     assert channel.names == ["link", "sub/model.pt"] and not seen[0].exists()
     assert run(lambda trial: 1.0, order_in(tmp_path)).order == ["end"]
     assert not (tmp_path / "trial_files").exists()  # who never asks has none
+
+
+def test_of_what_is_only_reported_the_last_report_says_whether_it_may_be_the_best(tmp_path: Path) -> None:
+    def objective(trial: Trial) -> None:
+        (trial.folder / "model.pt").write_text("weights")
+        for step, score in enumerate((0.9, 0.5)):
+            trial.report(step, score=score, other=1.0)
+
+    assert run(objective, order_in(tmp_path, bar=0.6)).names == []
+    assert run(objective, order_in(tmp_path, bar=0.4)).names == ["model.pt"]
+
+
+def test_a_temporary_folder_in_use_is_nobodys_to_remove() -> None:
+    """The first program of another sweep on this machine removes what killed workers have left."""
+
+    def objective(trial: Trial) -> float:
+        (trial.folder / "train.log").write_text("x")
+        sweep_up()
+        assert (trial.folder / "train.log").exists()
+        return 0.5
+
+    assert isinstance(run(objective, None).events[0], Finished)
+    assert not list(Path(tempfile.gettempdir()).iterdir())
 
 
 def test_files_that_cannot_be_kept_leave_the_trial_its_value(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_files_are_kept_of_functions(faults: Faults, load: Load) -> None:
     task = text.replace("score", "val_accuracy").replace("x: ", "batch_size: ")
     assert load(task + "{models: 3, files: best}\n", contract=TOY).keep
     (fault,) = faults(task + "{files: all}\n", contract=TOY)
-    assert "3: keep.files: the files that are kept are those in trial.folder, which functions have" in fault
+    assert "3: keep.files: a trial of a Torch task has no folder" in fault and "keep: {models: 3} keeps" in fault
+    (fault,) = faults(task + "{files: best}\n", contract=TOY)
+    assert "a trial of a Torch task has no folder" in fault
     (fault,) = faults(text + "{files: some}\n")
     assert "keep.files: must be one of best, all, none, but got 'some'" in fault.replace(" or ", ", ")

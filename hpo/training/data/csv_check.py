@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,7 +25,7 @@ from hpo.training.data.column_keys import (
 from hpo.training.data.csv_rows import MISSING, FileForm, Rows, clip, is_parquet, listed, look, no_column, ragged
 from hpo.training.data.csv_rows import header as header_row
 from hpo.training.data.dates import COMPACT, DATE_OPTIONS, seen_dates
-from hpo.training.data.labels import class_labels, finite_number, number
+from hpo.training.data.labels import class_labels, differ_by_case, finite_number, number
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.spelling import (
     NUMBER_OPTIONS,
@@ -391,15 +391,24 @@ def _check_numbers(found: _TargetColumn, target: str, spelling: NumberSpelling |
 def _check_classes(counts: Counter[str], target: str, kind: Kind) -> list[Fault]:
     if kind == "binary" and len(counts) != 2:
         told = f"binary needs exactly two classes, but {target!r} has {len(counts)}: {listed(counts)}"
+        told += f"; {alike}" if (alike := case_words(counts)) else ""
         remedy = "for a number, use a regression task" if all(number(label) is not None for label in counts) else ""
-        return [Fault(told, ("target",), remedy=remedy or "keep the rows of two classes, or merge classes")]
+        remedy = remedy or "keep the rows of two classes, or merge classes"
+        return [Fault(told, ("target",), remedy=remedy)]
     rare = {label: count for label, count in counts.items() if count < MINIMUM_ROWS_PER_CLASS}
     if not rare:
         return []
     told = f"each class needs at least {MINIMUM_ROWS_PER_CLASS} rows, one for each split, but {target!r} has " + listed(
         f"{clip(label)} ({count})" for label, count in rare.items()
     )
+    told += f"; {alike}" if (alike := case_words(counts)) else ""
     return [Fault(told, ("target",), remedy="add rows, or merge or remove the class")]
+
+
+def case_words(labels: Iterable[str]) -> str:
+    """Return which classes differ by upper and lower case only, as a message says it; "" if none do."""
+    found = [" and ".join(repr(clip(label)) for label in group) for group in differ_by_case(labels)]
+    return f"{listed(found)} differ by upper and lower case only" if found else ""
 
 
 def _check_folds(found: _TargetColumn, target: str, kind: Kind, data: Mapping[str, Any]) -> list[Fault]:

@@ -26,10 +26,12 @@ TREND, WEEKDAY = "days", "weekday"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _REST = ("uary", "ruary", "ch", "il", "", "e", "y", "ust", "tember", "ober", "ember", "ember")  # of their names
+_ZONE = r"Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?"
 _TIME = (
     r"(?:,?[T\s]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
-    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
+    rf"\s*(?P<zone>{_ZONE})?)?"
 )
+_ZONED = re.compile(rf":\d{{2}}(?:[.,]\d{{1,9}})?\s*(?:[AaPp]\.?[Mm]\.?)?\s*(?:{_ZONE})$")
 _YEAR_MONTH = re.compile(r"(\d{4})[-/.](\d{1,2})(?:\D.*)?")
 _WITH_DAY = re.compile(r"\d{4}([-/.])\d{1,2}\1\d")
 _YEARS = range(1900, 2101)  # of a year and a month alone: 1021-10 is the number of a part
@@ -191,6 +193,11 @@ def parts_of(moment: Moment, origin: datetime) -> dict[str, float | str]:
 def days_since(origin: datetime, moment: Moment) -> float:
     """Return the days, of 24 hours, from a moment of UTC to another moment."""
     return (moment.local - origin) / timedelta(days=1) - moment.ahead / timedelta(days=1)
+
+
+def names_zone(text: str) -> bool:
+    """Whether a text that is a date says of which zone its time of day is."""
+    return _ZONED.search(text) is not None
 
 
 @lru_cache(maxsize=65536)

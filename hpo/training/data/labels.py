@@ -30,3 +30,11 @@ def class_labels(values: Iterable[str]) -> dict[str, str]:
     if len(sizes) < len(distinct):
         return {text: text for text in distinct}
     return {text: repr(sizes[text]).removesuffix(".0") for text in sorted(distinct, key=sizes.__getitem__)}
+
+
+def differ_by_case(labels: Iterable[str]) -> list[list[str]]:
+    """Return groups of classes that are the same but for upper and lower case."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(label.casefold(), []).append(label)
+    return [group for group in alike.values() if len(group) > 1]

@@ -10,6 +10,7 @@ from hpo.spec.faults import series
 from hpo.training.cuts import Cut, Fold
 from hpo.training.data.column_keys import names_of, roles_of
 from hpo.training.data.csv_rows import clip, listed
+from hpo.training.data.dates import names_zone
 from hpo.training.data.split_keys import (
     GIVEN,
     GROUP,
@@ -143,6 +144,13 @@ def _time_words(rows: TableRows, parts: Parts) -> list[str]:
     if name in names_of(rows.data, "features"):
         why = "a feature, as `features` says, although all later rows lie beyond what training has seen"
     notes = [f"time {name!r}: {'; '.join(spans)}", f"time {name!r} is {why}"]
+    zoned = {text: names_zone(text) for text in texts.unique().tolist()}
+    if len(set(zoned.values())) > 1:
+        examples = [next(clip(text) for text in zoned if zoned[text] is said) for said in (True, False)]
+        notes.append(
+            f"warning: some times in {name!r} name their zone ({examples[0]}) and others don't ({examples[1]}): these "
+            "are taken as UTC, which may be hours wrong (write all in one form)"
+        )
     last = when[np.concatenate(parts[:2])].max()
     if early := int((when[parts[2]] <= last).sum()):
         notes.append(

@@ -6,7 +6,7 @@ The split comes first; whatever is fitted (scaling, filling, encoding) is fitted
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.lazy import lazy_import
@@ -81,11 +81,13 @@ def split_indices(
     seed: int = 0,
     cut: Cut | None = None,
     split: str = STRATIFIED,
+    names: Sequence[str] = (),
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return the row numbers of train, validation and test: disjoint, in file order, fixed by `seed` and `cut`.
 
     cut: how the rows that are not for the test are cut; None: once for all trials. The test rows are the same always.
     split: `stratified` or `random`, see SPLIT_OPTIONS.
+    names: what classes 0, 1, ... are called in messages; (): by their numbers.
     y: [N] targets. Classes (any kind but regression) are shared out one by one, so that each is in every split in
     about its own share; scikit-learn's stratified split would let a class of three rows miss one.
     Raises UserError if a class (or, in regression, the whole) has fewer than three rows, or fewer than there are folds,
@@ -93,15 +95,20 @@ def split_indices(
     """
     generator = np.random.default_rng(seed)
     whole = split == RANDOM or kind == "regression"
+
+    def named(code: Any) -> str:
+        return f"class {names[int(code)] if names else format(code, 'g')}"
+
     groups = [np.arange(len(y))] if whole else [np.flatnonzero(y == label) for label in np.unique(y)]
     anew = np.random.default_rng(cut.seed) if isinstance(cut, Reshuffle) else None
     parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     dealt = 0  # rows of the groups before: the folds that get one more differ from group to group
     for group in groups:
         rows = len(group)
-        what = "the data" if whole else f"class {y[group[0]]!s}"
+        what = "the data" if whole else named(y[group[0]])
         if rows < MINIMUM_ROWS_PER_CLASS:
-            raise UserError(f"three splits need at least {MINIMUM_ROWS_PER_CLASS} rows, but {what} has {rows}")
+            splits = "three splits need" if test else "training and validation need"
+            raise UserError(f"{splits} at least {MINIMUM_ROWS_PER_CLASS} rows, but {what} has {rows}")
         validating, testing = shared_out(rows, validation, test, split)
         mixed = drawn_as_by_scikit_learn(rows, validating, testing, seed) if split == RANDOM else None
         mixed = generator.permutation(group) if mixed is None else mixed
@@ -125,7 +132,7 @@ def split_indices(
         for what, rows_of in needed:
             if len(lacking := np.setdiff1d(y, y[rows_of])):
                 raise UserError(
-                    f"the random split leaves class {lacking[0]!s} no row to {what} on "
+                    f"the random split leaves {named(lacking[0])} no row to {what} on "
                     "(each class is in every split with data.split: stratified)"
                 )
     return train, validate, final

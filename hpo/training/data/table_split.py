@@ -93,7 +93,8 @@ def split_table(rows: TableRows, cut: Cut | None) -> Parts:
 
     cut: as of `split_indices`; test rows are the same always.
     Raises SpecError if a class has no row to train on, or all rows that validate are of one class, in the first fold
-    for any of the folds; UserError if there are too few groups or moments for the folds.
+    for any of the folds, or if `split_column` leaves it too few rows to cut validation rows from; UserError if there
+    are too few groups or moments for the folds, or rows of a class.
     """
     parts = _parts(rows, cut)
     _check_classes(rows, parts, cut)
@@ -127,7 +128,16 @@ def _cut(rows: TableRows, pool: NDArray[np.intp], cut: Cut | None) -> Parts:
     if how == GROUP:
         labels = np.zeros(len(pool)) if rows.kind == "regression" else rows.y[pool]
         return cut_groups(rows.groups[pool], labels, validation, test, rows.seed, cut)
-    return split_indices(rows.y[pool], rows.kind, validation, test, rows.seed, cut, how)
+    names = [repr(clip(name)) for name in rows.classes]
+    try:
+        return split_indices(rows.y[pool], rows.kind, validation, test, rows.seed, cut, how, names)
+    except UserError as error:
+        if "split_column" not in rows.data:
+            raise
+        told = f"{rows.data['split_column']!r} has no validation rows, so they are cut from the training rows: {error}"
+        remedy = "merge classes, or drop the rows of rare ones"
+        remedy = f"say validation in some rows of each class; or {remedy}" if cut is None else remedy
+        raise SpecError([Fault(told, ("split_column",), remedy=remedy)], "data") from None
 
 
 def cut_groups(

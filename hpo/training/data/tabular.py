@@ -25,7 +25,7 @@ from hpo.training.data.columns import (
     text_values,
     with_dates,
 )
-from hpo.training.data.csv_check import CSV_OPTIONS, check_csv
+from hpo.training.data.csv_check import CSV_OPTIONS, case_words, check_csv
 from hpo.training.data.csv_rows import FileForm, clip, codec, is_gzipped, is_parquet, listed, open_table
 from hpo.training.data.date_columns import DateColumn
 from hpo.training.data.kinds import MAX_CATEGORIES, TableColumns, TableRules, classify, read_numbers
@@ -264,6 +264,8 @@ def _target(
     shares = listed(f"{share:.1%}" for share in np.bincount(codes) / len(codes))
     positive = f"; the positive class is {clip(classes[1])!r}" if kind == "binary" else ""
     notes = [f"target {column.name!r}: {named} (shares of the rows: {shares}){positive}"]
+    if alike := case_words(classes):
+        notes.append(f"warning: classes {alike} (if they are one class, spell it alike in the file)")
     return codes, notes, tuple(classes)
 
 

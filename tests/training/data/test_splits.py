@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,20 @@ def test_a_date_that_may_be_two_days(tmp_path: Path) -> None:
     assert split(table(tmp_path, made, time="day", dayfirst=True))[0] != list(range(72))
 
 
+@pytest.mark.parametrize("zone", ["Z", "+02:00", " UTC", "-05"])
+def test_times_with_and_without_a_zone_are_told(tmp_path: Path, zone: str) -> None:
+    def told(name: Callable[[int], str]) -> str:
+        made = frame().assign(day=lambda own: own.x.map(lambda row: f"2024-02-{row // 24 + 1:02d} {row % 24:02d}:30"))
+        made["day"] += made.x.map(name)
+        notes = [note for note in describe_csv(table(tmp_path, made, time="day"), "binary") if "zone" in note]
+        return "".join(notes)
+
+    assert told(lambda row: zone if row % 2 else "").startswith(
+        "warning: some times in 'day' name their zone (2024-02-0"
+    )
+    assert told(lambda row: zone) == told(lambda row: "") == ""
+
+
 def test_too_few_groups_or_moments(tmp_path: Path) -> None:
     made = frame().assign(machine=lambda own: own.x % 2, day=lambda own: own.x % 2)
     need = "training and validation and a test need at least 3"
@@ -286,6 +301,29 @@ def test_a_class_that_training_lacks(tmp_path: Path) -> None:
     made.loc[made.y == "late", "part"] = "test"
     with pytest.raises(SpecError, match="split_column: no training row is of class 'late'"):
         load_csv(table(tmp_path, made, split_column="part"), "binary")
+
+
+def test_a_class_too_rare_is_told_by_its_name(tmp_path: Path) -> None:
+    """As it stands in the file, not as a code."""
+    made = frame().assign(y=lambda own: own.x.map(lambda row: ("no", "yes", "rare")[2 if row < 4 else row % 2]))
+    made["part"] = ["test" if row in (0, 1) else "train" for row in made.x]
+    data = table(tmp_path, made, split_column="part")
+    few = (
+        r"'part' has no validation rows, so they are cut from the training rows: training and validation need at least "
+    )
+    with pytest.raises(SpecError, match=rf"{few}3 rows, but class 'rare' has 2 \(say validation in some rows"):
+        load_csv(data, "multiclass")
+    made.loc[made.x == 1, "part"] = "train"
+    data = table(tmp_path, made, split_column="part", resample="kfold")
+    with pytest.raises(SpecError, match=r"split_column: .* but class 'rare' has 3 \(fewer folds: data.folds\) \(merge"):
+        load_csv(data, "multiclass", Fold(0, 5))
+    refused = []
+    for seed in range(9):  # some of which leave the class out
+        try:
+            load_csv(table(tmp_path, made, split="random", split_seed=seed), "multiclass")
+        except UserError as error:
+            refused.append(str(error))
+    assert refused and all("the random split leaves class 'rare' no row to " in told for told in refused)
 
 
 def test_faults_of_the_second_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpo.spec.faults import SpecError
 from hpo.training.data.tabular import describe_csv
 
 RNG = np.random.default_rng(3)
@@ -73,3 +74,14 @@ def test_a_constant_column_of_dates_is_only_dropped(tmp_path: Path) -> None:
     pd.DataFrame({"d": ["2024-01-05"] * 60, "x": RNG.normal(size=60), "y": BINARY[:60]}).to_csv(file, index=False)
     notes = "\n".join(describe_csv({"csv": str(file), "target": "y"}, "binary"))
     assert "dropped (constant): d" in notes and "dates, as days" not in notes
+
+
+def test_classes_that_differ_by_case_are_told(tmp_path: Path) -> None:
+    y = ["Yes" if row % 7 == 0 else ("no", "yes")[value] for row, value in enumerate(BINARY)]
+    told = warnings(tmp_path, {"z": RNG.normal(size=ROWS), "y": y}, "multiclass")
+    assert "warning: classes 'Yes' and 'yes' differ by upper and lower case only (if they are one class, spell" in told
+    for kind, few in (("binary", "exactly two classes, but 'y' has 3"), ("multiclass", "at least 3 rows")):
+        rare = y if kind == "binary" else ["yes" if each == "Yes" and row else each for row, each in enumerate(y)]
+        with pytest.raises(SpecError, match=rf"{few}.*; 'Yes' and 'yes' differ by upper and lower case only \("):
+            warnings(tmp_path, {"z": range(ROWS), "y": rare}, kind)
+    assert "differ" not in warnings(tmp_path, {"z": RNG.normal(size=ROWS), "y": [each.lower() for each in y]})
