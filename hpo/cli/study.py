@@ -120,7 +120,11 @@ def take_over(file: str, name: str, home_folder: str, storage: str | None) -> in
 
     home = make_home(home_folder, storage)
     refuse_unusable(home)
-    name = import_study(home, Path(file), name)
-    diagnosis = diagnose(home, name, fix=True)
-    click.echo(lines_of(diagnosis, home)[-1])
+    imported = import_study(home, Path(file), name)
+    for note in imported.notes:
+        click.echo(f"note: {note}")
+    diagnosis = diagnose(home, imported.name, fix=True)
+    lines = lines_of(diagnosis, home)  # of what was missing before, nobody has to know if all was written
+    for line in lines if len(diagnosis.after) else lines[-1:]:
+        click.echo(line)
     return 1 if len(diagnosis.after) else 0
