@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from e2e.support import Place, assert_records_agree
+from mlflow import MlflowClient
 
 from hpo.ledger.removal import remove
 from hpo.ledger.renaming import rename_study
@@ -180,3 +181,27 @@ def test_a_file_in_it_that_was_cut_or_changed_is_found(tmp_path: Path) -> None:
     taken = import_study(there, file)
     assert taken.name == "small" and "an earlier release wrote" in taken.notes[0]
     assert plain(there)[2:] == plain(here)[2:]
+
+
+@pytest.mark.slow
+def test_files_of_its_runs_are_theirs_again(tmp_path: Path) -> None:
+    """The parent run has the id that it had, so what somebody has put among its files is reached, and goes with it."""
+    here, there = run_sweep(Home(tmp_path / "here"), load(tmp_path)), Home(tmp_path / "there")
+    parent = str(find_study(here, "small")[1].user_attrs["mlflow_run_id"])
+    # Not by MLflow's client: a process of it looks up once where a run's files lie, whichever store is asked later.
+    (here.path / "artifacts" / parent / "artifacts" / "report.html").write_text("a page")
+    file = tmp_path / "study.tar.gz"
+    export_study(here, "small", file)
+    for name in ("", "second"):
+        new = import_study(there, file, name).name
+        assert list(diagnose(there, new, fix=True).after.lines()) == []
+        run_id = find_study(there, new)[1].user_attrs["mlflow_run_id"]
+        assert (run_id == parent) == (not name)
+        client = MlflowClient(there.tracking_uri)
+        assert client.get_run(run_id).info.run_name == f"{new} (sweep)"
+        assert Path(client.download_artifacts(run_id, "report.html", str(tmp_path))).read_text() == "a page"
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    runs = {run.info.run_id for run in client.search_runs(experiments)}
+    assert {path.name for path in (there.path / "artifacts").iterdir()} <= runs and len(runs) == 16
+    list(remove(there, ["small", "second"]))
+    assert not list((there.path / "artifacts").iterdir())

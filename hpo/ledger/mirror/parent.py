@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
@@ -26,21 +26,30 @@ from hpo.ledger.mirror.notes import (
     parent_note,
     renamed_note,
 )
-from hpo.ledger.mirror.rows import confirmation_tags, dataset_rows, milliseconds, own_key
+from hpo.ledger.mirror.rows import RunRows, confirmation_tags, dataset_rows, milliseconds, own_key
 from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
 from hpo.ledger.study.records import SweepRecord
 
 
-def open_parent(client: MlflowClient, sweep: SweepRecord, experiment: str) -> str:
-    """Find or make a sweep's parent run, and let it say that the sweep runs; return its id."""
+class MakesRuns(Protocol):
+    """What makes a parent run: a writer of the trials' runs."""
+
+    def make(self, rows: RunRows, run_id: str) -> str:
+        """Make a run; return its id: this one if MLflow takes ids, and has no such run."""
+
+
+def open_parent(client: MlflowClient, writer: MakesRuns, sweep: SweepRecord, experiment: str) -> str:
+    """Find or make a sweep's parent run, and let it say that the sweep runs; return its id.
+
+    One that was lost, or never here, gets the id that the study knows: files of that run are its files again.
+    """
     if parent := parent_of(client, sweep, experiment):
         client.update_run(parent, "RUNNING")
     else:
         tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
         tags["hpo.study_id"] = sweep.study_id
         tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
-        start = milliseconds(sweep.began)
-        parent = str(client.create_run(experiment, start, tags, _parent_name(sweep)).info.run_id)
+        parent = writer.make(RunRows(_parent_name(sweep), milliseconds(sweep.began), tags, {}), sweep.parent)
     _set_view(client, experiment, sweep)
     tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
     tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
