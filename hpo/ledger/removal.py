@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.ledger.belongings import Belonging, belongings_of, by_name, sizes_of
 from hpo.ledger.doctor.audit import reader_of
 from hpo.ledger.doctor.readers import Reader
-from hpo.ledger.mirror.health import ailment_in, ailment_of
+from hpo.ledger.mirror.health import ailment_in, ailment_of, lacks_run
 from hpo.ledger.sharing.look import is_run, who_runs
 from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.compat import study_id_of
@@ -26,6 +26,7 @@ from hpo.ledger.study.models import ModelRecord, models_of
 from hpo.ledger.study.records import is_ours, is_surplus
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.ledger.study.unfinished import REMOVING, Studies, refuse_half_copied, renaming_of
+from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError
 from hpo.spec.space import enumerated
 
@@ -56,11 +57,13 @@ class Removal:
     twin: str = ""
 
 
-def plan_removal(home: Home, names: Sequence[str]) -> list[Removal]:
+def plan_removal(home: Home, names: Sequence[str], without_mlflow: bool = False) -> list[Removal]:
     """Return what goes with these studies, in the order in which they go. Changes nothing.
 
+    without_mlflow: the MLflow that has their runs is lost.
     Raises UserError with the reason if one of them can't be removed: there is no such study, or it was not made by hpo,
-    somebody runs it, another study rests on it, a model of it is registered, or MLflow can't be read.
+    somebody runs it, another study rests on it, a model of it is registered, MLflow can't be read, or it lacks the run
+    that the study names, so that it is another one than that which has them.
     """
     storage, _ = find_study(home, names[0])
     studies = _attributes(storage)
@@ -71,7 +74,7 @@ def plan_removal(home: Home, names: Sequence[str]) -> list[Removal]:
         _refuse_half_renamed(name, studies)
         _refuse_running(home, name, studies[name], storage)
     _refuse_needed(names, studies)
-    found = [_look(home, name, storage) for name in dict.fromkeys(names)]
+    found = [_look(home, name, storage, without_mlflow) for name in dict.fromkeys(names)]
     return sorted(found, key=lambda each: len(_needed_by(each.study, studies)))
 
 
@@ -117,17 +120,28 @@ def _refuse_needed(names: Sequence[str], studies: Studies) -> None:
             )
 
 
-def _look(home: Home, name: str, storage: BaseStorage) -> Removal:
-    """Return what there is of a study. Raises UserError if MLflow can't be read, or has models of it registered."""
+def _look(home: Home, name: str, storage: BaseStorage, without_mlflow: bool) -> Removal:
+    """Return what there is of a study. Raises UserError if MLflow can't be read, has models of it registered, or is not
+    that of the study."""
     ailment = ailment_of(home, thorough=False)
     if ailment is not None and ailment.kind != "missing":
         raise UserError(f"MLflow's runs of {name!r} can't be removed: {ailment.text} (hpo doctor says what to do)")
     try:
-        return _looked(home, name, storage, has_mlflow=ailment is None)
+        found = _looked(home, name, storage, has_mlflow=ailment is None)
     except UserError:
         raise
     except Exception as error:  # a server that is down, a database that turns out to be broken
         raise UserError(f"the study {name!r} is not removed: {ailment_in(home, error).text}") from None
+    parent = str(found.attributes.get("mlflow_run_id", ""))
+    begun = found.attributes.get(REMOVING) == _begun_at(home)  # then it may be gone already
+    if parent and parent not in found.mlflow.runs and not (found.twin or begun or without_mlflow):
+        raise UserError(f"the study {name!r} is not removed: {lacks_run(home, name, parent)}")
+    return found
+
+
+def _begun_at(home: Home) -> dict[str, str]:
+    """Return what a study keeps whose removal was begun: which MLflow its runs are taken from."""
+    return {"mlflow": masked(home.tracking_uri)}
 
 
 def _looked(home: Home, name: str, storage: BaseStorage, has_mlflow: bool) -> Removal:
@@ -182,16 +196,17 @@ def _found(reader: Reader, name: str, attributes: Mapping[str, Any], named: Sequ
     return InMlflow(found[0], (*own, *parents))
 
 
-def remove(home: Home, names: Sequence[str]) -> Iterator[str]:
+def remove(home: Home, names: Sequence[str], without_mlflow: bool = False) -> Iterator[str]:
     """Remove studies, in this order; yield what was done. Can be called again after a crash.
 
-    Raises UserError if somebody runs one of them by now, OSError, and what MLflow's client raises.
+    without_mlflow: as `plan_removal` has it.
+    Raises UserError as that does, OSError, and what MLflow's client raises.
     """
     for name in names:
         storage, study = find_study(home, name)
         with owned(home, sweep_of(name, study.user_attrs), storage) as ownership:
-            going = _look(home, name, storage)  # anew: it may have been run since it was shown
-            storage.set_study_user_attr(study_id_of(study), REMOVING, True)
+            going = _look(home, name, storage, without_mlflow)  # anew: it may have been run since it was shown
+            storage.set_study_user_attr(study_id_of(study), REMOVING, _begun_at(home))
             if going.mlflow.experiment:
                 from hpo.ledger.mirror.erasing import Eraser
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.belongings import by_name
-from hpo.ledger.mirror.health import ailment_of
+from hpo.ledger.mirror.health import ailment_of, lacks_run
 from hpo.ledger.sharing import rows
 from hpo.ledger.sharing.look import is_run
 from hpo.ledger.sharing.owner_file import FileOwnership
@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from optuna.storages._rdb.storage import RDBStorage
 
 
-def rename_study(home: Home, renaming: Renaming) -> tuple[list[str], bool]:
+def rename_study(home: Home, renaming: Renaming, without_mlflow: bool = False) -> tuple[list[str], bool]:
     """Give a study another name; return what there is to say, and whether MLflow says the same by now. Finishes what
     was begun before and cut off.
 
+    without_mlflow: the MLflow that has its runs is lost; else one that lacks the run which the study names is another
+    one, and the renaming is not finished.
     Raises UserError with the reason if it can't be renamed: there is no such study, the new name is taken or none,
     somebody runs it, or a study that names it.
     """
@@ -58,7 +60,7 @@ def rename_study(home: Home, renaming: Renaming) -> tuple[list[str], bool]:
     if old not in studies and storage is not None and renaming_of(studies.get(new, {})) == renaming:
         with ExitStack() as held:
             ownership = _own(home, storage, new, held)
-            return _finished(home, storage, renaming, ownership.renew)
+            return _finished(home, storage, renaming, ownership.renew, without_mlflow)
     storage, found = find_study(home, old, storage)
     sweep_of(old, found.user_attrs)  # raises, if it is not hpo's
     refuse_half_removed(old, found.user_attrs)
@@ -78,7 +80,7 @@ def rename_study(home: Home, renaming: Renaming) -> tuple[list[str], bool]:
         drop_renaming(storage, old)
         storage.set_study_user_attr(study_id_of(found), RENAMING, renaming._asdict())
         _rename(storage, renaming)
-        return _finished(home, storage, renaming, ownership.renew)
+        return _finished(home, storage, renaming, ownership.renew, without_mlflow)
 
 
 def settle_renaming(home: Home, storage: BaseStorage, name: str, alive: Callable[[], object]) -> list[str]:
@@ -90,7 +92,7 @@ def settle_renaming(home: Home, storage: BaseStorage, name: str, alive: Callable
     if renaming.old == name:
         drop_renaming(storage, name)
         return [f"renaming it to {renaming.new!r}, of which nothing was done, was dropped"]
-    return _finished(home, storage, renaming, alive)[0]
+    return _finished(home, storage, renaming, alive, without_mlflow=True)[0]  # the doctor writes what MLflow lacks
 
 
 def drop_renaming(storage: BaseStorage, name: str) -> None:
@@ -149,22 +151,28 @@ def _rename_in_database(storage: RDBStorage, study_id: int, new: str) -> None:
 
 
 def _finished(
-    home: Home, storage: BaseStorage, renaming: Renaming, alive: Callable[[], object]
+    home: Home, storage: BaseStorage, renaming: Renaming, alive: Callable[[], object], without_mlflow: bool
 ) -> tuple[list[str], bool]:
     """Do all that follows once the storage has the new name; return what there is to say, and whether MLflow has it."""
     changed = _change_attributes(storage, renaming)
     notes = _move_files(home, renaming)
     why = ""
+    parent = str(_attributes(storage)[renaming.new].get("mlflow_run_id", ""))
     ailment = ailment_of(home, thorough=False)
     if ailment is None:
         try:
-            notes += _rename_runs(home, storage, renaming, changed, alive)
+            told = _rename_runs(home, storage, renaming, changed, alive)
+            if told is None and parent and not without_mlflow:
+                return [*notes, *_not_told(home, renaming, parent)], False
+            notes += told or ()
         except UserError:
             raise
         except Exception as error:  # a server that is down, say: the doctor finishes it
             why = masked(" ".join(str(error).split()))[:300]
-    elif ailment.kind != "missing":  # else there is nothing to rename in it
+    elif ailment.kind != "missing":
         why = ailment.text
+    elif parent and not without_mlflow:
+        return [*notes, *_not_told(home, renaming, parent)], False
     if why:
         return [
             *notes,
@@ -172,6 +180,11 @@ def _finished(
         ], False
     storage.set_study_user_attr(storage.get_study_id_from_name(renaming.new), RENAMING, {})
     return [*notes, f"study {renaming.old!r} is now called {renaming.new!r}"], True
+
+
+def _not_told(home: Home, renaming: Renaming, parent: str) -> list[str]:
+    lacks = lacks_run(home, renaming.new, parent)
+    return [f"MLflow does not say it yet: {lacks} ({renaming.command} finishes it)"]
 
 
 def _change_attributes(storage: BaseStorage, renaming: Renaming) -> list[str]:
@@ -228,7 +241,8 @@ def _move_files(home: Home, renaming: Renaming) -> list[str]:
 
 def _rename_runs(
     home: Home, storage: BaseStorage, renaming: Renaming, others: list[str], alive: Callable[[], object]
-) -> list[str]:
+) -> list[str] | None:
+    """Return notes; None if MLflow has nothing of the study."""
     from hpo.ledger.mirror.renamed import rename_in_mlflow, tell_again
 
     studies, study_id = _attributes(storage), storage.get_study_id_from_name(renaming.new)

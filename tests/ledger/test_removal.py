@@ -112,6 +112,7 @@ def test_who_needs_it_is_named(tmp_path: Path) -> None:
         optuna.copy_study(from_study_name="small", from_storage=storage, to_storage=storage, to_study_name=name)
         new = storage.get_study_id_from_name(name)
         storage.set_study_user_attr(new, "id", name.replace(".", ""))
+        storage.set_study_user_attr(new, "mlflow_run_id", "")
         storage.set_study_user_attr(new, key, value)
     storage.set_study_user_attr(study._study_id, "successor", "small.2")
     with pytest.raises(UserError, match=r"hpo study rm small small\.2 small\.confirm"):
@@ -142,3 +143,40 @@ def test_in_postgresql(tmp_path: Path) -> None:
         list(remove(home, [each.study for each in plan_removal(home, ["small"])]))
         assert open_storage(home).get_all_studies() == []
         assert runs_of(home) == []
+
+
+def test_from_another_home_it_is_not_removed(tmp_path: Path) -> None:
+    """Its runs and files are where it was run; an MLflow that lacks its run is another one, or lost."""
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    home = run_sweep(Home(tmp_path / "home", storage=storage), load(tmp_path))
+    run_id = find_study(home, "small")[1].user_attrs["mlflow_run_id"]
+    empty, other = Home(tmp_path / "empty", storage=storage), Home(tmp_path / "other", storage=storage)
+    run_sweep(Home(tmp_path / "other"), load(tmp_path))
+    before = runs_of(home), files_of(home), runs_of(other)
+    for wrong in (empty, other, Home(home.path, storage=storage, tracking=other.tracking_uri)):
+        for carry_out in (plan_removal, remove):
+            with pytest.raises(UserError, match=rf"has no run {run_id}.* --home .* MLFLOW_TRACKING_URI .*--without"):
+                list(carry_out(wrong, ["small"]))  # type: ignore[operator]
+    assert (runs_of(home), files_of(home), runs_of(other)) == before
+    assert overview_of(home, "small").line.counts.complete == 4
+    assert list(remove(empty, ["small"], without_mlflow=True)) == ["study 'small' was removed"]
+    assert open_storage(home).get_all_studies() == []
+    assert (runs_of(home), files_of(home), runs_of(other)) == before
+
+
+def test_killed_when_its_runs_are_gone_it_is_finished(tmp_path: Path) -> None:
+    home = run_sweep(Home(tmp_path / "home"), load(tmp_path))
+    going = plan_removal(home, ["small"])[0]
+    removal = remove(home, ["small"])
+    with pytest.raises(RuntimeError, match="killed"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hpo.ledger.removal._remove", killed)
+        next(removal)
+    assert runs_of(home) == [] and going.files and files_of(home)
+    with pytest.raises(UserError, match="has no run"):
+        plan_removal(Home(tmp_path / "other", storage=str(home.journal)), ["small"])
+    list(remove(home, ["small"]))
+    assert (runs_of(home), list_studies(home), files_of(home)) == ([], [], {Path("logs/mlflow.log")})
+
+
+def killed(path: Path) -> None:
+    raise RuntimeError("killed")

@@ -158,3 +158,27 @@ def test_in_postgresql(tmp_path: Path) -> None:
         assert "owners" in find_study(home, "größe 2")[1].user_attrs
         goes_on(home, tmp_path)
         assert not len(diagnose(home, "größe 2", fix=False).after)
+
+
+@pytest.mark.slow
+def test_from_another_home_it_is_not_finished(tmp_path: Path) -> None:
+    """The mark stays until the MLflow is told that has its runs; who drops it elsewhere is found out here."""
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    home = run_sweep(Home(tmp_path / "home", storage=storage), load(tmp_path))
+    other = Home(tmp_path / "other", storage=storage)
+    run_id = find_study(home, "small")[1].user_attrs["mlflow_run_id"]
+    said, told = rename_study(other, RENAMED)
+    assert not told and f"has no run {run_id}" in said[-1] and "hpo study mv small 'größe 2' finishes it" in said[-1]
+    assert find_study(home, "größe 2")[1].user_attrs[RENAMING] == RENAMED._asdict()
+    assert rename_study(home, RENAMED)[1]
+    assert "small" not in names_in_mlflow(home).replace("small.yaml", "")
+    assert rename_study(other, Renaming("größe 2", "third"), without_mlflow=True)[1]
+    client = MlflowClient(home.tracking_uri)
+    trial = trials_of(home, "third")[0][4]["mlflow_run_id"]  # type: ignore[index]
+    client.update_run(trial, name="my own")
+    found = diagnose(home, "third", fix=False).before
+    named = "the experiment and the parent run and 6 runs of trials: called after 'größe 2'"
+    (text,) = (each.text for each in found.shown if each.kind == "mlflow.name")
+    assert text.startswith(named)
+    assert not len(diagnose(home, "third", fix=True).after)
+    assert "größe 2" not in names_in_mlflow(home) and client.get_run(trial).info.run_name == "my own"

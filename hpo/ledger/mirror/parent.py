@@ -26,7 +26,7 @@ from hpo.ledger.mirror.notes import (
     parent_note,
     renamed_note,
 )
-from hpo.ledger.mirror.rows import RunRows, confirmation_tags, dataset_rows, milliseconds, own_key
+from hpo.ledger.mirror.rows import RunRows, confirmation_tags, dataset_rows, milliseconds, own_key, parent_name
 from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
 from hpo.ledger.study.records import SweepRecord
 
@@ -49,7 +49,7 @@ def open_parent(client: MlflowClient, writer: MakesRuns, sweep: SweepRecord, exp
         tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
         tags["hpo.study_id"] = sweep.study_id
         tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
-        parent = writer.make(RunRows(_parent_name(sweep), milliseconds(sweep.began), tags, {}), sweep.parent)
+        parent = writer.make(RunRows(parent_name(sweep), milliseconds(sweep.began), tags, {}), sweep.parent)
     _set_view(client, experiment, sweep)
     tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
     tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
@@ -87,17 +87,13 @@ def rename_parent(client: MlflowClient, parent: str, sweep: SweepRecord, old: st
     """Let a parent run say what its sweep is called by now, in its name, unless somebody has given it another one, in
     its tags, and in its description's links."""
     run = client.get_run(parent)
-    if run.info.run_name == _parent_name(replace(sweep, study=old)):
-        client.update_run(parent, name=_parent_name(sweep))
+    if run.info.run_name == parent_name(replace(sweep, study=old)):
+        client.update_run(parent, name=parent_name(sweep))
     tags = {"hpo.study": sweep.study, **confirmation_tags(sweep)}
     if (known := run.data.tags.get(NOTE)) is not None:
         note = note_with_verdict(renamed_note(known, old, sweep.study), sweep)
         tags |= {NOTE: note} | ({WRITTEN: digest_of_note(note)} if is_of_the_sweep(run.data.tags) else {})
     client.log_batch(parent, tags=_listed(tags))
-
-
-def _parent_name(sweep: SweepRecord) -> str:
-    return f"{sweep.study} ({'confirmation' if sweep.decision.get('confirms') else 'sweep'})"
 
 
 def close_parent(

@@ -20,16 +20,16 @@ _AT_ONCE = 64  # runs in one write
 
 def rename_in_mlflow(
     home: Home, sweep: SweepRecord, old: str, records: Iterable[TrialRecord], alive: Callable[[], object]
-) -> list[str]:
+) -> list[str] | None:
     """Give a sweep's experiment and runs its new name, which `sweep` has, in their names, tags, descriptions and files.
-    What a person has called otherwise keeps its name. Returns notes for the user.
+    What a person has called otherwise keeps its name. Returns notes for the user; None if there is no such run.
 
     records: of all its trials, with their steps. alive: called now and then. Raises what MLflow's client raises.
     """
     client = _client(home)
     experiment = experiment_of(client, sweep.parent, sweep.study_id)
     if experiment is None:  # nothing to rename: what MLflow lacks is written by the new name
-        return []
+        return None
     notes = []
     if experiment.name == old:
         if client.get_experiment_by_name(sweep.study) is None:

@@ -131,6 +131,11 @@ def run_name(study: str, number: int) -> str:
     return f"{study} {number:04d}"
 
 
+def parent_name(sweep: SweepRecord) -> str:
+    """Return the name of a sweep's parent run."""
+    return f"{sweep.study} ({'confirmation' if sweep.decision.get('confirms') else 'sweep'})"
+
+
 def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRows:
     """Return what is known of a trial's run at its start."""
     return RunRows(
