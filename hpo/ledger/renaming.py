@@ -20,9 +20,10 @@ from hpo.ledger.sharing.look import is_run
 from hpo.ledger.sharing.owner_file import FileOwnership
 from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.compat import JournalStudies, study_id_of
-from hpo.ledger.study.confirmations import CONFIRMATION, CONFIRMATIONS, CONFIRMS, LOOKS
+from hpo.ledger.study.confirmations import CONFIRMATIONS, CONFIRMS
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import is_ours, is_surplus, record_of
+from hpo.ledger.study.relations import renamed_in
 from hpo.ledger.study.restored import find_study, sweep_of, sweep_record_of
 from hpo.ledger.study.unfinished import (
     FORMER,
@@ -119,7 +120,7 @@ def _own(home: Home, storage: BaseStorage, name: str, held: ExitStack) -> Owners
 def _refuse_running(home: Home, name: str, studies: Studies, storage: BaseStorage) -> None:
     """Raise UserError if somebody runs a study that names this one."""
     for other, attributes in studies.items():
-        if other != name and _renamed_in(attributes, Renaming(name, "")) and is_run(home, other, attributes, storage):
+        if other != name and renamed_in(attributes, name, "") and is_run(home, other, attributes, storage):
             raise UserError(f"the study {other!r}, which names {name!r}, is being run (wait for it, or stop it)")
 
 
@@ -193,7 +194,7 @@ def _change_attributes(storage: BaseStorage, renaming: Renaming) -> list[str]:
     for name, attributes in _attributes(storage).items():
         if not is_ours(attributes):
             continue
-        changed = _renamed_in(attributes, renaming)
+        changed = renamed_in(attributes, *renaming)
         if name == renaming.new:
             changed |= _of_itself(attributes, renaming)
         elif changed.keys() & {CONFIRMS, CONFIRMATIONS}:
@@ -201,19 +202,6 @@ def _change_attributes(storage: BaseStorage, renaming: Renaming) -> list[str]:
         for key, value in changed.items():
             storage.set_study_user_attr(storage.get_study_id_from_name(name), key, value)
     return told
-
-
-def _renamed_in(attributes: Mapping[str, Any], renaming: Renaming) -> dict[str, Any]:
-    """Return the attributes of a study that change since it names another one."""
-    old, new = renaming
-    changed: dict[str, Any] = {key: new for key in ("predecessor", "successor") if attributes.get(key) == old}
-    for key in (CONFIRMS, CONFIRMATION):
-        if (attributes.get(key) or {}).get("study") == old:
-            changed[key] = {**attributes[key], "study": new}
-    for key in (CONFIRMATIONS, LOOKS):
-        if any(each["study"] == old for each in attributes.get(key, ())):
-            changed[key] = [{**e, "study": new} if e["study"] == old else e for e in attributes[key]]
-    return changed
 
 
 def _of_itself(attributes: Mapping[str, Any], renaming: Renaming) -> dict[str, Any]:

@@ -22,8 +22,10 @@ from hpo.ledger.belongings import artifacts_folder, by_id, of_runs
 from hpo.ledger.mirror.rows import DATA_NOTES, RESOLVED
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.study.compat import FrozenStudy, JournalStudies, study_id_of
+from hpo.ledger.study.confirmations import CONFIRMS
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.models import MODELS
+from hpo.ledger.study.relations import of_a_copy
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.ledger.study.unfinished import FORMER, refuse_half_removed, renaming_of
 from hpo.spec.faults import UserError
@@ -105,6 +107,11 @@ def import_study(home: Home, file: Path, name: str = "") -> Imported:
         ours = open_storage(home)
         _refuse_taken(new, study.user_attrs, ours.get_all_studies(), bool(name))
         sweep_of(study.study_name, study.user_attrs)  # was it made by hpo?
+        if name and (confirms := study.user_attrs.get(CONFIRMS)):
+            raise UserError(
+                f"--name: {study.study_name!r} confirms {confirms['study']!r}, which would know of no copy of it "
+                "(import it by its own name, into another home if need be)"
+            )
         ids = _other_ids(theirs, study.study_name) if name else {}
         study_id = str(study.user_attrs["id"])
         if (place := artifacts_folder(home)) is not None and (folder / FILES).is_dir():
@@ -172,6 +179,7 @@ def _of_its_own(name: str, ids: Mapping[str, str], attributes: Mapping[str, Any]
     if not name:
         return {}
     changed = {"id": ids[attributes["id"]], "sweep": {**attributes["sweep"], "name": name}, FORMER: []}
+    changed |= of_a_copy(attributes)
     if run_id := attributes.get("mlflow_run_id"):
         changed["mlflow_run_id"] = ids[run_id]
     return changed | ({MODELS: []} if MODELS in attributes else {})  # these are registered for the first one's trials

@@ -11,9 +11,11 @@ from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
 from hpo.ledger.mirror.notes import NOTE, says_interrupted
 from hpo.ledger.mirror.rows import (
+    VERDICT_TAGS,
     RunRows,
     best_curve,
     best_point,
+    confirmation_tags,
     dataset_rows,
     ended_rows,
     own_key,
@@ -46,6 +48,7 @@ class MlflowState:
     files: bool = False  # whether the parent run's files have to be written again
     curve: bool = False  # whether the best-so-far curve has to be drawn again
     describe: bool = False  # whether the parent run has no description
+    verdict: bool = False  # whether the parent run tells of another confirmation than the study
     former: list[str] = field(default_factory=list)  # names that the study had, by which something still goes
     notes: list[str] = field(default_factory=list)
 
@@ -237,6 +240,12 @@ class _MlflowAudit:
         if self.state.parent and self.state.parent_active:
             (content,) = self._reader.contents([(self.state.parent, RunRows("", 0, {}, {}))])
             self.state.describe = NOTE not in content.tags
+            wanted = confirmation_tags(self._sweep)
+            for key in VERDICT_TAGS:
+                if (ours := wanted.get(key, "")) != (theirs := content.tags.get(key, "")):
+                    what = f"the parent run's tag {key}: the study has {ours!r}, MLflow has {theirs!r}"
+                    self._findings.add("mlflow.confirmation", what)
+                    self.state.verdict = True
         if count := self._undescribed + self.state.describe:
             what = f"{counted(count, 'run')} of the sweep's {'has' if count == 1 else 'have'} no description"
             self._findings.add("mlflow.description", f"{what} (older releases wrote none)")

@@ -164,7 +164,7 @@ class _MlflowRepair:
     def _has_to_do(self, state: MlflowState) -> bool:
         parent = state.parent and state.parent_active and not state.unclosed
         noted = self._found.attributes.get("mlflow_run_id") == state.parent
-        runs = state.write or state.misnamed or state.delete or state.former
+        runs = state.write or state.misnamed or state.delete or state.former or state.verdict
         return bool(runs or state.curve or state.files or state.describe or not parent or not noted)
 
     def _clear(self, state: MlflowState, takes_ids: bool) -> list[str]:
@@ -183,13 +183,16 @@ class _MlflowRepair:
 
     def _rename(self, state: MlflowState) -> list[str]:
         """Let go by the study's name what goes by one that it had before."""
-        from hpo.ledger.mirror.renamed import rename_in_mlflow
+        from hpo.ledger.mirror.renamed import rename_in_mlflow, tell_again
 
         sweep, notes = replace(self._found.sweep_record, parent=self.parent), []
         for old in state.former:
             trials = (trial for trial in self._found.trials if trial.state.is_finished())
             notes += rename_in_mlflow(self._home, sweep, old, map(record_of, trials), self._alive) or []
             notes.append(f"what was called after {old!r} is called after {sweep.study!r}")
+        if state.verdict:
+            tell_again(self._home, [sweep])
+            notes.append("the parent run tells of the study's own latest confirmation, if there is one")
         return notes
 
     def _open_parent(self, book: MlflowBook, state: MlflowState) -> list[str]:
