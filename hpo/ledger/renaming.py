@@ -217,7 +217,7 @@ def _of_itself(attributes: Mapping[str, Any], renaming: Renaming) -> dict[str, A
 def _move_files(home: Home, renaming: Renaming) -> list[str]:
     notes = []
     for what, source in by_name(home, renaming.old).items():
-        target = by_name(home, renaming.new)[what]
+        target = by_name(home, renaming.new)[what]  # a name that can't be one has been refused
         if not source.exists():
             continue
         if target.exists():

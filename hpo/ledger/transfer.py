@@ -102,11 +102,13 @@ def import_study(home: Home, file: Path, name: str = "") -> Imported:
         found = len(theirs.get_all_trials(study_id_of(study), deepcopy=False))
         if trials not in (None, found):
             raise damaged(file, f"it has {counted(found, 'trial')}, not {trials}")
-        home.prepare()
+        sweep_of(study.study_name, study.user_attrs)  # was it made by hpo?
         new = name or study.study_name
+        if fault := study_name_fault(new):
+            raise UserError(f"{new[:40]!r} can't be a study's name: it {fault} (--name gives it another one)")
+        home.prepare()
         ours = open_storage(home)
         _refuse_taken(new, study.user_attrs, ours.get_all_studies(), bool(name))
-        sweep_of(study.study_name, study.user_attrs)  # was it made by hpo?
         if name and (confirms := study.user_attrs.get(CONFIRMS)):
             raise UserError(
                 f"--name: {study.study_name!r} confirms {confirms['study']!r}, which would know of no copy of it "
@@ -114,16 +116,32 @@ def import_study(home: Home, file: Path, name: str = "") -> Imported:
             )
         ids = _other_ids(theirs, study.study_name) if name else {}
         study_id = str(study.user_attrs["id"])
+        along: dict[Path, Path] = {}  # where folders come from, and go to
         if (place := artifacts_folder(home)) is not None and (folder / FILES).is_dir():
-            for path in (folder / FILES).iterdir():
-                shutil.copytree(path, place / ids.get(path.name, path.name), dirs_exist_ok=True)
+            along |= {path: place / ids.get(path.name, path.name) for path in (folder / FILES).iterdir()}
         targets = _kept(home, ids.get(study_id, study_id))
-        for source, target in zip(_kept(Home(folder), study_id), targets, strict=True):
-            if source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-        _copy(theirs, study.study_name, ours, partial(_of_its_own, name, ids), new, ids)
+        along |= {old: to for old, to in zip(_kept(Home(folder), study_id), targets, strict=True) if old.is_dir()}
+        fresh = [to for to in along.values() if not to.exists()]
+        try:
+            for old, to in along.items():
+                shutil.copytree(old, to, dirs_exist_ok=True)
+            _copy(theirs, study.study_name, ours, partial(_of_its_own, name, ids), new, ids)
+        except BaseException as error:
+            for to in fresh:
+                shutil.rmtree(to, ignore_errors=True)
+            if not isinstance(ours, JournalStudies):  # which is written at once, or not at all
+                for half in (each for each in ours.get_all_studies() if each.study_name == new):
+                    ours.delete_study(study_id_of(half))
+            if isinstance(error, OSError):
+                raise UserError(f"{file} is not taken over: {home.path}: {_reason(error)}") from None
+            raise
     unsure = f"an earlier release wrote {file}: nothing in it says whether all of it is there"
     return Imported(new, (unsure,) if trials is None else ())
+
+
+def _reason(error: OSError) -> str:
+    """Return why files could not be copied: shutil collects what it met, in words."""
+    return str(error.args[0][0][-1]) if isinstance(error, shutil.Error) else error.strerror or str(error)
 
 
 def _refuse_taken(name: str, attributes: Mapping[str, Any], studies: Sequence[FrozenStudy], renamed: bool) -> None:

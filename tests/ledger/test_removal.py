@@ -265,3 +265,21 @@ def test_a_confirmation_is_not_copied_by_another_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'small\.confirm' confirms 'small', which would know of no copy"):
         import_study(home, file, "other")
     assert import_study(Home(tmp_path / "there"), file).name == "small.confirm"
+
+
+def test_the_logs_of_the_home_are_no_studys(tmp_path: Path) -> None:
+    """Earlier releases let a study be called like one."""
+    home = run_sweep(Home(tmp_path / "home"), load(tmp_path))
+    storage = open_storage(home)
+    for name in ("mlflow.log", "ui-studies-6007.log"):
+        optuna.copy_study(from_study_name="small", from_storage=storage, to_storage=storage, to_study_name=name)
+        own = storage.get_study_id_from_name(name)
+        for key, value in {"id": name, "mlflow_run_id": ""}.items():
+            storage.set_study_user_attr(own, key, value)
+        log = home.logs / name
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("what the home says")
+        (going,) = plan_removal(home, [name])
+        assert not [each for each in going.files if each.path == log]
+        list(remove(home, [name]))
+        assert log.read_text() == "what the home says"

@@ -139,7 +139,7 @@ def test_studies_that_name_it(tmp_path: Path) -> None:
     assert find_study(home, "small.confirm")[1].user_attrs["confirms"]["study"] == "größe 2"
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".x", "x\n", "a" * 201, "ü" * 101])
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".x", "x\n", "a" * 201, "ü" * 101, "mlflow.log", "ui-mine.log"])
 def test_what_can_be_no_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="can't be a study's name: it must"):
         rename_study(Home(tmp_path), Renaming("small", name))

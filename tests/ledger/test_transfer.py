@@ -205,3 +205,55 @@ def test_files_of_its_runs_are_theirs_again(tmp_path: Path) -> None:
     assert {path.name for path in (there.path / "artifacts").iterdir()} <= runs and len(runs) == 16
     list(remove(there, ["small", "second"]))
     assert not list((there.path / "artifacts").iterdir())
+
+
+@pytest.mark.parametrize("storage", ["", "sqlite"])
+def test_what_fails_in_between_leaves_nothing(tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = run_sweep(Home(tmp_path / "here"), load(tmp_path))
+    file, folder = tmp_path / "study.tar.gz", tmp_path / "there"
+    export_study(here, "small", file)
+    there = Home(folder, storage=f"sqlite:///{tmp_path / 'studies.db'}" if storage else None)
+    copied: list[object] = []
+
+    def full(*given: object, **named: object) -> object:
+        copied.append(given)
+        if len(copied) > 2:
+            raise OSError(28, "No space left on device")
+        return made(*given, **named)
+
+    made = type(open_storage(there)).create_new_trial if storage else shutil.copytree
+    name = "create_new_trial" if storage else "copytree"
+    monkeypatch.setattr(type(open_storage(there)) if storage else shutil, name, full)
+    with pytest.raises(UserError, match=r"is not taken over: .*: No space left on device"):
+        import_study(there, file)
+    monkeypatch.undo()
+    assert len(copied) == 3 and open_storage(there).get_all_studies() == [] and not files_in(folder / "artifacts")
+    assert import_study(there, file).name == "small"
+
+
+@pytest.mark.slow
+def test_all_that_is_left_is_said(tmp_path: Path) -> None:
+    """Where MLflow can't be written, the import says why, not only how much is left."""
+    here = run_sweep(Home(tmp_path / "here"), load(tmp_path))
+    file = tmp_path / "study.tar.gz"
+    export_study(here, "small", file)
+    parent = str(find_study(here, "small")[1].user_attrs["mlflow_run_id"])
+    place = Place(tmp_path / "there")
+    (place.home.path / "artifacts" / parent / "artifacts" / "resolved.yaml").mkdir(parents=True)  # no file goes there
+    done = place.run("study", "import", str(file))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and "left" in lines[-1], done.stdout
+    assert [line for line in lines if "could not be repaired" in line and "Is a directory" in line], done.stdout
+
+
+def test_a_study_without_an_id_is_not_ours(tmp_path: Path) -> None:
+    here, file = run_sweep(Home(tmp_path / "here"), load(tmp_path)), tmp_path / "study.tar.gz"
+    storage, study = find_study(here, "small")
+    storage.set_study_user_attr(study._study_id, "id", "")
+    with pytest.raises(UserError, match="'small' was not made by hpo, or is not whole"):
+        export_study(here, "small", file)
+    with tarfile.open(file, "w:gz") as archive:
+        archive.add(here.journal, "studies.journal")
+    for name in ("", "other"):
+        with pytest.raises(UserError, match="'small' was not made by hpo, or is not whole"):
+            import_study(Home(tmp_path / "there"), file, name)
