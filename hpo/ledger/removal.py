@@ -18,6 +18,7 @@ from hpo.ledger.doctor.audit import reader_of
 from hpo.ledger.doctor.readers import Reader
 from hpo.ledger.mirror.health import ailment_in, ailment_of, lacks_run
 from hpo.ledger.sharing.look import is_run, who_runs
+from hpo.ledger.sharing.owner_file import remove_lock
 from hpo.ledger.sharing.ownership import owned
 from hpo.ledger.study.compat import study_id_of
 from hpo.ledger.study.confirmations import CONFIRMATIONS, CONFIRMS, LOOKS
@@ -227,6 +228,8 @@ def remove(home: Home, names: Sequence[str], without_mlflow: bool = False) -> It
                 _remove(belonging.path)
             _forget(home, storage, name, without_mlflow)
             storage.delete_study(study_id_of(study))
+            if home.database is None:
+                remove_lock(home.owner_file(name))
         yield f"study {name!r} was removed"
 
 

@@ -17,7 +17,7 @@ from hpo.ledger.belongings import by_name
 from hpo.ledger.mirror.health import ailment_of, lacks_run
 from hpo.ledger.sharing import rows
 from hpo.ledger.sharing.look import is_run
-from hpo.ledger.sharing.owner_file import FileOwnership
+from hpo.ledger.sharing.owner_file import FileOwnership, remove_lock
 from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.compat import JournalStudies, study_id_of
 from hpo.ledger.study.confirmations import CONFIRMATIONS, CONFIRMS
@@ -81,6 +81,8 @@ def rename_study(home: Home, renaming: Renaming, without_mlflow: bool = False) -
         drop_renaming(storage, old)
         storage.set_study_user_attr(study_id_of(found), RENAMING, renaming._asdict())
         _rename(storage, renaming)
+        if home.database is None:
+            remove_lock(home.owner_file(old))
         return _finished(home, storage, renaming, ownership.renew, without_mlflow)
 
 

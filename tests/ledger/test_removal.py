@@ -15,6 +15,7 @@ from hpo.decision.confirm.records import describe
 from hpo.ledger.doctor.audit import reader_of
 from hpo.ledger.mirror.erasing import Eraser
 from hpo.ledger.removal import plan_removal, remove
+from hpo.ledger.sharing.owner_file import FileOwnership, is_locked, remove_lock
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.study.book import StudyBook
 from hpo.ledger.study.confirmations import (
@@ -83,6 +84,7 @@ def test_all_of_it_goes_and_nothing_else(tmp_path: Path) -> None:
     assert "runs in MLflow, for good" in said and "kept weights 1.0 kB" in said
     assert len(list_studies(home)) == 2
     assert list(remove(home, ["small"])) == ["study 'small' was removed"]
+    assert [path.name for path in home.locks.iterdir()] == ["small.confirm it.owner"]
     assert [line.name for line in list_studies(home)] == ["small.confirm it"]
     assert runs_of(home) == before
     assert files_of(home) == files
@@ -283,3 +285,20 @@ def test_the_logs_of_the_home_are_no_studys(tmp_path: Path) -> None:
         assert not [each for each in going.files if each.path == log]
         list(remove(home, [name]))
         assert log.read_text() == "what the home says"
+
+
+def test_who_waits_for_a_lock_that_is_removed_takes_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, lock = tmp_path / "small.owner", FileOwnership._lock
+
+    def removed_meanwhile(self: FileOwnership, descriptor: int) -> None:
+        monkeypatch.undo()
+        remove_lock(path)
+        lock(self, descriptor)
+
+    monkeypatch.setattr(FileOwnership, "_lock", removed_meanwhile)
+    first = FileOwnership(path, "small")
+    first.take()
+    assert is_locked(path)
+    with pytest.raises(UserError, match="is being run"):
+        FileOwnership(path, "small").take()
+    first.give_up()

@@ -58,6 +58,7 @@ def test_everywhere(tmp_path: Path) -> None:
     said, told = rename_study(home, RENAMED)
     assert told and said == ["study 'small' is now called 'größe 2'"]
     assert trials_of(home, "größe 2") == before
+    assert [path.name for path in home.locks.iterdir()] == ["größe 2.owner"]
     assert (home.models / "größe 2" / "trial-1" / "weights.bin").exists() and not (home.models / "small").exists()
     assert (home.reports / "größe 2.html").exists() and (home.logs / "größe 2" / "w.log").exists()
     found = names_in_mlflow(home)
