@@ -9,6 +9,8 @@ import click
 
 from hpo.cli.options import home_options
 
+_lost = click.option("--without-mlflow", is_flag=True, help="although the MLflow that has its runs is lost")
+
 
 @click.group("study")
 def command() -> None:
@@ -34,13 +36,15 @@ def show(study: str, as_json: bool, home_folder: str, storage: str | None) -> No
 @command.command("rm")
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
 @click.option("--yes", is_flag=True, help="don't ask")
+@_lost
 @home_options
-def remove(studies: tuple[str, ...], yes: bool, home_folder: str, storage: str | None) -> int:
+def remove(studies: tuple[str, ...], yes: bool, without_mlflow: bool, home_folder: str, storage: str | None) -> int:
     """Remove studies for good: their trials, their runs in MLflow, and their files.
 
     Says what goes, and asks. A study that somebody runs is refused, and so is one on which another rests (a
-    confirmation, a study that goes on from it), unless that is named, too. Killed in between, the same command finishes
-    it. The storage's own file is not smaller then: a journal only grows.
+    confirmation, a study that goes on from it), unless that is named, too, and one whose run this MLflow lacks: it is
+    another MLflow than that which has them. Killed in between, the same command finishes it. The storage's own file is
+    not smaller then: a journal only grows.
     """
     import sys
 
@@ -52,7 +56,7 @@ def remove(studies: tuple[str, ...], yes: bool, home_folder: str, storage: str |
 
     restrain_mlflow()
     home = make_home(home_folder, storage)
-    plan = plan_removal(home, studies)
+    plan = plan_removal(home, studies, without_mlflow)
     for line in removal_lines(plan):
         click.echo(line)
     if not yes:
@@ -61,7 +65,7 @@ def remove(studies: tuple[str, ...], yes: bool, home_folder: str, storage: str |
         if not click.confirm("remove them?" if len(plan) > 1 else "remove it?"):
             click.echo("nothing was removed")
             return 1
-    for line in remove(home, [each.study for each in plan]):
+    for line in remove(home, [each.study for each in plan], without_mlflow):
         click.echo(line)
     return 0
 
@@ -69,13 +73,14 @@ def remove(studies: tuple[str, ...], yes: bool, home_folder: str, storage: str |
 @command.command("mv")
 @click.argument("study")
 @click.argument("name")
+@_lost
 @home_options
-def rename(study: str, name: str, home_folder: str, storage: str | None) -> int:
+def rename(study: str, name: str, without_mlflow: bool, home_folder: str, storage: str | None) -> int:
     """Rename a study.
 
     Its trials, its runs in MLflow and its files are the same by the new name, and other studies that name it do so. The
     sweep file stays as it is: -o name=NAME, or `name: NAME` in it, goes on. Cut off in between, the same command
-    finishes it. Exit code 3 if MLflow could not be told.
+    finishes it. Exit code 3 if MLflow could not be told, or is another one than that which has its runs.
     """
     from hpo.ledger.mirror.process import restrain_mlflow
     from hpo.ledger.renaming import rename_study
@@ -85,7 +90,7 @@ def rename(study: str, name: str, home_folder: str, storage: str | None) -> int:
 
     restrain_mlflow()
     home = make_home(home_folder, storage)
-    said, told = rename_study(home, Renaming(study, name))
+    said, told = rename_study(home, Renaming(study, name), without_mlflow)
     for line in [*said, *to_go_on(home, name)]:
         click.echo(line)
     return 0 if told else 3
@@ -120,7 +125,11 @@ def take_over(file: str, name: str, home_folder: str, storage: str | None) -> in
 
     home = make_home(home_folder, storage)
     refuse_unusable(home)
-    name = import_study(home, Path(file), name)
-    diagnosis = diagnose(home, name, fix=True)
-    click.echo(lines_of(diagnosis, home)[-1])
+    imported = import_study(home, Path(file), name)
+    for note in imported.notes:
+        click.echo(f"note: {note}")
+    diagnosis = diagnose(home, imported.name, fix=True)
+    lines = lines_of(diagnosis, home)  # of what was missing before, nobody has to know if all was written
+    for line in lines if len(diagnosis.after) else lines[-1:]:
+        click.echo(line)
     return 1 if len(diagnosis.after) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.models import models_of
+from hpo.spec.names import OWN_LOGS
 
 _MODELS = "models"  # MLflow's folder, beside those of the runs, with the files of logged models
 
@@ -23,13 +25,16 @@ class Belonging(NamedTuple):
 
 
 def by_name(home: Home, name: str) -> dict[str, Path]:
-    """Return the files and folders that are called like a study, there or not, by what they are."""
-    return {
+    """Return the files and folders that are called like a study, there or not, by what they are.
+
+    The home's own logs are no study's, even if an earlier release let one be called so.
+    """
+    named = {
         "models": home.models / name,
         "report": home.reports / f"{name}.html",
         "plots of the report": home.reports / f"{name}-plots",
-        "logs": home.logs / name,
     }
+    return named | ({} if re.fullmatch(OWN_LOGS, name) else {"logs": home.logs / name})
 
 
 def by_id(home: Home, study_id: str) -> dict[str, Path]:

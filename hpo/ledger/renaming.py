@@ -14,15 +14,16 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from hpo.ledger.belongings import by_name
-from hpo.ledger.mirror.health import ailment_of
+from hpo.ledger.mirror.health import ailment_of, lacks_run
 from hpo.ledger.sharing import rows
 from hpo.ledger.sharing.look import is_run
-from hpo.ledger.sharing.owner_file import FileOwnership
+from hpo.ledger.sharing.owner_file import FileOwnership, remove_lock
 from hpo.ledger.sharing.ownership import Ownership, own_study
 from hpo.ledger.study.compat import JournalStudies, study_id_of
-from hpo.ledger.study.confirmations import CONFIRMATION, CONFIRMATIONS, CONFIRMS, LOOKS
+from hpo.ledger.study.confirmations import CONFIRMATIONS, CONFIRMS
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import is_ours, is_surplus, record_of
+from hpo.ledger.study.relations import renamed_in
 from hpo.ledger.study.restored import find_study, sweep_of, sweep_record_of
 from hpo.ledger.study.unfinished import (
     FORMER,
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from optuna.storages._rdb.storage import RDBStorage
 
 
-def rename_study(home: Home, renaming: Renaming) -> tuple[list[str], bool]:
+def rename_study(home: Home, renaming: Renaming, without_mlflow: bool = False) -> tuple[list[str], bool]:
     """Give a study another name; return what there is to say, and whether MLflow says the same by now. Finishes what
     was begun before and cut off.
 
+    without_mlflow: the MLflow that has its runs is lost; else one that lacks the run which the study names is another
+    one, and the renaming is not finished.
     Raises UserError with the reason if it can't be renamed: there is no such study, the new name is taken or none,
     somebody runs it, or a study that names it.
     """
@@ -58,7 +61,7 @@ def rename_study(home: Home, renaming: Renaming) -> tuple[list[str], bool]:
     if old not in studies and storage is not None and renaming_of(studies.get(new, {})) == renaming:
         with ExitStack() as held:
             ownership = _own(home, storage, new, held)
-            return _finished(home, storage, renaming, ownership.renew)
+            return _finished(home, storage, renaming, ownership.renew, without_mlflow)
     storage, found = find_study(home, old, storage)
     sweep_of(old, found.user_attrs)  # raises, if it is not hpo's
     refuse_half_removed(old, found.user_attrs)
@@ -78,7 +81,9 @@ def rename_study(home: Home, renaming: Renaming) -> tuple[list[str], bool]:
         drop_renaming(storage, old)
         storage.set_study_user_attr(study_id_of(found), RENAMING, renaming._asdict())
         _rename(storage, renaming)
-        return _finished(home, storage, renaming, ownership.renew)
+        if home.database is None:
+            remove_lock(home.owner_file(old))
+        return _finished(home, storage, renaming, ownership.renew, without_mlflow)
 
 
 def settle_renaming(home: Home, storage: BaseStorage, name: str, alive: Callable[[], object]) -> list[str]:
@@ -90,7 +95,7 @@ def settle_renaming(home: Home, storage: BaseStorage, name: str, alive: Callable
     if renaming.old == name:
         drop_renaming(storage, name)
         return [f"renaming it to {renaming.new!r}, of which nothing was done, was dropped"]
-    return _finished(home, storage, renaming, alive)[0]
+    return _finished(home, storage, renaming, alive, without_mlflow=True)[0]  # the doctor writes what MLflow lacks
 
 
 def drop_renaming(storage: BaseStorage, name: str) -> None:
@@ -117,7 +122,7 @@ def _own(home: Home, storage: BaseStorage, name: str, held: ExitStack) -> Owners
 def _refuse_running(home: Home, name: str, studies: Studies, storage: BaseStorage) -> None:
     """Raise UserError if somebody runs a study that names this one."""
     for other, attributes in studies.items():
-        if other != name and _renamed_in(attributes, Renaming(name, "")) and is_run(home, other, attributes, storage):
+        if other != name and renamed_in(attributes, name, "") and is_run(home, other, attributes, storage):
             raise UserError(f"the study {other!r}, which names {name!r}, is being run (wait for it, or stop it)")
 
 
@@ -149,22 +154,28 @@ def _rename_in_database(storage: RDBStorage, study_id: int, new: str) -> None:
 
 
 def _finished(
-    home: Home, storage: BaseStorage, renaming: Renaming, alive: Callable[[], object]
+    home: Home, storage: BaseStorage, renaming: Renaming, alive: Callable[[], object], without_mlflow: bool
 ) -> tuple[list[str], bool]:
     """Do all that follows once the storage has the new name; return what there is to say, and whether MLflow has it."""
     changed = _change_attributes(storage, renaming)
     notes = _move_files(home, renaming)
     why = ""
+    parent = str(_attributes(storage)[renaming.new].get("mlflow_run_id", ""))
     ailment = ailment_of(home, thorough=False)
     if ailment is None:
         try:
-            notes += _rename_runs(home, storage, renaming, changed, alive)
+            told = _rename_runs(home, storage, renaming, changed, alive)
+            if told is None and parent and not without_mlflow:
+                return [*notes, *_not_told(home, renaming, parent)], False
+            notes += told or ()
         except UserError:
             raise
         except Exception as error:  # a server that is down, say: the doctor finishes it
             why = masked(" ".join(str(error).split()))[:300]
-    elif ailment.kind != "missing":  # else there is nothing to rename in it
+    elif ailment.kind != "missing":
         why = ailment.text
+    elif parent and not without_mlflow:
+        return [*notes, *_not_told(home, renaming, parent)], False
     if why:
         return [
             *notes,
@@ -174,13 +185,18 @@ def _finished(
     return [*notes, f"study {renaming.old!r} is now called {renaming.new!r}"], True
 
 
+def _not_told(home: Home, renaming: Renaming, parent: str) -> list[str]:
+    lacks = lacks_run(home, renaming.new, parent)
+    return [f"MLflow does not say it yet: {lacks} ({renaming.command} finishes it)"]
+
+
 def _change_attributes(storage: BaseStorage, renaming: Renaming) -> list[str]:
     """Change what this study and others say of it; return the others that confirm it or are confirmed by it."""
     told = []
     for name, attributes in _attributes(storage).items():
         if not is_ours(attributes):
             continue
-        changed = _renamed_in(attributes, renaming)
+        changed = renamed_in(attributes, *renaming)
         if name == renaming.new:
             changed |= _of_itself(attributes, renaming)
         elif changed.keys() & {CONFIRMS, CONFIRMATIONS}:
@@ -188,19 +204,6 @@ def _change_attributes(storage: BaseStorage, renaming: Renaming) -> list[str]:
         for key, value in changed.items():
             storage.set_study_user_attr(storage.get_study_id_from_name(name), key, value)
     return told
-
-
-def _renamed_in(attributes: Mapping[str, Any], renaming: Renaming) -> dict[str, Any]:
-    """Return the attributes of a study that change since it names another one."""
-    old, new = renaming
-    changed: dict[str, Any] = {key: new for key in ("predecessor", "successor") if attributes.get(key) == old}
-    for key in (CONFIRMS, CONFIRMATION):
-        if (attributes.get(key) or {}).get("study") == old:
-            changed[key] = {**attributes[key], "study": new}
-    for key in (CONFIRMATIONS, LOOKS):
-        if any(each["study"] == old for each in attributes.get(key, ())):
-            changed[key] = [{**e, "study": new} if e["study"] == old else e for e in attributes[key]]
-    return changed
 
 
 def _of_itself(attributes: Mapping[str, Any], renaming: Renaming) -> dict[str, Any]:
@@ -216,7 +219,7 @@ def _of_itself(attributes: Mapping[str, Any], renaming: Renaming) -> dict[str, A
 def _move_files(home: Home, renaming: Renaming) -> list[str]:
     notes = []
     for what, source in by_name(home, renaming.old).items():
-        target = by_name(home, renaming.new)[what]
+        target = by_name(home, renaming.new)[what]  # a name that can't be one has been refused
         if not source.exists():
             continue
         if target.exists():
@@ -228,7 +231,8 @@ def _move_files(home: Home, renaming: Renaming) -> list[str]:
 
 def _rename_runs(
     home: Home, storage: BaseStorage, renaming: Renaming, others: list[str], alive: Callable[[], object]
-) -> list[str]:
+) -> list[str] | None:
+    """Return notes; None if MLflow has nothing of the study."""
     from hpo.ledger.mirror.renamed import rename_in_mlflow, tell_again
 
     studies, study_id = _attributes(storage), storage.get_study_id_from_name(renaming.new)

@@ -8,23 +8,24 @@ from __future__ import annotations
 import copy
 import logging
 import shutil
-import tarfile
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpo.files import extract_plain
+from hpo.ledger.archive import FILES, JOURNAL, damaged, unpacked, written
 from hpo.ledger.belongings import artifacts_folder, by_id, of_runs
 from hpo.ledger.mirror.rows import DATA_NOTES, RESOLVED
 from hpo.ledger.sharing.ownership import own_study
 from hpo.ledger.study.compat import FrozenStudy, JournalStudies, study_id_of
+from hpo.ledger.study.confirmations import CONFIRMS
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.models import MODELS
+from hpo.ledger.study.relations import of_a_copy
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.ledger.study.unfinished import FORMER, refuse_half_removed, renaming_of
 from hpo.spec.faults import UserError
@@ -34,8 +35,7 @@ from hpo.spec.space import counted
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-_JOURNAL = "studies.journal"
-_FILES = "artifacts"
+_WRITTEN_ANEW = (RESOLVED, DATA_NOTES)  # files with absolute paths: who takes the study over writes them
 _ALONG = ("kept weights", "outputs of test rows")  # of belongings.by_id
 
 
@@ -59,12 +59,13 @@ def export_study(home: Home, name: str, file: Path) -> list[str]:
             whole = Home(Path(folder))
             source = storage_of_owner or storage
             _copy(source, name, open_storage(whole), _portable)
-            attributes = source.get_study_user_attrs(source.get_study_id_from_name(name))
+            study_id = source.get_study_id_from_name(name)
+            attributes = source.get_study_user_attrs(study_id)
             runs = of_runs(home, _run_ids(source, name))
-            with tarfile.open(draft, "w:gz") as archive:
-                archive.add(whole.journal, _JOURNAL)
+            with written(draft, len(source.get_all_trials(study_id, deepcopy=False))) as archive:
+                archive.add(whole.journal, JOURNAL)
                 for path in runs:
-                    archive.add(path, f"{_FILES}/{path.name}", filter=_as_is_written_anew)
+                    archive.add(path, f"{FILES}/{path.name}", _WRITTEN_ANEW)
                 for path in filter(Path.is_dir, _kept(home, str(attributes["id"]))):
                     archive.add(path, path.relative_to(home.path.resolve()).as_posix())
         draft.rename(file)
@@ -77,36 +78,70 @@ def export_study(home: Home, name: str, file: Path) -> list[str]:
     return [f"study {name!r} is in {file}, with the files of {counted(len(runs), 'run')}{without}"]
 
 
-def import_study(home: Home, file: Path, name: str = "") -> str:
-    """Take a study over from a file that `export_study` wrote; return its name. MLflow has nothing of it then.
+class Imported(NamedTuple):
+    """A study that was taken over: what it is called, and what there is to say."""
+
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+def import_study(home: Home, file: Path, name: str = "") -> Imported:
+    """Take a study over from a file that `export_study` wrote. MLflow has nothing of it then.
 
     name: under which it is taken over, as a copy with an identity of its own; "": its own.
-    Raises UserError if the file is none of that kind, or if there is a study of the same name.
+    Raises UserError if the file is none of that kind or damaged, or if there is a study of the same name.
     """
     if name and (fault := study_name_fault(name)):
         raise UserError(f"--name {name[:40]!r}: it {fault}")
-    home.prepare()
-    with _unpacked(file) as folder:
+    with unpacked(file) as (folder, trials):
         theirs = open_storage(Home(folder))
         studies = theirs.get_all_studies()
         if len(studies) != 1:
             raise UserError(f"{file} holds {len(studies)} studies, not one: hpo study export did not write it")
         (study,) = studies
+        found = len(theirs.get_all_trials(study_id_of(study), deepcopy=False))
+        if trials not in (None, found):
+            raise damaged(file, f"it has {counted(found, 'trial')}, not {trials}")
+        sweep_of(study.study_name, study.user_attrs)  # was it made by hpo?
         new = name or study.study_name
+        if fault := study_name_fault(new):
+            raise UserError(f"{new[:40]!r} can't be a study's name: it {fault} (--name gives it another one)")
+        home.prepare()
         ours = open_storage(home)
         _refuse_taken(new, study.user_attrs, ours.get_all_studies(), bool(name))
-        sweep_of(study.study_name, study.user_attrs)  # was it made by hpo?
+        if name and (confirms := study.user_attrs.get(CONFIRMS)):
+            raise UserError(
+                f"--name: {study.study_name!r} confirms {confirms['study']!r}, which would know of no copy of it "
+                "(import it by its own name, into another home if need be)"
+            )
         ids = _other_ids(theirs, study.study_name) if name else {}
         study_id = str(study.user_attrs["id"])
-        if (place := artifacts_folder(home)) is not None and (folder / _FILES).is_dir():
-            for path in (folder / _FILES).iterdir():
-                shutil.copytree(path, place / ids.get(path.name, path.name), dirs_exist_ok=True)
+        along: dict[Path, Path] = {}  # where folders come from, and go to
+        if (place := artifacts_folder(home)) is not None and (folder / FILES).is_dir():
+            along |= {path: place / ids.get(path.name, path.name) for path in (folder / FILES).iterdir()}
         targets = _kept(home, ids.get(study_id, study_id))
-        for source, target in zip(_kept(Home(folder), study_id), targets, strict=True):
-            if source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-        _copy(theirs, study.study_name, ours, partial(_of_its_own, name, ids), new, ids)
-    return new
+        along |= {old: to for old, to in zip(_kept(Home(folder), study_id), targets, strict=True) if old.is_dir()}
+        fresh = [to for to in along.values() if not to.exists()]
+        try:
+            for old, to in along.items():
+                shutil.copytree(old, to, dirs_exist_ok=True)
+            _copy(theirs, study.study_name, ours, partial(_of_its_own, name, ids), new, ids)
+        except BaseException as error:
+            for to in fresh:
+                shutil.rmtree(to, ignore_errors=True)
+            if not isinstance(ours, JournalStudies):  # which is written at once, or not at all
+                for half in (each for each in ours.get_all_studies() if each.study_name == new):
+                    ours.delete_study(study_id_of(half))
+            if isinstance(error, OSError):
+                raise UserError(f"{file} is not taken over: {home.path}: {_reason(error)}") from None
+            raise
+    unsure = f"an earlier release wrote {file}: nothing in it says whether all of it is there"
+    return Imported(new, (unsure,) if trials is None else ())
+
+
+def _reason(error: OSError) -> str:
+    """Return why files could not be copied: shutil collects what it met, in words."""
+    return str(error.args[0][0][-1]) if isinstance(error, shutil.Error) else error.strerror or str(error)
 
 
 def _refuse_taken(name: str, attributes: Mapping[str, Any], studies: Sequence[FrozenStudy], renamed: bool) -> None:
@@ -123,11 +158,6 @@ def _kept(home: Home, study_id: str) -> list[Path]:
     """Return the folders of a study that go along besides the files of its runs, there or not."""
     folders = by_id(home, study_id)
     return [folders[what] for what in _ALONG if what in folders]
-
-
-def _as_is_written_anew(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave a file out that has absolute paths in it: whoever takes the study over writes it anew."""
-    return None if Path(member.name).name in (RESOLVED, DATA_NOTES) else member
 
 
 def _portable(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,6 +197,7 @@ def _of_its_own(name: str, ids: Mapping[str, str], attributes: Mapping[str, Any]
     if not name:
         return {}
     changed = {"id": ids[attributes["id"]], "sweep": {**attributes["sweep"], "name": name}, FORMER: []}
+    changed |= of_a_copy(attributes)
     if run_id := attributes.get("mlflow_run_id"):
         changed["mlflow_run_id"] = ids[run_id]
     return changed | ({MODELS: []} if MODELS in attributes else {})  # these are registered for the first one's trials
@@ -202,17 +233,3 @@ def _run_ids(storage: BaseStorage, name: str) -> list[str]:
     ids = [study.user_attrs.get("mlflow_run_id")]
     ids += [t.user_attrs.get("mlflow_run_id") for t in storage.get_all_trials(study_id_of(study), deepcopy=False)]
     return [str(each) for each in dict.fromkeys(ids) if each]
-
-
-@contextmanager
-def _unpacked(file: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        try:
-            with tarfile.open(file, "r:gz") as archive:
-                extract_plain(archive, folder)
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise UserError(f"{file} can't be read: {error}") from None
-        if not (folder / _JOURNAL).is_file():
-            raise UserError(f"{file} holds no study: hpo study export did not write it")
-        yield folder

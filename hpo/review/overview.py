@@ -222,6 +222,8 @@ def removal_lines(plan: Sequence[Removal]) -> Iterator[str]:
         yield f"{each.study}: {'; '.join(parts)}"
         if each.twin:
             yield f"  its runs and other files are the study {each.twin!r}'s, too, of which it is a copy, and stay"
+        for other, verdict in each.verdicts.items():
+            yield f"  its verdict on {other!r} ({verdict}): that counts as never confirmed by it"
         if each.looks:
             yield f"  {counted(each.looks, 'look')} at test rows will be known to nobody: later ones count as the first"
 

@@ -13,6 +13,8 @@ MOST_STEPS = 2**63  # what a database's integers hold: steps are below it
 
 STUDY_NAME = r"^[\w][\w .+-]*$"
 
+OWN_LOGS = r"mlflow\.log|ui-.*\.log"  # what a home calls its own logs, beside the studies' folders with theirs
+
 COMPLETED = "hpo_completed"  # the metric of a sweep that names none: 1 for each trial that came to its end
 
 _UNRECORDED = re.compile(r"[^\w\-./: ]")  # characters that MLflow has no place for
@@ -27,6 +29,8 @@ def study_name_fault(name: str) -> str:
             f"must be at most {LONGEST_STUDY_NAME} bytes long, since files are named after it, but got {name[:20]}... "
             f"with {size}"
         )
+    if re.fullmatch(OWN_LOGS, name):
+        return "must not be that of one of the home's own logs (mlflow.log, ui-...log), beside which a study's lie"
     return ""
 
 

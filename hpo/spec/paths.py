@@ -13,6 +13,11 @@ _LIKE_A_FILE = re.compile(r"[/\\]|\.\w{1,8}$")
 # What the last word of such a key is.
 _OF_A_PATH = re.compile(r"(^|[^a-zA-Z])(csv|root|file|filename|path|folder|dir|directory)s?$", re.IGNORECASE)
 
+# The keys that name columns of a table, which is given by `csv` beside them; and `positive`, a class.
+COLUMN_LISTS = ("drop", "features", "categorical", "numeric")
+COLUMN_ROLES = ("target", "weight", "time", "group", "split_column")
+_NO_PATHS = frozenset({*COLUMN_LISTS, *COLUMN_ROLES, "positive"})
+
 
 def expanded(path: str | Path) -> Path:
     """Return a path with `~` as the folder that it stands for. Raises UserError if no file can have such a path."""
@@ -53,21 +58,27 @@ def with_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     directory and process.
 
     A text is a path if it looks like one (`looks_like_a_file`), or if its key does: `file`, `train_file`, in the plural
-    with a list. It is looked up as in `resolve_path`; what is not there, and all other texts, stay as they are written.
+    with a list. It is looked up as in `resolve_path`, and keeps a slash at its end; what is not there, and all other
+    texts, stay as they are written. Beside a `csv`, keys that name its columns (`target`, `drop`, ...) are no paths,
+    whatever files there are.
     """
-    return {key: _with_paths(value, folder, str(key)) for key, value in data.items()}
+    named = _NO_PATHS if "csv" in data else ()
+    return {key: value if key in named else _with_paths(value, folder, str(key)) for key, value in data.items()}
 
 
 def _with_paths(value: Any, folder: Path, key: str) -> Any:
     if isinstance(value, Mapping):
-        return {name: _with_paths(entry, folder, str(name)) for name, entry in value.items()}
+        return with_paths(value, folder)
     if isinstance(value, list):
         return [_with_paths(entry, folder, key) for entry in value]
     if not isinstance(value, str) or not value or not (looks_like_a_file(value) or _OF_A_PATH.search(key)):
         return value
     try:
         path = resolve_path(value, folder)
-        return str(path.absolute()) if is_there(path) else value
+        if not is_there(path):
+            return value
+        absolute = str(path.absolute())
+        return f"{absolute}/" if value.endswith("/") and not absolute.endswith("/") else absolute
     except UserError:  # what can be no path is none
         return value
 

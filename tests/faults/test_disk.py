@@ -13,6 +13,10 @@ import pytest
 from e2e.support import Place
 from waiting import wait_for
 
+from hpo.ledger.study.home import open_storage
+from hpo.ledger.study.restored import find_study
+from hpo.ledger.transfer import export_study
+
 from .support import assert_whole, finish, started
 
 pytestmark = pytest.mark.slow
@@ -92,3 +96,28 @@ def test_a_home_that_becomes_read_only(place: Place):
     assert "can't be written" in again.stderr
     finish(place, path)
     assert_whole(place, TRIALS)
+
+
+def test_what_does_not_fit_is_not_taken_over(small: Place, tmp_path: Path):
+    """Neither files of its runs nor part of the study are left; what is there already stays."""
+    here = Place(tmp_path / "here")
+    here.sweep(here.write("parabola", budget={"trials": 2}))
+    run_id = str(find_study(here.home, "small")[1].user_attrs["mlflow_run_id"])
+    file = here.home.path / "artifacts" / run_id / "artifacts" / "report.html"
+    file.write_bytes(os.urandom(9_000_000))
+    exported = tmp_path / "study.tar.gz"
+    export_study(here.home, "small", exported)
+    assert not small.home.journal.exists()
+    done = small.run("study", "import", str(exported))
+    assert done.returncode == 2 and "is not taken over" in done.stderr and "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((small.home.path / "artifacts").iterdir()) and open_storage(small.home).get_all_studies() == []
+    file.unlink()
+    exported.unlink()
+    export_study(here.home, "small", exported)
+    fill(small.folder / "ballast")
+    done = small.run("study", "import", str(exported))
+    assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    (small.folder / "ballast").unlink()
+    done = small.run("study", "import", str(exported))
+    assert done.returncode == 0 and "agree (2 trials)" in done.stdout

@@ -58,6 +58,7 @@ def test_everywhere(tmp_path: Path) -> None:
     said, told = rename_study(home, RENAMED)
     assert told and said == ["study 'small' is now called 'größe 2'"]
     assert trials_of(home, "größe 2") == before
+    assert [path.name for path in home.locks.iterdir()] == ["größe 2.owner"]
     assert (home.models / "größe 2" / "trial-1" / "weights.bin").exists() and not (home.models / "small").exists()
     assert (home.reports / "größe 2.html").exists() and (home.logs / "größe 2" / "w.log").exists()
     found = names_in_mlflow(home)
@@ -139,7 +140,7 @@ def test_studies_that_name_it(tmp_path: Path) -> None:
     assert find_study(home, "small.confirm")[1].user_attrs["confirms"]["study"] == "größe 2"
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".x", "x\n", "a" * 201, "ü" * 101])
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".x", "x\n", "a" * 201, "ü" * 101, "mlflow.log", "ui-mine.log"])
 def test_what_can_be_no_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="can't be a study's name: it must"):
         rename_study(Home(tmp_path), Renaming("small", name))
@@ -158,3 +159,27 @@ def test_in_postgresql(tmp_path: Path) -> None:
         assert "owners" in find_study(home, "größe 2")[1].user_attrs
         goes_on(home, tmp_path)
         assert not len(diagnose(home, "größe 2", fix=False).after)
+
+
+@pytest.mark.slow
+def test_from_another_home_it_is_not_finished(tmp_path: Path) -> None:
+    """The mark stays until the MLflow is told that has its runs; who drops it elsewhere is found out here."""
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    home = run_sweep(Home(tmp_path / "home", storage=storage), load(tmp_path))
+    other = Home(tmp_path / "other", storage=storage)
+    run_id = find_study(home, "small")[1].user_attrs["mlflow_run_id"]
+    said, told = rename_study(other, RENAMED)
+    assert not told and f"has no run {run_id}" in said[-1] and "hpo study mv small 'größe 2' finishes it" in said[-1]
+    assert find_study(home, "größe 2")[1].user_attrs[RENAMING] == RENAMED._asdict()
+    assert rename_study(home, RENAMED)[1]
+    assert "small" not in names_in_mlflow(home).replace("small.yaml", "")
+    assert rename_study(other, Renaming("größe 2", "third"), without_mlflow=True)[1]
+    client = MlflowClient(home.tracking_uri)
+    trial = trials_of(home, "third")[0][4]["mlflow_run_id"]  # type: ignore[index]
+    client.update_run(trial, name="my own")
+    found = diagnose(home, "third", fix=False).before
+    named = "the experiment and the parent run and 6 runs of trials: called after 'größe 2'"
+    (text,) = (each.text for each in found.shown if each.kind == "mlflow.name")
+    assert text.startswith(named)
+    assert not len(diagnose(home, "third", fix=True).after)
+    assert "größe 2" not in names_in_mlflow(home) and client.get_run(trial).info.run_name == "my own"

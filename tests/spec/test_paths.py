@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hpo.spec.paths import with_paths
+from hpo.spec.paths import COLUMN_ROLES, with_paths
+from hpo.training.data.split_keys import SPLIT_COLUMNS
 
 
 @pytest.fixture
@@ -35,6 +36,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"folders": ["rows", "here", "nowhere"]}, {"folders": ["SWEEP/rows", "HERE/here", "nowhere"]}),
         ({"x": "both.csv"}, {"x": "HERE/both.csv"}),  # the working directory comes first
         ({"link": "./link.csv"}, {"link": "SWEEP/link.csv"}),  # by its own name
+        ({"prefix": "rows/train/", "folder": "./"}, {"prefix": "SWEEP/rows/train/", "folder": "HERE/"}),
+        ({"separator": "/"}, {"separator": "/"}),
+        ({"target": "train.csv"}, {"target": "SWEEP/train.csv"}),  # no table beside it: any function's key
+        (
+            {"csv": "train.csv", "target": "both.csv", "drop": ["train.csv"], "weight": "rows/train", "x": "both.csv"},
+            {"csv": "SWEEP/train.csv", "target": "both.csv", "drop": ["train.csv"], "weight": "rows/train"}
+            | {"x": "HERE/both.csv"},
+        ),
+        ({"t": {"csv": "train.csv", "time": "both.csv"}}, {"t": {"csv": "SWEEP/train.csv", "time": "both.csv"}}),
     ],
 )  # fmt: skip
 def test_what_is_a_path(folder: Path, data: Any, found: Any) -> None:
@@ -61,3 +71,7 @@ def test_what_is_a_path(folder: Path, data: Any, found: Any) -> None:
 )
 def test_what_stays_as_it_is_written(folder: Path, data: Any) -> None:
     assert with_paths(data, folder) == data
+
+
+def test_columns_by_which_rows_are_split_are_known() -> None:
+    assert set(SPLIT_COLUMNS) < set(COLUMN_ROLES)

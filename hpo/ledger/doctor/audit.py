@@ -26,7 +26,7 @@ from hpo.ledger.study.models import models_of
 from hpo.ledger.study.records import SweepRecord, TrialRecord, driver_of, is_surplus, record_of
 from hpo.ledger.study.restored import sweep_of, sweep_record_of
 from hpo.ledger.study.settling import origins, to_be_repeated
-from hpo.ledger.study.unfinished import REMOVING, renaming_of
+from hpo.ledger.study.unfinished import FORMER, REMOVING, renaming_of
 from hpo.model.folder import abandoned
 from hpo.spec.sweep import Sweep
 
@@ -94,7 +94,14 @@ def _look_into_mlflow(home: Home, found: Audit, foreign: Sequence[int]) -> None:
         try:
             reader = reader_of(home)
             found.mlflow = audit_mlflow(
-                reader, found.sweep_record, parent, known, lambda n: record_of(by_number[n]), foreign, findings
+                reader,
+                found.sweep_record,
+                parent,
+                known,
+                lambda n: record_of(by_number[n]),
+                foreign,
+                findings,
+                found.attributes.get(FORMER, ()),
             )
             if models := models_of(found.attributes):
                 from hpo.ledger.doctor.audit_models import audit_models  # MLflow, which no other study needs here

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hpo.ledger.doctor.compare import UNDESCRIBED, differences
 from hpo.ledger.doctor.findings import Findings
 from hpo.ledger.doctor.readers import FoundRun, Reader
 from hpo.ledger.mirror.notes import NOTE, says_interrupted
 from hpo.ledger.mirror.rows import (
+    VERDICT_TAGS,
     RunRows,
     best_curve,
     best_point,
+    confirmation_tags,
     dataset_rows,
     ended_rows,
     own_key,
     parent_files,
+    parent_name,
     parent_points,
+    run_name,
 )
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 from hpo.ledger.study.settling import to_be_repeated
 from hpo.output import PROGRAM_LOG
-from hpo.spec.space import counted
+from hpo.spec.space import counted, enumerated
 
 _AT_ONCE = 500  # trials whose steps are held at a time
 
@@ -44,6 +48,8 @@ class MlflowState:
     files: bool = False  # whether the parent run's files have to be written again
     curve: bool = False  # whether the best-so-far curve has to be drawn again
     describe: bool = False  # whether the parent run has no description
+    verdict: bool = False  # whether the parent run tells of another confirmation than the study
+    former: list[str] = field(default_factory=list)  # names that the study had, by which something still goes
     notes: list[str] = field(default_factory=list)
 
 
@@ -55,16 +61,19 @@ def audit_mlflow(
     whole: Callable[[int], TrialRecord],
     foreign: Collection[int],
     findings: Findings,
+    former: Sequence[str] = (),
 ) -> MlflowState:
     """Compare MLflow with the study; add what differs to the findings.
 
     noted_parent: the parent run's id as the study has it. records: of trials, without their steps. whole: gives a
-    trial's record with its steps. foreign: trials of which nobody knows what MLflow should say.
+    trial's record with its steps. foreign: trials of which nobody knows what MLflow should say. former: what the study
+    was called before.
     Raises whatever the reader raises.
     """
     audit = _MlflowAudit(reader, sweep, findings)
     audit.find_family(noted_parent)
     audit.match(records, foreign)
+    audit.compare_names(former)
     audit.compare(records, whole)
     audit.compare_curve(records)
     audit.look_for_end(records)
@@ -173,6 +182,23 @@ class _MlflowAudit:
         else:
             self.state.notes = ["runs that were written anew have other ids than the study says; their tags find them"]
 
+    def compare_names(self, former: Sequence[str]) -> None:
+        """See that nothing goes by a name that the study had before; what a person has called otherwise may."""
+        if not self.state.parent:
+            return
+        experiment, parent = self._reader.name_of(self.state.experiment), self._runs[self.state.parent]
+        taken = self._reader.experiment(self._sweep.study)  # by another one: then the old name stays
+        for old in former:
+            parts = ["the experiment"] if experiment == old and taken is None else []
+            if parent.name == parent_name(replace(self._sweep, study=old)) or parent.study == old:
+                parts.append("the parent run")
+            if count := sum(run.name == run_name(old, number) for number, run in self._own.items()):
+                parts.append(counted(count, "run") + " of trials")
+            if parts:
+                what = f"{enumerated(parts, ' and ')}: called after {old!r}, which the study was called before"
+                self._findings.add("mlflow.name", what)
+                self.state.former.append(old)
+
     def compare(self, records: Sequence[TrialRecord], whole: Callable[[int], TrialRecord]) -> None:
         """Compare what runs hold, those of the trials that have ended."""
         ended = [record for record in records if record.state != "running" and record.number in self._own]
@@ -214,6 +240,12 @@ class _MlflowAudit:
         if self.state.parent and self.state.parent_active:
             (content,) = self._reader.contents([(self.state.parent, RunRows("", 0, {}, {}))])
             self.state.describe = NOTE not in content.tags
+            wanted = confirmation_tags(self._sweep)
+            for key in VERDICT_TAGS:
+                if (ours := wanted.get(key, "")) != (theirs := content.tags.get(key, "")):
+                    what = f"the parent run's tag {key}: the study has {ours!r}, MLflow has {theirs!r}"
+                    self._findings.add("mlflow.confirmation", what)
+                    self.state.verdict = True
         if count := self._undescribed + self.state.describe:
             what = f"{counted(count, 'run')} of the sweep's {'has' if count == 1 else 'have'} no description"
             self._findings.add("mlflow.description", f"{what} (older releases wrote none)")

@@ -21,6 +21,8 @@ class FoundRun(NamedTuple):
     trial: str = ""
     kind: str = ""
     study_id: str = ""
+    study: str = ""  # what its tag says that the study is called
+    name: str = ""
 
 
 @dataclass
@@ -44,6 +46,9 @@ class Reader(Protocol):
 
     def experiment_of(self, parent: str, study_id: str) -> tuple[str, bool] | None:
         """Return the same of the experiment that has a sweep's parent run; None if there is no such run."""
+
+    def name_of(self, experiment: str) -> str:
+        """Return what an experiment is called; "" if there is none."""
 
     def runs(self, experiment: str) -> list[FoundRun]:
         """Return all runs of an experiment, deleted ones too."""

@@ -39,6 +39,10 @@ class RemoteReader:
         found = experiment_of(self._client, parent, study_id)
         return None if found is None else (str(found.experiment_id), found.lifecycle_stage == "active")
 
+    def name_of(self, experiment: str) -> str:
+        found = self._client.get_experiment(experiment)
+        return "" if found is None else str(found.name)
+
     def runs(self, experiment: str) -> list[FoundRun]:
         runs = search_runs(self._client, experiment, "", ViewType.ALL)
         self._runs = {run.info.run_id: run for run in runs}
@@ -91,4 +95,6 @@ def _found(run: Run) -> FoundRun:
         tags.get("hpo.trial", ""),
         tags.get("hpo.kind", ""),
         tags.get("hpo.study_id", ""),
+        tags.get("hpo.study", ""),
+        run.info.run_name or "",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,7 @@ class _MlflowRepair:
         book.prepare()
         done = self._clear(state, book.takes_ids)
         done += self._open_parent(book, state)
+        done += self._rename(state)
         if state.files:
             write_parent_files(MlflowClient(self._home.tracking_uri), self.parent, self._found.sweep_record)
             done.append("the parent run's files were written")
@@ -162,7 +164,7 @@ class _MlflowRepair:
     def _has_to_do(self, state: MlflowState) -> bool:
         parent = state.parent and state.parent_active and not state.unclosed
         noted = self._found.attributes.get("mlflow_run_id") == state.parent
-        runs = state.write or state.misnamed or state.delete
+        runs = state.write or state.misnamed or state.delete or state.former or state.verdict
         return bool(runs or state.curve or state.files or state.describe or not parent or not noted)
 
     def _clear(self, state: MlflowState, takes_ids: bool) -> list[str]:
@@ -178,6 +180,20 @@ class _MlflowRepair:
         if state.parent and not state.parent_active:
             client.restore_run(state.parent)
         return [f"{len(gone)} runs were deleted (MLflow keeps them as deleted): {', '.join(gone[:5])}"] if gone else []
+
+    def _rename(self, state: MlflowState) -> list[str]:
+        """Let go by the study's name what goes by one that it had before."""
+        from hpo.ledger.mirror.renamed import rename_in_mlflow, tell_again
+
+        sweep, notes = replace(self._found.sweep_record, parent=self.parent), []
+        for old in state.former:
+            trials = (trial for trial in self._found.trials if trial.state.is_finished())
+            notes += rename_in_mlflow(self._home, sweep, old, map(record_of, trials), self._alive) or []
+            notes.append(f"what was called after {old!r} is called after {sweep.study!r}")
+        if state.verdict:
+            tell_again(self._home, [sweep])
+            notes.append("the parent run tells of the study's own latest confirmation, if there is one")
+        return notes
 
     def _open_parent(self, book: MlflowBook, state: MlflowState) -> list[str]:
         if state.parent:

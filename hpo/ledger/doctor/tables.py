@@ -18,14 +18,20 @@ from hpo.ledger.doctor.readers import Content, FoundRun, Values
 from hpo.ledger.mirror.rows import RunRows
 
 _AT_ONCE = 500  # runs in one condition; databases limit them
-_RUNS = table("runs", *map(column, ("run_uuid", "status", "lifecycle_stage", "experiment_id", "artifact_uri")))
+_RUNS = table("runs", *map(column, ("run_uuid", "name", "status", "lifecycle_stage", "experiment_id", "artifact_uri")))
 _INPUTS = table("inputs", *map(column, ("source_type", "destination_type", "destination_id")))
 _EXPERIMENTS = table("experiments", *map(column, ("experiment_id", "name", "lifecycle_stage")))
 _TAGS, _PARAMS = (table(name, column("run_uuid"), column("key"), column("value")) for name in ("tags", "params"))
 _METRICS, _LATEST = (
     table(name, *map(column, ("run_uuid", "key", "value", "step", "is_nan"))) for name in ("metrics", "latest_metrics")
 )
-_FACTS = {"mlflow.parentRunId": "parent", "hpo.trial": "trial", "hpo.kind": "kind", "hpo.study_id": "study_id"}
+_FACTS = {
+    "mlflow.parentRunId": "parent",
+    "hpo.trial": "trial",
+    "hpo.kind": "kind",
+    "hpo.study_id": "study_id",
+    "hpo.study": "study",
+}
 
 
 class TablesReader:
@@ -53,19 +59,21 @@ class TablesReader:
         return next(((str(row.experiment_id), row.lifecycle_stage == "active") for row in self._rows(query)), None)
 
     def name_of(self, experiment: str) -> str:
-        """Return what an experiment is called; "" if there is none."""
         query = select(_EXPERIMENTS.c.name).where(_EXPERIMENTS.c.experiment_id == int(experiment))
         return next((str(name) for (name,) in self._rows(query)), "")
 
     def runs(self, experiment: str) -> list[FoundRun]:
-        runs = select(_RUNS.c.run_uuid, _RUNS.c.status, _RUNS.c.lifecycle_stage)
+        runs = select(_RUNS.c.run_uuid, _RUNS.c.status, _RUNS.c.lifecycle_stage, _RUNS.c.name)
         tags = select(_TAGS).join(_RUNS, _RUNS.c.run_uuid == _TAGS.c.run_uuid).where(_TAGS.c.key.in_(_FACTS))
         here = _RUNS.c.experiment_id == int(experiment)
         facts: dict[str, dict[str, str]] = defaultdict(dict)
         for run_id, key, value in self._rows(tags.where(here)):
             facts[run_id][_FACTS[key]] = str(value)
         rows = self._rows(runs.where(here).order_by(_RUNS.c.run_uuid))
-        return [FoundRun(run_id, status, stage == "active", **facts[run_id]) for run_id, status, stage in rows]
+        return [
+            FoundRun(run_id, status, stage == "active", name=str(name), **facts[run_id])
+            for run_id, status, stage, name in rows
+        ]
 
     def contents(self, wanted: Sequence[tuple[str, RunRows]]) -> Iterator[Content]:
         for start in range(0, len(wanted), _AT_ONCE):

@@ -134,7 +134,7 @@ class MlflowBook:
         with _alone(self._home, sweep):
             self._opened = self._open(sweep, find_experiment(self._mlflow.client, self._home, sweep))
             self.batch = self._opened.writer.batch
-            self.parent_id = open_parent(self._mlflow.client, self._at.sweep, self._at.experiment)
+            self.parent_id = open_parent(self._mlflow.client, self._at.writer, self._at.sweep, self._at.experiment)
         return self.level(finished)
 
     def look_again(self) -> None:

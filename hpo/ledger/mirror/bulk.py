@@ -41,7 +41,7 @@ from hpo.ledger.mirror.client import Child
 from hpo.ledger.mirror.compat import store_of
 from hpo.ledger.mirror.database import spare_fsyncs, tell_sizes
 from hpo.ledger.mirror.notes import NOTE
-from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, latest_points
+from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, RunRows, latest_points
 
 TESTED = ((3, 17),)  # releases of MLflow
 
@@ -241,6 +241,14 @@ class BulkWriter:
         for table in (_TAGS, _PARAMS, _METRICS, _LATEST):
             for keys in _chunks(dict.fromkeys(row["key"] for row in rows[table])):
                 connection.execute(delete(table).where(table.c.run_uuid.in_(run_ids), table.c.key.in_(keys)))
+
+    def make(self, rows: RunRows, run_id: str) -> str:
+        """Make a run; return its id: this one, unless it is none or another run's, a deleted one's too."""
+        with self._store.ManagedSessionMaker() as session:
+            taken = session.execute(select(_RUNS.c.run_uuid).where(_RUNS.c.run_uuid == run_id)).first() is not None
+        order = RunOrder(0, rows, "" if taken else run_id)
+        self.write([order])
+        return order.run_id
 
     def revive(self, run_ids: Sequence[str]) -> list[str]:
         """Return which of these runs are there although no child has their id; deleted ones are no more so."""

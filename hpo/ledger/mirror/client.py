@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from hpo.files import extract_plain
 from hpo.ledger.mirror.notes import NOTE, same_note
-from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, parent_files, parent_points
+from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, RunRows, parent_files, parent_points
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord
 
@@ -175,6 +175,10 @@ class ClientWriter:
         finally:  # even if MLflow refuses something of it, the run is not left running
             if rows.end is not None:
                 self._client.set_terminated(order.run_id, rows.status, rows.end or int(time.time() * 1000))
+
+    def make(self, rows: RunRows, run_id: str) -> str:
+        """Make a run; return its id, which MLflow gives."""
+        return str(self._client.create_run(self._experiment, rows.start, dict(rows.tags), rows.name).info.run_id)
 
     def revive(self, run_ids: Sequence[str]) -> list[str]:
         """Return which of these runs are there after all: none, since MLflow gives the ids."""

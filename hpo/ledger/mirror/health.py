@@ -60,6 +60,15 @@ def ailment_of(home: Home, thorough: bool = True) -> Ailment | None:
         return Ailment("unreachable", f"the database {path}: {error.strerror or error}")
 
 
+def lacks_run(home: Home, study: str, run_id: str) -> str:
+    """Return in words that the MLflow of a home is not that of a study, whose parent run it lacks; with the remedy."""
+    where = masked(home.tracking_uri)
+    return (
+        f"MLflow ({where}) has no run {run_id}, which is that of the study {study!r}: give the --home or the "
+        "MLFLOW_TRACKING_URI with which it was run, or --without-mlflow if that MLflow is lost"
+    )
+
+
 def ailment_in(home: Home, error: Exception) -> Ailment:
     """Return what an error tells that came while MLflow was read."""
     cause = getattr(error, "orig", None) or error

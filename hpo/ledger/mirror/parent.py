@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
@@ -26,21 +26,30 @@ from hpo.ledger.mirror.notes import (
     parent_note,
     renamed_note,
 )
-from hpo.ledger.mirror.rows import confirmation_tags, dataset_rows, milliseconds, own_key
+from hpo.ledger.mirror.rows import RunRows, confirmation_tags, dataset_rows, milliseconds, own_key, parent_name
 from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
 from hpo.ledger.study.records import SweepRecord
 
 
-def open_parent(client: MlflowClient, sweep: SweepRecord, experiment: str) -> str:
-    """Find or make a sweep's parent run, and let it say that the sweep runs; return its id."""
+class MakesRuns(Protocol):
+    """What makes a parent run: a writer of the trials' runs."""
+
+    def make(self, rows: RunRows, run_id: str) -> str:
+        """Make a run; return its id: this one if MLflow takes ids, and has no such run."""
+
+
+def open_parent(client: MlflowClient, writer: MakesRuns, sweep: SweepRecord, experiment: str) -> str:
+    """Find or make a sweep's parent run, and let it say that the sweep runs; return its id.
+
+    One that was lost, or never here, gets the id that the study knows: files of that run are its files again.
+    """
     if parent := parent_of(client, sweep, experiment):
         client.update_run(parent, "RUNNING")
     else:
         tags = {"hpo.kind": "sweep", "hpo.study": sweep.study, "hpo.objective": sweep.objective}
         tags["hpo.study_id"] = sweep.study_id
         tags |= {"mlflow.source.name": sweep.origin.source, "mlflow.source.type": "LOCAL"}
-        start = milliseconds(sweep.began)
-        parent = str(client.create_run(experiment, start, tags, _parent_name(sweep)).info.run_id)
+        parent = writer.make(RunRows(parent_name(sweep), milliseconds(sweep.began), tags, {}), sweep.parent)
     _set_view(client, experiment, sweep)
     tags = {f"version.{package}": version for package, version in sweep.origin.versions.items()}
     tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
@@ -78,17 +87,13 @@ def rename_parent(client: MlflowClient, parent: str, sweep: SweepRecord, old: st
     """Let a parent run say what its sweep is called by now, in its name, unless somebody has given it another one, in
     its tags, and in its description's links."""
     run = client.get_run(parent)
-    if run.info.run_name == _parent_name(replace(sweep, study=old)):
-        client.update_run(parent, name=_parent_name(sweep))
+    if run.info.run_name == parent_name(replace(sweep, study=old)):
+        client.update_run(parent, name=parent_name(sweep))
     tags = {"hpo.study": sweep.study, **confirmation_tags(sweep)}
     if (known := run.data.tags.get(NOTE)) is not None:
         note = note_with_verdict(renamed_note(known, old, sweep.study), sweep)
         tags |= {NOTE: note} | ({WRITTEN: digest_of_note(note)} if is_of_the_sweep(run.data.tags) else {})
     client.log_batch(parent, tags=_listed(tags))
-
-
-def _parent_name(sweep: SweepRecord) -> str:
-    return f"{sweep.study} ({'confirmation' if sweep.decision.get('confirms') else 'sweep'})"
 
 
 def close_parent(

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mlflow import MlflowClient
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from hpo.ledger.mirror.bulk import BulkWriter, why_not
 from hpo.ledger.mirror.client import ClientWriter, experiment_of, parent_of, write_parent_files
 from hpo.ledger.mirror.health import is_database
 from hpo.ledger.mirror.parent import describe_parent, rename_parent
-from hpo.ledger.mirror.rows import RunOrder, begun_rows, ended_rows, run_name
+from hpo.ledger.mirror.rows import VERDICT, VERDICT_TAGS, RunOrder, begun_rows, ended_rows, own_key, run_name
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 
@@ -20,16 +21,16 @@ _AT_ONCE = 64  # runs in one write
 
 def rename_in_mlflow(
     home: Home, sweep: SweepRecord, old: str, records: Iterable[TrialRecord], alive: Callable[[], object]
-) -> list[str]:
+) -> list[str] | None:
     """Give a sweep's experiment and runs its new name, which `sweep` has, in their names, tags, descriptions and files.
-    What a person has called otherwise keeps its name. Returns notes for the user.
+    What a person has called otherwise keeps its name. Returns notes for the user; None if there is no such run.
 
     records: of all its trials, with their steps. alive: called now and then. Raises what MLflow's client raises.
     """
     client = _client(home)
     experiment = experiment_of(client, sweep.parent, sweep.study_id)
     if experiment is None:  # nothing to rename: what MLflow lacks is written by the new name
-        return []
+        return None
     notes = []
     if experiment.name == old:
         if client.get_experiment_by_name(sweep.study) is None:
@@ -62,8 +63,24 @@ def tell_again(home: Home, sweeps: Sequence[SweepRecord]) -> None:
         if (experiment := experiment_of(client, sweep.parent, sweep.study_id)) is not None:
             on_server = "" if is_database(home.tracking_uri) else experiment.experiment_id
             parent = parent_of(client, sweep, experiment.experiment_id) or sweep.parent
+            _withdraw_verdict(client, experiment.experiment_id, parent)
             describe_parent(client, parent, experiment.experiment_id, replace(sweep, on_server=on_server), None, {})
             write_parent_files(client, parent, sweep)
+
+
+def _withdraw_verdict(client: MlflowClient, experiment: str, parent: str) -> None:
+    """Take back what a parent run says of a confirmation: it may be none any more, or an earlier one. A server keeps
+    the metrics."""
+    run = client.get_run(parent)
+    for key in VERDICT_TAGS:
+        if key in run.data.tags:
+            client.delete_tag(parent, key)
+    writer = (ClientWriter if why_not(client) else BulkWriter)(client, experiment)
+    for key in [key for key in run.data.metrics if key.startswith(f"{own_key('confirm')}/")]:
+        writer.replace_points(parent, key, [])
+    if any(file.path == VERDICT for file in client.list_artifacts(parent)):
+        repository = get_artifact_repository(run.info.artifact_uri)
+        repository.delete_artifacts(VERDICT)  # type: ignore[no-untyped-call]
 
 
 def _client(home: Home) -> MlflowClient:

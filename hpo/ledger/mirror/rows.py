@@ -63,6 +63,8 @@ class RunRows:
 
 
 DATA_NOTES = "data.txt"  # the parent run's file with what was done to the data
+VERDICT = "confirmation.json"  # the parent run's file with what came out of the latest confirmation
+VERDICT_TAGS = ("hpo.confirmation", "hpo.verdict")  # of the parent run: the confirming study, and its verdict
 RESOLVED = "resolved.yaml"  # the parent run's file with the whole sweep, in which paths are absolute
 
 
@@ -85,7 +87,7 @@ def parent_files(sweep: SweepRecord) -> dict[str, str]:
     }
     files |= {"references.json": json.dumps(sweep.references, indent=2, ensure_ascii=False)} if sweep.references else {}
     if found := sweep.decision.get("confirmation"):
-        files["confirmation.json"] = json.dumps(found, indent=2, ensure_ascii=False)
+        files[VERDICT] = json.dumps(found, indent=2, ensure_ascii=False)
     return files | ({DATA_NOTES: "\n".join(sweep.origin.notes) + "\n"} if sweep.origin.notes else {})
 
 
@@ -122,13 +124,18 @@ def confirmation_tags(sweep: SweepRecord) -> dict[str, str]:
         tags |= {"hpo.confirms": confirms["study"]}
         tags |= {"hpo.confirms_run": confirms["parent"]} if confirms["parent"] else {}
     if found := sweep.decision.get("confirmation"):
-        tags |= {"hpo.confirmation": found["study"], "hpo.verdict": found["result"]["verdict"]}
+        tags |= dict(zip(VERDICT_TAGS, (found["study"], found["result"]["verdict"]), strict=True))
     return tags
 
 
 def run_name(study: str, number: int) -> str:
     """Return the name of a trial's run."""
     return f"{study} {number:04d}"
+
+
+def parent_name(sweep: SweepRecord) -> str:
+    """Return the name of a sweep's parent run."""
+    return f"{sweep.study} ({'confirmation' if sweep.decision.get('confirms') else 'sweep'})"
 
 
 def begun_rows(sweep: SweepRecord, parent_id: str, record: TrialRecord) -> RunRows:

@@ -39,18 +39,32 @@ class FileOwnership:
         to_look: nothing will be written. Where the file can't be, it is enough that nobody holds its lock.
         """
         try:
-            self._path.parent.mkdir(exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = self._opened()
         except OSError as error:
             if to_look and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 self._see_that_nobody_has_it()
                 return
             raise UserError(f"the lock file {self._path} can't be written: {error.strerror or error}") from None
         self._lock(descriptor)
+        if not self._is_there(descriptor):  # its study was removed while this waited: the next one locks another file
+            os.close(descriptor)
+            self.take(to_look)
+            return
         os.ftruncate(descriptor, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode())
         self._descriptor = descriptor
+
+    def _opened(self) -> int:
+        self._path.parent.mkdir(exist_ok=True)
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def _is_there(self, descriptor: int) -> bool:
+        """Whether an open file still has its path, so that others come to the same lock."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def _lock(self, descriptor: int) -> None:
         began = time.monotonic()
@@ -94,6 +108,12 @@ class FileOwnership:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def remove_lock(path: Path) -> None:
+    """Remove the lock file of a study that is no more. Whoever calls it holds the lock: who waits for it finds out that
+    the file is gone, and takes another."""
+    path.unlink(missing_ok=True)
 
 
 def is_locked(path: Path) -> bool:

@@ -85,8 +85,8 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
     attributes: the study's. Raises UserError if it was not made by hpo.
     """
     identity, config = attributes.get("identity"), attributes.get("sweep")
-    if not identity or not config:
-        raise UserError(f"the study {name!r} was not made by hpo")
+    if not identity or not config or not attributes.get("id"):
+        raise UserError(f"the study {name!r} was not made by hpo, or is not whole: it lacks what all of hpo's have")
     known = {field.name for field in dataclasses.fields(Limits)}
     metric = identity["metric"]
     by_run = not identity["parameters"]

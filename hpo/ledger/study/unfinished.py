@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hpo.spec.faults import UserError
 
-REMOVING = "removing"  # the attribute of a study whose removal was begun: True
+REMOVING = "removing"  # the attribute of a study whose removal was begun: from which MLflow
 RENAMING = "renaming"  # of one whose renaming was begun: {"old": ..., "new": ...}; {}: it is done
 FORMER = "former_names"  # what a study was called, the first name first
 

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from hpo.spec.faults import Fault, did_you_mean, series
+from hpo.spec.paths import COLUMN_LISTS, COLUMN_ROLES
 from hpo.training.data.csv_rows import no_column
-from hpo.training.data.split_keys import SPLIT_COLUMNS
 from hpo.training.task import Kind
 
-LISTS = ("drop", "features", "categorical", "numeric")
+LISTS = COLUMN_LISTS
 COLUMN_KEYS = (*LISTS, "positive")
-ROLES = ("target", "weight", *SPLIT_COLUMNS)
+ROLES = COLUMN_ROLES
 """Keys that name a column which is no feature: what is to be predicted, how much a row counts, which split it is in."""
 
 
