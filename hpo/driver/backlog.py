@@ -90,7 +90,7 @@ class Backlog:
         # What repeats an interrupted trial goes first: until it runs, the ledger refuses every new one its place.
         while self._held and room - len(self._retries) > self._planner.new:
             self._add_new(self._held.pop(0), urgent=True)
-        wanted = min(self._planner.wanted(idle, running, ended), room - self._planner.new)
+        wanted = min(self._planner.wanted(idle, running, ended, self._by_shape), room - self._planner.new)
         while wanted > 0 and not self.used_up:
             first = self._propose()
             wanted -= 1

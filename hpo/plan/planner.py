@@ -61,12 +61,16 @@ class Planner(Generic[Item]):
     def stacks(self) -> bool:
         return self._most > 1
 
-    def wanted(self, idle: int, running: int, ended: int) -> int:
+    def wanted(self, idle: int, running: int, ended: int, by_shape: bool = False) -> int:
         """Return how many new trials to ask the sampler for. idle: workers; running: trials that workers have; ended:
-        complete or pruned ones."""
+        complete or pruned ones; by_shape: they come in groups of a shape, one for each worker that has none waiting."""
         if idle == 0:
             return 0
-        return max(idle, self._opening.at(ended) - running) - len(self)
+        room = max(idle, self._opening.at(ended) - running) - len(self)
+        if not by_shape:
+            return room
+        left = idle - len(self._waiting)
+        return min(room, left * self.share(ended, room, left)) if left > 0 else 0
 
     @property
     def new(self) -> int:
@@ -112,8 +116,12 @@ class Planner(Generic[Item]):
         return max(1, min(self._most, -(-min(left, opened) // max(1, idle)), -(-opened // self._workers)))
 
     def group(self, shape: Hashable, idle: int, ended: int) -> int:
-        """Return how many trials of a shape are worth asking for together. idle: workers; ended: as for `wanted`."""
-        return min(self._limits.get(shape, MOST), self.share(ended, self._opening.at(ended), idle))
+        """Return how many trials of a shape are worth asking for together. idle: workers; ended: as for `wanted`.
+
+        The first groups are half as large: they are drawn blindly, and so the search begins with twice as many shapes.
+        """
+        share = self.share(ended, self._opening.at(ended), idle)
+        return min(self._limits.get(shape, MOST), share if ended else -(-share // 2))
 
     def drop_new(self) -> None:
         """Forget those that have not begun."""
