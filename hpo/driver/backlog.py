@@ -7,13 +7,15 @@ worker gave back, repeats of interrupted trials, proposals that lost a race agai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hpo.events import FailureKind, TrialSpec
 from hpo.ledger.study.records import TrialRecord
 from hpo.plan.planner import Opening, Planner, opening
 from hpo.search.searcher import Proposal, Searcher
+from hpo.spec.methods import METHODS
 from hpo.spec.sweep import Sweep
 
 
@@ -39,6 +41,7 @@ class Backlog:
         self._planner: Planner[Proposal | RunningTrial] = Planner(
             sweep.most_in_cohort, workers, self._opening(workers), sweep.members
         )
+        self._by_shape = METHODS[sweep.method].by_shape and self._planner.stacks
         self._alone: list[RunningTrial] = []
         self._retries = list(retries)
         self._repeated: dict[int, TrialRecord] = {}  # interrupted trials, by the key of the proposal that repeats them
@@ -71,7 +74,8 @@ class Backlog:
             self._planner.resize(workers, self._opening(workers))
 
     def _opening(self, workers: int) -> Opening:
-        return opening(self._sweep.method, self._sweep.most_in_cohort, workers, self._sweep.members)
+        sweep = self._sweep
+        return opening(sweep.method, sweep.most_in_cohort, workers, sweep.members, sweep.shapes())
 
     def drop_new(self) -> None:
         """Forget what has not begun."""
@@ -86,22 +90,30 @@ class Backlog:
         # What repeats an interrupted trial goes first: until it runs, the ledger refuses every new one its place.
         while self._held and room - len(self._retries) > self._planner.new:
             self._add_new(self._held.pop(0), urgent=True)
-        wanted = min(self._planner.wanted(idle, running, ended), room - self._planner.new)
+        wanted = min(self._planner.wanted(idle, running, ended, self._by_shape), room - self._planner.new)
         while wanted > 0 and not self.used_up:
-            self._propose()
+            first = self._propose()
             wanted -= 1
+            if first is None or not self._by_shape:
+                continue
+            # The sampler has chosen the shape of one trial; it is asked for those that train beside it in this shape.
+            beside = min(wanted, self._planner.group(self._sweep.shape_of(first.params), idle, ended) - 1)
+            for _ in range(beside):
+                self._propose(self._sweep.shaping(first.params))
+            wanted -= max(0, beside)
 
-    def _propose(self) -> None:
+    def _propose(self, given: Mapping[str, Any] | None = None) -> Proposal | None:
         retry = self._retries.pop(0) if self._retries else None
         if retry is not None:
             self._searcher.enqueue(dict(retry.params))
-        proposal = self._searcher.propose()
+        proposal = self._searcher.propose(given)
         if proposal is None:
             self.used_up = True
-            return
+            return None
         if retry is not None:
             self._repeated[proposal.key] = retry
         self._add_new(proposal, urgent=retry is not None or self._sweep.is_baseline(proposal.params))
+        return proposal
 
     def _add_new(self, proposal: Proposal, urgent: bool) -> None:
         self._planner.add(self._sweep.shape_of(proposal.params), proposal, new=True, urgent=urgent)

@@ -13,6 +13,7 @@ Item = TypeVar("Item")
 MOST = 128  # members of a cohort: beyond, a step gains nothing more (scripts/benchmark training)
 _PATIENCE = 8  # times that larger groups go first
 _FEW = 16  # open trials that cost a method hardly anything, however little it has learnt
+_SHAPES = 16  # of which a cohort each may be open: more would be asked for long before they train
 _LEARNT_FROM = 8  # ended trials for each open one beyond these
 
 
@@ -60,12 +61,16 @@ class Planner(Generic[Item]):
     def stacks(self) -> bool:
         return self._most > 1
 
-    def wanted(self, idle: int, running: int, ended: int) -> int:
+    def wanted(self, idle: int, running: int, ended: int, by_shape: bool = False) -> int:
         """Return how many new trials to ask the sampler for. idle: workers; running: trials that workers have; ended:
-        complete or pruned ones."""
+        complete or pruned ones; by_shape: they come in groups of a shape, one for each worker that has none waiting."""
         if idle == 0:
             return 0
-        return max(idle, self._opening.at(ended) - running) - len(self)
+        room = max(idle, self._opening.at(ended) - running) - len(self)
+        if not by_shape:
+            return room
+        left = idle - len(self._waiting)
+        return min(room, left * self.share(ended, room, left)) if left > 0 else 0
 
     @property
     def new(self) -> int:
@@ -110,6 +115,14 @@ class Planner(Generic[Item]):
         opened = self._opening.at(ended)
         return max(1, min(self._most, -(-min(left, opened) // max(1, idle)), -(-opened // self._workers)))
 
+    def group(self, shape: Hashable, idle: int, ended: int) -> int:
+        """Return how many trials of a shape are worth asking for together. idle: workers; ended: as for `wanted`.
+
+        The first groups are half as large: they are drawn blindly, and so the search begins with twice as many shapes.
+        """
+        share = self.share(ended, self._opening.at(ended), idle)
+        return min(self._limits.get(shape, MOST), share if ended else -(-share // 2))
+
     def drop_new(self) -> None:
         """Forget those that have not begun."""
         kept = {shape: [entry for entry in waiting if not entry.new] for shape, waiting in self._waiting.items()}
@@ -142,16 +155,18 @@ def largest(members: int) -> int:
     return max(1, MOST // members)
 
 
-def opening(method: str, most: int | None, workers: int, members: int = 1) -> Opening:
+def opening(method: str, most: int | None, workers: int, members: int = 1, shapes: int | None = 1) -> Opening:
     """Return how many trials may be open in a sweep that trains cohorts.
 
     A method that learns proposes less well the more trials it has not seen the end of, and the more so the less it has
     seen: so their number grows with the trials that have ended (scripts/benchmark search shows what that costs).
-    Methods that don't learn lose nothing. With `most` given, the user has decided: every worker gets a full cohort.
+    Methods that don't learn lose nothing: as many are open as fill a cohort of each shape. With `most` given, the user
+    has decided: every worker gets a full cohort. shapes: of the space; None: without bound.
     """
     workers = max(1, workers)
-    if most is not None:
-        return Opening(most * workers, most * workers)
-    everything = largest(members) * workers
-    few = min(max(_FEW, workers), everything)
-    return Opening(few if METHODS[method].learns else everything, everything)
+    if METHODS[method].learns:
+        everything = (largest(members) if most is None else most) * workers
+        return Opening(everything if most is not None else min(max(_FEW, workers), everything), everything)
+    each = largest(members) if most is None else most
+    everything = max(each * workers, min(each * (shapes or _SHAPES), each * _SHAPES))
+    return Opening(everything, everything)

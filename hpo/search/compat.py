@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 TESTED = ((5, 0),)
+FIXED_PARAMS = "fixed_params"  # the attribute with the values that a trial is given, whatever a sampler says
 RELATIVE_PARAMS = ":relative_params"  # in the key of an attribute in which TPE and GP leave a running trial's draws
 
 _tpe: Any = importlib.import_module(TPESampler.__module__)
@@ -56,6 +57,11 @@ def default_weights(observations: int) -> NDArray[np.float64]:
 def mixture_of(estimator: Any) -> Any:
     """Return the mixture of kernels behind one of TPE's densities."""
     return estimator._mixture_distribution
+
+
+def weighted(mixture: Any, weights: NDArray[np.float64]) -> Any:
+    """Return a mixture of the same kernels with other weights."""
+    return mixture._replace(weights=weights)
 
 
 class OpenTPESampler(TPESampler):

@@ -91,15 +91,20 @@ class Density:
 
     def log(self, samples: Floats) -> Floats:
         """Return the logarithm of the density of samples (a row each, not scaled)."""
+        logs = self.kernels(samples)
+        most = logs.max(axis=1)
+        most[np.isneginf(most)] = 0
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(np.exp(logs - most[:, None]).sum(axis=1)) + most)
+
+    def kernels(self, samples: Floats) -> Floats:
+        """Return the logarithm of what each kernel (columns) gives to the density of samples (rows)."""
         features, logs = self._features(samples), np.tile(self._steady, (len(samples), 1))
         if features:
             add_product(logs, np.concatenate(features, axis=1), np.concatenate(self._factors))
         for index, (mu, sigma) in zip(self._columns, self._kernels, strict=True):
             logs += _inside(self._axes[index], samples[:, index], mu, sigma)
-        most = logs.max(axis=1)
-        most[np.isneginf(most)] = 0
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.exp(logs - most[:, None]).sum(axis=1)) + most)
+        return logs
 
     def _features(self, samples: Floats) -> list[Floats]:
         features = []

@@ -122,7 +122,7 @@ def recorded_param(parameter: Parameter, value: Any) -> tuple[float, BaseDistrib
     return found.to_internal_repr(values[parameter.name]), found
 
 
-def searched_params(space: Space, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+def searched_params(space: Space, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     """Return an active configuration as an Optuna trial has it: encoded, without constants, with distributions."""
     values, distributions = {}, {}
     for parameter in space.parameters:

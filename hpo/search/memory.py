@@ -33,6 +33,7 @@ class Memory(BaseStorage):
         self._attrs: dict[str, Any] = {}
         self._trials: dict[int, FrozenTrial] = {}  # in the order of their numbers
         self._next = 0
+        self._waiting: FrozenTrial | None = None  # the one that is asked for next, with some of its parameters given
 
     def forget(self, numbers: Collection[int]) -> None:
         """Let go of trials."""
@@ -83,7 +84,9 @@ class Memory(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         number, self._next = self._next, self._next + 1
-        self._trials[number] = _twin(template_trial or create_trial(state=TrialState.RUNNING), number)
+        trial = self._trials[number] = _twin(template_trial or create_trial(state=TrialState.RUNNING), number)
+        if trial.state == TrialState.WAITING:
+            self._waiting = trial
         return number
 
     def set_trial_param(
@@ -97,6 +100,8 @@ class Memory(BaseStorage):
         trial = self._trials[trial_id]
         self.check_trial_is_updatable(trial_id, trial.state)
         trial.state = state
+        if trial is self._waiting:
+            self._waiting = None
         if values is not None:
             trial.values = values
         if state.is_finished():
@@ -125,7 +130,7 @@ class Memory(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         if states == (TrialState.WAITING,):
-            return []  # each ask looks for them; nothing ever waits here
+            return [self._waiting] if self._waiting else []  # each ask looks for them
         found = [trial for trial in self._trials.values() if states is None or trial.state in states]
         return deep_copy(found) if deepcopy else found
 

@@ -120,21 +120,25 @@ class Searcher:
         """Have a configuration proposed before anything else."""
         self._candidates.put_first(params)
 
-    def propose(self) -> Proposal | None:
+    def propose(self, given: Mapping[str, Any] | None = None) -> Proposal | None:
         """Return a configuration to train next; None if the space is used up (a grid; any space that is countable, if
-        no configuration may be trained twice)."""
-        given = self._candidates.given()
+        no configuration may be trained twice).
+
+        given: values of some parameters, for which the others are drawn. A wish: what goes first whatever a sampler
+        says has its own, and so has what is left where all of these were tried.
+        """
+        first = self._candidates.given()
         if self._sweep.traits.define_by_run:
-            return self._hand_out(self._copy.open(), {}, given or {})
-        if given is not None:
-            return self._hand_out(self._copy.fix(given), given)
+            return self._hand_out(self._copy.open(), {}, first or {})
+        if first is not None:
+            return self._hand_out(self._copy.fix(first), first)
         if self._candidates.is_given:
             return None
         starting = self._startup if self._known < STARTUP_TRIALS else None
         repeats: list[int] = []  # left running until something new was found: samplers keep away from what runs
         try:
             for _ in range(_ATTEMPTS):
-                number, params = self._copy.ask(starting)
+                number, params = self._copy.ask(starting, given)
                 if self._candidates.wanted(params):
                     return self._hand_out(number, params)
                 if self._sweep.space.allowed(params):

@@ -4,19 +4,23 @@ Between two asks mostly nothing has ended: the best trials and their density are
 those that run. Optuna sorts, encodes and fits everything at each ask. The proposals are the same, number for number
 (tests/search/test_tpe.py); only the time tells which of the two is at work.
 
+A trial may be asked for with some parameters given, as those are that train in one stack. Optuna would draw the others
+as if these were free, and then put the given values in their places; here they are drawn for the given values.
+
 This rests on what TPESampler does inside (compat.py), so with releases that it was not tested with, it does what
 TPESampler does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
+from scipy.special import softmax
 
 from hpo.search import compat
 from hpo.search.density import Choices, Density, Floats, Numerical, axes_of, scaled
@@ -42,6 +46,7 @@ class _Fit:
     axes: Sequence[Choices | Numerical]
     mixture: Any  # the best ones' density, as Optuna has it: samples are drawn from it
     best: Density  # the same
+    places: Floats  # the best ones' values, a row for each parameter
     numbers: list[int]  # of the others that have all these parameters
     others: Floats  # their values, a row for each parameter
     rows: _Rows = field(default_factory=dict)  # of ended trials
@@ -93,7 +98,7 @@ class SharingTPESampler(compat.OpenTPESampler):
                 running.append(other)
         fit = self._fit(study, search_space, ended)
         others = self._with_running(study, fit, running)
-        samples: Floats = fit.mixture.sample(self.generator, self.candidates)
+        samples = self._samples(fit, search_space, trial.system_attrs.get(compat.FIXED_PARAMS, {}))
         rest = Density(fit.axes, scaled(fit.axes, others.copy()), _weights(others.shape[1]))
         gains = fit.best.log(samples) - rest.log(samples)
         if not _is_clear(samples, gains):  # Optuna's last bits decide
@@ -101,6 +106,22 @@ class SharingTPESampler(compat.OpenTPESampler):
             gains = fit.mixture.log_pdf(samples) - self.estimator(search_space, others).log_pdf(by_name)
         chosen = zip(search_space, samples[np.argmax(gains)].tolist(), strict=True)
         return {name: search_space[name].to_external_repr(value) for name, value in chosen}
+
+    def _samples(self, fit: _Fit, search_space: dict[str, BaseDistribution], given: Mapping[str, Any]) -> Floats:
+        """Draw samples (rows) from the density of the best, given the values of some parameters: its kernels then weigh
+        as much as each of them makes these values likely."""
+        names = list(search_space)
+        columns = [index for index, name in enumerate(names) if name in given]
+        if not columns:
+            samples: Floats = fit.mixture.sample(self.generator, self.candidates)
+            return samples
+        row = np.array([search_space[names[index]].to_internal_repr(given[names[index]]) for index in columns])
+        axes = [fit.axes[index] for index in columns]
+        likely = Density(axes, scaled(axes, fit.places[columns]), _weights(fit.places.shape[1]))
+        weights = softmax(likely.kernels(row[None])[0])
+        samples = compat.weighted(fit.mixture, weights).sample(self.generator, self.candidates)
+        samples[:, columns] = row
+        return samples
 
     def _fit(self, study: Study, search_space: dict[str, BaseDistribution], ended: list[FrozenTrial]) -> _Fit:
         """Return what ended trials say of a search space: the last answer, if neither has changed."""
@@ -120,7 +141,7 @@ class SharingTPESampler(compat.OpenTPESampler):
         mixture = compat.mixture_of(self.estimator(search_space, places))
         density = Density(axes, scaled(axes, places.copy()), _weights(len(best)))
         columns = _columns(others, len(axes))
-        fit = _Fit(dict(search_space), ended, axes, mixture, density, numbers, columns, rows, on_way)
+        fit = _Fit(dict(search_space), ended, axes, mixture, density, places, numbers, columns, rows, on_way)
         self._fits[key] = fit
         return fit
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
@@ -77,9 +77,14 @@ class WorkingCopy:
             self._settle(number, trial.state)
         self._thin_out()
 
-    def ask(self, sampler: BaseSampler | None = None) -> tuple[int, dict[str, Any]]:
-        """Draw an active configuration, from the sampler or from another one; it may be a forbidden one."""
+    def ask(
+        self, sampler: BaseSampler | None = None, given: Mapping[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Draw an active configuration, from the sampler or from another one; it may be a forbidden one. given: values
+        of some parameters, for which the others are drawn."""
         self._study.sampler = sampler or self._sampler
+        if values := searched_params(self._space, given or {})[0]:
+            self._study.enqueue_trial(values)
         trial = self._study.ask()
         params = suggest(trial, self._space)
         self._memory.settle(trial.number)

@@ -29,6 +29,8 @@ class SearchMethod:
     looks_at: states of the ended trials that the sampler learns from; a trial in another state is forgotten as it ends.
     most: ended trials that it can afford to look at; None: all.
     learns: whether it proposes better the more trials it has seen the end of; so few of them are open at a time.
+    by_shape: whether it draws as well for given values of some parameters; so trials that train together are asked for
+    together, all of one shape.
     objections: what is wrong with searching a space by it, at the key `method`.
     """
 
@@ -38,6 +40,7 @@ class SearchMethod:
     looks_at: tuple[Literal["COMPLETE", "PRUNED"], ...] = ()
     most: int | None = None
     learns: bool = True
+    by_shape: bool = False
     objections: Callable[[Space], Iterable[Fault]] = _any_space
 
 
@@ -65,7 +68,9 @@ def _without_numbers(space: Space) -> Iterable[Fault]:
 METHODS: dict[str, SearchMethod] = {
     "random": SearchMethod("hpo.search.samplers:WeightedRandomSampler", "space", learns=False),
     "grid": SearchMethod("hpo.search.samplers:WeightedRandomSampler", "space", learns=False, objections=_no_grid),
-    "tpe": SearchMethod("hpo.search.tpe:SharingTPESampler", "space", looks_at=("COMPLETE", "PRUNED"), most=300),
+    "tpe": SearchMethod(
+        "hpo.search.tpe:SharingTPESampler", "space", looks_at=("COMPLETE", "PRUNED"), most=300, by_shape=True
+    ),
     "gp": SearchMethod(
         "optuna.samplers:GPSampler",
         "independent_sampler",

@@ -201,6 +201,10 @@ class Sweep(PlainKeys):
         """Return what configurations must have in common to train as one stack."""
         return tuple((name, repr(params.get(name))) for name in self.traits.shape_parameters or ())
 
+    def shaping(self, params: Params) -> dict[str, Any]:
+        """Return the values of a configuration that another one must have to be of its shape."""
+        return {name: params[name] for name in self.traits.shape_parameters or () if name in params}
+
     def shapes(self) -> int | None:
         """Return how many shapes the space has; None: without bound."""
         count = 1

@@ -103,6 +103,23 @@ def test_how_many_are_open() -> None:
     assert opening("tpe", most=None, workers=40).at(0) == 40
 
 
+def test_methods_that_do_not_learn_have_a_cohort_of_each_shape_open() -> None:
+    assert opening("random", most=None, workers=2, shapes=1).at(0) == 2 * MOST
+    assert opening("random", most=None, workers=2, shapes=9).at(0) == 9 * MOST
+    assert opening("random", most=10, workers=2, shapes=9).at(0) == 90
+    assert opening("random", most=None, workers=2, shapes=None).at(0) == 16 * MOST  # without bound
+    assert opening("random", most=None, workers=40, shapes=None).at(0) == 40 * MOST
+    assert opening("tpe", most=None, workers=2, shapes=9).at(0) == 16
+
+
+def test_how_many_of_a_shape_are_asked_for_together() -> None:
+    plan = Planner[int](None, 2, opening("tpe", None, workers=2))
+    assert [plan.group("a", idle=2, ended=ended) for ended in (0, 1, 400)] == [4, 8, 25]
+    plan.limit("a", 3)
+    assert (plan.group("a", 2, 1), plan.group("b", 2, 1)) == (3, 8)
+    assert Planner[int](4, 2, opening("tpe", 4, workers=2)).group("a", 2, 1) == 4
+
+
 def test_trials_of_several_members_fill_a_stack_sooner() -> None:
     assert (largest(1), largest(5), largest(1000)) == (MOST, MOST // 5, 1)
     assert opening("random", most=None, workers=2, members=5).at(0) == 2 * (MOST // 5)

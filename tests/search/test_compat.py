@@ -60,6 +60,11 @@ def test_the_names_of_tpe() -> None:
     estimator = sampler.estimator({**SPACE}, np.array([[0.25, 0.75]]))
     samples = compat.mixture_of(estimator).sample(sampler.generator, 5)
     assert samples.shape == (5, 1)
+    means = [
+        compat.weighted(compat.mixture_of(estimator), weights).sample(sampler.generator, 2000).mean()
+        for weights in np.eye(3)
+    ]
+    assert means[0] < means[2] - 0.02 < means[1] - 0.04  # a kernel at each observation, and the wide one
     assert estimator.log_pdf({"x": samples[:, 0]}).shape == compat.mixture_of(estimator).log_pdf(samples).shape == (5,)
 
 
@@ -72,6 +77,14 @@ def test_tpe_draws_by_the_method_that_is_overridden(monkeypatch: pytest.MonkeyPa
     study = study_of(compat.OpenTPESampler(seed=1, multivariate=True))
     assert study.ask().suggest_float("x", 0.0, 1.0) == 0.125
     assert asked == [SPACE]
+
+
+def test_given_values_are_under_this_key() -> None:
+    study = study_of(RandomSampler(seed=1))
+    study.enqueue_trial({"x": 0.5})
+    trial = study.ask()
+    assert study.get_trials()[-1].system_attrs[compat.FIXED_PARAMS] == {"x": 0.5}
+    assert trial.suggest_float("x", 0.0, 1.0) == 0.5
 
 
 @pytest.mark.parametrize("kind", [compat.OpenTPESampler, GPSampler])
