@@ -78,7 +78,7 @@ assert "dollars" in parts["Budget"]["properties"] and "margin" in parts["Metric"
 assert properties["patron"]["description"] == "who pays"
 assert "luck" in properties["method"]["enum"] and "AfterKeys" in parts
 
-read_back = sweep_of("new", {"identity": sweep.identity(), "sweep": config})
+read_back = sweep_of("new", {"id": "1", "identity": sweep.identity(), "sweep": config})
 assert read_back.budget == sweep.budget
 
 assert opening("luck", None, 1).least == opening("random", None, 1).least
