@@ -108,6 +108,7 @@ def import_study(home: Home, file: Path, name: str = "") -> Imported:
             raise UserError(f"{new[:40]!r} can't be a study's name: it {fault} (--name gives it another one)")
         home.prepare()
         ours = open_storage(home)
+        _delete_half_imported(new, ours)
         _refuse_taken(new, study.user_attrs, ours.get_all_studies(), bool(name))
         if name and (confirms := study.user_attrs.get(CONFIRMS)):
             raise UserError(
@@ -137,6 +138,14 @@ def import_study(home: Home, file: Path, name: str = "") -> Imported:
             raise
     unsure = f"an earlier release wrote {file}: nothing in it says whether all of it is there"
     return Imported(new, (unsure,) if trials is None else ())
+
+
+def _delete_half_imported(name: str, storage: BaseStorage) -> None:
+    """Delete what an import that was killed has left in a database: it has all of a study's marks but the last one."""
+    for study in storage.get_all_studies():
+        marks = study.user_attrs
+        if study.study_name == name and marks.get("identity") and marks.get("sweep") and not marks.get("id"):
+            storage.delete_study(study_id_of(study))
 
 
 def _reason(error: OSError) -> str:
@@ -218,13 +227,16 @@ def _copy(
         study_id = target.create_new_study(study.directions, new or name)
         for key, value in study.system_attrs.items():
             target.set_study_system_attr(study_id, key, value)
-        for key, value in (study.user_attrs | changed(study.user_attrs)).items():
+        attributes = study.user_attrs | changed(study.user_attrs)
+        identifier = attributes.pop("id")  # written last: what lacks it is not whole, and refused (sweep_of)
+        for key, value in attributes.items():
             target.set_study_user_attr(study_id, key, value)
         for trial in source.get_all_trials(study_id_of(study), deepcopy=False):
             if (run_id := str(trial.user_attrs.get("mlflow_run_id", ""))) in ids:
                 trial = copy.copy(trial)
                 trial.user_attrs = {**trial.user_attrs, "mlflow_run_id": ids[run_id]}
             target.create_new_trial(study_id, template_trial=trial)
+        target.set_study_user_attr(study_id, "id", identifier)
 
 
 def _run_ids(storage: BaseStorage, name: str) -> list[str]:

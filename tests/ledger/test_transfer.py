@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -229,6 +231,42 @@ def test_what_fails_in_between_leaves_nothing(tmp_path: Path, storage: str, monk
     monkeypatch.undo()
     assert len(copied) == 3 and open_storage(there).get_all_studies() == [] and not files_in(folder / "artifacts")
     assert import_study(there, file).name == "small"
+
+
+@pytest.mark.slow
+def test_an_import_that_is_killed_is_no_study_of_fewer_trials(tmp_path: Path) -> None:
+    """In a database trials come one by one: half of them are refused by all commands, and imported anew."""
+    here = run_sweep(Home(tmp_path / "here"), load(tmp_path))
+    file, there = tmp_path / "study.tar.gz", Home(tmp_path / "there", storage=f"sqlite:///{tmp_path / 'studies.db'}")
+    export_study(here, "small", file)
+    code = """
+import os, signal, sys
+from pathlib import Path
+from optuna.storages import RDBStorage
+from hpo.ledger.study.home import Home
+from hpo.ledger.transfer import import_study
+
+def killed(self, study_id, template_trial=None, made=RDBStorage.create_new_trial, count=[]):
+    count.append(study_id)
+    if len(count) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made(self, study_id, template_trial)
+
+RDBStorage.create_new_trial = killed
+import_study(Home(Path(sys.argv[1]), storage=sys.argv[2]), Path(sys.argv[3]))
+"""
+    command = [sys.executable, "-c", code, str(there.path), str(there.storage), str(file)]
+    assert subprocess.run(command, check=False).returncode == -9
+    assert len(open_storage(there).get_all_trials(1)) == 3
+    for refused in (
+        lambda: diagnose(there, "small", False),
+        lambda: export_study(there, "small", tmp_path / "half.tar.gz"),
+    ):
+        with pytest.raises(UserError, match=r"not whole.*the same 'hpo study import' does it anew"):
+            refused()
+    assert import_study(there, file).name == "small"
+    storage, study = find_study(there, "small")
+    assert len(storage.get_all_trials(study._study_id)) == 7 and len(storage.get_all_studies()) == 1
 
 
 @pytest.mark.slow

@@ -86,7 +86,10 @@ def sweep_of(name: str, attributes: Mapping[str, Any]) -> Sweep:
     """
     identity, config = attributes.get("identity"), attributes.get("sweep")
     if not identity or not config or not attributes.get("id"):
-        raise UserError(f"the study {name!r} was not made by hpo, or is not whole: it lacks what all of hpo's have")
+        raise UserError(
+            f"the study {name!r} was not made by hpo, or is not whole: it lacks what all of hpo's have "
+            "(if an import of it was cut off, the same 'hpo study import' does it anew)"
+        )
     known = {field.name for field in dataclasses.fields(Limits)}
     metric = identity["metric"]
     by_run = not identity["parameters"]
