@@ -14,6 +14,7 @@ from benchmarks.common import CheckFailed, machine, print_header
 
 SUITES = {
     "throughput": "trials a second, everything logged: this project, Optuna, Optuna + MLflow, Ray Tune",
+    "short": "whole commands, 20 to 2,000 trials: wall and CPU time beside Optuna, Optuna + MLflow, and `import torch`",
     "training": "time of a trial's step: a stack of models, the plain loop, a bare PyTorch loop; CIFAR-10 alone",
     "folds": "what a trial of five folds or seeds costs beside one training: by plain loops, and as stacks",
     "ray": "the Ray engine: trials a second against Ray Tune, the gain of a second worker, results a second",
@@ -21,7 +22,7 @@ SUITES = {
     "ledger": "seconds to open, continue and check a study of 10,000 trials",
     "dashboards": "seconds of a sweep beside open dashboards that are reloaded, and without them",
     "pages": "seconds until each page of `hpo ui` over a study of 10,000 trials is seen, in Chromium",
-    "memory": "memory and threads of a sweep of 2,000 trials",
+    "memory": "memory and threads of a sweep of 2,000 trials; or of its workers, by how many there are",
     "scale": "what the driver bears: 1,000 simulated workers and 100,000 trials in simulated time",
     "asking": "time of an ask: this project's TPE and Optuna's, which proposes the same",
     "forecast": "the time that is left as it is said under way, against what came: simulated sweeps",
@@ -29,7 +30,8 @@ SUITES = {
     "refine": "is the best of a refined sweep, with half the budget, as good as the first sweep's?",
     "best_epoch": "is a trial's best epoch or its last one the better rule for its value? By the winner's test rows",
     "tables": "the best of 100 default trials on seven public tables, beside untuned gradient boosting, on test rows",
-    "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups",
+    "search": "regret on test functions: random search, Optuna's TPE, this project's TPE one by one and in groups; "
+    "or, with --real, the time to a target by real training",
 }
 HERE = Path(__file__).parent
 

@@ -123,8 +123,12 @@ def say(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def run_all(commands: Sequence[Sequence[str | Path]], folder: Path, timeout: float) -> tuple[list[str], float]:
+def run_all(
+    commands: Sequence[Sequence[str | Path]], folder: Path, timeout: float, env: Mapping[str, str] | None = None
+) -> tuple[list[str], float]:
     """Run commands side by side in a folder; return what each printed, and the seconds until the last one ended.
+
+    env: their environment (default: this process's).
 
     Raises CheckFailed, with the end of its standard error, if one fails or takes longer than `timeout` seconds.
     """
@@ -134,7 +138,8 @@ def run_all(commands: Sequence[Sequence[str | Path]], folder: Path, timeout: flo
     processes = []
     for command, log, error in zip(commands, logs, errors, strict=True):
         with log.open("w") as out, error.open("w") as err:
-            processes.append(subprocess.Popen(command, cwd=folder, stdout=out, stderr=err, stdin=subprocess.DEVNULL))
+            files = {"stdout": out, "stderr": err, "stdin": subprocess.DEVNULL}
+            processes.append(subprocess.Popen(command, cwd=folder, env=env, **files))
     try:
         for process, error in zip(processes, errors, strict=True):
             if process.wait(max(1.0, began + timeout - time.monotonic())):

@@ -2,6 +2,9 @@
 
 A page that processes share counts once, in equal parts (Linux's proportional set size): workers are forks. The slope is
 a least-squares line from the 25 % mark of the trials to the end.
+
+`--workers 1 8` asks something else: what so many workers take together while they train search_spaces/binary.yaml (400
+trials, nothing stopped early), with and without the process that they are forks of; and how many times the first.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import subprocess
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ import psutil
 
 from benchmarks.common import CheckFailed, print_table, say, temporary
 from benchmarks.ours import METRICS_AN_EPOCH, read_stores, sweep_command, write_binary
+from benchmarks.spaces import SPACES
 
 MB = 2**20
 Sample = tuple[float, str, float, int]  # when, whose, MB, threads
@@ -27,10 +32,14 @@ Sample = tuple[float, str, float, int]  # when, whose, MB, threads
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this suite's own options."""
     parser.add_argument("--cohort", choices=("auto", "off"), help="one of the two only")
+    parser.add_argument("--workers", type=int, nargs="+", metavar="N", help="instead: memory of so many workers each")
 
 
 def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     """Measure, print, and leave the raw numbers in `results`. Runs each sweep once."""
+    if options.workers:
+        by_workers(options, results)
+        return
     trials = options.trials or (12 if options.quick else 2000)
     epochs = 2 if options.quick else 20
     for cohort in (options.cohort,) if options.cohort else ("auto", "off"):
@@ -44,6 +53,46 @@ def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
         columns = ["processes", "MB at 25 %", "MB at the end", "most MB", "MB per 1,000 trials", "threads at 25 %"]
         rows = [list(row.values()) for row in summary]
         print_table(f"memory: {trials} trials, cohort: {cohort}", [*columns, "threads at the end", "most"], rows)
+
+
+def by_workers(options: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Run one sweep for each number of workers; print what the workers held when they held most."""
+    space = SPACES["binary"]
+    trials = options.trials or (16 if options.quick else 400)
+    rows, first = [], None
+    for count in options.workers:
+        with temporary() as folder:
+            file, home = space.write(folder), folder / "home"
+            more = [*space.options(trials, 42, options.cohort or "auto"), "--workers", str(count)]
+            samples = watch(sweep_command(file, home, *more), folder, timeout=600 + 3 * trials)
+            read_stores(home, space.name, trials, space.epochs, space.metrics)
+        seen, most, with_server = workers_most(samples)
+        everything = max(sum(memory for _, memory in each) for each in _at_once(samples).values())
+        if seen != count:
+            raise CheckFailed(f"{seen} workers were seen at once, not {count}: more trials are needed (--trials)")
+        results[str(count)] = {"workers_mb": most, "with_server_mb": with_server, "all_mb": everything}
+        first = first or (most, with_server, everything)
+        now = (most, with_server, everything)
+        times = [mine / one for mine, one in zip(now, first, strict=True)]
+        rows.append([str(count), *chain.from_iterable(zip(now, times, strict=True))])
+    columns = ["workers", "their MB", "times the first", "with their server MB", "times the first", "all processes MB"]
+    print_table(f"memory of workers, {trials} trials: the most at once", [*columns, "times the first"], rows)
+
+
+def workers_most(samples: Sequence[Sample]) -> tuple[int, float, float]:
+    """Return how many workers were seen at once, the most MB that workers held, and the same with their server."""
+    moments = _at_once(samples).values()
+    workers = [[memory for who, memory in each if who == "workers"] for each in moments]
+    servers = [sum(memory for who, memory in each if who in ("workers", "their server")) for each in moments]
+    return max(map(len, workers)), max(map(sum, workers)), max(servers)
+
+
+def _at_once(samples: Sequence[Sample]) -> dict[float, list[tuple[str, float]]]:
+    """Return (whose, MB) of each process by the moment of the sample."""
+    moments: dict[float, list[tuple[str, float]]] = {}
+    for when, who, memory, _ in samples:
+        moments.setdefault(when, []).append((who, memory))
+    return moments
 
 
 def watch(command: Sequence[str | Path], folder: Path, timeout: float) -> list[Sample]:

@@ -23,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend
 from benchmarks.common import HPO, CheckFailed, run_all
 from hpo.ledger.study.records import TrialRecord, record_of
 
-METRICS_AN_EPOCH = 14  # of a binary task: 7 of the training and 7 of the validation split
+METRICS_AN_EPOCH = 20  # of a binary task: 10 of the training and 10 of the validation split
 
 BINARY = """\
 name: binary

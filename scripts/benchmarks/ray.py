@@ -23,7 +23,8 @@ from typing import Any
 from benchmarks.cifar import pictures
 from benchmarks.common import PYTHON, Stat, interleaved, print_table, ratios, run_all, say, temporary
 from benchmarks.ours import METRICS_AN_EPOCH, read_stores, sweep
-from benchmarks.throughput import PEERS, TIMEOUT, Measured, make_mlflow, ours, ray_tune, steady_rate
+from benchmarks.programs import PEERS, TIMEOUT, make_mlflow
+from benchmarks.throughput import Measured, ours, ray_tune, steady_rate
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER
 
 TUNE = "Ray Tune + OptunaSearch + MLflow"

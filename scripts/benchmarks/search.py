@@ -6,6 +6,8 @@ any of them ends (docs/cohorts.md). What does either cost? The regret (best valu
 all of a group end before the next is asked for.
 
 The functions are cheap standards, with domains such that no minimum lies in the middle, where TPE's prior is.
+
+`--real` measures something else: the time to a target by real training (target.py).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 import optuna
 from scipy.stats import mannwhitneyu
 
+from benchmarks import target
 from benchmarks.common import print_table, say
 from hpo.plan.planner import opening
 from hpo.search.distributions import suggest
@@ -189,13 +192,19 @@ def search(job: Job) -> tuple[Job, Curve, float]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this suite's own options."""
-    parser.add_argument("--seeds", type=int, metavar="N", help="searches of each kind (default 10)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="searches of each kind (default 10; --real: 5)")
     parser.add_argument("--groups", type=int, nargs="+", default=[], metavar="N", help="also groups of these sizes")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the regrets (.svg or .png; needs matplotlib)")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw what was found (.svg or .png; needs matplotlib)"
+    )
+    target.add_options(parser)
 
 
 def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     """Measure, print, and leave the raw numbers in `results`."""
+    if options.real:
+        target.run(options, results)
+        return
     budgets = [options.trials] if options.trials else [12, 24] if options.quick else [100, 300, 1000]
     seeds = options.seeds or (2 if options.quick else 10)
     jobs = [

@@ -1,7 +1,7 @@
 """One core: what a trial's optimizer step costs in a stack of K models, in the platform's plain loop, in bare PyTorch.
 
 The members of a stack are drawn at random from the space of `throughput`: optimizers, losses and activations mix.
-A step's time holds its share of the epoch's validation and metrics (this project: 14, the bare loop: 3). The first
+A step's time holds its share of the epoch's validation and metrics (this project: 20, the bare loop: 3). The first
 epoch of each trial is the warm-up, so building models is left out; all do the same number of steps. A small K is
 measured on several stacks one after the other, so that each K is measured on the very trials of the plain loop.
 """

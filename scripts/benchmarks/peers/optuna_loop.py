@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 
 import optuna
 import torch
-from plain_loop import ACTIVATIONS, LEARNING_RATE, LOSSES, OPTIMIZERS, WEIGHT_DECAY, load_data, train
+from tasks import TASKS
 
-trials, seed = int(sys.argv[1]), int(sys.argv[2])
+parser = argparse.ArgumentParser()
+parser.add_argument("trials", type=int)
+parser.add_argument("seed", type=int)
+parser.add_argument("task", nargs="?", default="single", choices=TASKS)
+options = parser.parse_args()
+task = TASKS[options.task]
 torch.set_num_threads(1)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-data = load_data()
-ends: list[float] = []
+data = task.load()
+ended: list[tuple[float, float | None]] = []
 
 
 def objective(trial: optuna.Trial) -> float:
     """Train one configuration."""
-    params = {
-        "optimizer": trial.suggest_categorical("optimizer", list(OPTIMIZERS)),
-        "learning_rate": trial.suggest_float("learning_rate", *LEARNING_RATE, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", *WEIGHT_DECAY, log=True),
-        "activation": trial.suggest_categorical("activation", list(ACTIVATIONS)),
-        "loss": trial.suggest_categorical("loss", LOSSES),
-    }
-    *_, last = train(data, params)
-    return last["val_accuracy"]
+    params = task.suggest(trial)
+    *_, last = task.train(data, params)
+    return last[task.metric]
 
 
-study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-study.optimize(objective, n_trials=trials, callbacks=[lambda study, trial: ends.append(time.time())])
-print(json.dumps({"ends": ends, "best": study.best_value}))
+def note(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    """Note when a trial ended that was trained."""
+    if trial.state != optuna.trial.TrialState.PRUNED:
+        ended.append((time.time(), trial.value))
+
+
+study = optuna.create_study(direction=task.direction, sampler=optuna.samplers.TPESampler(seed=options.seed))
+study.optimize(objective, n_trials=options.trials, callbacks=[note])
+print(json.dumps({"ends": [when for when, _ in ended], "values": [value for _, value in ended]}))
