@@ -54,6 +54,7 @@ Runs = Mapping[str, Run]  # by program; one turn may hold several commands
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this suite's own options."""
     parser.add_argument("--space", choices=("course", "binary"), help="one of the two only")
+    parser.add_argument("--only", metavar="TEXT", help="of the peers those with this text in their names")
 
 
 def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
@@ -62,22 +63,25 @@ def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     for name in (options.space,) if options.space else ("course", "binary"):
         for count in counts:
             with temporary() as folder:
-                turns = interleaved(programs(folder, SPACES[name], count), options.repeats)
+                turns = interleaved(programs(folder, SPACES[name], count, options.only or ""), options.repeats)
             measured = by_program(turns.values())
             results[f"{name}, {count}"] = {who: [asdict(one) for one in runs] for who, runs in measured.items()}
             print_runs(f"short, space {name}, {count:,} trials: median (range) of {options.repeats}", measured)
     print("Every trial's every epoch was found in the stores.")
 
 
-def programs(folder: Path, space: Space, trials: int) -> dict[str, Callable[[int], Runs]]:
-    """Return what takes turns."""
+def programs(folder: Path, space: Space, trials: int, only: str) -> dict[str, Callable[[int], Runs]]:
+    """Return what takes turns. only: a text that the names of peers hold."""
     found: dict[str, Callable[[int], Runs]] = {"import torch": partial(import_torch, folder)}
     found["this project"] = partial(ours, folder, space, trials)
     if trials <= PEERS_UP_TO:
         empty = make_mlflow(folder)
-        found[PLAIN] = partial(plain, folder, space, trials)
-        found[ONE] = partial(logged, folder, empty, space, trials, 1)
-        found[TWO] = partial(logged, folder, empty, space, trials, 2)
+        peers: dict[str, Callable[[int], Runs]] = {
+            PLAIN: partial(plain, folder, space, trials),
+            ONE: partial(logged, folder, empty, space, trials, 1),
+            TWO: partial(logged, folder, empty, space, trials, 2),
+        }
+        found |= {name: program for name, program in peers.items() if only in name}
     return found
 
 
