@@ -206,7 +206,12 @@ MEMORY = Study(
             "memory",
             f"memory_{length}",
             [f"data.length={length}"],
-            ["parameters.seed.max=1", "parameters.epochs.value=1", "data.rows=60", f"data.length={max(10, length // 10)}"],
+            [
+                "parameters.seed.max=1",
+                "parameters.epochs.value=1",
+                "data.rows=60",
+                f"data.length={max(10, length // 10)}",
+            ],
         )
         for length in _LENGTHS
     ],
