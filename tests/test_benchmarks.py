@@ -27,7 +27,7 @@ from hpo.spec.load import load_sweep
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 ENV = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS.parent), str(SCRIPTS)])}
 
-IF_LONG = pytest.mark.skipif(not LONG, reason="the others are of the same parts (HPO_LONG=1: all)")
+IF_LONG = pytest.mark.skipif(not LONG, reason="minutes of peers' programs: HPO_LONG=1")
 
 
 @pytest.fixture
@@ -108,11 +108,12 @@ def test_the_best_so_far_changes_when_it_gets_better() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["search", "--real", "--space", "regression"],
+        ["short", "--space", "course", "--only", "none of the peers"],
         pytest.param(["short", "--space", "course"], marks=IF_LONG),
+        pytest.param(["search", "--real", "--space", "regression"], marks=IF_LONG),
         pytest.param(["memory", "--workers", "1"], marks=IF_LONG),
     ],
-    ids=["search --real", "short", "memory --workers"],
+    ids=["short, ours", "short", "search --real", "memory --workers"],
 )
 def test_a_suite_runs_and_finds_all_trials_in_the_stores(tmp_path: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "benchmarks", *arguments, "--quick", "--json", str(tmp_path / "numbers.json")]
