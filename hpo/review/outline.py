@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from hpo.engines.local import plan_workers
 from hpo.engines.ray.cluster import demand_of
-from hpo.plan.planner import largest, opening
+from hpo.plan.planner import Planner, opening
 from hpo.review.display import duration, params_text
 from hpo.spec.census import census_of
 from hpo.spec.conditions import Clause
 from hpo.spec.grammar import LocalEngineKeys
+from hpo.spec.methods import METHODS
 from hpo.spec.space import Constant, Parameter, counted, enumerated, show
 from hpo.spec.sweep import Sweep
 
@@ -150,12 +151,15 @@ def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
     shapes = sweep.shapes()
     count = counted(shapes, "shape") if shapes is not None else "any number of shapes"
     same = f"trials of one shape ({', '.join(names)}: {count})" if names else "all trials"
-    open_trials, budget = opening(sweep.method, most, workers, sweep.members), sweep.budget.trials
+    open_trials, budget = opening(sweep.method, most, workers, sweep.members, shapes), sweep.budget.trials
     first, last = min(open_trials.at(0), budget), min(open_trials.at(budget), budget)
-    lines = [f"cohorts   {same} train as stacks of up to {min(largest(sweep.members) if most is None else most, last)}"]
+    by_shape = METHODS[sweep.method].by_shape
+    planner: Planner[int] = Planner(most, workers, open_trials, sweep.members)
+    largest_group = planner.share(budget, last, workers) if by_shape else last
+    lines = [f"cohorts   {same} train as stacks of up to {min(planner.most, largest_group)}"]
     at_once = counted(first, "trial") if first == last else f"{counted(first, 'trial')} at first, {last} in the end,"
-    a_shape = f", {first / shapes:.1f} a shape" if shapes else ""
-    lines.append(f"          {at_once} {'is' if last == 1 else 'are'} open at a time{a_shape}")
+    how = ", asked for by shape" if by_shape else f", {first / shapes:.1f} a shape" if shapes else ""
+    lines.append(f"          {at_once} {'is' if last == 1 else 'are'} open at a time{how}")
     if most is None:
         lines.append("          a shape that a worker finds slower as a stack trains one by one")
     return lines

@@ -38,4 +38,13 @@ def test_of_one_there_is_no_plural() -> None:
 def test_several_are_several() -> None:
     text = outlined(budget={"trials": 20, "epochs": 100})
     assert "budget    20 trials of at most 100 epochs\n" in text and "forecast  at most 2,000 epochs\n" in text
-    assert "(hidden_layers: 2 shapes)" in text and "4 trials are open at a time" in text
+    assert "(hidden_layers: 2 shapes)" in text and "4 trials are open at a time, asked for by shape" in text
+
+
+def test_groups_of_a_method_that_learns_are_a_worker_s_share_and_others_are_what_a_shape_has() -> None:
+    given = {"budget": {"trials": 200, "epochs": 9}, "engine": {"workers": 2}}
+    text = outlined(**given)
+    assert "train as stacks of up to 13\n" in text  # half of the 25 that are open in the end
+    assert "16 trials at first, 25 in the end, are open at a time, asked for by shape" in text
+    text = outlined(**given, method="random")
+    assert "train as stacks of up to 128\n" in text and "200 trials are open at a time, 100.0 a shape" in text
