@@ -15,7 +15,6 @@ from hpo.events import FailureKind, TrialSpec
 from hpo.ledger.study.records import TrialRecord
 from hpo.plan.planner import Opening, Planner, opening
 from hpo.search.searcher import Proposal, Searcher
-from hpo.spec.methods import METHODS
 from hpo.spec.sweep import Sweep
 
 
@@ -41,7 +40,6 @@ class Backlog:
         self._planner: Planner[Proposal | RunningTrial] = Planner(
             sweep.most_in_cohort, workers, self._opening(workers), sweep.members
         )
-        self._by_shape = METHODS[sweep.method].by_shape and self._planner.stacks
         self._alone: list[RunningTrial] = []
         self._retries = list(retries)
         self._repeated: dict[int, TrialRecord] = {}  # interrupted trials, by the key of the proposal that repeats them
@@ -90,11 +88,11 @@ class Backlog:
         # What repeats an interrupted trial goes first: until it runs, the ledger refuses every new one its place.
         while self._held and room - len(self._retries) > self._planner.new:
             self._add_new(self._held.pop(0), urgent=True)
-        wanted = min(self._planner.wanted(idle, running, ended, self._by_shape), room - self._planner.new)
+        wanted = min(self._planner.wanted(idle, running, ended, self._sweep.asked_by_shape), room - self._planner.new)
         while wanted > 0 and not self.used_up:
             first = self._propose()
             wanted -= 1
-            if first is None or not self._by_shape:
+            if first is None or not self._sweep.asked_by_shape:
                 continue
             # The sampler has chosen the shape of one trial; it is asked for those that train beside it in this shape.
             beside = min(wanted, self._planner.group(self._sweep.shape_of(first.params), idle, ended) - 1)

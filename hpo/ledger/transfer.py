@@ -28,6 +28,7 @@ from hpo.ledger.study.models import MODELS
 from hpo.ledger.study.relations import of_a_copy
 from hpo.ledger.study.restored import find_study, sweep_of
 from hpo.ledger.study.unfinished import FORMER, refuse_half_removed, renaming_of
+from hpo.ledger.study.urls import masked
 from hpo.spec.faults import UserError
 from hpo.spec.names import study_name_fault
 from hpo.spec.space import counted
@@ -136,8 +137,14 @@ def import_study(home: Home, file: Path, name: str = "") -> Imported:
             if isinstance(error, OSError):
                 raise UserError(f"{file} is not taken over: {home.path}: {_reason(error)}") from None
             raise
-    unsure = f"an earlier release wrote {file}: nothing in it says whether all of it is there"
-    return Imported(new, (unsure,) if trials is None else ())
+        here = list((folder / FILES).iterdir()) if place is None and (folder / FILES).is_dir() else []
+    notes = []
+    if here:
+        elsewhere = f"the MLflow at {masked(home.tracking_uri)} decides itself where files lie"
+        notes.append(f"the files of {counted(len(here), 'run')} in {file} are not taken over: {elsewhere}")
+    if trials is None:
+        notes.append(f"an earlier release wrote {file}: nothing in it says whether all of it is there")
+    return Imported(new, tuple(notes))
 
 
 def _delete_half_imported(name: str, storage: BaseStorage) -> None:

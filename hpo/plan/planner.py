@@ -13,8 +13,8 @@ Item = TypeVar("Item")
 MOST = 128  # members of a cohort: beyond, a step gains nothing more (scripts/benchmark training)
 _PATIENCE = 8  # times that larger groups go first
 _FEW = 16  # open trials that cost a method hardly anything, however little it has learnt
-_SHAPES = 16  # of which a cohort each may be open: more would be asked for long before they train
 _LEARNT_FROM = 8  # ended trials for each open one beyond these
+_SHAPES = 16  # of which a cohort each may be open: more would be asked for long before they train
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Planner(Generic[Item]):
         """most: trials of a cohort; None: as many as pays; 1: every trial trains alone. members: of each trial.
 
         opening: trials that may be open while the sampler learns from those that end; more only to give each worker
-        one. `most` is how many a cohort holds at most then.
+        one.
         """
-        self.most = largest(members) if most is None else most
+        self._most = largest(members) if most is None else most
         self._workers = max(1, workers)
         self._opening = self._within(opening)
         self._waiting: dict[Hashable, list[_Waiting[Item]]] = {}
@@ -52,14 +52,10 @@ class Planner(Generic[Item]):
         self._opening = self._within(opening)
 
     def _within(self, opening: Opening) -> Opening:
-        return Opening(self._workers, self._workers) if self.most == 1 else opening
+        return Opening(self._workers, self._workers) if self._most == 1 else opening
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def stacks(self) -> bool:
-        return self.most > 1
 
     def wanted(self, idle: int, running: int, ended: int, by_shape: bool = False) -> int:
         """Return how many new trials to ask the sampler for. idle: workers; running: trials that workers have; ended:
@@ -113,7 +109,7 @@ class Planner(Generic[Item]):
     def share(self, ended: int, left: int, idle: int = 1) -> int:
         """Return how many trials of one shape each idle worker gets, when so many have ended and so many are left."""
         opened = self._opening.at(ended)
-        return max(1, min(self.most, -(-min(left, opened) // max(1, idle)), -(-opened // self._workers)))
+        return max(1, min(self._most, -(-min(left, opened) // max(1, idle)), -(-opened // self._workers)))
 
     def group(self, shape: Hashable, idle: int, ended: int) -> int:
         """Return how many trials of a shape are worth asking for together. idle: workers; ended: as for `wanted`.
@@ -130,7 +126,7 @@ class Planner(Generic[Item]):
         self._count, self._new = self._count - self._new, 0
 
     def _size(self, shape: Hashable, share: int) -> int:
-        most = min(self.most, self._limits.get(shape, self.most))
+        most = min(self._most, self._limits.get(shape, self._most))
         return min(len(self._waiting[shape]), most, max(1, share))
 
     def _urgency(self, shape: Hashable, share: int) -> tuple[bool, int, int]:

@@ -12,7 +12,6 @@ from hpo.review.display import duration, params_text
 from hpo.spec.census import census_of
 from hpo.spec.conditions import Clause
 from hpo.spec.grammar import LocalEngineKeys
-from hpo.spec.methods import METHODS
 from hpo.spec.space import Constant, Parameter, counted, enumerated, show
 from hpo.spec.sweep import Sweep
 
@@ -153,12 +152,10 @@ def _cohort_lines(sweep: Sweep, workers: int) -> list[str]:
     same = f"trials of one shape ({', '.join(names)}: {count})" if names else "all trials"
     open_trials, budget = opening(sweep.method, most, workers, sweep.members, shapes), sweep.budget.trials
     first, last = min(open_trials.at(0), budget), min(open_trials.at(budget), budget)
-    by_shape = METHODS[sweep.method].by_shape
     planner: Planner[int] = Planner(most, workers, open_trials, sweep.members)
-    largest_group = planner.share(budget, last, workers) if by_shape else last
-    lines = [f"cohorts   {same} train as stacks of up to {min(planner.most, largest_group)}"]
+    lines = [f"cohorts   {same} train as stacks of up to {planner.share(budget, last)}"]
     at_once = counted(first, "trial") if first == last else f"{counted(first, 'trial')} at first, {last} in the end,"
-    how = ", asked for by shape" if by_shape else f", {first / shapes:.1f} a shape" if shapes else ""
+    how = ", asked for by shape" if sweep.asked_by_shape else f", {first / shapes:.1f} a shape" if shapes else ""
     lines.append(f"          {at_once} {'is' if last == 1 else 'are'} open at a time{how}")
     if most is None:
         lines.append("          a shape that a worker finds slower as a stack trains one by one")

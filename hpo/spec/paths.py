@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hpo.spec.columns import LISTS, ROLES
 from hpo.spec.faults import UserError, shortened
 
 _LIKE_A_FILE = re.compile(r"[/\\]|\.\w{1,8}$")
 # What the last word of such a key is.
 _OF_A_PATH = re.compile(r"(^|[^a-zA-Z])(csv|root|file|filename|path|folder|dir|directory)s?$", re.IGNORECASE)
 
-# The keys that name columns of a table, which is given by `csv` beside them; and `positive`, a class.
-COLUMN_LISTS = ("drop", "features", "categorical", "numeric")
-COLUMN_ROLES = ("target", "weight", "time", "group", "split_column")
-_NO_PATHS = frozenset({*COLUMN_LISTS, *COLUMN_ROLES, "positive"})
+# Of a table, which is given by `csv` beside them: names of columns, and a class.
+_NO_PATHS = frozenset({*LISTS, *ROLES, "positive"})
 
 
 def expanded(path: str | Path) -> Path:

@@ -13,6 +13,7 @@ from hpo.spec.conditions import same_params
 from hpo.spec.contract import RESAMPLED, Goal
 from hpo.spec.faults import Fault
 from hpo.spec.grammar import REFERENCES, At, Budget, Metric, PlainKeys, ReferenceName
+from hpo.spec.methods import METHODS
 from hpo.spec.paths import absolute_program, absolute_reference
 from hpo.spec.space import Space
 from hpo.spec.written import entry_in_records
@@ -204,6 +205,12 @@ class Sweep(PlainKeys):
     def shaping(self, params: Params) -> dict[str, Any]:
         """Return the values of a configuration that another one must have to be of its shape."""
         return {name: params[name] for name in self.traits.shape_parameters or () if name in params}
+
+    @property
+    def asked_by_shape(self) -> bool:
+        """Whether trials that train as one stack are asked for together: there are several shapes, and the method draws
+        for a given one."""
+        return bool(self.traits.shape_parameters) and self.most_in_cohort != 1 and METHODS[self.method].by_shape
 
     def shapes(self) -> int | None:
         """Return how many shapes the space has; None: without bound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import statistics
@@ -14,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import Any, TypeVar
 
 import psutil
 
@@ -153,6 +155,24 @@ def run_all(
                 process.terminate()
                 process.wait()
     return [log.read_text() for log in logs], time.monotonic() - began
+
+
+def drawing() -> ModuleType | None:
+    """Return matplotlib.pyplot, set so that the same numbers give the same file; None, and say so, if it is not
+    installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        say("matplotlib is not installed: no plot")
+        return None
+    matplotlib.use("agg")
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hpo", "font.size": 9})
+    return importlib.import_module("matplotlib.pyplot")
+
+
+def save(figure: Any, file: Path) -> None:
+    """Write a figure into a file (.svg or .png)."""
+    figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ import optuna
 from scipy.stats import mannwhitneyu
 
 from benchmarks import target
-from benchmarks.common import print_table, say
+from benchmarks.common import drawing, print_table, save, say
 from hpo.plan.planner import opening
 from hpo.search.distributions import suggest
 from hpo.search.searcher import Searcher
@@ -307,14 +307,8 @@ def draw(
     file: Path, ended: Sequence[tuple[Job, np.ndarray, float]], methods: Sequence[str], trials: int, seeds: int
 ) -> None:
     """Draw a panel for each function: the median regret, and the quartiles around it."""
-    try:
-        import matplotlib
-    except ImportError:
-        say("matplotlib is not installed: no plot")
+    if (pyplot := drawing()) is None:
         return
-    matplotlib.use("agg")
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hpo", "font.size": 9})
-    from matplotlib import pyplot
     from matplotlib.ticker import NullFormatter
 
     figure, panels = pyplot.subplots(2, 3, figsize=(10, 6), layout="constrained")
@@ -341,8 +335,7 @@ def draw(
         *used[0].get_legend_handles_labels(), loc="center left", frameon=False,
         title=f"median and quartiles of {seeds} searches",
     )  # fmt: skip
-    figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
-    pyplot.close(figure)
+    save(figure, file)
 
 
 def label(method: str, trials: int) -> str:

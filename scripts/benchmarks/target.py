@@ -23,7 +23,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CheckFailed, Stat, interleaved, print_table, ratios, say, temporary
+from benchmarks.common import CheckFailed, Stat, drawing, interleaved, print_table, ratios, save, say, temporary
 from benchmarks.cost import Cost, cost_of
 from benchmarks.ours import read_stores, sweep_command
 from benchmarks.programs import TIMEOUT, environment, fresh, make_mlflow, optuna_loop, optuna_mlflow
@@ -155,14 +155,8 @@ COLOURS = {OURS: "#009e73", BEFORE: "#e69f00", PEER: "#0072b2"}  # Okabe and Ito
 
 def draw(file: Path, results: Mapping[str, Any]) -> None:
     """Draw a panel for each space: the best so far over the seconds since the start, a line a seed."""
-    try:
-        import matplotlib
-    except ImportError:
-        say("matplotlib is not installed: no plot")
+    if (pyplot := drawing()) is None:
         return
-    matplotlib.use("agg")
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hpo", "font.size": 9})
-    from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(
         1, len(results), figsize=(5 * len(results), 3.6), squeeze=False, layout="constrained"
@@ -179,5 +173,4 @@ def draw(file: Path, results: Mapping[str, Any]) -> None:
         panel.set_ylabel(f"best {SPACES[name].metric} so far")
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(frameon=False)
-    figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
-    pyplot.close(figure)
+    save(figure, file)

@@ -71,6 +71,14 @@ def test_a_method_that_learns_asks_for_whole_groups_of_a_shape() -> None:
     assert found.begun == 240
 
 
+def test_where_all_are_of_one_shape_as_many_are_asked_for_as_may_be_open() -> None:
+    """Also beside one that waits already, such as a trial that runs again."""
+    backlog = Backlog(made := sweep_of(SPACE, "tpe", shapes=()), Searcher(made), 2, [])
+    backlog.ask(idle=2, running=0, ended=8, room=1)
+    backlog.ask(idle=2, running=0, ended=8, room=100)
+    assert [len(group) for group in backlog.take(2, 8)] == [8, 8]
+
+
 def test_methods_that_do_not_learn_fill_cohorts_of_all_shapes_at_once() -> None:
     found = played("random", trials=900)
     assert len(found.groups[0]) > 80  # a ninth of them

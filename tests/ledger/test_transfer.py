@@ -194,6 +194,9 @@ def test_files_of_its_runs_are_theirs_again(tmp_path: Path) -> None:
     (here.path / "artifacts" / parent / "artifacts" / "report.html").write_text("a page")
     file = tmp_path / "study.tar.gz"
     export_study(here, "small", file)
+    served = import_study(Home(tmp_path / "served", tracking="http://me:secret@127.0.0.1:9"), file)
+    (told,) = served.notes
+    assert "the files of 2 runs in" in told and "are not taken over: the MLflow at http://me:***@127.0.0.1:9" in told
     for name in ("", "second"):
         new = import_study(there, file, name).name
         assert list(diagnose(there, new, fix=True).after.lines()) == []

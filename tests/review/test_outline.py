@@ -39,6 +39,9 @@ def test_several_are_several() -> None:
     text = outlined(budget={"trials": 20, "epochs": 100})
     assert "budget    20 trials of at most 100 epochs\n" in text and "forecast  at most 2,000 epochs\n" in text
     assert "(hidden_layers: 2 shapes)" in text and "4 trials are open at a time, asked for by shape" in text
+    one = outlined(budget={"trials": 20, "epochs": 100}, parameters={"learning_rate": {"min": 0.1, "max": 0.2}})
+    assert "all trials train as stacks of up to 4\n" in one and "4 trials are open at a time" in one
+    assert "by shape" not in one
 
 
 def test_groups_of_a_method_that_learns_are_a_worker_s_share_and_others_are_what_a_shape_has() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hpo.spec.paths import COLUMN_ROLES, with_paths
+from hpo.spec.columns import ROLES
+from hpo.spec.paths import with_paths
 from hpo.training.data.split_keys import SPLIT_COLUMNS
 
 
@@ -74,4 +75,4 @@ def test_what_stays_as_it_is_written(folder: Path, data: Any) -> None:
 
 
 def test_columns_by_which_rows_are_split_are_known() -> None:
-    assert set(SPLIT_COLUMNS) < set(COLUMN_ROLES)
+    assert set(SPLIT_COLUMNS) < set(ROLES)

@@ -6,15 +6,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from hpo.spec.columns import LISTS, ROLES
 from hpo.spec.faults import Fault, did_you_mean, series
-from hpo.spec.paths import COLUMN_LISTS, COLUMN_ROLES
 from hpo.training.data.csv_rows import no_column
 from hpo.training.task import Kind
 
-LISTS = COLUMN_LISTS
 COLUMN_KEYS = (*LISTS, "positive")
-ROLES = COLUMN_ROLES
-"""Keys that name a column which is no feature: what is to be predicted, how much a row counts, which split it is in."""
 
 
 def names_of(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
