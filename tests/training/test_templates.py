@@ -14,7 +14,7 @@ from hpo.training.models import _mlp, mlp
 from hpo.training.templates import built, copied, is_plain
 from hpo.training.vocabulary.activations import ACTIVATIONS
 
-from .stack.test_cohort_equality import conv1d_net, conv3d_net, conv_net
+from .stack.members import conv1d_net, conv3d_net, conv_net
 from .tiny import default_dtype
 
 

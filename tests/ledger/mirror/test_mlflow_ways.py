@@ -231,11 +231,6 @@ def test_postgresql_gets_the_same_rows_in_bulk(in_bulk: Home, tmp_path: Path, mo
         assert artifacts(uri) == artifacts(in_bulk.tracking_uri)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Place(tmp_path).home
-
-
 @pytest.mark.parametrize("way", ["bulk", "client"])
 def test_what_mlflow_gives_back(home: Home, way: str):
     book = open_book(home, way)

@@ -24,7 +24,7 @@ from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
 
 from ..tiny import CPU, KINDS, History, alone, assert_same, default_dtype, splits_of, task_of, together, trials_of
-from .test_cohort_equality import (
+from .members import (
     OUTLIER_PARAMS,
     VALUES,
     Augmenting,

@@ -29,7 +29,7 @@ from hpo.training.vocabulary.losses import LOSSES
 from hpo.training.vocabulary.optimizers import OPTIMIZERS
 
 from ..tiny import CPU, KINDS, splits_of, task_of, trials_of
-from .test_cohort_equality import (
+from .members import (
     OUTLIER_PARAMS,
     Augmenting,
     conv1d_net,

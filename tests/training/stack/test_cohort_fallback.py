@@ -21,7 +21,7 @@ from hpo.training.stack.slot import CannotStack
 from hpo.training.task import Splits, TorchTask
 
 from ..tiny import CPU, alone, assert_equal_to_alone, default_dtype, splits_of, task_of, trials_of
-from .test_cohort_equality import OUTLIER_PARAMS, ragged_splits
+from .members import OUTLIER_PARAMS, ragged_splits
 
 ROWS = 41
 

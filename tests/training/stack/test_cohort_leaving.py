@@ -35,7 +35,7 @@ from ..tiny import (
     together,
     trials_of,
 )
-from .test_cohort_equality import OUTLIER_PARAMS, conv1d_net, conv3d_net, conv_net, mixture, ragged_splits, values_of
+from .members import OUTLIER_PARAMS, conv1d_net, conv3d_net, conv_net, mixture, ragged_splits, values_of
 
 ROWS, BASE = 41, {"hidden_layers": [6], "batch_size": 16}
 WILD = {"learning_rate": 1e37}  # float32 holds the first step, and nothing after it

@@ -28,8 +28,7 @@ from hpo.training.vocabulary.optimizers import OPTIMIZERS
 from hpo.training.vocabulary.schedules import SCHEDULES
 
 from ..tiny import DEVICE, KINDS, assert_equal_to_alone, default_dtype, splits_of, task_of, together, trials_of
-from .taping import recorder
-from .test_cohort_equality import (
+from .members import (
     BASE,
     OUTLIER_PARAMS,
     ROWS,
@@ -40,6 +39,7 @@ from .test_cohort_equality import (
     values_of,
     weighted_splits,
 )
+from .taping import recorder
 
 
 @pytest.fixture(autouse=True)

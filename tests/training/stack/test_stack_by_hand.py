@@ -18,7 +18,7 @@ from hpo.training.vocabulary.activations import ACTIVATIONS, make_activation
 from hpo.training.vocabulary.losses import LOSSES, bind_loss
 
 from ..tiny import KINDS, default_dtype, splits_of
-from .test_cohort_equality import VALUES, values_of
+from .members import VALUES, values_of
 
 MEMBERS, ROWS = 3, 5
 SPECIAL = [0.0, -0.0, 1e-6, -1e-6, 0.5, -0.5, 3.0, -3.0, 30.0, -30.0]
