@@ -44,6 +44,7 @@ class Binary(hpo.TableTask):
 
     kind = "binary"
     options = OPTIONS
+    source_is_fixed = True
 
     def load_source(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
         from sklearn.datasets import load_breast_cancer, make_classification

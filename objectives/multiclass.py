@@ -26,6 +26,7 @@ class Multiclass(hpo.TableTask):
 
     kind = "multiclass"
     options = OPTIONS
+    source_is_fixed = True
 
     def load_source(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
         from sklearn.datasets import load_digits, load_wine

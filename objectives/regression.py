@@ -39,6 +39,7 @@ class Regression(hpo.TableTask):
 
     kind = "regression"
     options = OPTIONS
+    source_is_fixed = True
     parameters = hpo.STANDARDIZED_TARGET
 
     def load_source(self, options: Mapping[str, Any]) -> tuple[Any, Any]:

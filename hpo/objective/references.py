@@ -12,10 +12,12 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.events import Channel, ReferenceMeasured, ReferenceOrder
 from hpo.lazy import lazy_import
+from hpo.objective import kept_references
 from hpo.objective.failures import one_line
 from hpo.training.contract import contract_of, with_defaults
 from hpo.training.members import mean
@@ -60,15 +62,25 @@ def measure_references(task: TorchTask, folds: Sequence[Splits], order: Referenc
             missing = f"not fitted unasked to {cells:,} numbers (references: [{name}] fits it)"
             channel.refer(ReferenceMeasured(data, task.kind, name, missing=missing))
             continue
-        try:
-            each = [_measured(task, splits, order, name, data) for splits in folds]
-            shared = [metric for metric in each[0].metrics if all(metric in found.metrics for found in each)]
-            metrics = {metric: mean([found.metrics[metric] for found in each]) for metric in shared}
-            measured = replace(each[0], metrics=metrics)
-        except Exception as error:  # whatever scikit-learn says of this data
-            traceback.print_exc()  # to the worker's log
-            measured = ReferenceMeasured(data, task.kind, name, missing=one_line(error))
+        key = kept_references.key_of(name, data, task.kind, folds, _loss_params(task, order), Path(__file__))
+        measured = kept_references.find(key)
+        if measured is None:
+            measured = _measured_on_all(task, folds, order, name, data)
+            kept_references.keep(key, measured)
         channel.refer(measured)
+
+
+def _measured_on_all(
+    task: TorchTask, folds: Sequence[Splits], order: ReferenceOrder, name: str, data: str
+) -> ReferenceMeasured:
+    try:
+        each = [_measured(task, splits, order, name, data) for splits in folds]
+        shared = [metric for metric in each[0].metrics if all(metric in found.metrics for found in each)]
+        metrics = {metric: mean([found.metrics[metric] for found in each]) for metric in shared}
+        return replace(each[0], metrics=metrics)
+    except Exception as error:  # whatever scikit-learn says of this data
+        traceback.print_exc()  # to the worker's log
+        return ReferenceMeasured(data, task.kind, name, missing=one_line(error))
 
 
 def digest_of(folds: Sequence[Splits], kind: Kind) -> str:
@@ -145,13 +157,20 @@ def _outputs(kind: Kind, model: Any, x: NDArray[Any], classes: int) -> NDArray[n
     return np.log(shares[:, 1] / (1 - shares[:, 1])) if kind == "binary" else np.log(shares)
 
 
-def _comparable_loss(task: TorchTask, splits: Splits, order: ReferenceOrder) -> Loss | None:
-    """Return the trials' loss, if it is the metric and says the same of these models; else None."""
+def _loss_params(task: TorchTask, order: ReferenceOrder) -> dict[str, Any] | None:
+    """Return what says which loss the trials have, if it is to be measured."""
     if order.loss_params is None:
         return None
     # These models give logits and values, whatever the trials make of their outputs.
     own = {name: value for name, value in order.loss_params.items() if name != "output_activation"}
-    params = with_defaults(contract_of(task), own)
+    return with_defaults(contract_of(task), own)
+
+
+def _comparable_loss(task: TorchTask, splits: Splits, order: ReferenceOrder) -> Loss | None:
+    """Return the trials' loss, if it is the metric and says the same of these models; else None."""
+    params = _loss_params(task, order)
+    if params is None:
+        return None
     train = Split(splits.train.x.detach().cpu(), splits.train.y.detach().cpu())
     loss = make_loss(task.kind, params, train, splits.outputs)
     if task.kind == "regression":  # on the scale of the trials' targets

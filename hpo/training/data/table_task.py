@@ -11,12 +11,15 @@ from typing import Any, ClassVar
 from hpo.spec.contract import Known
 from hpo.spec.faults import Fault, SpecError
 from hpo.training.cuts import Cut, Fold
+from hpo.training.data import kept_source
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.split_keys import SPLIT_KEYS
-from hpo.training.data.splitting import SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
+from hpo.training.data.splitting import RANDOM, SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
 from hpo.training.data.target_kind import target_kind
 from hpo.training.task import Splits, TorchTask
+
+CSV_LIBRARIES = ("pandas", "sklearn.compose", "sklearn.impute", "sklearn.pipeline")  # what reading a table needs
 
 
 class TableTask(TorchTask):
@@ -34,6 +37,11 @@ class TableTask(TorchTask):
     kinds: ClassVar[tuple[type[TableTask], ...]] = ()
     """A task for each kind that the target of a CSV file may ask for: this task is then one of them, by `target_kind`,
     and says nothing else itself. Without a file it is the first."""
+
+    source_is_fixed: ClassVar[bool] = False
+    """Whether what `load_source` returns follows from `options`, the file that this class is in, NumPy, SciPy and
+    scikit-learn alone: the next sweep then takes it from the user's cache, and its workers need no scikit-learn. Not
+    for a source that reads files or a database. A class with another `load_source` says it anew."""
 
     def for_data(self, data: Mapping[str, Any]) -> TorchTask:
         if not self.kinds or ("csv" not in data and "target" not in data):
@@ -54,8 +62,11 @@ class TableTask(TorchTask):
         raise NotImplementedError
 
     def libraries(self, data: Mapping[str, Any]) -> tuple[str, ...]:
-        table = ("pandas", "sklearn.compose", "sklearn.impute", "sklearn.pipeline") if "csv" in data else ()
-        return (*super().libraries(data), "sklearn.datasets", *table)
+        if "csv" in data:
+            return (*super().libraries(data), *CSV_LIBRARIES)
+        drawn = ("sklearn.model_selection",) if data.get("split") == RANDOM else ()
+        kept = kept_source.is_kept(self, fill_options(data, self.options))
+        return (*super().libraries(data), *drawn, *(() if kept else ("sklearn.datasets",)))
 
     def check_data(self, data: Mapping[str, Any]) -> list[Fault]:
         if "csv" in data or "target" in data:
@@ -90,7 +101,7 @@ class TableTask(TorchTask):
             splits = load_csv(data, self.kind, cut)
             return replace(splits, notes=(*self._notes, *splits.notes))
         options = fill_options(data, self.options)
-        x, y = self.load_source(options) if cut is None else _loaded_once(self, json.dumps(options))
+        x, y = kept_source.load(self, options) if cut is None else _loaded_once(self, json.dumps(options))
         how = fill_options(data, {**SPLIT_OPTIONS, **SCALE_OPTIONS})
         shares = how["validation"], how["test"]
         return split_arrays(x, y, self.kind, *shares, how["split_seed"], cut, how["split"], how["scale"])
@@ -98,4 +109,4 @@ class TableTask(TorchTask):
 
 @lru_cache(maxsize=1)  # what is cut anew for each fold, or for each trial
 def _loaded_once(task: TableTask, options: str) -> tuple[Any, Any]:
-    return task.load_source(json.loads(options))
+    return kept_source.load(task, json.loads(options))
