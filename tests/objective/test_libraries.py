@@ -44,7 +44,8 @@ def test_what_neighbours_import_counts(tmp_path: Path) -> None:
     assert {name.partition(".")[0] for name in libraries(tmp_path, "all_one.py")} == {"numpy", "scipy", "sklearn"}
 
 
-def test_a_table_needs_more_than_a_source(tmp_path: Path) -> None:
+def test_a_table_needs_more_than_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where no source is kept yet
     (tmp_path / "rows.csv").write_text("a,b\n" + "1,0\n2,1\n" * 20)
     source = libraries(tmp_path, "objectives.binary")
     table = libraries(tmp_path, "objectives.binary", csv=str(tmp_path / "rows.csv"), target="b")

@@ -57,6 +57,11 @@ def gpu_check(folder: Path, *parts: str, before: str = "") -> tuple[int, str, di
     return done.returncode, done.stdout, json.loads(figures.read_text())
 
 
+@pytest.fixture(autouse=True)
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # as on a bare machine: nothing is kept yet
+
+
 @pytest.mark.slow
 def test_the_check_of_a_gpu_can_be_tried_without_one(tmp_path: Path) -> None:
     code, said, figures = gpu_check(tmp_path, "facts", "memory")
