@@ -42,7 +42,8 @@ class StudyNotes:
         self._live = live
         self._command = command
         self._metric: Mapping[str, str] = attributes["identity"]["metric"]
-        self._ranks = _ranks(trials, self._metric["goal"])
+        self._ranks, kind = _ranks(trials, self._metric["goal"])
+        self._ranked = counted(len(self._ranks), f"{kind} trial")  # found once: a page has the notes of all trials
 
     def of_trial(self, number: int) -> str:
         """Return a trial's note: its result and rank, its state and the reason for it, and where its run is.
@@ -58,8 +59,7 @@ class StudyNotes:
         step, last = max(trial.intermediate_values.items(), default=(None, None))
         result = escaped(result_of(record, self._metric["name"], step, last))
         rank = self._ranks.get(trial.number)
-        kind = kind_of(self._record(self._trials[number]).state for number in self._ranks)
-        standing = f", rank {rank:,} of {counted(len(self._ranks), f'{kind} trial')}" if rank else ""
+        standing = f", rank {rank:,} of {self._ranked}" if rank else ""
         lines = [f"**Trial {trial.number}: {result}**{standing}", _facts(record)]
         if earlier := trial.user_attrs.get("copied_from"):
             lines.append(f"Copied from trial {earlier['number']} of the study {escaped(str(earlier['study']))}.")
@@ -148,10 +148,13 @@ class AllNotes:
         return StudyNotes(name, attributes, trials, live, self._command)
 
 
-def _ranks(trials: Sequence[FrozenTrial], goal: str) -> dict[int, int]:
-    """Return the rank of each trial that can be the best, 1 the best; of equal ones the earlier is first."""
+def _ranks(trials: Sequence[FrozenTrial], goal: str) -> tuple[dict[int, int], str]:
+    """Return the rank of each trial that can be the best, 1 the best, of equal ones the earlier first; and in words of
+    which kind these trials are."""
     ended = (record_of(trial, history=False) for trial in trials if trial.state.is_finished() and not is_surplus(trial))
-    return {record.number: rank for rank, record in enumerate(best_first(ended, goal), start=1)}
+    ranked = best_first(ended, goal)
+    ranks = {record.number: rank for rank, record in enumerate(ranked, start=1)}
+    return ranks, kind_of(record.state for record in ranked)
 
 
 def _facts(record: TrialRecord) -> str:

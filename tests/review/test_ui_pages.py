@@ -6,7 +6,9 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -186,6 +188,39 @@ def test_a_note_that_a_person_writes_takes_the_place_of_ours(tmp_path: Path) -> 
     assert ask(application, "/api/studies/0/1/note", "PUT", {"version": 1, "body": "mine"})[0].startswith("204")
     ours, mine = notes(application, storage, "small")
     assert (mine, ours.partition(":")[0]) == ("mine", "**Trial 0")
+
+
+def test_twice_as_many_trials_are_twice_as_much_work(tmp_path: Path) -> None:
+    calls = []
+    for count in (100, 200):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        trials = [complete(n / count, x=n / count) for n in range(count // 2)]
+        trials += [Trial({"x": 0.5}, Outcome("pruned", value=0.1), {"score": [0.1]})] * (count // 2)
+        home = recorded(Home(folder / "home"), sweep_of(folder, {"x": {"min": 0.0, "max": 1.0}}), trials)
+        storage = open_storage(home)
+        application = dashboard_application(storage, AllNotes(home, storage, command).of)
+        detail(application, storage, "small")  # what is done once
+        with counted_calls() as counts:
+            assert len(notes(application, storage, "small")) == count
+        calls.append(counts[0])
+    assert calls[1] < 2.2 * calls[0]
+
+
+@contextmanager
+def counted_calls() -> Iterator[list[int]]:
+    """Give a list with the number of Python's function calls inside the block."""
+    counts = [0]
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        counts[0] += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield counts
+    finally:
+        sys.setprofile(before)
 
 
 def rows_of(page: str) -> dict[str, str]:
