@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -119,16 +120,21 @@ class ForkedProcess:
 class ForkServer:
     """Starts processes: forks of a server process, which begins when it is first wanted."""
 
-    def __init__(self, libraries: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, libraries: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> None:
         """libraries: the modules that the server loads, as far as they can be; environment: variables to be set before
-        that; log: a file for what they print.
+        that; log: a file for what they print; None: it is named before the first `start_process`.
         """
         self._libraries = tuple(libraries)
         self._environment = dict(environment)
-        self._log = log
+        self.log = log
         self._server: SpawnProcess | None = None
         self._channel: socket.socket | None = None
         self._lifeline: Connection | None = None
+
+    def begin(self) -> None:
+        """Have the server load its libraries by now, so that the first process comes sooner."""
+        if CAN_FORK:
+            self._running()
 
     def start_process(
         self, target: Callable[..., None], connection: Connection, args: tuple[Any, ...], name: str
@@ -141,7 +147,7 @@ class ForkServer:
             return start_process(target, (connection, *args), name)
         channel = self._running()
         status, theirs = multiprocessing.Pipe(duplex=False)
-        request = pickle.dumps((target, args, name))
+        request = pickle.dumps((self.log, target, args, name))
         with theirs, contextlib.suppress(OSError):  # it has just died: the process is one that died at its start
             socket.send_fds(channel, [_LENGTH.pack(len(request))], [connection.fileno(), theirs.fileno()])
             channel.sendall(request)
@@ -154,7 +160,7 @@ class ForkServer:
         self.close(at_once=True)  # what comes from it is its end alone, a moment before its process has ended
         self._channel, channel = socket.socketpair()
         lifeline, self._lifeline = multiprocessing.Pipe(duplex=False)
-        setup = _Setup(self._libraries, self._environment, self._log)
+        setup = _Setup(self._libraries, self._environment, self.log)
         with channel, lifeline:
             self._server = start_process(_serve, (channel, lifeline, setup), "worker-server")
         return self._channel
@@ -184,13 +190,13 @@ class _Setup:
 
     libraries: tuple[str, ...]
     environment: Mapping[str, str]
-    log: Path
+    log: Path | None
 
 
 def _serve(channel: socket.socket, lifeline: Connection, setup: _Setup) -> None:
     """Load the libraries, then fork for each request, until the one who asks is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver to understand
-    log_to(setup.log)
+    output = _Output(setup.log)
     os.environ.update(setup.environment)
     _lifelines.append(lifeline)
     for library in setup.libraries:
@@ -200,15 +206,39 @@ def _serve(channel: socket.socket, lifeline: Connection, setup: _Setup) -> None:
         with contextlib.suppress(Exception, SystemExit), quick_imports():
             importlib.import_module(library)
     keep_imports()
-    _Forks(channel).serve()
+    _Forks(channel, output).serve()
     os._exit(0)  # nothing of it is worth seconds of unloading
+
+
+class _Output:
+    """Where goes what the server prints: into its log, or, until that is named, into a file that has no name."""
+
+    def __init__(self, log: Path | None) -> None:
+        self._early: int | None = None
+        if log is not None:
+            log_to(log)
+            return
+        with contextlib.suppress(OSError):  # a full disk: what is printed meanwhile is lost
+            self._early, name = tempfile.mkstemp()
+            log_to(Path(name))
+            Path(name).unlink()
+
+    def log_to(self, log: Path | None) -> None:
+        """Send it to a log from now on, what was printed before first. None, or once there is a log: change nothing."""
+        if log is None or self._early is None:
+            return
+        early, self._early = self._early, None
+        log_to(log)
+        with os.fdopen(early, "rb") as printed:
+            os.write(2, printed.read())
 
 
 class _Forks:
     """The server's side: its forks, and to whom their ends are told."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, output: _Output) -> None:
         self._channel = channel
+        self._output = output
         self._forks: dict[ForkProcess | SpawnProcess, Connection] = {}
         self._has_gpu = _has_open(_GPUS)
         self._woken, self._wake = socket.socketpair()  # by the signal that a fork has ended: others may hold its pipes
@@ -244,7 +274,8 @@ class _Forks:
                 return False
             request += more
         connection, status = (Connection(descriptor) for descriptor in descriptors)
-        target, args, name = pickle.loads(request)
+        log, target, args, name = pickle.loads(request)
+        self._output.log_to(log)
         fork: ForkProcess | SpawnProcess
         if self._has_gpu:
             fork = start_process(target, (connection, *args), name)

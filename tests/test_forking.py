@@ -101,6 +101,28 @@ def test_what_is_slow_is_loaded_once(server: ForkServer, tmp_path: Path) -> None
     assert (tmp_path / "workers.log").read_text().count("loading") == 1
 
 
+def test_a_server_that_begins_early_has_its_log_later(server: ForkServer, tmp_path: Path) -> None:
+    log, server.log = server.log, None
+    server.begin()
+    time.sleep(0.2)  # for the better case, in which it prints before it knows where to
+    assert not (tmp_path / "workers.log").exists()
+    server.log = log
+    first, second = ask(server, "loaded"), ask(server, "loaded")
+    assert first == second
+    assert (tmp_path / "workers.log").read_text().count("loading") == 1
+
+
+def test_a_server_that_nobody_uses_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "endless_library.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    server = ForkServer(("endless_library",), {})
+    server.begin()
+    (process,) = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    server.close(at_once=True)
+    assert not process.is_running()
+    server.close(at_once=True)  # once more makes no difference
+
+
 def test_forks_are_no_copies_of_each_other(server: ForkServer) -> None:
     (python, numpy), (other_python, other_numpy) = ask(server, "random"), ask(server, "random")
     assert python != other_python

@@ -61,6 +61,7 @@ def command(
     with contextlib.ExitStack() as stack:
         with OpeningLine(stream, quiet) as opening:
             opening.say(f"checking {file} ...")
+            from hpo.engines.make import early_server
             from hpo.lazy import quick_imports
             from hpo.objective.build import inspect
             from hpo.spec.load import load_sweep
@@ -68,6 +69,7 @@ def command(
 
             sweep = load_sweep(find_sweep_file(file), inspect, overrides).going_on(changed == "ok")
             opening.say(f"opening the study {sweep.name} ...")
+            server = stack.enter_context(early_server(sweep))
             with quick_imports():  # the heavy part of the platform, only once the file is known to be sound
                 from hpo.driver.sweeping import opened
                 from hpo.ledger.study.home import make_home
@@ -75,7 +77,7 @@ def command(
                 from hpo.review.summary import summary_json, summary_text
 
             home = make_home(home_folder, storage)
-            run = stack.enter_context(opened(sweep, home, extend, join))
+            run = stack.enter_context(opened(sweep, home, extend, join, server))
         sweep = run.sweep
         with _objective_prints(quiet, as_json), make_display(stream, quiet) as display:
             standing = run.run(display)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hpo.driver.backlog import Backlog
 from hpo.driver.dispatcher import Dispatcher
+from hpo.driver.gathering import Gathering
 from hpo.driver.interrupts import Interrupts
 from hpo.driver.limits import TimeLimits
 from hpo.driver.others import OtherDrivers
@@ -57,6 +58,7 @@ class Driver:
         self._sweep = sweep
         self._ledger = ledger
         self._engine = engine
+        self._news = Gathering(engine, clock)
         self._listener = listener
         self._clock = clock
         self._tally = Tally(sweep)
@@ -158,7 +160,7 @@ class Driver:
             study.dispatcher.fill()
             if not self._wants_more() and not self._interrupts:
                 self._references.order()
-            self._take_in(self._engine.poll(_TICK))
+            self._take_in(self._news.poll(_TICK))
             self.standing.seconds = self._clock() - began
             study.dispatcher.look(self._limits.left)
             self._listener.tick(self.standing)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hpo.driver.loop import Driver, run_to_end
 from hpo.engines.make import make_engine
+from hpo.forking import ForkServer
 from hpo.ledger.ledger import Ledger
 from hpo.ledger.mirror.reach import refuse_unusable
 from hpo.ledger.sharing.ownership import refuse_join
@@ -23,13 +24,14 @@ class ReadySweep:
     """A sweep that has its study to itself, or shares it on purpose, and has not begun.
 
     sweep: by the name of its study, which may be a successor's, with the budget that this goes on to.
-    notes: what there is to say of that.
+    notes: what there is to say of that. server: what its workers will be forks of, if it begins before them.
     """
 
     sweep: Sweep
     notes: tuple[str, ...]
     home: Home
     ledger: Ledger
+    server: ForkServer | None = None
 
     def run(self, listener: SweepListener) -> Standing:
         """Run it to its end. Call it once.
@@ -42,15 +44,18 @@ class ReadySweep:
         logs, number = self.home.logs / self.sweep.name, self.ledger.membership.number
         if self.ledger.membership.joined:
             logs /= f"driver-{number}"
-        driver = Driver(self.sweep, self.ledger, make_engine(self.sweep, logs), listener)
+        driver = Driver(self.sweep, self.ledger, make_engine(self.sweep, logs, self.server), listener)
         return run_to_end(driver, self.sweep.source)
 
 
 @contextmanager
-def opened(sweep: Sweep, home: Home, extend: int | None = None, join: bool = False) -> Iterator[ReadySweep]:
+def opened(
+    sweep: Sweep, home: Home, extend: int | None = None, join: bool = False, server: ForkServer | None = None
+) -> Iterator[ReadySweep]:
     """Take the study of a sweep, and give it back at the end of the block, however that ends.
 
     extend: so many trials more than the study has, in place of the sweep's budget. join: share it with other drivers.
+    server: of `early_server`.
     Raises UserError with the reason if the study can't be had, or if the home can't be used.
     """
     if join:
@@ -76,6 +81,6 @@ def opened(sweep: Sweep, home: Home, extend: int | None = None, join: bool = Fal
         notes += membership.take_notes()
         if join:
             notes.append(f"this is driver {membership.number} of study {sweep.name!r}")
-        yield ReadySweep(sweep, tuple(notes), home, ledger)
+        yield ReadySweep(sweep, tuple(notes), home, ledger, server)
     finally:
         ledger.abandon()

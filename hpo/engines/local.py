@@ -87,6 +87,11 @@ def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
     return devices[: max(1, trials)] if devices else []
 
 
+def workers_server(libraries: Sequence[str], threads: int = 1) -> ForkServer:
+    """Return what workers are forks of, not yet begun. Arguments as those of LocalEngine."""
+    return ForkServer((_WORKER_MODULE, *libraries), thread_variables(threads))
+
+
 class LocalEngine:
     """Runs assignments in processes of this machine (hpo.engines.base.Engine)."""
 
@@ -99,19 +104,22 @@ class LocalEngine:
         *,
         first: int = 0,
         threads: int = 1,
+        server: ForkServer | None = None,
         libraries: Sequence[str] = (),
     ) -> None:
         """devices: the GPU of each worker, None for the CPU (`plan_workers`); logs: the folder for what workers print.
 
         first: the number in the name of the first worker; threads: with which each trains; libraries: the modules of
-        slow libraries that workers need, loaded once for all of them.
+        slow libraries that workers need, loaded once for all of them; server: one that loads them already
+        (`workers_server`).
         """
         self._objective = objective
         self._logs = logs
         self._memory = None if memory_gb is None else int(memory_gb * 2**30)
         self._first = first
         self._threads = threads
-        self._server = ForkServer((_WORKER_MODULE, *libraries), thread_variables(threads), logs / "workers.log")
+        self._server = server if server is not None else workers_server(libraries, threads)
+        self._server.log = logs / "workers.log"
         self._kills = oom_kills()
         self._trimmed = time.monotonic()
         self._looked = time.monotonic()
@@ -287,7 +295,7 @@ class LocalEngine:
                 worker.child.join()
             worker.end_group()
             worker.connection.close()
-        self._server.close()
+        self._server.close(at_once=not self._workers)  # nobody waits for what it loads
         self._trim_logs()
         self._workers = []
 

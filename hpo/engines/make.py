@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from hpo.engines.base import Engine
-from hpo.engines.local import LocalEngine, plan_workers
+from hpo.engines.local import LocalEngine, plan_workers, workers_server
+from hpo.forking import ForkServer
 from hpo.objective.build import named_of
 from hpo.spec.grammar import RayEngineKeys
 from hpo.spec.load import Named
 from hpo.spec.sweep import Sweep
 
 
-def make_engine(sweep: Sweep, logs: Path) -> Engine:
-    """Return the engine that a sweep names, not yet started. logs: the folder for what its workers print."""
+@contextmanager
+def early_server(sweep: Sweep) -> Iterator[ForkServer | None]:
+    """Give the process that a sweep's workers will be forks of: it loads their libraries while the study is opened.
+    None: the sweep has no such workers. At the end of the block it ends, if its engine has not ended it."""
+    if isinstance(sweep.engine, RayEngineKeys) or not plan_workers(sweep.engine, sweep.budget.trials):
+        yield None
+        return
+    server = workers_server(sweep.traits.libraries)
+    try:
+        server.begin()
+        yield server
+    finally:
+        server.close(at_once=True)
+
+
+def make_engine(sweep: Sweep, logs: Path, server: ForkServer | None = None) -> Engine:
+    """Return the engine that a sweep names, not yet started.
+
+    logs: the folder for what its workers print. server: what `early_server` gave.
+    """
     if isinstance(sweep.engine, RayEngineKeys):
         from hpo.engines.ray.engine import RayEngine  # Ray is imported for those who use it
 
@@ -23,7 +44,7 @@ def make_engine(sweep: Sweep, logs: Path) -> Engine:
         )
     devices = plan_workers(sweep.engine, sweep.budget.trials)
     named = _asked(named_of(sweep, travels=bool(devices)), sweep)
-    return LocalEngine(named, devices, logs, sweep.engine.memory_gb, libraries=sweep.traits.libraries)
+    return LocalEngine(named, devices, logs, sweep.engine.memory_gb, server=server, libraries=sweep.traits.libraries)
 
 
 def _asked(named: Named, sweep: Sweep) -> Named:

@@ -102,9 +102,14 @@ def run(
             folders += folders_of(checked)
         # The heavy part of the platform is imported only once the sweep is known to be sound.
         from hpo.driver.sweeping import opened
+        from hpo.engines.make import early_server
 
         try:
-            with opened(checked, where, extend, join) as ready, make_display(sys.stdout, not progress) as display:
+            with (
+                early_server(checked) as server,
+                opened(checked, where, extend, join, server) as ready,
+                make_display(sys.stdout, not progress) as display,
+            ):
                 standing = ready.run(display)
         except OSError as error:
             if not isinstance(error, RecordsGone):
