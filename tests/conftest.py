@@ -20,7 +20,8 @@ import hpo
 from hpo.lazy import quick_imports
 from hpo.spec.contract import Contract
 from hpo.spec.faults import SpecError
-from hpo.spec.load import Inspection, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection
 from hpo.spec.sweep import Sweep
 
 # Ray reads these when it is imported: its clusters in tests are on loopback, and know those who have the token.

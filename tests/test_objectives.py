@@ -15,7 +15,8 @@ import torch
 import hpo
 from hpo.spec.contract import Contract
 from hpo.spec.faults import render_fault
-from hpo.spec.load import Inspection, Named, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection, Named
 from hpo.spec.sweep import Sweep
 from hpo.training.contract import contract_of, with_defaults
 

@@ -14,7 +14,8 @@ def command(file: str, overrides: tuple[str, ...]) -> None:
     from hpo.objective.build import inspect_closely
     from hpo.review.outline import outline
     from hpo.spec.faults import reading
-    from hpo.spec.load import Inspection, Named, bugs_told, load_sweep
+    from hpo.spec.load import bugs_told, load_sweep
+    from hpo.spec.named import Inspection, Named
     from hpo.spec.shipped import find_sweep_file
     from hpo.spec.source import Source
 

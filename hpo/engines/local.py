@@ -33,7 +33,7 @@ from hpo.events import Assignment, Decision, FailureKind, ReferenceMeasured, Res
 from hpo.forking import SERVER_DIED, ChildProcess, ForkServer
 from hpo.output import trim
 from hpo.spec.grammar import LocalEngineKeys
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 _DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more
 _SECONDS_BETWEEN_TRIMS = 2.0

@@ -12,7 +12,7 @@ from hpo.engines.local import LocalEngine, plan_workers, workers_server
 from hpo.forking import ForkServer
 from hpo.objective.build import named_of
 from hpo.spec.grammar import RayEngineKeys
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.spec.sweep import Sweep
 
 

@@ -40,7 +40,7 @@ from hpo.objective.build import build
 from hpo.objective.failures import failed, one_line
 from hpo.output import log_to
 from hpo.spec.faults import UserError
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.training.device import settle_process
 
 if TYPE_CHECKING:

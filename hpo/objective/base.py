@@ -10,7 +10,7 @@ from hpo.spec.contract import Contract
 from hpo.spec.faults import Fault
 
 if TYPE_CHECKING:
-    from hpo.spec.load import Named
+    from hpo.spec.named import Named
 
 
 class Pruned(Exception):

@@ -7,7 +7,7 @@ import dataclasses
 import inspect as python_inspect
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.objective import live, user_path
 from hpo.objective.base import Objective
@@ -18,10 +18,12 @@ from hpo.objective.sources import sources_of
 from hpo.objective.user_path import Clash
 from hpo.spawning import path_lock
 from hpo.spec.faults import Fault, SpecError, UserError
-from hpo.spec.load import Inspection, Named
+from hpo.spec.named import Inspection, Named
 from hpo.spec.paths import program_path, resolve_path, with_paths
-from hpo.spec.sweep import Sweep
 from hpo.training.task import TorchTask
+
+if TYPE_CHECKING:  # workers come here, and need nothing that reads sweep files
+    from hpo.spec.sweep import Sweep
 
 
 def build(named: Named) -> Objective:
@@ -63,12 +65,12 @@ def _found(reference: str, named: Named) -> Any:
 
 
 def inspect_closely(named: Named) -> Inspection:
-    """As `inspect`, and read its data to say in notes how they will be used (hpo.spec.load.Inspect)."""
+    """As `inspect`, and read its data to say in notes how they will be used (hpo.spec.named.Inspect)."""
     return inspect(named, closely=True)
 
 
 def inspect(named: Named, closely: bool = False) -> Inspection:
-    """Look at an objective without training it: its contract and its faults (hpo.spec.load.Inspect).
+    """Look at an objective without training it: its contract and its faults (hpo.spec.named.Inspect).
 
     The user's folders are taken off sys.path again: what this process imports later is not looked for in them.
     """

@@ -9,7 +9,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from hpo.objective.sources import words_of
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 _ASKS = "suggest_"  # what the names of the methods that ask begin with
 

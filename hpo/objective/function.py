@@ -43,7 +43,7 @@ from hpo.spec.faults import Fault
 from hpo.spec.names import MOST_STEPS, clash_fault, clashes, name_fault
 
 if TYPE_CHECKING:
-    from hpo.spec.load import Named
+    from hpo.spec.named import Named
 
 
 class DivergedTrial(Pruned):

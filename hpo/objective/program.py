@@ -42,7 +42,7 @@ from hpo.spec.faults import Fault, did_you_mean
 from hpo.spec.names import COMPLETED
 
 if TYPE_CHECKING:
-    from hpo.spec.load import Named
+    from hpo.spec.named import Named
 
 Ending = Finished | Stopped | Diverged | Failed
 

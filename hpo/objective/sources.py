@@ -23,7 +23,7 @@ from hpo.spec.faults import UserError
 from hpo.spec.paths import looks_like_a_file, program_path, resolve_path
 
 if TYPE_CHECKING:
-    from hpo.spec.load import Named
+    from hpo.spec.named import Named
 
 _OURS = (Path(__file__).resolve().parents[1], Path(SHIPPED))
 _INSTALLED = {"site-packages", "dist-packages"}

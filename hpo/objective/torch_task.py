@@ -39,7 +39,7 @@ from hpo.training.task import TorchTask
 from hpo.training.vocabulary.targets import remembering
 
 if TYPE_CHECKING:
-    from hpo.spec.load import Named
+    from hpo.spec.named import Named
 
 
 class TorchObjective:

@@ -40,7 +40,7 @@ from hpo.training.task import Splits, TorchTask
 if TYPE_CHECKING:
     import torch
 
-    from hpo.spec.load import Named
+    from hpo.spec.named import Named
 else:
     torch = lazy_import("torch")
 

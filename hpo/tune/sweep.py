@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hpo.spec.faults import Fault, SpecError, UserError
-from hpo.spec.load import Inspection, make_sweep
+from hpo.spec.load import make_sweep
+from hpo.spec.named import Inspection
 from hpo.spec.plain import plain
 from hpo.spec.source import Source, read_source
 from hpo.spec.sweep import TRAINABLE, Sweep

@@ -24,7 +24,7 @@ from benchmarks.ours import sweep
 from hpo.events import Diverged, TrialSpec
 from hpo.objective.build import build
 from hpo.objective.torch_task import TorchObjective
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.training.device import pick_device
 from hpo.training.evaluation import all_metrics, predict
 from hpo.training.run import Run, start

@@ -32,7 +32,7 @@ from hpo.events import (
     TrialSpec,
 )
 from hpo.spec.grammar import RayEngineKeys
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 pytestmark = pytest.mark.slow
 SAVES = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.objective.build import inspect
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 FILES = {
     "plain_one.py": "import json, math\ndef objective(trial): return math.pi",

@@ -14,7 +14,7 @@ from hpo.objective.build import build, inspect
 from hpo.objective.function import FunctionObjective
 from hpo.objective.locate import locate, resolve_path
 from hpo.spec.faults import SpecError
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 FUNCTION = "def objective(trial):\n    return {value!r}\n"
 

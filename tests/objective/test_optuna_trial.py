@@ -29,7 +29,7 @@ from hpo.events import (
 )
 from hpo.objective.define_by_run import asks_itself
 from hpo.objective.function import FunctionObjective
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.spec.space import Categorical, Range
 from hpo.spec.written import parameter_of
 

@@ -16,7 +16,8 @@ from hpo.ledger.study.restored import origin_of
 from hpo.objective.build import inspect
 from hpo.objective.code_text import Counting
 from hpo.objective.sources import sources_of
-from hpo.spec.load import Named, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Named
 
 
 @pytest.fixture

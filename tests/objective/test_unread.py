@@ -20,7 +20,7 @@ import hpo
 from hpo.events import Unread
 from hpo.objective.tracked import Reads, TrackedParams
 from hpo.objective.unread import unread_of
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.spec.space import Categorical, Constant, Parameter, Range, Space
 from hpo.training.contract import applied_by_platform, contract_of
 from hpo.training.models import MODEL_PARAMETERS

@@ -13,7 +13,7 @@ from torch import nn
 import hpo
 from hpo.events import Unread
 from hpo.objective.unread import unread_of
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.spec.space import Categorical, Parameter, Range, Space
 
 DROPOUT = Parameter("dropout", Range(0.0, 0.5))

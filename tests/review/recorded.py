@@ -13,7 +13,8 @@ from hpo.ledger.study.book import StudyBook, facts_of
 from hpo.ledger.study.diagnosed import diagnosed
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import Outcome, TrialRecord
-from hpo.spec.load import Inspection, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection
 from hpo.spec.sweep import Sweep, Target
 from hpo.spec.yaml_text import dump_source
 

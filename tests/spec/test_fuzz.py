@@ -22,7 +22,8 @@ from hpo.review.outline import outline
 from hpo.search.distributions import decode_params, searched_params
 from hpo.spec.census import census_of
 from hpo.spec.faults import Bug, SpecError
-from hpo.spec.load import Inspection, Named, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection, Named
 from hpo.spec.sweep import Sweep
 from hpo.spec.yaml_text import plain
 

@@ -64,7 +64,8 @@ from hpo.events import Decision
 from hpo.ledger.study.restored import sweep_of
 from hpo.plan.planner import opening
 from hpo.search.searcher import Searcher
-from hpo.spec.load import Inspection, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection
 from hpo.spec.schema import json_schema
 
 sweep = load_sweep(Path("new.yaml"), lambda named: Inspection(), ["budget.dollars=3.5"])

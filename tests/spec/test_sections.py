@@ -204,7 +204,8 @@ def test_refused(faults: Faults, text: str, fault: str) -> None:
 
 def test_required_keys(load: Load, tmp_path: Any) -> None:
     from hpo.spec.faults import SpecError
-    from hpo.spec.load import Inspection, load_sweep
+    from hpo.spec.load import load_sweep
+    from hpo.spec.named import Inspection
 
     path = tmp_path / "a.yaml"
     path.write_text("seed: 1\n")

@@ -10,7 +10,8 @@ import pytest
 from hpo.spec.census import size_of
 from hpo.spec.faults import SpecError
 from hpo.spec.grammar import SERVICE_KEYS, SERVICE_KEYS_OF_METRIC
-from hpo.spec.load import Inspection, Named, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection, Named
 from hpo.spec.names import COMPLETED
 from hpo.spec.schema import json_schema
 from hpo.spec.source import read_source

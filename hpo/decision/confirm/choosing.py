@@ -15,7 +15,7 @@ from hpo.ledger.study.home import Home
 from hpo.objective.build import inspect, named_of
 from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.faults import SpecError, UserError
-from hpo.spec.load import Inspection
+from hpo.spec.named import Inspection
 from hpo.spec.sweep import TRAINABLE
 from hpo.standing import SweepListener
 

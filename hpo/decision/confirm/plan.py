@@ -12,7 +12,8 @@ from hpo.review.studies import RecordedStudy
 from hpo.spec.conditions import identity_of
 from hpo.spec.contract import Contract
 from hpo.spec.faults import SpecError
-from hpo.spec.load import Inspection, shape_parameters
+from hpo.spec.load import shape_parameters
+from hpo.spec.named import Inspection
 from hpo.spec.space import Categorical, Constant, Domain, Parameter, Space
 from hpo.spec.sweep import AsWritten, Limits, Sweep, Traits
 from hpo.spec.validation import validate_section

@@ -22,7 +22,8 @@ from hpo.ledger.study.home import Home
 from hpo.objective.build import inspect, named_of
 from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.faults import Bug, SpecError, UserError
-from hpo.spec.load import Inspection, make_sweep
+from hpo.spec.load import make_sweep
+from hpo.spec.named import Inspection
 from hpo.spec.names import LONGEST_STUDY_NAME
 from hpo.spec.source import parse_source
 from hpo.spec.sweep import TRAINABLE, Sweep

@@ -36,7 +36,7 @@ from hpo.engines.ray.versions import versions
 from hpo.events import Assignment, Decision, Event, Failed, FailureKind, ReferenceMeasured, Response, Unread
 from hpo.spec.faults import UserError
 from hpo.spec.grammar import RayEngineKeys
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.spec.paths import absolute_program, absolute_reference
 
 

@@ -21,7 +21,7 @@ from hpo.engines.ray.copies import SentContent, digests_of
 from hpo.lazy import file_of
 from hpo.places import CIFAR10_FILES, CIFAR10_FOLDER, data_folders
 from hpo.spec.faults import UserError
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.spec.paths import expanded, resolve_path
 
 MOST_CODE = 50_000_000  # bytes of a package; Ray keeps it in the memory of the head node

@@ -14,7 +14,7 @@ from hpo.engines.base import Message
 from hpo.engines.ray.files import Shipment
 from hpo.engines.worker import TrialOrder
 from hpo.events import Assignment, Response
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 COMMANDS, COLLECT = "commands", "collect"  # concurrency groups: what goes to the actor keeps its order
 

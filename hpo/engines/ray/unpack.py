@@ -13,7 +13,7 @@ from hpo.engines.base import EngineError
 from hpo.engines.ray.copies import Copies, SentContent
 from hpo.engines.ray.files import Data, Shipment
 from hpo.spec.faults import UserError
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 
 def lacking(shipment: Shipment) -> list[str]:

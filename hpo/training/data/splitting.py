@@ -27,6 +27,7 @@ else:
 MINIMUM_ROWS = 10  # two in each split at the default shares
 MINIMUM_ROWS_PER_CLASS = 3  # one in each split
 STRATIFIED, RANDOM = "stratified", "random"
+_SEEDS = 2**32  # of NumPy's RandomState
 _COARSE = 30  # rows of a split, see `small_splits`
 
 SPLIT_OPTIONS: dict[str, Known] = {
@@ -58,14 +59,18 @@ SCALE_OPTIONS: dict[str, Known] = {
 
 
 def check_shares(data: Mapping[str, Any]) -> list[Fault]:
-    """Return a fault if the shares of `data` (each a number in [0, 1), defaults 0.2) leave nothing to train on, and one
-    for each key that means nothing beside `resample`."""
+    """Return a fault if the shares of `data` (each a number in [0, 1), defaults 0.2) leave nothing to train on, one if
+    its seed can draw no random split, and one for each key that means nothing beside `resample`."""
     kfold = data.get("resample") == "kfold"
     if "folds" in data and not kfold:
         return [Fault("'folds' belongs to resample: kfold", ("folds",), remedy="add resample: kfold")]
     if "validation" in data and kfold:
         message = "'validation' means nothing beside resample: kfold, where each fold validates in turn"
         return [Fault(message, ("validation",), remedy="say how many with folds: 5")]
+    seed = data.get("split_seed", 0)
+    if data.get("split") == RANDOM and not SPLIT_OPTIONS["split_seed"].objection(seed) and seed >= _SEEDS:
+        told = f"must be below {_SEEDS} with split: random, as for train_test_split, but got {seed}"
+        return [Fault(told, ("split_seed",))]
     shares = {name: data.get(name, SPLIT_OPTIONS[name].default) for name in ("validation", "test")}
     if any(SPLIT_OPTIONS[name].objection(share) for name, share in shares.items()) or sum(shares.values()) < 1:
         return []
@@ -140,14 +145,17 @@ def split_indices(
 
 def drawn_as_by_scikit_learn(rows: int, validating: int, testing: int, seed: int) -> NDArray[np.intp]:
     """Return all rows: those to train on, those to validate on, those to test on, as two calls of train_test_split
-    draw them, the first of which takes the test rows."""
-    from sklearn.model_selection import train_test_split
+    draw them, the first of which takes the test rows.
 
+    Such a call shuffles the rows by NumPy's RandomState and takes the first (scikit-learn 1.9, ShuffleSplit). Done by
+    hand, since to load scikit-learn takes a second; a test compares.
+    """
     training, kept = np.arange(rows), np.arange(0)
     if testing:
-        training, kept = train_test_split(training, test_size=testing, random_state=seed)
-    training, validate = train_test_split(training, test_size=validating, random_state=seed)
-    return np.concatenate([training, validate, kept])
+        mixed = np.random.RandomState(seed).permutation(rows)
+        kept, training = mixed[:testing], mixed[testing:]
+    mixed = training[np.random.RandomState(seed).permutation(len(training))]
+    return np.concatenate([mixed[validating:], mixed[:validating], kept])
 
 
 def shared_out(rows: int, validation: float, test: float, split: str = STRATIFIED) -> tuple[int, int]:

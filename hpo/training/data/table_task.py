@@ -15,7 +15,7 @@ from hpo.training.data import kept_source
 from hpo.training.data.csv_check import check_csv
 from hpo.training.data.options import check_options, fill_options
 from hpo.training.data.split_keys import SPLIT_KEYS
-from hpo.training.data.splitting import RANDOM, SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
+from hpo.training.data.splitting import SCALE_OPTIONS, SPLIT_OPTIONS, check_shares, split_arrays
 from hpo.training.data.target_kind import target_kind
 from hpo.training.task import Splits, TorchTask
 
@@ -64,9 +64,8 @@ class TableTask(TorchTask):
     def libraries(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         if "csv" in data:
             return (*super().libraries(data), *CSV_LIBRARIES)
-        drawn = ("sklearn.model_selection",) if data.get("split") == RANDOM else ()
         kept = kept_source.is_kept(self, fill_options(data, self.options))
-        return (*super().libraries(data), *drawn, *(() if kept else ("sklearn.datasets",)))
+        return (*super().libraries(data), *(() if kept else ("sklearn.datasets",)))
 
     def check_data(self, data: Mapping[str, Any]) -> list[Fault]:
         if "csv" in data or "target" in data:

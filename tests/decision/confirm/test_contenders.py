@@ -21,7 +21,7 @@ from hpo.review.studies import RecordedStudy, read_study
 from hpo.spec.conditions import identity_of
 from hpo.spec.contract import Contract, Known
 from hpo.spec.faults import SpecError, UserError
-from hpo.spec.load import Inspection
+from hpo.spec.named import Inspection
 from hpo.spec.space import Constant, Parameter, Range, Space
 
 SPACE = {"x": {"min": 0.0, "max": 10.0}, "kind": {"values": ["a", "b"]}, "y": {"value": 1, "when": {"kind": "b"}}}

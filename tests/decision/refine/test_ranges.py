@@ -14,7 +14,7 @@ from hpo.decision.refine.outcome import RefinedParameter
 from hpo.decision.refine.ranges import RangeView, refined_range
 from hpo.objective.build import inspect
 from hpo.spec.contract import Contract
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.spec.space import Parameter, Range
 
 

@@ -15,7 +15,7 @@ from hpo.engines.ray.copies import Copies
 from hpo.engines.ray.files import Data, pack, package_folder
 from hpo.engines.ray.unpack import lacking, unpack, with_paths
 from hpo.spec.faults import UserError
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 
 @pytest.fixture

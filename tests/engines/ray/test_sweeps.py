@@ -27,7 +27,7 @@ from hpo.engines.ray.cluster import Node
 from hpo.engines.ray.engine import RayEngine
 from hpo.events import Assignment, Event, Failed, FailureKind, Reported, TrialSpec
 from hpo.spec.grammar import RayEngineKeys
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow

@@ -15,7 +15,8 @@ from hpo.ledger.ledger import Ledger
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.records import Outcome
 from hpo.review.doctor import Checkup, diagnose, lines_of
-from hpo.spec.load import Inspection, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection
 from hpo.spec.sweep import Sweep
 
 SWEEP = """

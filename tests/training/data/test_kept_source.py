@@ -191,8 +191,7 @@ def test_only_arrays_of_numbers_that_are_not_large_are_kept(
     assert not (cache / "hpo").exists()
 
 
-def test_folds_and_random_splits_have_the_same_rows() -> None:
+def test_random_splits_of_a_kept_source_are_the_same() -> None:
     task, data = Binary(), {"split": "random"}
     first = task.splits(data)
-    assert "sklearn.model_selection" in task.libraries(data)
     assert task.splits(data).validation.x.equal(first.validation.x)

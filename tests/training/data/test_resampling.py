@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from hpo.spec.faults import UserError
 from hpo.training.cuts import Fold, Reshuffle
 from hpo.training.data.csv_check import check_csv
-from hpo.training.data.splitting import check_shares, split_arrays, split_indices
+from hpo.training.data.splitting import check_shares, drawn_as_by_scikit_learn, shared_out, split_arrays, split_indices
 from hpo.training.data.tabular import load_csv
 from hpo.training.task import Kind
 
@@ -168,3 +168,24 @@ def test_no_test_rows_and_no_scale() -> None:
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [40, 10, 0]
     assert {row.numpy().tobytes() for row in splits.train.x} <= {row.tobytes() for row in x}
     assert "2 features, as they are" in splits.notes
+
+
+@pytest.mark.parametrize("seed", [0, 1, 42, 2**32 - 1])
+@pytest.mark.parametrize("rows", [3, 10, 99, 1000, 20_001])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.35])
+def test_rows_are_drawn_as_scikit_learn_draws_them(rows: int, share: float, seed: int) -> None:
+    validating, testing = shared_out(rows, 0.2, share, "random")
+    training, kept = np.arange(rows), np.arange(0)
+    if testing:
+        training, kept = train_test_split(training, test_size=testing, random_state=seed)
+    training, validation = train_test_split(training, test_size=validating, random_state=seed)
+    drawn = drawn_as_by_scikit_learn(rows, validating, testing, seed)
+    assert drawn.tolist() == [*training, *validation, *kept]
+
+
+def test_a_seed_that_scikit_learn_has_not_is_refused_for_a_random_split() -> None:
+    data = {"split": "random", "split_seed": 2**32}
+    assert [(fault.path, fault.message) for fault in check_shares(data)] == [
+        (("split_seed",), "must be below 4294967296 with split: random, as for train_test_split, but got 4294967296")
+    ]
+    assert check_shares({"split_seed": 2**32}) == []

@@ -12,7 +12,7 @@ from sklearn.model_selection import TimeSeriesSplit
 from hpo.ledger.study.dataset import dataset_of
 from hpo.objective.build import inspect
 from hpo.spec.faults import UserError
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 from hpo.training.cuts import Fold, Reshuffle
 from hpo.training.data.group_split import deal_groups
 from hpo.training.data.table_split import cut_groups

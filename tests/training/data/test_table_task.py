@@ -12,7 +12,7 @@ import pytest
 import hpo
 from hpo.objective.build import inspect, inspect_closely
 from hpo.spec.faults import render_fault
-from hpo.spec.load import Named
+from hpo.spec.named import Named
 
 OPTIONS = {"rows": hpo.Known("int", 50, within="[10, inf)")}
 

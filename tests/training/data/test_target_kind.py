@@ -14,7 +14,8 @@ import hpo
 from hpo.ledger.study.space_change import differences
 from hpo.objective.build import inspect, inspect_closely
 from hpo.spec.faults import SpecError, render_fault
-from hpo.spec.load import Inspection, Named, load_sweep
+from hpo.spec.load import load_sweep
+from hpo.spec.named import Inspection, Named
 from hpo.training.contract import contract_of
 from hpo.training.data.spelling import SpellingRules
 from hpo.training.data.target_kind import kind_by_values, target_kind
