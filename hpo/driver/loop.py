@@ -26,6 +26,7 @@ from hpo.engines.base import Artifact, Done, Engine, EngineError, Message, Note,
 from hpo.events import ReferenceMeasured, Response, Unread, is_last
 from hpo.ledger.ledger import Ledger, Notice
 from hpo.ledger.study.book import StudyGone
+from hpo.search.samplers import load_sampler
 from hpo.search.searcher import Searcher
 from hpo.spec.faults import UserError
 from hpo.spec.sweep import Sweep
@@ -89,6 +90,7 @@ class Driver:
                     self._engine.start()
                     self._references.begin()
                     self._ledger.membership.heartbeat.stay_alive()
+                    load_sampler(self._sweep.method)
                     self._wait_for_a_worker()
                 self._study = self._open()
                 if self._study is not None:

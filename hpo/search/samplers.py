@@ -11,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
+from hpo.lazy import quick_imports
 from hpo.search.compat import generator_of
 from hpo.search.keep import Bound
 from hpo.spec.methods import METHODS
@@ -44,11 +45,19 @@ class WeightedRandomSampler(RandomSampler):
         return choices[generator_of(self).choice(len(choices), p=weights)]
 
 
+def load_sampler(method: str) -> type[BaseSampler]:
+    """Return the class of a method's sampler. To import it may take a quarter of a second, so whoever waits for
+    something else calls this meanwhile."""
+    module, _, name = METHODS[method].sampler.partition(":")
+    with quick_imports():
+        found: type[BaseSampler] = getattr(importlib.import_module(module), name)
+    return found
+
+
 def make_sampler(method: str, space: Space, seed: int) -> BaseSampler:
     """Return a new sampler. Its draws depend only on `seed` and on the study's history."""
     entry = METHODS[method]
-    module, _, name = entry.sampler.partition(":")
-    sampler = getattr(importlib.import_module(module), name)
+    sampler: Any = load_sampler(method)
     given: dict[str, Any] = {"seed": seed, **entry.options}
     if entry.takes == "space":
         given["space"] = space
