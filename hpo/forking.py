@@ -136,6 +136,13 @@ class ForkServer:
         if CAN_FORK:
             self._running()
 
+    def prepare(self, libraries: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Have the server set these variables, too, and load these modules, before it starts a process."""
+        self._libraries += tuple(libraries)
+        self._environment |= environment
+        if self._channel is not None:
+            self._send(self._channel, _Setup(tuple(libraries), environment, None), [])
+
     def start_process(
         self, target: Callable[..., None], connection: Connection, args: tuple[Any, ...], name: str
     ) -> ChildProcess:
@@ -147,11 +154,16 @@ class ForkServer:
             return start_process(target, (connection, *args), name)
         channel = self._running()
         status, theirs = multiprocessing.Pipe(duplex=False)
-        request = pickle.dumps((self.log, target, args, name))
-        with theirs, contextlib.suppress(OSError):  # it has just died: the process is one that died at its start
-            socket.send_fds(channel, [_LENGTH.pack(len(request))], [connection.fileno(), theirs.fileno()])
-            channel.sendall(request)
+        with theirs:
+            self._send(channel, _Order(self.log, target, args, name), [connection.fileno(), theirs.fileno()])
         return ForkedProcess(status)
+
+    @staticmethod
+    def _send(channel: socket.socket, request: _Setup | _Order, descriptors: list[int]) -> None:
+        content = pickle.dumps(request)
+        with contextlib.suppress(OSError):  # it has just died: a process is one that died at its start
+            socket.send_fds(channel, [_LENGTH.pack(len(content))], descriptors)
+            channel.sendall(content)
 
     def _running(self) -> socket.socket:
         """Return the way to the server, which is started if there is none, or none any more."""
@@ -186,19 +198,35 @@ def lifelines() -> list[int | Connection]:
 
 @dataclass(frozen=True)
 class _Setup:
-    """How a server is made. Picklable."""
+    """How a server is made, and what it is to load later. Picklable."""
 
     libraries: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path | None
 
 
+@dataclass(frozen=True)
+class _Order:
+    """A process that is to be started. Picklable. log: where goes what the server itself prints."""
+
+    log: Path | None
+    target: Callable[..., None]
+    args: tuple[Any, ...]
+    name: str
+
+
 def _serve(channel: socket.socket, lifeline: Connection, setup: _Setup) -> None:
     """Load the libraries, then fork for each request, until the one who asks is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver to understand
     output = _Output(setup.log)
-    os.environ.update(setup.environment)
     _lifelines.append(lifeline)
+    _load(setup, lifeline)
+    _Forks(channel, lifeline, output).serve()
+    os._exit(0)  # nothing of it is worth seconds of unloading
+
+
+def _load(setup: _Setup, lifeline: Connection) -> None:
+    os.environ.update(setup.environment)
     for library in setup.libraries:
         if lifeline.poll():
             os._exit(0)
@@ -206,8 +234,6 @@ def _serve(channel: socket.socket, lifeline: Connection, setup: _Setup) -> None:
         with contextlib.suppress(Exception, SystemExit), quick_imports():
             importlib.import_module(library)
     keep_imports()
-    _Forks(channel, output).serve()
-    os._exit(0)  # nothing of it is worth seconds of unloading
 
 
 class _Output:
@@ -236,8 +262,9 @@ class _Output:
 class _Forks:
     """The server's side: its forks, and to whom their ends are told."""
 
-    def __init__(self, channel: socket.socket, output: _Output) -> None:
+    def __init__(self, channel: socket.socket, lifeline: Connection, output: _Output) -> None:
         self._channel = channel
+        self._lifeline = lifeline
         self._output = output
         self._forks: dict[ForkProcess | SpawnProcess, Connection] = {}
         self._has_gpu = _has_open(_GPUS)
@@ -253,7 +280,7 @@ class _Forks:
             if self._woken in ready:
                 self._woken.recv(4096)
                 self._tell_ends()
-            if self._channel in ready and not self._fork():
+            if self._channel in ready and not self._carry_out():
                 return
 
     def _tell_ends(self) -> None:
@@ -262,7 +289,7 @@ class _Forks:
             self._forks.pop(fork).close()
             fork.close()
 
-    def _fork(self) -> bool:
+    def _carry_out(self) -> bool:
         """Carry out one request; return False if there will be none any more."""
         header, descriptors, _, _ = socket.recv_fds(self._channel, _LENGTH.size, 2)
         if not header:
@@ -273,25 +300,29 @@ class _Forks:
             if not (more := self._channel.recv(length - len(request))):
                 return False
             request += more
-        connection, status = (Connection(descriptor) for descriptor in descriptors)
-        log, target, args, name = pickle.loads(request)
-        self._output.log_to(log)
+        order: _Setup | _Order = pickle.loads(request)
+        if isinstance(order, _Setup):
+            _load(order, self._lifeline)
+            self._has_gpu = _has_open(_GPUS)
+        else:
+            self._fork(order, *map(Connection, descriptors))
+        return True
+
+    def _fork(self, order: _Order, connection: Connection, status: Connection) -> None:
+        self._output.log_to(order.log)
         fork: ForkProcess | SpawnProcess
         if self._has_gpu:
-            fork = start_process(target, (connection, *args), name)
+            fork = start_process(order.target, (connection, *order.args), order.name)
         else:
             fork = multiprocessing.get_context("fork").Process(
-                target=self._be_fork, args=(connection, status, target, args), name=name, daemon=False
+                target=self._be_fork, args=(connection, status, order), name=order.name, daemon=False
             )
             fork.start()
         connection.close()
         _tell(status, fork.pid)
         self._forks[fork] = status
-        return True
 
-    def _be_fork(
-        self, connection: Connection, status: Connection, target: Callable[..., None], args: tuple[Any, ...]
-    ) -> None:
+    def _be_fork(self, connection: Connection, status: Connection, order: _Order) -> None:
         """Be a process of its own: with nothing that is the server's alone."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -306,7 +337,7 @@ class _Forks:
             sys.modules["numpy"].random.seed()  # as Python's own generator is after a fork: forks are not copies
         atexit._clear()
         try:
-            target(connection, *args)
+            order.target(connection, *order.args)
         finally:
             atexit._run_exitfuncs()  # what the target has registered; a fork of multiprocessing's leaves it out
 

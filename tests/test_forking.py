@@ -112,6 +112,20 @@ def test_a_server_that_begins_early_has_its_log_later(server: ForkServer, tmp_pa
     assert (tmp_path / "workers.log").read_text().count("loading") == 1
 
 
+def test_a_server_that_has_begun_is_told_what_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_library.py").write_text("import os\nassert os.environ['HPO_TESTS_WORD'] == 'later'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    server = ForkServer(("numpy",), {"HPO_TESTS_WORD": "told"})
+    server.begin()
+    server.prepare(("slow_library", "no_library"), {"HPO_TESTS_WORD": "later"})
+    server.log = tmp_path / "workers.log"
+    for _ in range(2):
+        loaded = ask(server, "loaded")
+        assert [name for name, there in loaded.items() if there] == ["numpy", "slow_library"]
+        assert ask(server, "environment")[0] == "later"
+        server.close()  # and one that is begun anew, as after its death, does the same
+
+
 def test_a_server_that_nobody_uses_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "endless_library.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.syspath_prepend(tmp_path)

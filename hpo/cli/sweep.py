@@ -61,7 +61,10 @@ def command(
     with contextlib.ExitStack() as stack:
         with OpeningLine(stream, quiet) as opening:
             opening.say(f"checking {file} ...")
-            from hpo.engines.make import early_server
+            from hpo.engines.early import early_server
+
+            begun = stack.enter_context(early_server())
+            from hpo.engines.make import ready_server
             from hpo.lazy import quick_imports
             from hpo.objective.build import inspect
             from hpo.spec.load import load_sweep
@@ -69,7 +72,7 @@ def command(
 
             sweep = load_sweep(find_sweep_file(file), inspect, overrides).going_on(changed == "ok")
             opening.say(f"opening the study {sweep.name} ...")
-            server = stack.enter_context(early_server(sweep))
+            server = ready_server(begun, sweep)
             with quick_imports():  # the heavy part of the platform, only once the file is known to be sound
                 from hpo.driver.sweeping import opened
                 from hpo.ledger.study.home import make_home

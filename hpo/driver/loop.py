@@ -42,6 +42,7 @@ class _OpenStudy:
     trials: RunningTrials
     dispatcher: Dispatcher
     pace: Pace
+    news: Gathering
     others: OtherDrivers | None  # None: the study is not shared
 
 
@@ -59,7 +60,6 @@ class Driver:
         self._sweep = sweep
         self._ledger = ledger
         self._engine = engine
-        self._news = Gathering(engine, clock)
         self._listener = listener
         self._clock = clock
         self._tally = Tally(sweep)
@@ -153,7 +153,7 @@ class Driver:
         if ledger.membership.joined:
             others = OtherDrivers(ledger, searcher, backlog, trials, tally, termination, self._listener, self._clock)
         self.standing.activity.phase = ""
-        return _OpenStudy(trials, dispatcher, pace, others)
+        return _OpenStudy(trials, dispatcher, pace, Gathering(self._engine, self._clock), others)
 
     def _work(self, study: _OpenStudy, began: float) -> None:
         """Ask, plan, train and tell, until there is nothing left to do."""
@@ -162,7 +162,7 @@ class Driver:
             study.dispatcher.fill()
             if not self._wants_more() and not self._interrupts:
                 self._references.order()
-            self._take_in(self._news.poll(_TICK))
+            self._take_in(study.news.poll(_TICK))
             self.standing.seconds = self._clock() - began
             study.dispatcher.look(self._limits.left)
             self._listener.tick(self.standing)

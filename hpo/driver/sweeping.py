@@ -55,7 +55,7 @@ def opened(
     """Take the study of a sweep, and give it back at the end of the block, however that ends.
 
     extend: so many trials more than the study has, in place of the sweep's budget. join: share it with other drivers.
-    server: of `early_server`.
+    server: of `ready_server`.
     Raises UserError with the reason if the study can't be had, or if the home can't be used.
     """
     if join:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hpo.engines.base import Artifact, Done, EngineError, Message, Note, TrialEvents, failed_with_worker
 from hpo.engines.devices import cores, oom_kills, visible_gpus
+from hpo.engines.early import WORKER_MODULE
 from hpo.engines.worker import (
     NO_MEMORY,
     Attached,
@@ -38,7 +39,6 @@ from hpo.spec.named import Named
 _DEATHS_AT_START = 3  # workers in a row that die before they are ready: no use in starting more
 _SECONDS_BETWEEN_TRIMS = 2.0
 _SECONDS_BETWEEN_LOOKS = 0.2  # at whether a silent worker is alive
-_WORKER_MODULE = run_worker.__module__
 _GRACE = 5.0  # seconds that a worker has to end by itself
 
 
@@ -87,11 +87,6 @@ def plan_workers(keys: LocalEngineKeys, trials: int) -> list[str | None]:
     return devices[: max(1, trials)] if devices else []
 
 
-def workers_server(libraries: Sequence[str], threads: int = 1) -> ForkServer:
-    """Return what workers are forks of, not yet begun. Arguments as those of LocalEngine."""
-    return ForkServer((_WORKER_MODULE, *libraries), thread_variables(threads))
-
-
 class LocalEngine:
     """Runs assignments in processes of this machine (hpo.engines.base.Engine)."""
 
@@ -110,15 +105,15 @@ class LocalEngine:
         """devices: the GPU of each worker, None for the CPU (`plan_workers`); logs: the folder for what workers print.
 
         first: the number in the name of the first worker; threads: with which each trains; libraries: the modules of
-        slow libraries that workers need, loaded once for all of them; server: one that loads them already
-        (`workers_server`).
+        slow libraries that workers need, loaded once for all of them; server: what workers are to be forks of, if it
+        was begun, and has been told of both.
         """
         self._objective = objective
         self._logs = logs
         self._memory = None if memory_gb is None else int(memory_gb * 2**30)
         self._first = first
         self._threads = threads
-        self._server = server if server is not None else workers_server(libraries, threads)
+        self._server = server or ForkServer((WORKER_MODULE, *libraries), thread_variables(threads))
         self._server.log = logs / "workers.log"
         self._kills = oom_kills()
         self._trimmed = time.monotonic()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from hpo.engines.base import Engine
-from hpo.engines.local import LocalEngine, plan_workers, workers_server
+from hpo.engines.local import LocalEngine, plan_workers
+from hpo.engines.worker import thread_variables
 from hpo.forking import ForkServer
 from hpo.objective.build import named_of
 from hpo.spec.grammar import RayEngineKeys
@@ -16,25 +15,20 @@ from hpo.spec.named import Named
 from hpo.spec.sweep import Sweep
 
 
-@contextmanager
-def early_server(sweep: Sweep) -> Iterator[ForkServer | None]:
-    """Give the process that a sweep's workers will be forks of: it loads their libraries while the study is opened.
-    None: the sweep has no such workers. At the end of the block it ends, if its engine has not ended it."""
+def ready_server(server: ForkServer, sweep: Sweep) -> ForkServer | None:
+    """Have what was begun (early.py) load what a sweep's workers need, while the study is opened; return it. None: the
+    sweep has no workers on this machine."""
     if isinstance(sweep.engine, RayEngineKeys) or not plan_workers(sweep.engine, sweep.budget.trials):
-        yield None
-        return
-    server = workers_server(sweep.traits.libraries)
-    try:
-        server.begin()
-        yield server
-    finally:
         server.close(at_once=True)
+        return None
+    server.prepare(sweep.traits.libraries, thread_variables(1))
+    return server
 
 
 def make_engine(sweep: Sweep, logs: Path, server: ForkServer | None = None) -> Engine:
     """Return the engine that a sweep names, not yet started.
 
-    logs: the folder for what its workers print. server: what `early_server` gave.
+    logs: the folder for what its workers print. server: what `ready_server` gave.
     """
     if isinstance(sweep.engine, RayEngineKeys):
         from hpo.engines.ray.engine import RayEngine  # Ray is imported for those who use it

@@ -102,12 +102,13 @@ def run(
             folders += folders_of(checked)
         # The heavy part of the platform is imported only once the sweep is known to be sound.
         from hpo.driver.sweeping import opened
-        from hpo.engines.make import early_server
+        from hpo.engines.early import early_server
+        from hpo.engines.make import ready_server
 
         try:
             with (
-                early_server(checked) as server,
-                opened(checked, where, extend, join, server) as ready,
+                early_server() as begun,
+                opened(checked, where, extend, join, ready_server(begun, checked)) as ready,
                 make_display(sys.stdout, not progress) as display,
             ):
                 standing = ready.run(display)

@@ -7,7 +7,9 @@ import os
 import pytest
 
 from hpo.engines.devices import cores, visible_gpus
+from hpo.engines.early import WORKER_MODULE
 from hpo.engines.local import plan_workers
+from hpo.engines.worker import run_worker
 from hpo.events import DecisionSteps
 from hpo.spec.grammar import LocalEngineKeys
 
@@ -47,3 +49,7 @@ def test_decision_steps():
     assert 5 in DecisionSteps(every=True)
     assert 5 not in DecisionSteps()
     assert 3 in DecisionSteps(steps=frozenset({3}))
+
+
+def test_workers_are_what_the_early_server_loads() -> None:
+    assert run_worker.__module__ == WORKER_MODULE
