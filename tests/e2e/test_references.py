@@ -215,7 +215,8 @@ class objective(Binary):
 def test_one_that_kills_its_worker_is_a_note(tmp_path: Path) -> None:
     place = Place(tmp_path, torch=True)
     (tmp_path / "deadly.py").write_text(DEADLY)
-    done = place.run("sweep", write(tmp_path, objective="deadly.py"), "--json")
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # where none of them is kept
+    done = place.run("sweep", write(tmp_path, objective="deadly.py"), "--json", env=env)
     assert done.returncode == 0, done.stderr
     assert "no reference linear, random_forest, gradient_boosting: the worker ended" in done.stderr
     assert list(json.loads(done.stdout)["references"]["models"]) == ["constant"]
