@@ -276,6 +276,8 @@ class MlflowBook:
     def close(self, status: str, summary: dict[str, Any]) -> None:
         """Write the sweep's summary and end the parent run."""
         self._delete_doubles()
+        if isinstance(self._mlflow.client, LocalClient):
+            self._mlflow.client.look()
         close_parent(self._mlflow.client, self.parent_id, self._at.sweep, status, summary, self._runs)
 
     def interrupted(self, is_run: Callable[[str], bool]) -> None:

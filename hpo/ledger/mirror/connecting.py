@@ -44,8 +44,8 @@ def needs_mlflow(home: Home) -> bool:
 
 def connect(home: Home) -> Connected:
     """Connect to the MLflow of a home, which is known to be usable. Raises what stops it."""
-    if not needs_mlflow(home):
-        local = LocalClient(home.tracking_uri)
+    if home.mlflow_database is not None and not needs_mlflow(home):
+        local = LocalClient(home.mlflow_database)
         if local.is_ordinary():
             return Connected(local, "")
         local.engine.dispose()

@@ -7,8 +7,11 @@ store/db/utils.py.
 
 from __future__ import annotations
 
+import math
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +23,10 @@ from hpo.ledger.mirror.artifacts import put_file, put_folder, put_text
 from hpo.ledger.mirror.rows import DatasetRows, Point
 from hpo.ledger.mirror.statements import add_inputs, add_points, now
 from hpo.ledger.mirror.tables import EXPERIMENT_TAGS, EXPERIMENTS, RUNS, TAGS
+from hpo.ledger.study.urls import sqlite_uri, sqlite_url
 
 _LONGEST_TAG = 8000  # characters; MLflow cuts off what comes after
+_LOOK_EVERY = 1.0  # seconds
 _RUN_NAME = "mlflow.runName"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 
@@ -71,8 +76,10 @@ class LocalExperiment(NamedTuple):
 class LocalClient:
     """Reads and writes a SQLite database of MLflow's, in transactions as MLflow's store has them."""
 
-    def __init__(self, uri: str) -> None:
-        self.engine = create_engine(uri, pool_pre_ping=True)
+    def __init__(self, database: Path) -> None:
+        self._path = database
+        self.engine = create_engine(sqlite_url(database), pool_pre_ping=True)
+        self._looked = -math.inf  # when the file was last looked at
 
         @event.listens_for(self.engine, "connect")
         def prepare(connection: Any, record: Any) -> None:
@@ -86,6 +93,8 @@ class LocalClient:
         """Write what is written inside in one transaction, nothing of it if something fails. Raises StoreError."""
         try:
             with self.engine.connect() as connection:
+                if time.monotonic() > self._looked + _LOOK_EVERY:
+                    self._look()
                 yield connection
                 connection.commit()
         except StoreError:
@@ -96,6 +105,20 @@ class LocalClient:
             raise StoreError(error, "BAD_REQUEST") from error
         except Exception as error:
             raise StoreError(error, "INTERNAL_ERROR") from error
+
+    def look(self) -> None:
+        """See that the file can still be read. Raises StoreError."""
+        self._looked = -math.inf
+        with self.transaction():
+            pass
+
+    def _look(self) -> None:
+        """Read how the tables are declared from the file. SQLite keeps what an open connection has read of it, so that
+        a file that somebody has written over would be written to until the end, all in vain."""
+        if self._path.exists():  # else SQLite would make an empty one
+            with closing(sqlite3.connect(sqlite_uri(self._path), uri=True, timeout=20)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master")
+        self._looked = time.monotonic()
 
     def is_ordinary(self) -> bool:
         """Whether MLflow would have nothing to do or to object when it opens the database."""
