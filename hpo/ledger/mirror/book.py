@@ -85,15 +85,7 @@ class MlflowBook:
     def _open(self, sweep: SweepRecord, experiment: str) -> _OpenSweep:
         # A server's pages are not `hpo ui`'s: what it shows can lead to other pages of its own only.
         sweep = replace(sweep, on_server="" if is_database(self._home.tracking_uri) else experiment)
-        return _OpenSweep(sweep, experiment, self._writer(experiment))
-
-    def _writer(self, experiment: str) -> ClientWriter | BulkWriter:
-        client, slow = self._mlflow.client, self._mlflow.reason
-        if not slow or isinstance(client, LocalClient):
-            return BulkWriter(client, experiment)
-        from hpo.ledger.mirror.client import ClientWriter
-
-        return ClientWriter(client, experiment)
+        return _OpenSweep(sweep, experiment, _writer(self._mlflow, experiment))
 
     def new_run_ids(self) -> dict[int, str]:
         """Return the run ids of trials since the last call that are not what their records say."""
@@ -317,6 +309,14 @@ class MlflowBook:
             wanted = numbers is None or child.number in numbers
             if wanted and child.number in several and child.run_id != self._runs.get(child.number):
                 client.delete_run(child.run_id)
+
+
+def _writer(mlflow: Connected, experiment: str) -> ClientWriter | BulkWriter:
+    if not mlflow.reason or isinstance(mlflow.client, LocalClient):
+        return BulkWriter(mlflow.client, experiment)
+    from hpo.ledger.mirror.client import ClientWriter
+
+    return ClientWriter(mlflow.client, experiment)
 
 
 def _alone(home: Home, sweep: SweepRecord) -> AbstractContextManager[None]:

@@ -51,7 +51,7 @@ class RunInfo(NamedTuple):
     artifact_uri: str
 
 
-class RunData(NamedTuple):
+class RunTags(NamedTuple):
     """What MLflow calls a run's data, as far as it is needed."""
 
     tags: dict[str, str]
@@ -61,7 +61,7 @@ class LocalRun(NamedTuple):
     """A run."""
 
     info: RunInfo
-    data: RunData
+    data: RunTags
 
 
 class LocalExperiment(NamedTuple):
@@ -186,7 +186,7 @@ class LocalClient:
             tags = connection.execute(select(TAGS.c.key, TAGS.c.value).where(TAGS.c.run_uuid == run_id))
             own, name, status, stage, experiment, place = row
             info = RunInfo(own, name or "", status, stage, str(experiment), place)
-            return LocalRun(info, RunData(dict(tags.all())))
+            return LocalRun(info, RunTags(dict(tags.all())))
 
     def get_run(self, run_id: str) -> LocalRun:
         """Return a run, a deleted one as well. Raises StoreError if there is none."""
