@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-_DRAFT = ".artifact.uploading."  # what the names of unfinished files begin with; MLflow shows none of these
+DRAFT = ".artifact.uploading."  # what the names of unfinished files begin with; MLflow shows none of these
 
 
 def artifacts_of(location: str, run_id: str) -> str:
@@ -65,7 +65,7 @@ def _folder(uri: str) -> Path | None:
 def _copy(source: Path, folder: Path) -> None:
     """Copy a file into a folder, all of it or nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=_DRAFT, dir=folder)
+    descriptor, name = tempfile.mkstemp(prefix=DRAFT, dir=folder)
     os.close(descriptor)
     draft = Path(name)
     try:

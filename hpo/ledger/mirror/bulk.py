@@ -60,7 +60,7 @@ def untested() -> str:
         return reason
     theirs = own_columns()
     for name, columns in COLUMNS.items():
-        if theirs[name] != columns:
+        if theirs.get(name) != columns:
             return f"MLflow's table {name} has other columns"
     return ""
 

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,7 @@ def restrain_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")  # seconds
 
 
+@cache
 def _load_mlflow() -> None:
     """Import MLflow in two thirds of the time: without pandas, which it can do without, as mlflow-skinny does, and
     without collecting garbage."""

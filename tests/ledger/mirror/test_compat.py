@@ -9,11 +9,12 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow import MlflowClient, MlflowException
+from mlflow.store.artifact import local_artifact_repo
 from mlflow.store.db import utils
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import NullPool, create_engine, text
 
-from hpo.ledger.mirror import compat
+from hpo.ledger.mirror import artifacts, compat
 from hpo.ledger.mirror.tables import COLUMNS
 
 
@@ -45,6 +46,10 @@ def test_release_and_schema_are_known_without_mlflow() -> None:
     assert said[0] == mlflow.__version__
     assert said[1].startswith(f"{mlflow.__version__}-")
     assert said[2] == "False"
+
+
+def test_unfinished_files_are_named_as_mlflow_names_them() -> None:
+    assert local_artifact_repo._TEMP_ARTIFACT_PREFIX == artifacts.DRAFT
 
 
 def test_tables_have_the_columns_that_are_written() -> None:
