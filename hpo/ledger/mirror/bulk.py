@@ -1,10 +1,9 @@
 """Writing many runs in one transaction, into a database that this process opens: MLflow's store does, or LocalClient.
 
 MLflow's public client takes 25 ms and more of Python a run. Here the rows go into MLflow's own tables (tables.py), a
-few statements for a batch of trials: under 5 ms a trial of 20 epochs. This
-rests on what MLflow does inside, so it is done only with releases that it was tested with
-(tests/ledger/mirror/test_mlflow_ways.py compares every row with what the client writes) and if the tables are as they
-were.
+few statements for a batch of trials: under 5 ms a trial of 20 epochs. This rests on what MLflow does inside, so it is
+done only with releases that it was tested with (tests/ledger/mirror/test_mlflow_ways.py compares every row with what
+the client writes) and if the tables are as they were.
 
 The run ids are chosen by the ledger and stand in the study from a trial's start. So a trial's end waits for nobody,
 and an MLflow that is rebuilt from the study has the same run ids. A run that MLflow has already under another id,
