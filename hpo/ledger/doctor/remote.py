@@ -10,8 +10,8 @@ from mlflow.entities import Run, ViewType
 
 from hpo.ledger.doctor.compare import same_value
 from hpo.ledger.doctor.readers import Content, FoundRun, Values
-from hpo.ledger.mirror.client import experiment_of, search_runs
 from hpo.ledger.mirror.rows import RunRows, latest_points
+from hpo.ledger.mirror.tracking import experiment_of, search_runs
 
 _CURVES = 2000  # metrics of runs of which every step is read; a server takes some 10 ms for each
 

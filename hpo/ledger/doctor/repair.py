@@ -132,7 +132,7 @@ class _MlflowRepair:
         from mlflow import MlflowClient
 
         from hpo.ledger.mirror.book import MlflowBook
-        from hpo.ledger.mirror.client import write_parent_files
+        from hpo.ledger.mirror.tracking import write_parent_files
 
         book = MlflowBook(self._home, self._alive)
         book.prepare()

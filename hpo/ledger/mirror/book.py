@@ -1,8 +1,9 @@
 """What a sweep looks like in MLflow: one parent run, one child run a trial. Every method can be called again.
 
 The parent run is written through MlflowClient (parent.py; never the fluent API: its global state collides between
-sweeps, and it costs ten times as much); the trials' runs by one of two writers, which say the same in two ways: bulk.py
-for databases, client.py for servers.
+sweeps, and it costs ten times as much), or, in the home's own database, through LocalClient, which does without MLflow
+(connecting.py); the trials' runs by one of two writers, which say the same in two ways: bulk.py for databases,
+client.py for servers.
 """
 
 from __future__ import annotations
@@ -13,40 +14,35 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from mlflow import MlflowClient
-from mlflow.entities import RunTag
+from typing import TYPE_CHECKING, Any
 
 from hpo.events import FILES_ARCHIVE
-from hpo.ledger.mirror import bulk as mlflow_bulk
 from hpo.ledger.mirror.bulk import BulkWriter
-from hpo.ledger.mirror.client import (
-    Child,
-    ClientWriter,
+from hpo.ledger.mirror.compat import store_of
+from hpo.ledger.mirror.connecting import Connected, connect, needs_mlflow
+from hpo.ledger.mirror.database import make_database as make_database
+from hpo.ledger.mirror.health import is_database
+from hpo.ledger.mirror.local import LocalClient
+from hpo.ledger.mirror.mending import see_to_database
+from hpo.ledger.mirror.parent import close_parent, describe_parent, interrupt_parent, open_parent
+from hpo.ledger.mirror.rows import STATUS, RunOrder, begun_rows, best_curve, best_point, ended_rows
+from hpo.ledger.mirror.statements import Child
+from hpo.ledger.mirror.tracking import (
     find_experiment,
     log_archive,
+    log_batch,
     parent_of,
     write_files,
     write_parent_files,
 )
-from hpo.ledger.mirror.compat import store_of
-from hpo.ledger.mirror.database import make_database as make_database
-from hpo.ledger.mirror.health import is_database
-from hpo.ledger.mirror.mending import see_to_database
-from hpo.ledger.mirror.parent import close_parent, describe_parent, interrupt_parent, open_parent
-from hpo.ledger.mirror.rows import STATUS, RunOrder, begun_rows, best_curve, best_point, ended_rows
 from hpo.ledger.study.home import Home, open_storage
 from hpo.ledger.study.named_lock import one_at_a_time
 from hpo.ledger.study.records import SweepRecord, TrialRecord, is_surplus, record_of
 
+if TYPE_CHECKING:
+    from hpo.ledger.mirror.client import ClientWriter
+
 _LEVEL_AT_ONCE = 64  # trials in one write when MLflow is brought level
-
-
-@dataclass(frozen=True)
-class _Connection:
-    client: MlflowClient
-    reason: str  # why MLflow is written run by run; "": it is not
 
 
 @dataclass(frozen=True)
@@ -59,11 +55,14 @@ class _OpenSweep:
 class MlflowBook:
     """Writes one sweep into MLflow."""
 
-    def __init__(self, home: Home, alive: Callable[[], object] = lambda: None) -> None:
-        """alive: called now and then while a lot is written."""
+    def __init__(
+        self, home: Home, alive: Callable[[], object] = lambda: None, load: Callable[[], object] = lambda: None
+    ) -> None:
+        """alive: called now and then while a lot is written. load: called before MLflow is used, where it has to be."""
         self._home = home
+        self._load = load
         self._alive = alive
-        self._connection: _Connection | None = None
+        self._connection: Connected | None = None
         self._opened: _OpenSweep | None = None
         self._runs: dict[int, str] = {}  # by trial number
         self._unsaid: dict[int, str] = {}
@@ -74,7 +73,7 @@ class MlflowBook:
         self.batch = 1  # orders for `write` at a time
 
     @property
-    def _mlflow(self) -> _Connection:
+    def _mlflow(self) -> Connected:
         assert self._connection is not None, "prepare() comes first"
         return self._connection
 
@@ -84,10 +83,9 @@ class MlflowBook:
         return self._opened
 
     def _open(self, sweep: SweepRecord, experiment: str) -> _OpenSweep:
-        client, slow = self._mlflow.client, self._mlflow.reason
         # A server's pages are not `hpo ui`'s: what it shows can lead to other pages of its own only.
         sweep = replace(sweep, on_server="" if is_database(self._home.tracking_uri) else experiment)
-        return _OpenSweep(sweep, experiment, (ClientWriter if slow else BulkWriter)(client, experiment))
+        return _OpenSweep(sweep, experiment, _writer(self._mlflow, experiment))
 
     def new_run_ids(self) -> dict[int, str]:
         """Return the run ids of trials since the last call that are not what their records say."""
@@ -99,11 +97,11 @@ class MlflowBook:
 
         Raises UnusableStore if MLflow can't be written as it is, whatever is done.
         """
+        if needs_mlflow(self._home):
+            self._load()
         notes = see_to_database(self._home)
-        uri = self._home.tracking_uri
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        self._connection = _Connection(client, mlflow_bulk.why_not(client))
-        if self._connection.reason and not uri.startswith("http"):
+        self._connection = connect(self._home)
+        if self._connection.reason and not self._home.tracking_uri.startswith("http"):
             notes.append(f"MLflow is written run by run, which is slower: {self._connection.reason}")
         return notes
 
@@ -114,7 +112,8 @@ class MlflowBook:
         """
         notes = see_to_database(self._home, thorough=True)
         if self._connection is not None and is_database(self._home.tracking_uri):
-            store_of(self._connection.client).engine.dispose()  # connections to the file that was moved away
+            client = self._connection.client  # its connections are to the file that was moved away
+            (client if isinstance(client, LocalClient) else store_of(client)).engine.dispose()
         notes += self.prepare()
         if self._opened is not None:
             self._runs = {}
@@ -269,6 +268,8 @@ class MlflowBook:
     def close(self, status: str, summary: dict[str, Any]) -> None:
         """Write the sweep's summary and end the parent run."""
         self._delete_doubles()
+        if isinstance(self._mlflow.client, LocalClient):
+            self._mlflow.client.look()
         close_parent(self._mlflow.client, self.parent_id, self._at.sweep, status, summary, self._runs)
 
     def interrupted(self, is_run: Callable[[str], bool]) -> None:
@@ -285,10 +286,9 @@ class MlflowBook:
         client = self._mlflow.client
         for child in self._at.writer.children(self.parent_id):
             if child.status == "RUNNING":
-                tags = {"hpo.state": "failed", "hpo.error": reason}
-                client.log_batch(child.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+                log_batch(client, child.run_id, tags={"hpo.state": "failed", "hpo.error": reason})
                 client.set_terminated(child.run_id, STATUS["failed"])
-        client.log_batch(self.parent_id, tags=[RunTag("hpo.error", reason)])
+        log_batch(client, self.parent_id, tags={"hpo.error": reason})
         client.set_terminated(self.parent_id, "FAILED")
 
     def leave(self) -> None:
@@ -298,7 +298,8 @@ class MlflowBook:
     def _delete_doubles(self, numbers: Container[int] | None = None) -> None:
         """Delete the runs of these trials (None: of all) that a server made late: it hung, took a request for one after
         the next had asked in vain whether it is there, and so was asked for another."""
-        if self.takes_ids or numbers == set():
+        client = self._mlflow.client
+        if self.takes_ids or isinstance(client, LocalClient) or numbers == set():
             return
         children = self._at.writer.children(self.parent_id)
         several = {number for number, count in Counter(child.number for child in children).items() if count > 1}
@@ -307,7 +308,15 @@ class MlflowBook:
         for child in children:
             wanted = numbers is None or child.number in numbers
             if wanted and child.number in several and child.run_id != self._runs.get(child.number):
-                self._mlflow.client.delete_run(child.run_id)
+                client.delete_run(child.run_id)
+
+
+def _writer(mlflow: Connected, experiment: str) -> ClientWriter | BulkWriter:
+    if not mlflow.reason or isinstance(mlflow.client, LocalClient):
+        return BulkWriter(mlflow.client, experiment)
+    from hpo.ledger.mirror.client import ClientWriter
+
+    return ClientWriter(mlflow.client, experiment)
 
 
 def _alone(home: Home, sweep: SweepRecord) -> AbstractContextManager[None]:

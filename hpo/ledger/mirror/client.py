@@ -1,121 +1,18 @@
-"""MLflow through its public client: finding runs; writing them to servers, and to databases of an untested release."""
+"""Trials' runs through MLflow's public client: to servers, and to databases of an untested release."""
 
 from __future__ import annotations
 
-import contextlib
-import tarfile
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from hpo.files import extract_plain
 from hpo.ledger.mirror.notes import NOTE, same_note
-from hpo.ledger.mirror.rows import DATA_CONTEXT, DatasetRows, Point, RunOrder, RunRows, parent_files, parent_points
-from hpo.ledger.study.home import Home
-from hpo.ledger.study.records import SweepRecord
-
-
-class Child(NamedTuple):
-    """A run of a trial that is there."""
-
-    number: int  # of the trial
-    run_id: str
-    status: str
-
-
-def write_parent_files(client: MlflowClient, parent_id: str, sweep: SweepRecord) -> None:
-    """Write the files of a sweep's parent run, and its metrics that tell of references and confirmations; those
-    that it has are not doubled."""
-    for name, text in parent_files(sweep).items():
-        client.log_text(parent_id, text, name)
-    if points := parent_points(sweep):
-        client.log_batch(parent_id, metrics=_metrics(points))
-
-
-def write_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
-    """Write files, by their paths, among a run's artefacts, in place of those that are there."""
-    if not files:
-        return
-    with tempfile.TemporaryDirectory(prefix="hpo-files-") as folder:
-        for name, content in files.items():
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        client.log_artifacts(run_id, folder)
-
-
-def log_archive(client: MlflowClient, run_id: str, number: int, archive: Path) -> list[str]:
-    """Write what is in an archive among a run's artefacts, below `files`, and remove it. Returns notes for the user."""
-    if not archive.exists():  # it was written, and its writer died before it said so
-        return []
-    if not run_id:
-        return [f"the files of trial {number} could not be kept: MLflow has no run of it ({archive} has them)"]
-    with tempfile.TemporaryDirectory(prefix="hpo-files-") as folder:
-        with tarfile.open(archive) as tar:
-            extract_plain(tar, Path(folder))
-        client.log_artifacts(run_id, folder, "files")
-    archive.unlink()
-    with contextlib.suppress(OSError):  # there are others
-        archive.parent.rmdir()
-        archive.parent.parent.rmdir()
-    return []
-
-
-def log_dataset(client: MlflowClient, run_id: str, data: DatasetRows | None) -> None:
-    """Write on what data a run trains; one that it has is not doubled."""
-    if data is not None:
-        found = Dataset(data.name, data.digest, data.source_type, data.source, profile=data.profile or None)
-        client.log_inputs(run_id, [DatasetInput(found, [InputTag(*DATA_CONTEXT)])])
-
-
-def search_runs(client: MlflowClient, experiment: str, condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-    """Return all runs of an experiment that meet a condition."""
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment], condition, view, 1000, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
-
-
-def experiment_of(client: MlflowClient, parent: str, study_id: str) -> Experiment | None:
-    """Return the experiment with a sweep's parent run; None if that run is not there, or another sweep's."""
-    if not parent:
-        return None
-    try:
-        run = client.get_run(parent)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # or no id of this server's
-            return None
-        raise
-    own = run.data.tags.get("hpo.study_id") == study_id
-    return client.get_experiment(run.info.experiment_id) if own else None
-
-
-def find_experiment(client: MlflowClient, home: Home, sweep: SweepRecord) -> str:
-    """Return the id of the experiment with the sweep's parent run, whatever it is called by now; else of the one with
-    the study's name, which is made if there is none."""
-    found = experiment_of(client, sweep.parent, sweep.study_id) or client.get_experiment_by_name(sweep.study)
-    if found is None:
-        return str(client.create_experiment(sweep.study, artifact_location=home.artifacts))
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
-def parent_of(client: MlflowClient, sweep: SweepRecord, experiment: str) -> str:
-    """Return the id of a sweep's parent run; "" if there is none."""
-    condition = f"tags.`hpo.study_id` = '{sweep.study_id}' AND tags.`hpo.kind` = 'sweep'"
-    parents = search_runs(client, experiment, condition)
-    return str(parents[0].info.run_id) if parents else ""
+from hpo.ledger.mirror.rows import Point, RunOrder, RunRows
+from hpo.ledger.mirror.statements import Child
+from hpo.ledger.mirror.tracking import log_batch, log_dataset, search_runs
 
 
 class ClientWriter:
@@ -197,7 +94,7 @@ class ClientWriter:
     def add_points(self, run_id: str, points: Sequence[Point]) -> None:
         """Add values of metrics to a run; those that it has are not doubled."""
         if points:
-            self._client.log_batch(run_id, metrics=_metrics(points))
+            log_batch(self._client, run_id, points)
 
 
 def _metrics(points: Sequence[Point]) -> list[Metric]:

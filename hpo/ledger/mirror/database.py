@@ -9,10 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine, NullPool, create_engine, event
 
-from hpo.ledger.mirror.compat import make_tables
+from hpo.ledger.mirror.compat import make_store, make_tables
 from hpo.ledger.mirror.template import copy_template, keep_template
 from hpo.ledger.study.file_lock import FileLock
 from hpo.ledger.study.urls import sqlite_url
@@ -32,7 +31,7 @@ def make_database(path: Path) -> None:
         # By itself MLflow names the working directory in a statement that it does not quote.
         artifacts = (path.parent / "artifacts").absolute().as_uri()
         if not copy_template(whole, artifacts):
-            SqlAlchemyStore(sqlite_url(draft), artifacts)  # type: ignore[no-untyped-call]
+            make_store(sqlite_url(draft), artifacts)
             shutil.copyfile(draft, whole)  # nothing writes to it any more, though its connections are still open
             keep_template(whole)
         with closing(sqlite3.connect(whole)) as connection:

@@ -1,4 +1,7 @@
-"""Whether MLflow's database can be used at all, found out without MLflow, which would make or change tables."""
+"""Whether MLflow's database can be used at all, found out without MLflow's store, which would make or change tables.
+
+Of a SQLite file that is as the empty database that is kept (template.py) even without importing MLflow.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpo.ledger.mirror import compat
+from hpo.ledger.mirror.template import fits
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.urls import masked, readable_url, sqlite_file, sqlite_uri
 
@@ -53,7 +57,8 @@ def ailment_of(home: Home, thorough: bool = True) -> Ailment | None:
     try:
         if not path.exists():
             return Ailment("missing", f"there is no database {path}")
-        return _ailment_of_file(path, thorough) or _ailment_of_schema(uri_to_read(home))
+        ailment = _ailment_of_file(path, thorough)
+        return ailment or (None if fits(path) else _ailment_of_schema(uri_to_read(home)))
     except sqlite3.DatabaseError as error:
         return Ailment("broken" if _is_broken(error) else "unreachable", f"the database {path}: {error}")
     except OSError as error:

@@ -1,6 +1,6 @@
 """A sweep's parent run in MLflow: how it is made, what it says of the sweep, how it ends. All can be called again.
 
-Written through MlflowClient, never the fluent API, whose global state collides between sweeps.
+Written through MlflowClient or LocalClient, never the fluent API, whose global state collides between sweeps.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, RunTag
-
-from hpo.ledger.mirror.client import log_dataset, parent_of, write_parent_files
 from hpo.ledger.mirror.notes import (
     INTERRUPTED_NOTE,
     NOTE,
@@ -26,7 +22,8 @@ from hpo.ledger.mirror.notes import (
     parent_note,
     renamed_note,
 )
-from hpo.ledger.mirror.rows import RunRows, confirmation_tags, dataset_rows, milliseconds, own_key, parent_name
+from hpo.ledger.mirror.rows import Point, RunRows, confirmation_tags, dataset_rows, milliseconds, own_key, parent_name
+from hpo.ledger.mirror.tracking import Client, log_batch, log_dataset, parent_of, write_parent_files
 from hpo.ledger.mirror.view import KIND_TAG, VIEW_TAG, table_view
 from hpo.ledger.study.records import SweepRecord
 
@@ -38,7 +35,7 @@ class MakesRuns(Protocol):
         """Make a run; return its id: this one if MLflow takes ids, and has no such run."""
 
 
-def open_parent(client: MlflowClient, writer: MakesRuns, sweep: SweepRecord, experiment: str) -> str:
+def open_parent(client: Client, writer: MakesRuns, sweep: SweepRecord, experiment: str) -> str:
     """Find or make a sweep's parent run, and let it say that the sweep runs; return its id.
 
     One that was lost, or never here, gets the id that the study knows: files of that run are its files again.
@@ -55,14 +52,14 @@ def open_parent(client: MlflowClient, writer: MakesRuns, sweep: SweepRecord, exp
     tags |= {"mlflow.source.git.commit": sweep.origin.commit} if sweep.origin.commit else {}
     tags |= {"mlflow.user": sweep.origin.user, **_description(client, parent, parent_note(sweep))}
     tags |= confirmation_tags(sweep)
-    client.log_batch(parent, tags=_listed(tags))
+    log_batch(client, parent, tags=tags)
     write_parent_files(client, parent, sweep)
     log_dataset(client, parent, dataset_rows(sweep, math.inf))
     return parent
 
 
 def describe_parent(
-    client: MlflowClient,
+    client: Client,
     parent: str,
     experiment: str,
     sweep: SweepRecord,
@@ -80,10 +77,10 @@ def describe_parent(
     elif summary is not None:
         _set_view(client, experiment, sweep)
         tags |= _description(client, parent, _closing_note(sweep, summary, runs))
-    client.log_batch(parent, tags=_listed(tags))
+    log_batch(client, parent, tags=tags)
 
 
-def rename_parent(client: MlflowClient, parent: str, sweep: SweepRecord, old: str) -> None:
+def rename_parent(client: Client, parent: str, sweep: SweepRecord, old: str) -> None:
     """Let a parent run say what its sweep is called by now, in its name, unless somebody has given it another one, in
     its tags, and in its description's links."""
     run = client.get_run(parent)
@@ -93,11 +90,11 @@ def rename_parent(client: MlflowClient, parent: str, sweep: SweepRecord, old: st
     if (known := run.data.tags.get(NOTE)) is not None:
         note = note_with_verdict(renamed_note(known, old, sweep.study), sweep)
         tags |= {NOTE: note} | ({WRITTEN: digest_of_note(note)} if is_of_the_sweep(run.data.tags) else {})
-    client.log_batch(parent, tags=_listed(tags))
+    log_batch(client, parent, tags=tags)
 
 
 def close_parent(
-    client: MlflowClient,
+    client: Client,
     parent: str,
     sweep: SweepRecord,
     status: str,
@@ -109,14 +106,14 @@ def close_parent(
         sweep = replace(sweep, references=references)
         write_parent_files(client, parent, sweep)
     moment = milliseconds(time.time())
-    metrics = [Metric(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
+    points = [Point(own_key(k), float(v), moment, 0) for k, v in summary.items() if isinstance(v, int | float)]
     tags = {f"hpo.{key}": value for key, value in summary.items() if isinstance(value, str) and key != "outcome"}
     note = _closing_note(sweep, summary, runs)
-    client.log_batch(parent, metrics=metrics, tags=_listed({**tags, **_description(client, parent, note)}))
+    log_batch(client, parent, points, tags={**tags, **_description(client, parent, note)})
     client.set_terminated(parent, status)
 
 
-def interrupt_parent(client: MlflowClient, parent: str, sweep: SweepRecord, is_run: Callable[[], bool]) -> None:
+def interrupt_parent(client: Client, parent: str, sweep: SweepRecord, is_run: Callable[[], bool]) -> None:
     """End a parent run whose sweep was cut off, unless another driver has ended or described it meanwhile.
 
     is_run: returns whether a driver runs the sweep again. One that comes while this is written, to a slow server, gets
@@ -127,14 +124,14 @@ def interrupt_parent(client: MlflowClient, parent: str, sweep: SweepRecord, is_r
         return
     client.set_terminated(parent, "KILLED")
     if not is_run():
-        client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep, INTERRUPTED_NOTE))))
+        log_batch(client, parent, tags=_description(client, parent, parent_note(sweep, INTERRUPTED_NOTE)))
         if not is_run():
             return
-        client.log_batch(parent, tags=_listed(_description(client, parent, parent_note(sweep))))
+        log_batch(client, parent, tags=_description(client, parent, parent_note(sweep)))
     client.update_run(parent, "RUNNING")
 
 
-def _set_view(client: MlflowClient, experiment: str, sweep: SweepRecord) -> None:
+def _set_view(client: Client, experiment: str, sweep: SweepRecord) -> None:
     client.set_experiment_tag(experiment, VIEW_TAG, table_view(sweep))
     client.set_experiment_tag(experiment, *KIND_TAG)
 
@@ -142,10 +139,6 @@ def _set_view(client: MlflowClient, experiment: str, sweep: SweepRecord) -> None
 def _closing_note(sweep: SweepRecord, summary: Mapping[str, Any], runs: Mapping[int, str]) -> str:
     leading = [Leading(*trial) for trial in summary.get("top", ())]
     return parent_note(sweep, summary.get("outcome", ""), leading, runs)
-
-
-def _listed(tags: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(key, value) for key, value in tags.items()]
 
 
 def _is_described_anew(tags: Mapping[str, str], sweep: SweepRecord) -> bool:
@@ -157,7 +150,7 @@ def _is_described_anew(tags: Mapping[str, str], sweep: SweepRecord) -> bool:
     return note_with_verdict(note, sweep) != parent_note(sweep)
 
 
-def _description(client: MlflowClient, parent: str, text: str) -> dict[str, str]:
+def _description(client: Client, parent: str, text: str) -> dict[str, str]:
     """Return the tags with the parent run's description; none if somebody has written another one."""
     ours = is_of_the_sweep(client.get_run(parent).data.tags)
     return {NOTE: text, WRITTEN: digest_of_note(text)} if ours else {}

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ def run(connection: Connection, home: Home, is_run: IsRun | None = None) -> None
     log_to(home.logs / "mlflow.log")  # MLflow and its libraries talk
     mask_output()
     try:
-        writer = OrderWriter(connection, home, _load_mlflow)
+        writer = OrderWriter(connection, home, partial(_load, home), _load_mlflow)
         try:
             writer.work()
         except _Hopeless as error:
@@ -104,20 +105,42 @@ def restrain_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")  # seconds
 
 
+@cache
 def _load_mlflow() -> None:
     """Import MLflow in two thirds of the time: without pandas, which it can do without, as mlflow-skinny does, and
     without collecting garbage."""
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # not to be found
+    _hide_pandas()
     with quick_imports():
-        importlib.import_module("hpo.ledger.mirror.book")
+        importlib.import_module("hpo.ledger.mirror.client")
         compat.remember_schema_version()
+
+
+def _load(home: Home) -> None:
+    """Import what writes the MLflow of a home: MLflow only where it is needed."""
+    _hide_pandas()
+    with quick_imports():
+        connecting = importlib.import_module("hpo.ledger.mirror.connecting")
+        importlib.import_module("hpo.ledger.mirror.book")
+    if connecting.needs_mlflow(home):
+        _load_mlflow()
+
+
+def _hide_pandas() -> None:
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # not to be found
 
 
 class OrderWriter:
     """Carries out what the driver orders."""
 
-    def __init__(self, connection: Connection, home: Home, load: Callable[[], None] = lambda: None) -> None:
-        """load: imports MLflow, which takes seconds, in which the pipe is emptied already."""
+    def __init__(
+        self,
+        connection: Connection,
+        home: Home,
+        load: Callable[[], None] = lambda: None,
+        load_mlflow: Callable[[], None] = lambda: None,
+    ) -> None:
+        """load: imports what is needed, which may take seconds, in which the pipe is emptied already. load_mlflow:
+        imports MLflow, where it turns out later to be needed."""
         self._connection = connection
         self._home = home
         self._orders: queue.SimpleQueue[MirrorOrder | None] = queue.SimpleQueue()
@@ -130,7 +153,7 @@ class OrderWriter:
         from hpo.ledger.mirror.book import MlflowBook
 
         keep_imports()
-        self._book: MlflowBook = MlflowBook(home, alive=self._tell)
+        self._book: MlflowBook = MlflowBook(home, self._tell, load_mlflow)
 
     def work(self) -> None:
         """Write until the order to close. Raises _NobodyListens if the driver ends without one."""

@@ -17,7 +17,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, R
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from hpo.ledger.mirror.client import experiment_of, search_runs
+from hpo.ledger.mirror.tracking import experiment_of, search_runs
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.models import ModelRecord
 from hpo.spec.faults import UserError

@@ -9,10 +9,11 @@ from mlflow import MlflowClient
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from hpo.ledger.mirror.bulk import BulkWriter, why_not
-from hpo.ledger.mirror.client import ClientWriter, experiment_of, parent_of, write_parent_files
+from hpo.ledger.mirror.client import ClientWriter
 from hpo.ledger.mirror.health import is_database
 from hpo.ledger.mirror.parent import describe_parent, rename_parent
 from hpo.ledger.mirror.rows import VERDICT, VERDICT_TAGS, RunOrder, begun_rows, ended_rows, own_key, run_name
+from hpo.ledger.mirror.tracking import experiment_of, parent_of, write_parent_files
 from hpo.ledger.study.home import Home
 from hpo.ledger.study.records import SweepRecord, TrialRecord
 

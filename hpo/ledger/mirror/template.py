@@ -11,12 +11,15 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from hpo.ledger.mirror.compat import schema_name
+from hpo.ledger.study.urls import sqlite_uri
 from hpo.places import cache_folder
 
 _EXPERIMENTS = "SELECT experiment_id, name, lifecycle_stage FROM experiments"
 _ONLY = [(0, "Default", "active")]
+_COLUMNS = "SELECT m.name, p.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p WHERE m.type = 'table'"
 
 
 def copy_template(path: Path, artifacts: str) -> bool:
@@ -60,6 +63,43 @@ def keep_template(database: Path) -> None:
     except OSError:  # a home that can't be written, a full disk: the next database is made as this one was
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def fits(database: Path) -> bool:
+    """Whether a database has the schema of the installed MLflow: its version, and every table with the very columns of
+    the empty one that is kept. False as well where none is kept. Raises sqlite3.Error and OSError of the database."""
+    kept = _kept()
+    if kept is None or not kept.is_file():
+        return False
+    try:
+        wanted = _schema(kept)
+    except (OSError, sqlite3.DatabaseError):  # the next database that is made will be kept in its place
+        return False
+    if not wanted.columns:
+        return False
+    there = _schema(database)
+    return there.version == wanted.version and all(
+        there.columns.get(table) == columns for table, columns in wanted.columns.items()
+    )
+
+
+class _Schema(NamedTuple):
+    version: list[tuple[str]]
+    columns: dict[str, set[str]]  # of each table
+
+
+def _schema(database: Path) -> _Schema:
+    columns: dict[str, set[str]] = {}
+    with closing(sqlite3.connect(sqlite_uri(database), uri=True, timeout=20)) as connection:
+        for table, column in connection.execute(_COLUMNS):
+            columns.setdefault(table, set()).add(column)
+        return _Schema(connection.execute("SELECT version_num FROM alembic_version").fetchall(), columns)
+
+
+def has_template() -> bool:
+    """Whether an empty database of the installed MLflow is kept."""
+    kept = _kept()
+    return kept is not None and kept.is_file()
 
 
 def _kept() -> Path | None:

@@ -16,7 +16,7 @@ class WriterProcess:
     """The process that writes MLflow, and the pipe to it."""
 
     def __init__(self, home: Home, is_run: process.IsRun | None = None) -> None:
-        """Start it. It loads MLflow, which takes seconds. is_run: as process.run has it."""
+        """Start it. It may have to load MLflow, which takes seconds. is_run: as process.run has it."""
         self._connection, theirs = multiprocessing.Pipe()
         self._process = start_process(process.run, (theirs, home, is_run), "mlflow-mirror")
         theirs.close()

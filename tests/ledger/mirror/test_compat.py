@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient, MlflowException
+from mlflow.store.artifact import local_artifact_repo
 from mlflow.store.db import utils
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import NullPool, create_engine, text
 
-from hpo.ledger.mirror import compat
+from hpo.ledger.mirror import artifacts, compat
+from hpo.ledger.mirror.tables import COLUMNS
 
 
 @pytest.mark.slow
@@ -30,6 +35,26 @@ def test_a_database_from_nothing_to_whole(tmp_path: Path) -> None:
         connection.execute(text("DELETE FROM alembic_version"))
     assert not compat.has_all_tables(engine)
     assert compat.schema_versions(engine) == (None, wanted)
+
+
+def test_release_and_schema_are_known_without_mlflow() -> None:
+    code = (
+        "import sys; from hpo.ledger.mirror.compat import release, schema_name; "
+        "print(release(), schema_name(), 'mlflow' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout.split()
+    assert said[0] == mlflow.__version__
+    assert said[1].startswith(f"{mlflow.__version__}-")
+    assert said[2] == "False"
+
+
+def test_unfinished_files_are_named_as_mlflow_names_them() -> None:
+    assert local_artifact_repo._TEMP_ARTIFACT_PREFIX == artifacts.DRAFT
+
+
+def test_tables_have_the_columns_that_are_written() -> None:
+    theirs = compat.own_columns()
+    assert {name: theirs[name] for name in COLUMNS} == COLUMNS
 
 
 def test_the_version_of_the_schema_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_a_parent_run_that_could_not_be_ended_is_not_described_as_interrupted(
     book: MlflowBook, monkeypatch: pytest.MonkeyPatch
 ):
     begun = parent_of(book)
-    monkeypatch.setattr(MlflowClient, "set_terminated", refused)
+    monkeypatch.setattr(book._mlflow.client, "set_terminated", refused)
     with pytest.raises(OSError, match="down"):
         book.interrupted(lambda study: False)
     assert parent_of(book) == begun

@@ -39,7 +39,7 @@ def made(by_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("UPDATE experiments SET artifact_location = ?", (f"{artifacts}/0",))
 
-    monkeypatch.setattr(database, "SqlAlchemyStore", store)
+    monkeypatch.setattr(database, "make_store", store)
     return made
 
 
