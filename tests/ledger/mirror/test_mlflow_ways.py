@@ -139,7 +139,8 @@ def tables(uri: str) -> Rows:
     same |= {row["artifact_location"]: "<artifacts>" for row in read["experiments"]}
     same |= {row["dataset_uuid"]: f"<data {row['name']} of {row['experiment_id']}>" for row in read["datasets"]}
     same |= {row["input_uuid"]: f"<input {same[row['destination_id']]}>" for row in read["inputs"]}
-    pattern = re.compile("|".join(sorted(map(re.escape, same), key=len, reverse=True)))
+    # Whole names: `artifacts/0`, the first experiment's folder, begins the folder of a run `0a1b...`, too.
+    pattern = re.compile(rf"(?:{'|'.join(sorted(map(re.escape, same), key=len, reverse=True))})(?!\w)")
 
     def plain(key: str, value: Any) -> Any:
         if key in ("creation_time", "last_update_time"):
