@@ -36,14 +36,16 @@ def keep(key: dict[str, Any] | None, measured: ReferenceMeasured) -> None:
 def key_of(
     name: str, data: str, kind: Kind, folds: Sequence[Splits], loss: Mapping[str, Any] | None, measuring: Path
 ) -> dict[str, Any] | None:
-    """Return all that a measurement depends on; None: a library does not say its version.
+    """Return all that a measurement depends on; None: it can't be told, since a library does not say its version, or
+    since the code is not there as text.
 
     data: the digest of the rows of all folds. loss: the parameters of the trials' loss, if it is measured too.
     measuring: the file that fits and measures.
     """
     try:
         libraries = {library: version(library) for library in _LIBRARIES}
-    except PackageNotFoundError:
+        code = _code(measuring)
+    except (PackageNotFoundError, OSError):
         return None
     return {
         "name": name,
@@ -52,7 +54,7 @@ def key_of(
         "classes": [list(splits.classes) for splits in folds],
         "outputs": [splits.outputs for splits in folds],
         "loss": None if loss is None else dict(loss),
-        "code": _code(measuring),
+        "code": code,
         "libraries": libraries,
         "machine": platform.machine(),
     }

@@ -83,6 +83,15 @@ def test_another_release_is_measured(fitted: list[str], monkeypatch: pytest.Monk
     assert len(fitted) == 3
 
 
+def test_where_the_code_is_no_text_they_are_measured_each_time(
+    cache: Path, fitted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "__file__", str(cache / "references.pyc"))
+    for _ in range(2):
+        assert measured(Binary(), {}, names=["linear"])["linear"].metrics
+    assert fitted == ["linear", "linear"] and not cache.exists()
+
+
 def test_a_failure_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(references, "_model", lambda kind, name: 1 / 0)

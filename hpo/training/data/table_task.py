@@ -28,7 +28,8 @@ class TableTask(TorchTask):
     `data: {csv: path, target: column}` reads a CSV file (see `hpo.load_csv`); any other `data` section holds `options`
     and goes to `load_source`. Both take `validation` and `test` (shares of the rows), `split`, `split_seed`, `scale`,
     `resample` and `folds`; a file's rows are also split by `time`, `group`, `split_column` and `test_csv`. A class with
-    `splits` of its own takes `cut`, too, and hands it on.
+    `splits` of its own takes `cut`, too, and hands it on. One whose source makes its rows by code alone says
+    `source_is_fixed = True`: later sweeps take them from the user's cache, and start sooner.
     """
 
     options: ClassVar[Mapping[str, Known]] = {}
