@@ -19,8 +19,9 @@ from objectives.regression import Regression
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path
+    folder = tmp_path / "cache"  # not the working directory: `import hpo` would find `hpo` in it
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
 
 
 class Counted(hpo.TableTask):
