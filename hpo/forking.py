@@ -137,11 +137,14 @@ class ForkServer:
             self._running()
 
     def prepare(self, libraries: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Have the server set these variables, too, and load these modules, before it starts a process."""
-        self._libraries += tuple(libraries)
+        """Have the server set these variables, too, and load these modules, before it starts another process: those of
+        which it was not told before."""
+        libraries = tuple(library for library in libraries if library not in self._libraries)
+        environment = {name: value for name, value in environment.items() if self._environment.get(name) != value}
+        self._libraries += libraries
         self._environment |= environment
-        if self._channel is not None:
-            self._send(self._channel, _Setup(tuple(libraries), environment, None), [])
+        if self._channel is not None and (libraries or environment):
+            self._send(self._channel, _Setup(libraries, environment, None), [])
 
     def start_process(
         self, target: Callable[..., None], connection: Connection, args: tuple[Any, ...], name: str
@@ -240,23 +243,29 @@ class _Output:
     """Where goes what the server prints: into its log, or, until that is named, into a file that has no name."""
 
     def __init__(self, log: Path | None) -> None:
+        self._named = log is not None
         self._early: int | None = None
-        if log is not None:
-            log_to(log)
-            return
-        with contextlib.suppress(OSError):  # a full disk: what is printed meanwhile is lost
-            self._early, name = tempfile.mkstemp()
-            log_to(Path(name))
-            Path(name).unlink()
+        if log is None:
+            try:
+                self._early, name = tempfile.mkstemp()
+            except OSError:  # a full disk: what is printed meanwhile is lost
+                log = Path(os.devnull)
+            else:
+                log = Path(name)
+        log_to(log)
+        if self._early is not None:
+            log.unlink()
 
     def log_to(self, log: Path | None) -> None:
         """Send it to a log from now on, what was printed before first. None, or once there is a log: change nothing."""
-        if log is None or self._early is None:
+        if log is None or self._named:
             return
-        early, self._early = self._early, None
+        self._named = True
         log_to(log)
-        with os.fdopen(early, "rb") as printed:
-            os.write(2, printed.read())
+        early, self._early = self._early, None
+        if early is not None:
+            with os.fdopen(early, "rb") as printed, contextlib.suppress(OSError):  # a full disk
+                os.write(2, printed.read())
 
 
 class _Forks:

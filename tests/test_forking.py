@@ -126,6 +126,42 @@ def test_a_server_that_has_begun_is_told_what_to_load(tmp_path: Path, monkeypatc
         server.close()  # and one that is begun anew, as after its death, does the same
 
 
+def test_what_is_printed_early_needs_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk: neither the terminal gets it, nor does the server end."""
+    (tmp_path / "slow_library.py").write_text("print('loading', flush=True)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    (tmp_path / "sitecustomize.py").write_text("import tempfile\ntempfile.tempdir = '/nowhere'\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    read, write = os.pipe()
+    before = os.dup(1)
+    server = ForkServer(("slow_library",), {})
+    try:
+        os.dup2(write, 1)  # what the server has as its terminal
+        server.begin()
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+        os.close(write)
+    server.log = tmp_path / "workers.log"
+    assert ask(server, "loaded")["slow_library"]
+    server.close()
+    with os.fdopen(read) as terminal:
+        assert terminal.read() == ""
+    assert server.log.exists()
+
+
+def test_it_is_told_of_each_library_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ForkServer(("numpy",), {"HPO_TESTS_WORD": "told"}, tmp_path / "workers.log")
+    sent: list[Any] = []
+    monkeypatch.setattr(server, "_send", lambda channel, request, descriptors: sent.append(request))
+    server.begin()
+    server.prepare(("numpy", "slow_library"), {"HPO_TESTS_WORD": "told", "OMP_NUM_THREADS": "3"})
+    server.prepare(("slow_library",), {"OMP_NUM_THREADS": "3"})
+    server.close(at_once=True)
+    assert [(each.libraries, each.environment) for each in sent] == [(("slow_library",), {"OMP_NUM_THREADS": "3"})]
+
+
 def test_a_server_that_nobody_uses_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "endless_library.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -105,15 +105,16 @@ class LocalEngine:
         """devices: the GPU of each worker, None for the CPU (`plan_workers`); logs: the folder for what workers print.
 
         first: the number in the name of the first worker; threads: with which each trains; libraries: the modules of
-        slow libraries that workers need, loaded once for all of them; server: what workers are to be forks of, if it
-        was begun, and has been told of both.
+        slow libraries that workers need, loaded once for all of them; server: what workers are to be forks of, if that
+        has begun; it is told of both, unless it was before.
         """
         self._objective = objective
         self._logs = logs
         self._memory = None if memory_gb is None else int(memory_gb * 2**30)
         self._first = first
         self._threads = threads
-        self._server = server or ForkServer((WORKER_MODULE, *libraries), thread_variables(threads))
+        self._server = server or ForkServer((WORKER_MODULE,), {})
+        self._server.prepare(libraries, thread_variables(threads))
         self._server.log = logs / "workers.log"
         self._kills = oom_kills()
         self._trimmed = time.monotonic()

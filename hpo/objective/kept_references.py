@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import hpo.events
 import hpo.training
 from hpo.cache import Cache
 from hpo.events import ReferenceMeasured
@@ -62,9 +63,14 @@ def key_of(
 
 @functools.cache
 def _code(measuring: Path) -> str:
-    """Return a digest of a file and of all that trains and measures."""
+    """Return a digest of a file, of what says how its results are kept, and of all that trains and measures."""
     digest = hashlib.sha256()
-    for path in (measuring, *sorted(Path(hpo.training.__path__[0]).rglob("*.py"))):
+    for path in (
+        measuring,
+        Path(__file__),
+        Path(hpo.events.__file__),
+        *sorted(Path(hpo.training.__path__[0]).rglob("*.py")),
+    ):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)} ".encode() + content)
     return digest.hexdigest()

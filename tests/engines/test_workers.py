@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -53,3 +55,11 @@ def test_decision_steps():
 
 def test_workers_are_what_the_early_server_loads() -> None:
     assert run_worker.__module__ == WORKER_MODULE
+
+
+def test_what_all_workers_load_first_is_light() -> None:
+    """It is loaded before the number of threads is known, which NumPy and Torch read once, and beside the file's check."""
+    heavy = ("numpy", "scipy", "sklearn", "pandas", "torch.nn", "pydantic", "yaml", "optuna", "mlflow", "sqlalchemy")
+    code = f"import sys, {WORKER_MODULE}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -90,13 +90,17 @@ class LocalClient:
 
     @contextmanager
     def transaction(self, read_only: bool = True) -> Iterator[Connection]:
-        """Write what is written inside in one transaction, nothing of it if something fails. Raises StoreError."""
+        """Write what is written inside in one transaction, nothing of it if something fails. Raises StoreError.
+
+        read_only: nothing is written inside; it would be taken back.
+        """
         try:
             with self.engine.connect() as connection:
                 if time.monotonic() > self._looked + _LOOK_EVERY:
                     self._look()
                 yield connection
-                connection.commit()
+                if not read_only:
+                    connection.commit()
         except StoreError:
             raise
         except OperationalError as error:
