@@ -58,7 +58,7 @@ def test_workers_are_what_the_early_server_loads() -> None:
 
 
 def test_what_all_workers_load_first_is_light() -> None:
-    """It is loaded before the number of threads is known, which NumPy and Torch read once, and beside the file's check."""
+    """It is loaded before the number of threads is known, which NumPy and Torch read once."""
     heavy = ("numpy", "scipy", "sklearn", "pandas", "torch.nn", "pydantic", "yaml", "optuna", "mlflow", "sqlalchemy")
     code = f"import sys, {WORKER_MODULE}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
